@@ -1,0 +1,166 @@
+//! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
+//! (RFC 8705 §6.5 leaves the form to the deployment).
+
+use serde::Deserialize;
+
+use crate::certificate::Certificate;
+use crate::certificate::dialect::{self, Dialect};
+use crate::certificate::thumbprint::Thumbprint;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::step::{Edit, Step};
+
+const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// What the authorization server gets to see of the client's certificate.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+pub struct AuthorizationServer {
+    forward_certificate: Vec<Dialect>,
+    client_certificate: ClientCertificate,
+    x_forwarded_client_cert: XForwardedClientCert,
+}
+
+/// The configuration's own spelling.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    forward_certificate: Vec<Forwarding>,
+    #[serde(default)]
+    client_certificate: ClientCertificate,
+    #[serde(default)]
+    x_forwarded_client_cert: XForwardedClientCert,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forwarding {
+    dialect: Dialect,
+}
+
+/// Which certificates the authorization server may see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    /// Only one whose chain Envoy validated, as it says of each connection (Envoy 1.39 or later). A resumed TLS
+    /// session never counts as validated, so the listener must not resume.
+    #[default]
+    Validated,
+    /// Any that arrives: the operator states that the listener's handshake fails for a certificate that does not
+    /// chain up to its trusted CAs (`VERIFY_TRUST_CHAIN`, Envoy's default wherever `trusted_ca` is set).
+    ValidatedByListener,
+    /// Any that arrives, validated or not: the authorization server compares the certificate itself
+    /// (`self_signed_tls_client_auth`). An authorization server that compares names must never get these.
+    Presented,
+}
+
+/// What becomes of `X-Forwarded-Client-Cert`, which Envoy itself may have written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum XForwardedClientCert {
+    /// Removed.
+    #[default]
+    Remove,
+    /// Written anew from the connection: `Hash` and `Cert`.
+    Rebuild,
+}
+
+impl TryFrom<Fields> for AuthorizationServer {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let Fields { forward_certificate, client_certificate, x_forwarded_client_cert } = fields;
+        let forward_certificate: Vec<Dialect> =
+            forward_certificate.into_iter().map(|forwarding| forwarding.dialect).collect();
+        if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
+            return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
+                        a policy that only removes forged headers is `clean_only: {}`"
+                .to_owned());
+        }
+        for (position, dialect) in forward_certificate.iter().enumerate() {
+            if forward_certificate.iter().take(position).any(|earlier| earlier.header() == dialect.header()) {
+                return Err(format!("forward_certificate writes the header {} twice", dialect.header()));
+            }
+        }
+        Ok(Self { forward_certificate, client_certificate, x_forwarded_client_cert })
+    }
+}
+
+impl AuthorizationServer {
+    /// The first step of a request whose forged headers `cleaned` removes.
+    pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Vec<Edit>) -> Step<'p> {
+        let presented = match request.presented() {
+            Ok(Some(presented)) => presented,
+            Ok(None) => return Step::Forward(cleaned),
+            Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None)),
+        };
+        let ask = AskCertificate { server: self, policy, presented, edits: cleaned };
+        match self.client_certificate {
+            ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
+            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => Step::AskCertificate(ask),
+        }
+    }
+
+    fn edits<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = Edit> + use<'s> {
+        let dialects: Vec<Edit> = self
+            .forward_certificate
+            .iter()
+            .map(|dialect| Edit::set(dialect.header(), dialect.encode(certificate)))
+            .collect();
+        let rebuilt = match self.x_forwarded_client_cert {
+            XForwardedClientCert::Remove => None,
+            XForwardedClientCert::Rebuild => {
+                Some(Edit::set(X_FORWARDED_CLIENT_CERT, dialect::x_forwarded_client_cert(certificate)))
+            }
+        };
+        dialects.into_iter().chain(rebuilt)
+    }
+}
+
+/// The question whether the chain of the presented certificate was validated.
+#[derive(Debug)]
+pub struct AskValidation<'p>(AskCertificate<'p>);
+
+impl<'p> AskValidation<'p> {
+    /// Goes on with the host's answer; `None` where the host has no word for it.
+    #[must_use]
+    pub fn answer(self, validated: Option<bool>) -> Step<'p> {
+        match validated {
+            Some(true) => Step::AskCertificate(self.0),
+            // To the authorization server this client presented no certificate.
+            Some(false) => Step::Forward(self.0.edits),
+            None => self.0.refuse(Reason::ChainValidationUnavailable),
+        }
+    }
+}
+
+/// The question for the certificate itself.
+#[derive(Debug)]
+pub struct AskCertificate<'p> {
+    server: &'p AuthorizationServer,
+    policy: &'p str,
+    presented: Thumbprint,
+    edits: Vec<Edit>,
+}
+
+impl<'p> AskCertificate<'p> {
+    /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
+    #[must_use]
+    pub fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
+        let Some(pem) = pem else {
+            return self.refuse(Reason::CertificateUnavailable);
+        };
+        match Certificate::of_connection(pem, &self.presented) {
+            Ok(certificate) => {
+                self.edits.extend(self.server.edits(&certificate));
+                Step::Forward(self.edits)
+            }
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    fn refuse(&self, reason: Reason) -> Step<'p> {
+        Step::Refuse(Refusal::because(reason, format!("presented {}", self.presented)).under(self.policy, None))
+    }
+}

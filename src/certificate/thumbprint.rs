@@ -1,0 +1,135 @@
+//! The SHA-256 thumbprint of a certificate (RFC 8705 §3.1).
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of a certificate's DER. Shown as `x5t#S256`: 43 characters of base64url without padding.
+#[derive(Clone, Copy, Eq)]
+pub struct Thumbprint([u8; 32]);
+
+impl Thumbprint {
+    /// The thumbprint of these bytes.
+    #[must_use]
+    pub fn of_der(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
+    }
+
+    /// Reads an `x5t#S256` value. Only the one canonical spelling is read: 43 characters of base64url, no padding,
+    /// no white space, and no bits behind the 256th. The values in figures 2 and 3 of RFC 8705 are not canonical.
+    #[must_use]
+    pub fn from_x5t_s256(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        // The engine itself refuses padding, other alphabets and trailing bits.
+        match URL_SAFE_NO_PAD.decode_slice_unchecked(text_of_43(text)?, &mut bytes) {
+            Ok(32) => Some(Self(bytes)),
+            _ => None,
+        }
+    }
+
+    /// Reads 64 hexadecimal digits of either case.
+    #[must_use]
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        let (pairs, rest) = text.as_chunks::<2>();
+        if pairs.len() != 32 || !rest.is_empty() {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = (digit(*high)? << 4) | digit(*low)?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// 64 lower-case hexadecimal digits, as Envoy writes it.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn text_of_43(text: &str) -> Option<&[u8]> {
+    (text.len() == 43).then_some(text.as_bytes())
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+impl PartialEq for Thumbprint {
+    /// Looks at every byte whatever the first ones say. A thumbprint is no secret; it costs nothing all the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |difference, (own, its)| difference | (own ^ its)) == 0
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Thumbprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Thumbprint({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    /// RFC 8705 Appendix A, figure 6: a self-signed X.509 version 1 certificate.
+    const APPENDIX_A: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcw\
+        OVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/co\
+        ZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83\
+        AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+    #[test]
+    fn the_certificate_of_rfc_8705_appendix_a_has_the_thumbprint_that_the_rfc_gives() {
+        let thumbprint = Thumbprint::of_der(&STANDARD.decode(APPENDIX_A).unwrap());
+        assert_eq!(thumbprint.to_string(), "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0");
+        assert_eq!(Thumbprint::from_x5t_s256("A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"), Some(thumbprint));
+        assert_eq!(Thumbprint::from_hex(thumbprint.hex().as_bytes()), Some(thumbprint));
+        assert_eq!(Thumbprint::from_hex(thumbprint.hex().to_uppercase().as_bytes()), Some(thumbprint));
+    }
+
+    #[test]
+    fn the_thumbprint_in_figures_2_and_3_of_rfc_8705_is_not_canonical_and_not_read() {
+        assert_eq!(Thumbprint::from_x5t_s256("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"), None);
+    }
+
+    #[test]
+    #[expect(clippy::string_slice, reason = "base64url is ASCII")]
+    fn only_the_one_spelling_of_a_thumbprint_is_read() {
+        let right = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+        for wrong in [
+            "",
+            &right[1..],
+            &format!("{right}="),
+            &format!("{right}A"),
+            &format!(" {}", &right[1..]),
+            &format!("{}\n", &right[..42]),
+            &right.replace('v', "+"),
+            &right.replace('v', "/"),
+            &right.replace("y5v0", "y5v1"),
+        ] {
+            assert_eq!(Thumbprint::from_x5t_s256(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::string_slice, reason = "hexadecimal digits are ASCII")]
+    fn a_digest_of_another_length_or_alphabet_is_not_read() {
+        let right = "0380ed2f626650c840b2f263e6d2b29fae12ab39ae5db32b25ad27efad72e6fd";
+        for wrong in
+            ["", &right[1..], &right[2..], &format!("{right}0"), &right.replace('f', "g"), &right.replace('f', "+")]
+        {
+            assert_eq!(Thumbprint::from_hex(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What is wrong with a configuration, in one sentence.
+
+use std::fmt;
+
+use serde::de;
+
+/// A mistake in a configuration: where and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    message: String,
+    /// From the innermost segment to the outermost, as they are met on the way out.
+    path: Vec<Segment>,
+    /// The byte of the text at which the mistake stands.
+    offset: Option<usize>,
+    position: Option<Position>,
+}
+
+/// One step of a path: `.key` or `[index]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    line: usize,
+    column: usize,
+}
+
+impl Error {
+    pub(super) fn new(message: String) -> Self {
+        Self { message, path: Vec::new(), offset: None, position: None }
+    }
+
+    /// The same mistake, at this place unless a place further inside is known.
+    pub(super) fn at(mut self, offset: Option<usize>) -> Self {
+        self.offset = self.offset.or(offset);
+        self
+    }
+
+    /// The same mistake seen from one level further out.
+    pub(super) fn within(mut self, segment: Segment, offset: Option<usize>) -> Self {
+        self.path.push(segment);
+        self.at(offset)
+    }
+
+    /// Line and column, both from 1, of the byte at which the mistake stands.
+    pub(super) fn located_in(mut self, text: Option<&str>) -> Self {
+        let before = self.offset.zip(text).and_then(|(offset, text)| text.get(..offset));
+        self.position = before.map(|before| {
+            let last_line = before.rsplit('\n').next().unwrap_or_default();
+            Position {
+                line: before.matches('\n').count().saturating_add(1),
+                column: last_line.chars().count().saturating_add(1),
+            }
+        });
+        self
+    }
+
+    /// A mistake that the JSON parser met, in its own words.
+    pub(super) fn syntax(error: &serde_json::Error) -> Self {
+        let position = (error.line() > 0).then(|| Position { line: error.line(), column: error.column() });
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        Self { position, ..Self::new(format!("this is not JSON: {message}")) }
+    }
+}
+
+impl fmt::Display for Error {
+    /// `policies.api.resource_server.issuers[0]: unknown key "jwk"; did you mean "jwks"? (line 3, column 9)`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, segment) in self.path.iter().rev().enumerate() {
+            match segment {
+                Segment::Key(key) if position == 0 => write!(formatter, "{key}")?,
+                Segment::Key(key) => write!(formatter, ".{key}")?,
+                Segment::Index(index) => write!(formatter, "[{index}]")?,
+            }
+        }
+        if !self.path.is_empty() {
+            formatter.write_str(": ")?;
+        }
+        formatter.write_str(&self.message)?;
+        match self.position {
+            Some(Position { line, column }) => write!(formatter, " (line {line}, column {column})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("expected {expected}, found {}", kind(&found)))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(unknown("key", field, expected))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(unknown("value", variant, expected))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(format!("the key \"{field}\" is required"))
+    }
+}
+
+/// The kind of a value, not the value: it might be long, or a secret in the wrong place.
+fn kind(found: &de::Unexpected<'_>) -> &'static str {
+    match found {
+        de::Unexpected::Unit => "null",
+        de::Unexpected::Bool(_) => "a boolean",
+        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) | de::Unexpected::Float(_) => "a number",
+        de::Unexpected::Str(_) | de::Unexpected::Char(_) | de::Unexpected::Bytes(_) => "a string",
+        de::Unexpected::Seq => "a list",
+        _ => "a map",
+    }
+}
+
+/// `unknown key "polices"; did you mean "policies"?`, or all that is known where nothing is near.
+pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&found.to_lowercase(), candidate);
+    let nearest = known
+        .iter()
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).max(2))
+        .min();
+    match nearest {
+        Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {candidate:?}?"),
+        None => format!("unknown {what} {found:?}; known are {}", known.join(", ")),
+    }
+}

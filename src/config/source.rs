@@ -1,0 +1,54 @@
+//! The bytes of a plugin configuration, as a tree.
+
+use prost::Message;
+use serde::de::DeserializeOwned;
+
+use super::error::Error;
+use super::tree::Node;
+
+/// A configuration that has been taken apart and not yet been understood.
+#[derive(Debug)]
+pub struct Source {
+    root: Node,
+    text: Option<String>,
+}
+
+impl Source {
+    /// Takes the bytes of a plugin configuration apart.
+    ///
+    /// # Errors
+    /// Where they are neither JSON text nor a `google.protobuf.Struct`, or a key stands twice in a map.
+    pub fn read(configuration: &[u8]) -> Result<Self, Error> {
+        if configuration.is_empty() {
+            return Err(Error::new("the plugin configuration is empty".to_owned()));
+        }
+        let text = std::str::from_utf8(configuration);
+        // No JSON text is a Struct: each entry of a Struct has the byte 0x12, which JSON text never has.
+        let json = match text {
+            Ok(text) => match Node::from_json(text) {
+                Ok(root) => {
+                    return Ok(Self { root, text: Some(text.to_owned()) });
+                }
+                Err(error) => error.located_in(Some(text)),
+            },
+            Err(_) => {
+                Error::new("the plugin configuration is neither JSON text nor a google.protobuf.Struct".to_owned())
+            }
+        };
+        let root = prost_types::Struct::decode(configuration).ok().and_then(Node::from_protobuf).ok_or(json)?;
+        Ok(Self { root, text: None })
+    }
+
+    /// Reads a typed value from the tree.
+    ///
+    /// # Errors
+    /// The first mistake, with its path and position.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(&self.root).map_err(|error| error.located_in(self.text.as_deref()))
+    }
+
+    /// A mistake that shows only when the whole is known, at one of the topmost keys; `""` is the whole.
+    pub(crate) fn error_at(&self, key: &str, message: String) -> Error {
+        self.root.error_at(key, message).located_in(self.text.as_deref())
+    }
+}

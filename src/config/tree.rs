@@ -1,0 +1,293 @@
+//! A configuration as a tree of values, each with the place in the text where it stands, and serde's view of it.
+
+use std::fmt;
+
+use prost_types::value::Kind;
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+use serde_json::Number;
+use serde_json::value::RawValue;
+
+use super::error::{Error, Segment};
+
+/// Deeper than any configuration, and far from what a VM's stack holds.
+const DEEPEST: usize = 32;
+
+/// One value. `offset` is its first byte in the text; a Struct has no text.
+#[derive(Debug)]
+pub(super) struct Node {
+    value: Value,
+    offset: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Debug)]
+struct Key {
+    name: String,
+    offset: Option<usize>,
+}
+
+impl Node {
+    pub(super) fn from_json(text: &str) -> Result<Self, Error> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| Error::syntax(&error))?;
+        Self::from_raw(raw, text, DEEPEST)
+    }
+
+    /// `raw` is a slice of `text`: where it starts says where its value stands.
+    fn from_raw(raw: &RawValue, text: &str, depth: usize) -> Result<Self, Error> {
+        let offset = offset_in(raw, text);
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(Error::new("this is nested too deeply".to_owned()).at(offset));
+        };
+        let syntax = |error: serde_json::Error| Error::syntax(&error).at(offset);
+        let value = match raw.get().as_bytes().first() {
+            Some(b'{') => {
+                let Entries(entries) = serde_json::from_str(raw.get()).map_err(syntax)?;
+                let mut map: Vec<(Key, Self)> = Vec::with_capacity(entries.len());
+                let mut seen = std::collections::HashSet::with_capacity(entries.len());
+                for (raw_key, raw_value) in entries {
+                    let key = Key {
+                        name: serde_json::from_str(raw_key.get()).map_err(syntax)?,
+                        offset: offset_in(raw_key, text),
+                    };
+                    if !seen.insert(key.name.clone()) {
+                        let error = Error::new("this key stands here for the second time".to_owned());
+                        return Err(error.within(Segment::Key(key.name), key.offset));
+                    }
+                    let value = Self::from_raw(raw_value, text, depth)
+                        .map_err(|error| error.within(Segment::Key(key.name.clone()), offset))?;
+                    map.push((key, value));
+                }
+                Value::Map(map)
+            }
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(syntax)?;
+                let item = |(index, item)| {
+                    Self::from_raw(item, text, depth).map_err(|error| error.within(Segment::Index(index), offset))
+                };
+                Value::List(items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
+            }
+            Some(b'"') => Value::String(serde_json::from_str(raw.get()).map_err(syntax)?),
+            Some(b't' | b'f') => Value::Bool(serde_json::from_str(raw.get()).map_err(syntax)?),
+            Some(b'n') => Value::Null,
+            _ => Value::Number(serde_json::from_str(raw.get()).map_err(syntax)?),
+        };
+        Ok(Self { value, offset })
+    }
+
+    /// `None` where a value has no kind: then it was no Struct.
+    pub(super) fn from_protobuf(map: prost_types::Struct) -> Option<Self> {
+        let entry = |(name, value)| Some((Key { name, offset: None }, Self::from_protobuf_value(value)?));
+        let map = map.fields.into_iter().map(entry).collect::<Option<_>>()?;
+        Some(Self { value: Value::Map(map), offset: None })
+    }
+
+    fn from_protobuf_value(value: prost_types::Value) -> Option<Self> {
+        let value = match value.kind? {
+            Kind::NullValue(_) => Value::Null,
+            Kind::BoolValue(value) => Value::Bool(value),
+            Kind::NumberValue(value) => Value::Number(number(value)?),
+            Kind::StringValue(value) => Value::String(value),
+            Kind::ListValue(list) => {
+                Value::List(list.values.into_iter().map(Self::from_protobuf_value).collect::<Option<_>>()?)
+            }
+            Kind::StructValue(map) => return Self::from_protobuf(map),
+        };
+        Some(Self { value, offset: None })
+    }
+
+    pub(super) fn error_at(&self, name: &str, message: String) -> Error {
+        let error = Error::new(message);
+        let key = match &self.value {
+            Value::Map(map) => map.iter().map(|(key, _)| key).find(|key| key.name == name),
+            _ => None,
+        };
+        match key {
+            Some(key) => error.within(Segment::Key(name.to_owned()), key.offset),
+            None => error.at(self.offset),
+        }
+    }
+}
+
+/// A Struct has no integers: 60 arrives as 60.0.
+#[expect(clippy::cast_possible_truncation, reason = "only numbers that an i64 and an f64 share get here")]
+fn number(value: f64) -> Option<Number> {
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    if value.fract() == 0.0 && value.abs() <= EXACT {
+        Some(Number::from(value as i64))
+    } else {
+        Number::from_f64(value)
+    }
+}
+
+fn offset_in(raw: &RawValue, text: &str) -> Option<usize> {
+    raw.get().as_ptr().addr().checked_sub(text.as_ptr().addr())
+}
+
+/// The entries of a JSON object, as slices of the text, duplicates included.
+struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(All)
+    }
+}
+
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(value) => number_to(value, visitor),
+            Value::String(value) => visitor.visit_borrowed_str(value),
+            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
+            Value::Map(entries) => visitor.visit_map(Fields { entries: entries.iter(), value: None }),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::String(variant) => visitor.visit_enum(UnitVariant(variant)),
+            _ => Err(Error::new(format!("expected one of {}", variants.join(", ")))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+fn number_to<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Error> {
+    if let Some(value) = number.as_u64() {
+        visitor.visit_u64(value)
+    } else if let Some(value) = number.as_i64() {
+        visitor.visit_i64(value)
+    } else {
+        visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN))
+    }
+}
+
+struct Items<'de> {
+    items: std::slice::Iter<'de, Node>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(item) = self.items.next() else {
+            return Ok(None);
+        };
+        let index = self.index;
+        self.index = index.saturating_add(1);
+        seed.deserialize(item).map(Some).map_err(|error| error.within(Segment::Index(index), item.offset))
+    }
+}
+
+struct Fields<'de> {
+    entries: std::slice::Iter<'de, (Key, Node)>,
+    value: Option<&'de (Key, Node)>,
+}
+
+impl<'de> MapAccess<'de> for Fields<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        self.value = self.entries.next();
+        let Some((key, _)) = self.value else {
+            return Ok(None);
+        };
+        let name: StrDeserializer<'_, Error> = key.name.as_str().into_deserializer();
+        let within = |error: Error| error.within(Segment::Key(key.name.clone()), key.offset);
+        seed.deserialize(name).map(Some).map_err(within)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let Some((key, value)) = self.value.take() else {
+            return Err(Error::new("a value was asked for before its key".to_owned()));
+        };
+        seed.deserialize(value).map_err(|error| error.within(Segment::Key(key.name.clone()), value.offset))
+    }
+}
+
+/// All choices of the configuration are names: no variant holds data.
+struct UnitVariant<'de>(&'de str);
+
+impl<'de> EnumAccess<'de> for UnitVariant<'de> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Error> {
+        let name: StrDeserializer<'_, Error> = self.0.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for UnitVariant<'de> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Error> {
+        Err(Error::new("this choice is a name alone".to_owned()))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
+        Err(Error::new("this choice is a name alone".to_owned()))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Error> {
+        Err(Error::new("this choice is a name alone".to_owned()))
+    }
+}

@@ -1,0 +1,38 @@
+//! Signature algorithms: asymmetric ones only.
+
+use serde::Deserialize;
+
+/// An algorithm of RFC 7518 §3.1 or RFC 8037 §3.1. `none` and the HS family do not exist here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+}
+
+impl Algorithm {
+    /// Every algorithm there is.
+    pub const ALL: &[Self] = &[Self::RS256, Self::PS256, Self::ES256, Self::EdDSA];
+
+    /// The name in a token's header, exactly.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// The name in a token's header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::PS256 => "PS256",
+            Self::ES256 => "ES256",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+}

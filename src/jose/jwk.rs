@@ -1,0 +1,218 @@
+//! Public keys, as an authorization server publishes them (RFC 7517).
+
+use jwt_simple::algorithms::{ES256PublicKey, Ed25519PublicKey, PS256PublicKey, RS256PublicKey};
+use serde::Deserialize;
+
+use super::algorithm::Algorithm;
+use super::base64url;
+
+/// A token without `kid` is tried with this many keys at most.
+const MOST_CANDIDATES: usize = 4;
+
+/// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
+const UNCOMPRESSED: u8 = 4;
+
+/// The keys of one issuer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Document")]
+pub struct KeySet {
+    keys: Vec<PublicKey>,
+}
+
+/// One public key that verifies signatures.
+#[derive(Clone, Debug)]
+pub struct PublicKey {
+    key_id: Option<String>,
+    /// The only algorithm that the key may be used with, where the key says so.
+    algorithm: Option<Algorithm>,
+    material: Material,
+}
+
+/// What a signature engine needs of a key.
+#[derive(Clone, Debug)]
+pub enum Material {
+    /// 2048 to 4096 bits, public exponent 65537.
+    Rsa {
+        /// SubjectPublicKeyInfo in DER.
+        spki: Vec<u8>,
+        /// For the algorithms that the host does not know.
+        pss: Box<PS256PublicKey>,
+    },
+    /// A point of P-256.
+    P256 {
+        /// SubjectPublicKeyInfo in DER.
+        spki: Vec<u8>,
+    },
+    /// A point of edwards25519 that is not of small order.
+    Ed25519(Ed25519PublicKey),
+}
+
+/// A JWK Set. Members that are not known are ignored (RFC 7517 §5).
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Entry>,
+}
+
+/// A key of a set: usable, or one that a set may hold and that is nothing to us.
+#[derive(Deserialize)]
+#[serde(try_from = "Members")]
+enum Entry {
+    Usable(PublicKey),
+    Ignored(String),
+}
+
+#[derive(Deserialize)]
+struct Members {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    d: Option<serde::de::IgnoredAny>,
+    k: Option<serde::de::IgnoredAny>,
+}
+
+impl TryFrom<Document> for KeySet {
+    type Error = String;
+
+    fn try_from(document: Document) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        let mut ignored = Vec::new();
+        for entry in document.keys {
+            match entry {
+                Entry::Usable(key) => keys.push(key),
+                Entry::Ignored(why) => ignored.push(why),
+            }
+        }
+        match (keys.is_empty(), ignored.is_empty()) {
+            (false, _) => Ok(Self { keys }),
+            (true, true) => Err("the key set is empty: paste the authorization server's own, it publishes it at its \
+                                 jwks_uri"
+                .to_owned()),
+            (true, false) => Err(format!("the key set has no key that verifies tokens: {}", ignored.join("; "))),
+        }
+    }
+}
+
+impl TryFrom<Members> for Entry {
+    type Error = String;
+
+    fn try_from(members: Members) -> Result<Self, String> {
+        if members.d.is_some() || members.k.is_some() {
+            // It would be readable in Envoy's configuration dump, and whoever reads it can make tokens.
+            return Err("this is a private or a symmetric key; only public keys belong here".to_owned());
+        }
+        if members.usage.as_deref().is_some_and(|usage| usage != "sig") {
+            return Ok(Self::Ignored("one is not for signatures (use)".to_owned()));
+        }
+        if members.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify"))
+        {
+            return Ok(Self::Ignored("one is not for signatures (key_ops)".to_owned()));
+        }
+        let algorithm = match members.alg.as_deref() {
+            None => None,
+            Some(name) => match Algorithm::from_name(name) {
+                None => return Ok(Self::Ignored(format!("one is for the algorithm {name:?}"))),
+                known => known,
+            },
+        };
+        let Some(material) = members.material()? else {
+            let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
+            return Ok(Self::Ignored(format!("one is of the type {:?}{curve}", members.kty)));
+        };
+        let key = PublicKey { key_id: members.kid, algorithm, material };
+        match algorithm {
+            Some(algorithm) if !key.material.fits(algorithm) => {
+                Err(format!("a key of this type cannot be used with {}, its alg", algorithm.name()))
+            }
+            _ => Ok(Self::Usable(key)),
+        }
+    }
+}
+
+impl Members {
+    fn material(&self) -> Result<Option<Material>, String> {
+        match (self.kty.as_str(), self.crv.as_deref()) {
+            ("RSA", _) => {
+                let (n, e) = (number("n", self.n.as_deref())?, number("e", self.e.as_deref())?);
+                let refused = |error| format!("this RSA key is refused: {error} (2048 to 4096 bits, exponent 65537)");
+                let spki = RS256PublicKey::from_components(&n, &e).and_then(|key| key.to_der()).map_err(refused)?;
+                let pss = PS256PublicKey::from_components(&n, &e).map(Box::new).map_err(refused)?;
+                Ok(Some(Material::Rsa { spki, pss }))
+            }
+            ("EC", Some("P-256")) => {
+                let (x, y) = (coordinate("x", self.x.as_deref())?, coordinate("y", self.y.as_deref())?);
+                let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
+                let spki = ES256PublicKey::from_bytes(&point)
+                    .and_then(|key| key.to_der())
+                    .map_err(|error| format!("this is no point of P-256: {error}"))?;
+                Ok(Some(Material::P256 { spki }))
+            }
+            ("OKP", Some("Ed25519")) => {
+                let key = Ed25519PublicKey::from_bytes(&coordinate("x", self.x.as_deref())?)
+                    .map_err(|error| format!("this is no Ed25519 key: {error}"))?;
+                Ok(Some(Material::Ed25519(key)))
+            }
+            ("EC" | "OKP", None) => Err("the key lacks the member \"crv\"".to_owned()),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn number(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
+    let text = text.ok_or_else(|| format!("the key lacks the member {name:?}"))?;
+    base64url::decode(text).ok_or_else(|| format!("the key's member {name:?} is not base64url without padding"))
+}
+
+/// Of P-256 and of Ed25519 alike: 32 bytes, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
+fn coordinate(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
+    let bytes = number(name, text)?;
+    if bytes.len() == 32 { Ok(bytes) } else { Err(format!("the key's member {name:?} is not 32 bytes long")) }
+}
+
+impl KeySet {
+    /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it; without,
+    /// the first four that fit.
+    pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
+        self.keys
+            .iter()
+            .filter(move |key| key_id.is_none_or(|wanted| key.key_id.as_deref() == Some(wanted)))
+            .filter(move |key| key.fits(algorithm))
+            .take(MOST_CANDIDATES)
+    }
+
+    /// Whether any key can verify a signature of this algorithm.
+    pub(crate) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.fits(algorithm))
+    }
+}
+
+impl PublicKey {
+    /// What a signature engine needs.
+    #[must_use]
+    pub fn material(&self) -> &Material {
+        &self.material
+    }
+
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+}
+
+impl Material {
+    /// The algorithm is bound by the type of the key, whatever a token says (RFC 8725 §3.1).
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        matches!(
+            (self, algorithm),
+            (Self::Rsa { .. }, Algorithm::RS256 | Algorithm::PS256)
+                | (Self::P256 { .. }, Algorithm::ES256)
+                | (Self::Ed25519(_), Algorithm::EdDSA)
+        )
+    }
+}

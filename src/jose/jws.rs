@@ -1,0 +1,111 @@
+//! A signed token in compact form (RFC 7515 §7.1), taken apart and not yet believed.
+
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::{base64url, json};
+use crate::reason::Reason;
+
+/// Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
+const LONGEST: usize = 16 * 1024;
+
+/// Header parameters that bring or name a key of the token's own choice, or ask for an extension.
+const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
+
+/// A token whose syntax is right. Nothing in it has been verified.
+#[derive(Debug)]
+pub struct CompactJws<'a> {
+    text: &'a str,
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    payload: Map<String, Value>,
+    signing_input: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> CompactJws<'a> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
+    /// [`Reason::TokenHeaderUnsupported`], [`Reason::AlgorithmNotAllowed`].
+    pub fn parse(text: &'a str) -> Result<Self, Reason> {
+        if text.len() > LONGEST {
+            return Err(Reason::TokenTooLong);
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(Reason::TokenMalformed)?;
+        // A third dot (an encrypted token has four) would stand in one of the parts, where base64url has none.
+        let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
+        let header = object(header)?;
+        if header.keys().any(|name| REFUSED_PARAMETERS.contains(&name.as_str())) {
+            return Err(Reason::TokenHeaderUnsupported);
+        }
+        match header.get("typ") {
+            None => {}
+            Some(Value::String(kind)) if is_jwt(kind) => {}
+            Some(_) => return Err(Reason::TokenTypeUnsupported),
+        }
+        let algorithm = match header.get("alg") {
+            Some(Value::String(name)) => Algorithm::from_name(name).ok_or(Reason::AlgorithmNotAllowed)?,
+            _ => return Err(Reason::TokenMalformed),
+        };
+        let key_id = match header.get("kid") {
+            None => None,
+            Some(Value::String(key_id)) => Some(key_id.clone()),
+            Some(_) => return Err(Reason::TokenMalformed),
+        };
+        let payload = object(payload)?;
+        let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
+        Ok(Self { text, algorithm, key_id, payload, signing_input, signature })
+    }
+
+    /// The whole token.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The algorithm that the token claims to be signed with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key that the token claims to be signed with.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The claims. Only who has verified the signature may believe them.
+    pub(crate) fn unverified_payload(&self) -> &Map<String, Value> {
+        &self.payload
+    }
+
+    /// The claims, for whoever has verified the signature.
+    pub(crate) fn into_payload(self) -> Map<String, Value> {
+        self.payload
+    }
+
+    /// What the signature is over.
+    #[must_use]
+    pub fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The signature's bytes; r and s side by side for ECDSA (RFC 7518 §3.4).
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+fn object(part: &str) -> Result<Map<String, Value>, Reason> {
+    base64url::decode(part).and_then(|bytes| json::object(&bytes)).ok_or(Reason::TokenMalformed)
+}
+
+/// `JWT`, or a kind of it: `at+jwt`, `application/at+jwt` (RFC 9068 §2.1, RFC 7515 §4.1.9).
+fn is_jwt(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    kind == "jwt" || kind.ends_with("+jwt")
+}

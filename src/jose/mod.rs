@@ -1,0 +1,8 @@
+//! Signed tokens: key sets (RFC 7517), compact signatures (RFC 7515), algorithms (RFC 7518, RFC 8037).
+
+pub mod algorithm;
+mod base64url;
+pub(crate) mod json;
+pub mod jwk;
+pub mod jws;
+pub mod signature;

@@ -1,0 +1,110 @@
+//! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
+
+use jwt_simple::algorithms::{EdDSAPublicKeyLike, RSAPublicKeyLike};
+use jwt_simple::claims::NoCustomClaims;
+use jwt_simple::common::VerificationOptions;
+use jwt_simple::prelude::UnixTimeStamp;
+
+use super::algorithm::Algorithm;
+use super::jwk::{Material, PublicKey};
+use super::jws::CompactJws;
+
+/// Verifies signatures.
+pub trait SignatureEngine {
+    /// Whether this key made the token's signature with the token's algorithm. The key fits the algorithm.
+    fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification;
+}
+
+/// What an engine says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// The signature is right.
+    Valid,
+    /// It is not.
+    Invalid,
+    /// This engine does not know the algorithm.
+    Unavailable,
+}
+
+/// jwt-simple: PS256 and EdDSA everywhere; RS256 and ES256 where the feature `portable_crypto` is on or there is no
+/// host at all.
+#[derive(Clone, Copy, Debug)]
+pub struct PortableEngine;
+
+impl SignatureEngine for PortableEngine {
+    fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
+        let verified = match (token.algorithm(), key.material()) {
+            (Algorithm::PS256, Material::Rsa { pss, .. }) => {
+                pss.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()
+            }
+            (Algorithm::EdDSA, Material::Ed25519(key)) => {
+                key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()
+            }
+            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+            (Algorithm::RS256, Material::Rsa { spki, .. }) => jwt_simple::algorithms::RS256PublicKey::from_der(spki)
+                .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()),
+            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+            (Algorithm::ES256, Material::P256 { spki }) => {
+                use jwt_simple::algorithms::ECDSAP256PublicKeyLike;
+                jwt_simple::algorithms::ES256PublicKey::from_der(spki)
+                    .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok())
+            }
+            _ => return Verification::Unavailable,
+        };
+        if verified { Verification::Valid } else { Verification::Invalid }
+    }
+}
+
+/// jwt-simple judges claims as well; ours are judged elsewhere, with our clock. At its time 0 no token has expired.
+fn signature_only() -> VerificationOptions {
+    VerificationOptions {
+        accept_future: true,
+        artificial_time: Some(UnixTimeStamp::from_secs(0)),
+        time_tolerance: None,
+        ..VerificationOptions::default()
+    }
+}
+
+/// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1
+/// `SEQUENCE { INTEGER, INTEGER }`. `None` where it is not 64 bytes long.
+#[must_use]
+pub fn ecdsa_p256_der(signature: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = signature.split_first_chunk::<32>().filter(|(_, s)| s.len() == 32)?;
+    let mut content = Vec::with_capacity(70);
+    for integer in [r.as_slice(), s] {
+        let start = integer.iter().position(|byte| *byte != 0).unwrap_or(31);
+        let digits = integer.get(start..)?;
+        // An INTEGER is signed: a leading one bit would make it negative.
+        let zero = digits.first().is_some_and(|byte| byte & 0x80 != 0);
+        let length = u8::try_from(digits.len().saturating_add(usize::from(zero))).ok()?;
+        content.extend([0x02, length]);
+        content.extend(zero.then_some(0));
+        content.extend(digits);
+    }
+    let mut der = vec![0x30, u8::try_from(content.len()).ok()?];
+    der.append(&mut content);
+    Some(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_and_s_become_the_shortest_asn1_integers() {
+        let mut signature = [0_u8; 64];
+        signature[31] = 1;
+        signature[32] = 0x80;
+        let der = ecdsa_p256_der(&signature).unwrap();
+        assert_eq!(der[..6], [0x30, 38, 0x02, 1, 1, 0x02]);
+        assert_eq!(der[6..9], [33, 0, 0x80]);
+        assert_eq!(ecdsa_p256_der(&[0; 64]).unwrap(), [0x30, 6, 2, 1, 0, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_signature_of_another_length_is_none() {
+        for length in [0, 1, 32, 63, 65, 96, 1000] {
+            assert_eq!(ecdsa_p256_der(&vec![1; length]), None, "{length}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! certbound: OAuth 2.0 bound to mutual TLS ([RFC 8705]), done at the proxy that terminates TLS.
+//!
+//! The crate is an Envoy proxy-wasm filter and, compiled for any other target, the core of that filter as a
+//! library. The core is deaf to the host: headers, the certificate, the time and the signature engine come in as
+//! values; what goes out is a [`Step`]: forward with these edits, refuse with this [`Refusal`], or one
+//! question that the host must answer first. Only the private module `host`, compiled for wasm32 alone, names
+//! `proxy_wasm`.
+//!
+//! | RFC 8705 | where |
+//! | --- | --- |
+//! | §2 the certificate that the client proved to hold reaches the authorization server | [`authorization_server`], [`certificate::dialect`] |
+//! | §3 a bound token is refused on any other certificate, 401 `invalid_token` | [`resource_server`] |
+//! | §3.1 `cnf` with `x5t#S256` | [`resource_server::confirmation`], [`certificate::thumbprint`] |
+//! | §6.5 TLS termination: no forged certificate header survives | [`certificate::forwarding_headers`] |
+//!
+//! What it does not do: it issues no token, validates no certificate chain (Envoy does), fetches no key, and keeps
+//! no state between requests. README.md says more.
+//!
+//! [RFC 8705]: https://www.rfc-editor.org/rfc/rfc8705
+
+#![forbid(unsafe_code)]
+
+pub mod authorization_server;
+pub mod certificate;
+pub mod config;
+pub mod jose;
+pub mod policy;
+pub mod reason;
+pub mod refusal;
+pub mod request;
+pub mod resource_server;
+pub mod step;
+
+#[cfg(target_arch = "wasm32")]
+mod host;
+
+pub use policy::Policies;
+pub use reason::Reason;
+pub use refusal::Refusal;
+pub use request::Request;
+pub use step::{Edit, Step};

@@ -1,0 +1,283 @@
+//! Which policy governs a request, and what every policy does first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::certificate::forwarding_headers::is_forwarding_header;
+use crate::config;
+use crate::jose::signature::SignatureEngine;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::resource_server::ResourceServer;
+use crate::step::{Edit, Step};
+
+/// Every policy of one plugin configuration, and the one for routes that name none.
+#[derive(Debug)]
+pub struct Policies {
+    named: BTreeMap<PolicyName, Policy>,
+    default: PolicyName,
+}
+
+/// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PolicyName(String);
+
+/// What is done with the requests of a route.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Roles")]
+pub enum Policy {
+    /// In front of an API: the access token must be bound to this connection's certificate.
+    ResourceServer(Box<ResourceServer>),
+    /// In front of an authorization server: it learns which certificate the client proved to hold.
+    AuthorizationServer(AuthorizationServer),
+    /// An open route: forged certificate headers are removed and nothing else is done.
+    CleanOnly,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Roles {
+    resource_server: Option<Box<ResourceServer>>,
+    authorization_server: Option<AuthorizationServer>,
+    clean_only: Option<CleanOnly>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CleanOnly {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    policies: Option<BTreeMap<PolicyName, Policy>>,
+    default_policy: Option<PolicyName>,
+    // A configuration of one role may drop `policies` and name the role at the top.
+    resource_server: Option<Box<ResourceServer>>,
+    authorization_server: Option<AuthorizationServer>,
+    clean_only: Option<CleanOnly>,
+}
+
+impl TryFrom<String> for PolicyName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+            Ok(Self(name))
+        } else {
+            Err(format!("{name:?} is no name for a policy: 1 to 64 letters, digits, '-', '_' and '.' are"))
+        }
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl TryFrom<Roles> for Policy {
+    type Error = &'static str;
+
+    fn try_from(roles: Roles) -> Result<Self, Self::Error> {
+        match (roles.resource_server, roles.authorization_server, roles.clean_only) {
+            (Some(resource_server), None, None) => Ok(Self::ResourceServer(resource_server)),
+            (None, Some(authorization_server), None) => Ok(Self::AuthorizationServer(authorization_server)),
+            (None, None, Some(CleanOnly {})) => Ok(Self::CleanOnly),
+            _ => Err("a policy has exactly one of resource_server, authorization_server and clean_only"),
+        }
+    }
+}
+
+impl Policy {
+    /// The configuration's word for the role.
+    #[must_use]
+    pub fn role(&self) -> &'static str {
+        match self {
+            Self::ResourceServer(_) => "resource_server",
+            Self::AuthorizationServer(_) => "authorization_server",
+            Self::CleanOnly => "clean_only",
+        }
+    }
+}
+
+impl Policies {
+    /// Reads a plugin configuration: JSON text, or a `google.protobuf.Struct` in its binary form.
+    ///
+    /// # Errors
+    /// The sentence an operator reads: the path of the key, what is wrong with it, the nearest right key, and line
+    /// and column where the source is text.
+    pub fn load(configuration: &[u8]) -> Result<Self, config::Error> {
+        let source = config::Source::read(configuration)?;
+        let document: Document = source.parse()?;
+        let wrong = |key: &str, message: String| Err(source.error_at(key, message));
+
+        let roles = Roles {
+            resource_server: document.resource_server,
+            authorization_server: document.authorization_server,
+            clean_only: document.clean_only,
+        };
+        let single =
+            roles.resource_server.is_some() || roles.authorization_server.is_some() || roles.clean_only.is_some();
+        let named = match (document.policies, single) {
+            (Some(_), true) => {
+                return wrong("policies", "a role at the top and `policies` exclude each other".to_owned());
+            }
+            (Some(named), false) if named.is_empty() => {
+                return wrong("policies", "there is no policy".to_owned());
+            }
+            (Some(named), false) => named,
+            (None, true) => match Policy::try_from(roles) {
+                Ok(policy) => BTreeMap::from([(PolicyName(policy.role().to_owned()), policy)]),
+                Err(message) => {
+                    return wrong("", format!("{message}; several policies stand under `policies`"));
+                }
+            },
+            (None, false) => {
+                let message = "nothing is configured: `policies`, or a role (resource_server, authorization_server, \
+                               clean_only), is required";
+                return wrong("", message.to_owned());
+            }
+        };
+        let default = match (document.default_policy, named.first_key_value()) {
+            (Some(default), _) if named.contains_key(&default) => default,
+            (Some(default), _) => {
+                let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
+                return wrong("default_policy", config::unknown("policy", &default.0, &known));
+            }
+            (None, Some((only, _))) if named.len() == 1 => only.clone(),
+            (None, _) => {
+                let message = "`default_policy` is required where there are several policies: it governs every route \
+                               that names none";
+                return wrong("", message.to_owned());
+            }
+        };
+        Ok(Self { named, default })
+    }
+
+    /// Every policy by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.named.iter().map(|(name, policy)| (name.0.as_str(), policy))
+    }
+
+    /// The policy of routes that name none.
+    #[must_use]
+    pub fn default_policy(&self) -> &str {
+        &self.default.0
+    }
+
+    /// The first step of a request. Whatever the policy, forged certificate headers are removed.
+    #[must_use]
+    pub fn start(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Step<'_> {
+        let (name, policy) = match self.governing(request.route_metadata) {
+            Ok(governing) => governing,
+            Err(refusal) => return Step::Refuse(refusal),
+        };
+        let cleaned = cleaned(request);
+        match policy {
+            Policy::ResourceServer(server) => match server.admit(request, engine) {
+                Ok(_admitted) => Step::Forward(cleaned),
+                Err(refusal) => Step::Refuse(refusal.under(name, Some(server.realm()))),
+            },
+            Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
+            Policy::CleanOnly => Step::Forward(cleaned),
+        }
+    }
+
+    /// A name that does not exist refuses: a typing error must not open a route.
+    fn governing(&self, route_metadata: Option<&[u8]>) -> Result<(&str, &Policy), Refusal> {
+        let name = match route_metadata {
+            None | Some([]) => None,
+            Some(metadata) => policy_in_route_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?,
+        };
+        let found = match name {
+            None => self.named.get_key_value(&self.default),
+            Some(name) => std::str::from_utf8(name)
+                .ok()
+                .and_then(|name| PolicyName::try_from(name.to_owned()).ok())
+                .and_then(|name| self.named.get_key_value(&name)),
+        };
+        found.map(|(name, policy)| (name.0.as_str(), policy)).ok_or_else(|| {
+            let named = String::from_utf8_lossy(name.unwrap_or_default());
+            Refusal::because(Reason::UnknownPolicy, format!("the route names the policy {named:.64}"))
+        })
+    }
+}
+
+/// The removal of every header that claims something about a client certificate. Envoy's own
+/// `X-Forwarded-Client-Cert` is one of them.
+fn cleaned(request: &Request<'_>) -> Vec<Edit> {
+    request.headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
+}
+
+/// The policy that a route's metadata names: `certbound: { policy: NAME }`. The host encodes a map as the number of
+/// entries, the lengths of each key and value, and then these with a NUL behind each; all numbers are 32 bits, little
+/// endian. The outer `None` says that it is something else, or has another key: a misspelt key must not be ignored.
+#[expect(clippy::option_option, reason = "the outer one is an error of the caller's choice")]
+fn policy_in_route_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
+    let (count, rest) = map.split_first_chunk()?;
+    match u32::from_le_bytes(*count) {
+        0 => rest.is_empty().then_some(None),
+        1 => {
+            let (key_length, rest) = rest.split_first_chunk()?;
+            let (value_length, rest) = rest.split_first_chunk()?;
+            let (key, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*key_length)).ok()?)?;
+            let (0, rest) = rest.split_first().map(|(end, rest)| (*end, rest))? else {
+                return None;
+            };
+            let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*value_length)).ok()?)?;
+            (rest == [0] && key == b"policy").then_some(Some(value))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&str, &str)]) -> Vec<u8> {
+        let mut bytes = u32::try_from(entries.len()).unwrap().to_le_bytes().to_vec();
+        for (key, value) in entries {
+            bytes.extend(u32::try_from(key.len()).unwrap().to_le_bytes());
+            bytes.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+        }
+        for (key, value) in entries {
+            bytes.extend([key.as_bytes(), &[0], value.as_bytes(), &[0]].concat());
+        }
+        bytes
+    }
+
+    #[test]
+    fn route_metadata_names_a_policy() {
+        assert_eq!(policy_in_route_metadata(&map(&[("policy", "api")])), Some(Some(&b"api"[..])));
+        assert_eq!(policy_in_route_metadata(&map(&[])), Some(None));
+    }
+
+    #[test]
+    fn route_metadata_of_any_other_shape_is_an_error() {
+        let right = map(&[("policy", "api")]);
+        for wrong in [
+            map(&[("polcy", "api")]),
+            map(&[("policy", "api"), ("mode", "off")]),
+            map(&[("mode", "off"), ("policy", "api")]),
+            right[..right.len() - 1].to_vec(),
+            [right.clone(), vec![0]].concat(),
+            vec![1, 0, 0, 0],
+            vec![1],
+            vec![0, 0, 0, 0, 0],
+            [&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0][..], b"policy\0api\0"].concat(),
+            b"api".to_vec(),
+        ] {
+            assert_eq!(policy_in_route_metadata(&wrong), None, "{wrong:?}");
+        }
+        for length in 1..right.len() {
+            assert_eq!(policy_in_route_metadata(&right[..length]), None, "{length}");
+        }
+    }
+}

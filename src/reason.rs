@@ -1,0 +1,173 @@
+//! Why a request is refused: one closed enum, named alike in the log, the tests and the README's table.
+
+use std::fmt;
+
+/// An error code that a client sees (RFC 6750 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The request is malformed; status 400.
+    InvalidRequest,
+    /// The access token is expired, malformed, bound to another certificate, or otherwise of no use; status 401.
+    InvalidToken,
+}
+
+impl ErrorCode {
+    /// The code as it stands in `WWW-Authenticate` and in the body.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidToken => "invalid_token",
+        }
+    }
+}
+
+/// Who has to act on a refusal, and so what the client may learn of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The client presented no bearer token: 401 and a challenge without an error code (RFC 6750 §3.1).
+    Challenge,
+    /// The client made a mistake: 400 or 401, a challenge with this code.
+    Client(ErrorCode),
+    /// The proxy cannot decide, for want of something the operator must provide: 500, no challenge.
+    Operator,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $meaning:literal])+ $variant:ident, $name:literal, $answer:expr, $description:literal;)+) => {
+        /// Why a request was refused.
+        ///
+        /// The name is stable from 1.0 on: dashboards and alerts may be built on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[doc = $meaning])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name in the log, the tests and the documentation: `snake_case`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What the client is told.
+            #[must_use]
+            pub const fn answer(self) -> Answer {
+                match self { $(Self::$variant => $answer,)+ }
+            }
+
+            /// One sentence for the client, in the characters that RFC 6750 §3 allows in `error_description`.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)+ }
+            }
+        }
+    };
+}
+
+use Answer::{Challenge, Client, Operator};
+use ErrorCode::{InvalidRequest, InvalidToken};
+
+reasons! {
+    /// The route's metadata names a policy that the configuration does not have.
+    UnknownPolicy, "unknown_policy", Operator, "the proxy has no policy for this route";
+    /// The route's metadata under `certbound` holds something else than `policy: NAME`.
+    RouteMetadataMalformed, "route_metadata_malformed", Operator, "the proxy has no policy for this route";
+    /// The host's digest of the client certificate is not 64 hexadecimal digits.
+    PeerDigestMalformed, "peer_digest_malformed", Operator, "the proxy cannot identify the client certificate";
+    /// The policy forwards validated certificates only, and this host does not say which are (Envoy before 1.39).
+    ChainValidationUnavailable, "chain_validation_unavailable", Operator, "the proxy cannot tell whether the client certificate is valid";
+    /// A certificate was presented, and the host does not hand it over (Envoy before 1.38).
+    CertificateUnavailable, "certificate_unavailable", Operator, "the proxy cannot read the client certificate";
+    /// What the host handed over as the client's certificate is not one.
+    CertificateMalformed, "certificate_malformed", Operator, "the proxy cannot read the client certificate";
+    /// The certificate handed over is not the one that the TLS connection was made with.
+    CertificateDigestMismatch, "certificate_digest_mismatch", Operator, "the proxy cannot read the client certificate";
+    /// This host cannot verify signatures of the token's algorithm.
+    SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
+
+    /// The request has no `Authorization` header.
+    TokenMissing, "token_missing", Challenge, "an access token is required";
+    /// The `Authorization` header uses another scheme than `Bearer`.
+    SchemeUnsupported, "scheme_unsupported", Challenge, "the Bearer scheme is required";
+    /// The request has more than one `Authorization` value, or a list in one.
+    AuthorizationRepeated, "authorization_repeated", Client(InvalidRequest), "the request carries more than one access token";
+    /// The `Authorization` value is not `Bearer` and one token of RFC 6750's characters.
+    AuthorizationMalformed, "authorization_malformed", Client(InvalidRequest), "the Authorization header is malformed";
+
+    /// The token is longer than the filter reads.
+    TokenTooLong, "token_too_long", Client(InvalidToken), "the access token is too long";
+    /// The token is not a JWS in compact form with strict base64url and strict JSON objects inside.
+    TokenMalformed, "token_malformed", Client(InvalidToken), "the access token is malformed";
+    /// The token's `typ` says that it is not a JWT.
+    TokenTypeUnsupported, "token_type_unsupported", Client(InvalidToken), "the access token is of another type";
+    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`).
+    TokenHeaderUnsupported, "token_header_unsupported", Client(InvalidToken), "the access token has a header parameter that is not supported";
+    /// No issuer of the policy has the token's `iss`.
+    IssuerNotTrusted, "issuer_not_trusted", Client(InvalidToken), "the access token is from another issuer";
+    /// The token's algorithm is not one that the issuer may use.
+    AlgorithmNotAllowed, "algorithm_not_allowed", Client(InvalidToken), "the access token is signed with an algorithm that is not allowed";
+    /// None of the issuer's keys has the token's `kid` and fits its algorithm.
+    KeyUnknown, "key_unknown", Client(InvalidToken), "the access token is signed with an unknown key";
+    /// The signature is not right.
+    SignatureInvalid, "signature_invalid", Client(InvalidToken), "the signature of the access token is invalid";
+
+    /// A claim that must be there is not: `iss`, `aud` or `exp`.
+    ClaimMissing, "claim_missing", Client(InvalidToken), "the access token lacks a required claim";
+    /// A claim has a value of the wrong type or out of bounds.
+    ClaimMalformed, "claim_malformed", Client(InvalidToken), "a claim of the access token is malformed";
+    /// None of the token's audiences is one of the policy's.
+    AudienceMismatch, "audience_mismatch", Client(InvalidToken), "the access token is for another audience";
+    /// The token's `exp` has passed.
+    TokenExpired, "token_expired", Client(InvalidToken), "the access token is expired";
+    /// The token's `nbf` has not come yet.
+    TokenNotYetValid, "token_not_yet_valid", Client(InvalidToken), "the access token is not valid yet";
+
+    /// The policy requires a certificate-bound token, and this one is not bound.
+    ConfirmationMissing, "confirmation_missing", Client(InvalidToken), "the access token is not bound to a certificate";
+    /// The confirmation is not 43 characters of canonical base64url where RFC 8705 §3.1 puts them.
+    ConfirmationMalformed, "confirmation_malformed", Client(InvalidToken), "the confirmation of the access token is malformed";
+    /// The token is bound to something else than a certificate, alone or as well (a DPoP key, say).
+    ConfirmationUnsupported, "confirmation_unsupported", Client(InvalidToken), "the confirmation method of the access token is not supported";
+    /// The token has `x5t#S256` at the top level, and the issuer is not configured with `confirmation: top_level`.
+    ConfirmationAtTopLevel, "confirmation_at_top_level", Client(InvalidToken), "the confirmation of the access token is not where it is expected";
+    /// The token names two certificates, one in `cnf` and another at the top level.
+    ConfirmationConflict, "confirmation_conflict", Client(InvalidToken), "the access token is bound to two certificates";
+    /// The token is bound to a certificate, and the client presented none.
+    CertificateNotPresented, "certificate_not_presented", Client(InvalidToken), "the access token is bound to a certificate, and none was presented";
+    /// The token is bound to another certificate than the client presented.
+    CertificateMismatch, "certificate_mismatch", Client(InvalidToken), "the access token is bound to another certificate";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_unique_and_snake_case() {
+        let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for name in names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_description_keeps_to_the_characters_of_rfc_6750() {
+        for reason in Reason::ALL {
+            let allowed = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            assert!(reason.description().bytes().all(allowed), "{reason}");
+        }
+    }
+}

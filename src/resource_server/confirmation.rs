@@ -1,0 +1,163 @@
+//! What a token is bound to (RFC 7800, RFC 8705 §3.1).
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::reason::Reason;
+
+const X5T_S256: &str = "x5t#S256";
+
+/// Members of `cnf` that bind a token to a key of their own (RFC 7800 §3, RFC 9449 §6.1). A token that has one demands
+/// a proof that is not made here.
+const OTHER_METHODS: &[&str] = &["jwk", "jwe", "kid", "jku", "jkt"];
+
+/// Where an issuer writes the thumbprint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmationPlace {
+    /// In `cnf`, as RFC 8705 §3.1 says.
+    #[default]
+    Cnf,
+    /// As a member of the token itself, as Gluu and Janssen write it, or in `cnf`.
+    TopLevel,
+}
+
+/// The thumbprint of the certificate that the token is bound to, or `None` where the token is bound to nothing.
+///
+/// # Errors
+/// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
+/// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
+pub fn confirmation(claims: &Map<String, Value>, place: ConfirmationPlace) -> Result<Option<Thumbprint>, Reason> {
+    let confirmed = in_cnf(claims)?;
+    // A JSON null counts as absent here, since these servers write it; `cnf` has no such custom.
+    let top_level = claims.get(X5T_S256).filter(|value| !value.is_null());
+    match (place, confirmed, top_level) {
+        (_, confirmed, None) => Ok(confirmed),
+        (ConfirmationPlace::Cnf, Some(confirmed), Some(_)) => Ok(Some(confirmed)),
+        (ConfirmationPlace::Cnf, None, Some(_)) => Err(Reason::ConfirmationAtTopLevel),
+        (ConfirmationPlace::TopLevel, confirmed, Some(value)) => {
+            let top_level = thumbprint(value)?;
+            match confirmed {
+                Some(confirmed) if confirmed != top_level => Err(Reason::ConfirmationConflict),
+                _ => Ok(Some(top_level)),
+            }
+        }
+    }
+}
+
+fn in_cnf(claims: &Map<String, Value>) -> Result<Option<Thumbprint>, Reason> {
+    let cnf = match claims.get("cnf") {
+        None => return Ok(None),
+        Some(Value::Object(cnf)) if !cnf.is_empty() => cnf,
+        Some(_) => return Err(Reason::ConfirmationMalformed),
+    };
+    let confirmed = cnf.get(X5T_S256).map(thumbprint).transpose()?;
+    if confirmed.is_none() || OTHER_METHODS.iter().any(|method| cnf.contains_key(*method)) {
+        return Err(Reason::ConfirmationUnsupported);
+    }
+    Ok(confirmed)
+}
+
+fn thumbprint(value: &Value) -> Result<Thumbprint, Reason> {
+    value.as_str().and_then(Thumbprint::from_x5t_s256).ok_or(Reason::ConfirmationMalformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
+    fn at(place: ConfirmationPlace, claims: Value) -> Result<Option<String>, Reason> {
+        let claims = claims.as_object().unwrap();
+        confirmation(claims, place).map(|confirmed| confirmed.map(|thumbprint| thumbprint.to_string()))
+    }
+
+    fn in_either_place(claims: &Value) -> Result<Option<String>, Reason> {
+        let answer = at(ConfirmationPlace::Cnf, claims.clone());
+        assert_eq!(answer, at(ConfirmationPlace::TopLevel, claims.clone()), "{claims}");
+        answer
+    }
+
+    #[test]
+    fn a_thumbprint_in_cnf_is_read() {
+        assert_eq!(in_either_place(&json!({"cnf": {"x5t#S256": ONE}})), Ok(Some(ONE.to_owned())));
+        // Athenz writes another member beside it, which is no method of proof.
+        let athenz = json!({"cnf": {"x5t#S256": ONE, "proxy-principals#spiffe": ["spiffe://a/b"]}});
+        assert_eq!(in_either_place(&athenz), Ok(Some(ONE.to_owned())));
+    }
+
+    #[test]
+    fn a_token_without_any_confirmation_is_bound_to_nothing() {
+        assert_eq!(in_either_place(&json!({})), Ok(None));
+        assert_eq!(in_either_place(&json!({"x5t#S256": null})), Ok(None));
+    }
+
+    #[test]
+    fn a_cnf_of_the_wrong_type_is_malformed() {
+        for cnf in [json!(null), json!(true), json!(1), json!(ONE), json!([]), json!([{"x5t#S256": ONE}]), json!({})] {
+            assert_eq!(in_either_place(&json!({ "cnf": cnf })), Err(Reason::ConfirmationMalformed), "{cnf}");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::string_slice, reason = "base64url is ASCII")]
+    fn a_thumbprint_of_the_wrong_type_or_spelling_is_malformed() {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(1),
+            json!(""),
+            json!([ONE]),
+            json!({}),
+            json!(format!("{ONE}=")),
+            json!(&ONE[1..]),
+            json!(format!(" {}", &ONE[1..])),
+            json!("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"),
+        ] {
+            let claims = json!({"cnf": {"x5t#S256": value}});
+            assert_eq!(in_either_place(&claims), Err(Reason::ConfirmationMalformed), "{value}");
+            if !value.is_null() {
+                let claims = json!({ "x5t#S256": value });
+                assert_eq!(at(ConfirmationPlace::TopLevel, claims), Err(Reason::ConfirmationMalformed), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_method_of_confirmation_alone_or_beside_is_unsupported() {
+        for cnf in [
+            json!({"jkt": ONE}),
+            json!({"jkt": ONE, "x5t#S256": ONE}),
+            json!({"jwk": {}, "x5t#S256": ONE}),
+            json!({"kid": "1", "x5t#S256": ONE}),
+            json!({"x5t": ONE}),
+            json!({"X5T#S256": ONE}),
+            json!({"x5t#s256": ONE}),
+            json!({"unheard of": 1}),
+        ] {
+            assert_eq!(in_either_place(&json!({ "cnf": cnf })), Err(Reason::ConfirmationUnsupported), "{cnf}");
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_at_the_top_level_is_read_where_the_issuer_is_known_to_write_it_there() {
+        let claims = json!({ "x5t#S256": ONE });
+        assert_eq!(at(ConfirmationPlace::TopLevel, claims.clone()), Ok(Some(ONE.to_owned())));
+        assert_eq!(at(ConfirmationPlace::Cnf, claims), Err(Reason::ConfirmationAtTopLevel));
+    }
+
+    #[test]
+    fn two_places_must_say_the_same() {
+        let same = json!({"cnf": {"x5t#S256": ONE}, "x5t#S256": ONE});
+        assert_eq!(in_either_place(&same), Ok(Some(ONE.to_owned())));
+        let different = json!({"cnf": {"x5t#S256": ONE}, "x5t#S256": OTHER});
+        assert_eq!(at(ConfirmationPlace::TopLevel, different.clone()), Err(Reason::ConfirmationConflict));
+        // Without the opt-in the member is a claim like any other, and `cnf` alone is RFC 8705's.
+        assert_eq!(at(ConfirmationPlace::Cnf, different), Ok(Some(ONE.to_owned())));
+    }
+}

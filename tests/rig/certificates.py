@@ -1,0 +1,286 @@
+"""X.509 certificates for clients and servers, made when they are needed, and every form they are forwarded in."""
+
+import base64
+import datetime
+import hashlib
+import ipaddress
+import re
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+Key = Literal["p256", "p384", "p521", "rsa2048", "ed25519"]
+Subject = Sequence[tuple[str, str]]
+
+_PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+_SUBJECT: Subject = (("CN", "client-1"), ("O", "Example Bank"))
+
+_ATTRIBUTES = {
+    "CN": NameOID.COMMON_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "STREET": NameOID.STREET_ADDRESS,
+    "DC": NameOID.DOMAIN_COMPONENT,
+    "UID": NameOID.USER_ID,
+    "SN": NameOID.SURNAME,
+    "GN": NameOID.GIVEN_NAME,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+    "organizationIdentifier": NameOID.ORGANIZATION_IDENTIFIER,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+}
+
+_MAKE_KEY = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "rsa2048": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One certificate and its private key, both also as PEM files, the key unencrypted."""
+
+    name: str
+    certificate_path: Path
+    key_path: Path
+    pem: str
+    """The certificate as PEM: lines of 64 characters, a newline after each, the last one too."""
+    der: bytes
+
+    @property
+    def thumbprint(self) -> str:
+        """`x5t#S256` of RFC 8705: the base64url SHA-256 of the DER, without padding (43 characters)."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.der).digest()).rstrip(b"=").decode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the DER in lower-case hexadecimal (64 characters), as Envoy writes it."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def subject(self) -> str:
+        """The subject as an RFC 4514 string: the last attribute of the certificate first."""
+        return x509.load_der_x509_certificate(self.der).subject.rfc4514_string()
+
+    @property
+    def apache_form(self) -> str:
+        """The PEM with spaces for its newlines and none at the end, as Apache's `%{SSL_CLIENT_CERT}s` writes it."""
+        return self.pem.replace("\n", " ").rstrip(" ")
+
+    @property
+    def rfc9440_form(self) -> str:
+        """The DER as a byte sequence of structured fields, `:base64:`, the value of RFC 9440's `Client-Cert`."""
+        return f":{base64.b64encode(self.der).decode()}:"
+
+    @property
+    def url_encoded(self) -> str:
+        """The PEM percent-encoded: `Cert` of Envoy's `x-forwarded-client-cert`, nginx's `$ssl_client_escaped_cert`."""
+        return urllib.parse.quote(self.pem, safe="")
+
+
+class Authority:
+    """A certification authority with a self-signed P-256 certificate, valid from an hour ago for ten days.
+
+    `pem_path` is the file of that certificate, named after the common name ("Example CA": `example-ca.pem`).
+    """
+
+    def __init__(self, directory: Path, common_name: str = "Example CA") -> None:
+        """Makes the authority; `directory` is made too when it is not there.
+
+        Raises FileExistsError when `directory` has a file of that name.
+        """
+        self._directory = Path(directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self.pem_path = self._directory / (re.sub(r"[^a-z0-9]+", "-", common_name.lower()).strip("-") + ".pem")
+        self._key = _MAKE_KEY["p256"]()
+        self._name = _distinguished_name([("CN", common_name)])
+        certificate = (
+            _builder(self._name, self._key, None, None, days=10)
+            .issuer_name(self._name)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        _write_new(self.pem_path, certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(
+        self,
+        name: str,
+        *,
+        subject: Subject = _SUBJECT,
+        key: Key = "p256",
+        dns: Sequence[str] = (),
+        uri: Sequence[str] = (),
+        ip: Sequence[str] = (),
+        email: Sequence[str] = (),
+        server: bool = False,
+        not_before: datetime.datetime | None = None,
+        not_after: datetime.datetime | None = None,
+    ) -> Certificate:
+        """Issues a certificate into `name`.pem and `name`.key of the authority's directory.
+
+        `subject` is in the order of the certificate, which an RFC 4514 string turns round; it may be empty; an attribute
+        is a short name (CN, O, OU, C, ST, L, DC, UID, ...) or a dotted object identifier. `dns`, `uri`, `ip` and `email`
+        become subject alternative names, in this order; a server without any has `localhost` and 127.0.0.1. Without
+        dates it is valid from an hour ago until a day from now; a date without a zone is UTC.
+
+        Raises FileExistsError when there is a file of that name, and ValueError for what no certificate can hold.
+        """
+        return _issue(
+            self._directory,
+            name,
+            _distinguished_name(subject),
+            key,
+            dns,
+            uri,
+            ip,
+            email,
+            server,
+            not_before,
+            not_after,
+            issuer=(self._name, self._key),
+        )
+
+
+def self_signed(
+    directory: Path,
+    name: str,
+    *,
+    subject: Subject = _SUBJECT,
+    copy_subject_of: Certificate | None = None,
+    key: Key = "p256",
+    dns: Sequence[str] = (),
+    uri: Sequence[str] = (),
+    ip: Sequence[str] = (),
+    email: Sequence[str] = (),
+    server: bool = False,
+    not_before: datetime.datetime | None = None,
+    not_after: datetime.datetime | None = None,
+) -> Certificate:
+    """Makes a certificate that is signed with its own key, in `directory`; otherwise as `Authority.issue`.
+
+    `copy_subject_of` takes the subject of another certificate byte for byte, in place of `subject`.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    distinguished_name = (
+        x509.load_der_x509_certificate(copy_subject_of.der).subject if copy_subject_of else _distinguished_name(subject)
+    )
+    return _issue(
+        directory, name, distinguished_name, key, dns, uri, ip, email, server, not_before, not_after, issuer=None
+    )
+
+
+def _issue(
+    directory: Path,
+    name: str,
+    subject: x509.Name,
+    key: Key,
+    dns: Sequence[str],
+    uri: Sequence[str],
+    ip: Sequence[str],
+    email: Sequence[str],
+    server: bool,
+    not_before: datetime.datetime | None,
+    not_after: datetime.datetime | None,
+    *,
+    issuer: tuple[x509.Name, _PrivateKey] | None,
+) -> Certificate:
+    private_key = _MAKE_KEY[key]()
+    issuer_name, issuer_key = issuer or (subject, private_key)
+    if server and not (dns or uri or ip or email):
+        dns, ip = ["localhost"], ["127.0.0.1"]
+    names: list[x509.GeneralName] = [
+        *map(x509.DNSName, dns),
+        *map(x509.UniformResourceIdentifier, uri),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in ip),
+        *map(x509.RFC822Name, email),
+    ]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = (
+        _builder(subject, private_key, not_before, not_after, days=1)
+        .issuer_name(issuer_name)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if names:
+        # RFC 5280, 4.2.1.6: critical when the subject is empty.
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(subject))
+    hash_algorithm = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    certificate = builder.sign(issuer_key, hash_algorithm)
+    certificate_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    _write_new(certificate_path, pem)
+    _write_new(
+        key_path,
+        private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )
+    return Certificate(
+        name, certificate_path, key_path, pem.decode(), certificate.public_bytes(serialization.Encoding.DER)
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    key: _PrivateKey,
+    not_before: datetime.datetime | None,
+    not_after: datetime.datetime | None,
+    *,
+    days: int,
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before or now - datetime.timedelta(hours=1))
+        .not_valid_after(not_after or now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _distinguished_name(subject: Subject) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(_ATTRIBUTES.get(attribute) or x509.ObjectIdentifier(attribute), value)
+            for attribute, value in subject
+        ]
+    )
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    # Not over an old file: the certificate of one object with the key of another would fail far from the cause.
+    with path.open("xb") as file:
+        file.write(content)
