@@ -77,14 +77,9 @@ impl<'a> CompactJws<'a> {
         self.key_id.as_deref()
     }
 
-    /// The claims. Only who has verified the signature may believe them.
-    pub(crate) fn unverified_payload(&self) -> &Map<String, Value> {
+    /// The claims. They are true only once the signature is verified.
+    pub(crate) fn payload(&self) -> &Map<String, Value> {
         &self.payload
-    }
-
-    /// The claims, for whoever has verified the signature.
-    pub(crate) fn into_payload(self) -> Map<String, Value> {
-        self.payload
     }
 
     /// What the signature is over.

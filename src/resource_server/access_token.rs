@@ -30,16 +30,16 @@ impl AccessToken {
         engine: &dyn SignatureEngine,
     ) -> Result<Self, Refusal> {
         let token = CompactJws::parse(bearer_token.text())?;
-        let issuer = issuer_of(&token, issuers)?;
+        // The form of the claims comes before the signature, so that a refusal has one reason whatever the engine:
+        // jwt-simple reads the claims itself.
+        let claims = Claims::parse(token.payload())?;
+        let issuer = issuer_of(&claims, issuers)?;
         verify_signature(&token, issuer, engine)?;
-
-        let claims = token.into_payload();
-        check_audience(&claims, issuer)?;
-        check_time(&claims, leeway, now)?;
-        for name in ["sub", "jti"] {
-            optional_text(&claims, name)?;
+        if !claims.audiences.iter().any(|audience| issuer.is_audience(audience)) {
+            return Err(Reason::AudienceMismatch.into());
         }
-        let confirmation = confirmation(&claims, issuer.confirmation).map_err(|reason| match reason {
+        claims.check_time(leeway, now)?;
+        let confirmation = confirmation(token.payload(), issuer.confirmation).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
@@ -57,15 +57,11 @@ impl AccessToken {
 }
 
 /// The issuer that the token claims to be from: its keys decide whether it is.
-fn issuer_of<'i>(token: &CompactJws<'_>, issuers: &'i [Issuer]) -> Result<&'i Issuer, Refusal> {
-    match token.unverified_payload().get("iss") {
-        None => Err(Refusal::because(Reason::ClaimMissing, "iss")),
-        Some(Value::String(claimed)) => issuers
-            .iter()
-            .find(|issuer| issuer.identifier() == claimed)
-            .ok_or_else(|| Refusal::because(Reason::IssuerNotTrusted, shortened(claimed))),
-        Some(_) => Err(Refusal::because(Reason::ClaimMalformed, "iss")),
-    }
+fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<&'i Issuer, Refusal> {
+    issuers
+        .iter()
+        .find(|issuer| issuer.identifier() == claims.issuer)
+        .ok_or_else(|| Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)))
 }
 
 fn verify_signature(token: &CompactJws<'_>, issuer: &Issuer, engine: &dyn SignatureEngine) -> Result<(), Refusal> {
@@ -87,52 +83,72 @@ fn verify_signature(token: &CompactJws<'_>, issuer: &Issuer, engine: &dyn Signat
     Err(Refusal::because(answer, format!("{}, {key_id}", algorithm.name())))
 }
 
-/// RFC 7519 §4.1.3: one string, or a list of them.
-fn check_audience(claims: &Map<String, Value>, issuer: &Issuer) -> Result<(), Refusal> {
-    let malformed = || Refusal::because(Reason::ClaimMalformed, "aud");
-    let is_ours = match claims.get("aud") {
-        None => return Err(Refusal::because(Reason::ClaimMissing, "aud")),
-        Some(Value::String(audience)) => issuer.is_audience(audience),
-        Some(Value::Array(audiences)) => {
-            let audiences: Option<Vec<_>> = audiences.iter().map(Value::as_str).collect();
-            audiences.ok_or_else(malformed)?.into_iter().any(|audience| issuer.is_audience(audience))
+/// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
+struct Claims<'t> {
+    issuer: &'t str,
+    audiences: Vec<&'t str>,
+    /// NumericDates, with their fractions.
+    expires: f64,
+    not_before: Option<f64>,
+}
+
+impl<'t> Claims<'t> {
+    /// A claim of the wrong type is not the same as none.
+    fn parse(payload: &'t Map<String, Value>) -> Result<Self, Refusal> {
+        for name in ["sub", "jti"] {
+            text(payload, name)?;
         }
-        Some(_) => return Err(malformed()),
-    };
-    if is_ours { Ok(()) } else { Err(Reason::AudienceMismatch.into()) }
-}
-
-/// RFC 7519 §4.1.4 and §4.1.5: before `exp`, not before `nbf`, both with the leeway.
-#[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-fn check_time(claims: &Map<String, Value>, leeway: u64, now: u64) -> Result<(), Refusal> {
-    let (now, leeway) = (now as f64, leeway as f64);
-    let expires = time(claims, "exp")?.ok_or_else(|| Refusal::because(Reason::ClaimMissing, "exp"))?;
-    if now >= expires + leeway {
-        return Err(Reason::TokenExpired.into());
+        time(payload, "iat")?;
+        Ok(Self {
+            issuer: text(payload, "iss")?.ok_or_else(|| missing("iss"))?,
+            audiences: audiences(payload)?,
+            expires: time(payload, "exp")?.ok_or_else(|| missing("exp"))?,
+            not_before: time(payload, "nbf")?,
+        })
     }
-    if time(claims, "nbf")?.is_some_and(|not_before| now < not_before - leeway) {
-        return Err(Reason::TokenNotYetValid.into());
-    }
-    time(claims, "iat")?;
-    Ok(())
-}
 
-/// A NumericDate (RFC 7519 §2). One of the wrong type is not the same as none.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<f64>, Refusal> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(seconds) if (0.0..=LATEST).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(Refusal::because(Reason::ClaimMalformed, name)),
-        },
+    /// RFC 7519 §4.1.4 and §4.1.5: before `exp`, not before `nbf`, both with the leeway.
+    #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
+    fn check_time(&self, leeway: u64, now: u64) -> Result<(), Reason> {
+        let (now, leeway) = (now as f64, leeway as f64);
+        if now >= self.expires + leeway {
+            Err(Reason::TokenExpired)
+        } else if self.not_before.is_some_and(|not_before| now < not_before - leeway) {
+            Err(Reason::TokenNotYetValid)
+        } else {
+            Ok(())
+        }
     }
 }
 
-fn optional_text(claims: &Map<String, Value>, name: &'static str) -> Result<(), Refusal> {
-    match claims.get(name) {
-        None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err(Refusal::because(Reason::ClaimMalformed, name)),
+fn text<'t>(payload: &'t Map<String, Value>, name: &'static str) -> Result<Option<&'t str>, Refusal> {
+    payload.get(name).map(|value| value.as_str().ok_or_else(|| malformed(name))).transpose()
+}
+
+/// RFC 7519 §4.1.3: one string, or a list of them.
+fn audiences(payload: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
+    match payload.get("aud") {
+        None => Err(missing("aud")),
+        Some(Value::String(audience)) => Ok(vec![audience]),
+        Some(Value::Array(audiences)) => {
+            audiences.iter().map(|audience| audience.as_str().ok_or_else(|| malformed("aud"))).collect()
+        }
+        Some(_) => Err(malformed("aud")),
     }
+}
+
+/// A NumericDate (RFC 7519 §2).
+fn time(payload: &Map<String, Value>, name: &'static str) -> Result<Option<f64>, Refusal> {
+    let seconds = |value: &Value| value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds));
+    payload.get(name).map(|value| seconds(value).ok_or_else(|| malformed(name))).transpose()
+}
+
+fn missing(name: &'static str) -> Refusal {
+    Refusal::because(Reason::ClaimMissing, name)
+}
+
+fn malformed(name: &'static str) -> Refusal {
+    Refusal::because(Reason::ClaimMalformed, name)
 }
 
 /// A client's text for the log: its beginning.

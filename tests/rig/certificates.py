@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,7 +40,7 @@ _ATTRIBUTES = {
     "emailAddress": NameOID.EMAIL_ADDRESS,
 }
 
-_MAKE_KEY = {
+_MAKE_KEY: dict[Key, Callable[[], _PrivateKey]] = {
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
@@ -132,10 +132,11 @@ class Authority:
     ) -> Certificate:
         """Issues a certificate into `name`.pem and `name`.key of the authority's directory.
 
-        `subject` is in the order of the certificate, which an RFC 4514 string turns round; it may be empty; an attribute
-        is a short name (CN, O, OU, C, ST, L, DC, UID, ...) or a dotted object identifier. `dns`, `uri`, `ip` and `email`
-        become subject alternative names, in this order; a server without any has `localhost` and 127.0.0.1. Without
-        dates it is valid from an hour ago until a day from now; a date without a zone is UTC.
+        `subject` is in the order of the certificate, which an RFC 4514 string turns round; it may be empty; an
+        attribute is a short name (CN, O, OU, C, ST, L, DC, UID, ...) or a dotted object identifier. `dns`, `uri`, `ip`
+        and `email` become subject alternative names, in this order; a server without any has `localhost` and 127.0.0.1.
+        `server` makes a certificate for TLS servers, not clients. Without dates it is valid from an hour ago until a
+        day from now; a date without a zone is UTC.
 
         Raises FileExistsError when there is a file of that name, and ValueError for what no certificate can hold.
         """

@@ -25,6 +25,9 @@ TIME_LIMIT = 10
 """Seconds that one operation on a socket may take; TimeoutError after that."""
 
 
+_GOAWAY = 7
+
+
 class ConnectionRefusedByPeer(Exception):
     """The peer ended the connection or the stream: by a TLS alert, by closing, or by an HTTP/2 error.
 
@@ -94,10 +97,10 @@ class Client:
     ) -> None:
         """Says how to connect, and does not yet.
 
-        `authority` is what requests name as their host. The server must have a certificate of the authority in `ca_path`
-        for `server_name`, which is also sent (SNI) and without which it is `authority` less its port. `protocol` is the one
-        offered by ALPN. `tls_session` offers to resume that session; the connection then has the trust, the certificate
-        and the versions of the one that the session comes from, whatever is given here.
+        `authority` is what requests name as their host. The server must have a certificate of the authority in
+        `ca_path` for `server_name`, which is also sent (SNI) and without which it is `authority` less its port.
+        `protocol` is the one offered by ALPN. `tls_session` offers to resume that session; the connection then has the
+        trust, the certificate and the versions of the one that the session comes from, whatever is given here.
 
         Raises ValueError when `certificate` is another one than the session's.
         """
@@ -108,7 +111,7 @@ class Client:
         self._server_name = server_name or authority.rpartition("]")[0].strip("[") or authority.partition(":")[0]
         self._certificate = tls_session.certificate if tls_session else certificate
         self._protocol = protocol
-        self._offered_session = tls_session and tls_session.session
+        self._offered_session = tls_session.session if tls_session else None
         self._context = tls_session.context if tls_session else _context(ca_path, certificate)
         if not tls_session:
             if minimum_version:
@@ -119,6 +122,8 @@ class Client:
         self._socket: ssl.SSLSocket | None = None
         self._stream: BinaryIO | None = None
         self._http2: h2.connection.H2Connection | None = None
+        self._unfinished_frame = b""
+        self._end: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         """Connects.
@@ -195,12 +200,12 @@ class Client:
     ) -> Response:
         """Sends a request and returns its response.
 
-        Fields go out as given, in order, after those which HTTP needs. Of these, HTTP/1.1 has `host` and `content-length`
-        (with trailers, even none of them, `transfer-encoding: chunked`), HTTP/2 `:method`, `:path`, `:scheme` and
-        `:authority`; whichever of them `headers` names itself, is not added.
+        Fields go out as given, in order, after those which HTTP needs. Of these, HTTP/1.1 has `Host` and, for a body,
+        `Content-Length` (with trailers, even an empty list of them, `Transfer-Encoding: chunked`), HTTP/2 `:method`,
+        `:path`, `:scheme` and `:authority`; whichever of them `headers` names itself is not added.
 
-        Raises ConnectionRefusedByPeer when the peer ends the connection or the stream before the response is complete, and
-        ValueError when that is no HTTP.
+        Raises ConnectionRefusedByPeer when the peer ends the connection or the stream before the response is complete,
+        TimeoutError when it does nothing for 10 seconds, and ValueError when what it says is no HTTP.
         """
         fields = _encode_fields(headers)
         last_fields = None if trailers is None else _encode_fields(trailers)
@@ -276,6 +281,7 @@ class Client:
         added = [(name, value) for name, value in pseudo_fields.items() if name not in names]
         stream = self._http2.get_next_available_stream_id()
         answer = _Http2Answer(stream)
+        self._check_end(stream)
         self._http2.send_headers(stream, added + fields, end_stream=not body and trailers is None)
         rest = memoryview(body)
         while rest and not answer.complete:
@@ -306,7 +312,7 @@ class Client:
         if not data:
             raise ConnectionRefusedByPeer("the peer closed the connection")
         try:
-            events = self._http2.receive_data(data)
+            events = self._take_frames(data)
         except h2.exceptions.ProtocolError as error:
             raise ValueError(f"the peer broke HTTP/2: {error}") from error
         for event in events:
@@ -314,25 +320,45 @@ class Client:
                 self._http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             answer.take(event)
         self._flush()
+        if not answer.complete:
+            self._check_end(answer.stream)
+
+    def _take_frames(self, data: bytes) -> list[h2.events.Event]:
+        """The events of all frames that are complete with `data`."""
+        data = self._unfinished_frame + data
+        events = []
+        # RFC 9113, 4.1: a header of nine bytes, of which three are the length of the rest, and one is the type.
+        while len(data) >= 9 and len(data) >= (size := 9 + int.from_bytes(data[:3], "big")):
+            frame, data = data[:size], data[size:]
+            if frame[3] == _GOAWAY:
+                # Kept from h2, which would refuse all that follows; but streams up to the one that the frame names are
+                # still answered (RFC 9113, 6.8), and a proxy which drains does so.
+                self._end = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF, int.from_bytes(frame[13:17], "big")
+            else:
+                events += self._http2.receive_data(frame)
+        self._unfinished_frame = data
+        return events
+
+    def _check_end(self, stream: int) -> None:
+        """Raises ConnectionRefusedByPeer when the peer has said that it will not answer this stream."""
+        if self._end:
+            last_stream, error_code = self._end
+            if error_code or last_stream < stream:
+                raise ConnectionRefusedByPeer(f"connection ended: {_error_name(error_code)}")
 
 
 class _Http2Answer:
     """What has come so far in answer to the request of one stream."""
 
     def __init__(self, stream: int) -> None:
-        self._stream = stream
+        self.stream = stream
         self._headers: Fields = ()
         self._body = bytearray()
         self._trailers: Fields = ()
         self.complete = False
 
     def take(self, event: h2.events.Event) -> None:
-        if isinstance(event, h2.events.ConnectionTerminated):
-            # A graceful end still answers the streams up to the last one that it names.
-            if event.error_code != h2.errors.ErrorCodes.NO_ERROR or (event.last_stream_id or 0) < self._stream:
-                raise ConnectionRefusedByPeer(f"connection ended: {_error_name(event.error_code)}")
-            return
-        if getattr(event, "stream_id", None) != self._stream:
+        if getattr(event, "stream_id", None) != self.stream:
             return
         match event:
             case h2.events.ResponseReceived():
@@ -431,8 +457,8 @@ def _refusal(error: BaseException) -> ConnectionRefusedByPeer | None:
     return None
 
 
-def _error_name(code: int) -> str:
-    return code.name if isinstance(code, h2.errors.ErrorCodes) else str(code)
+def _error_name(code: int | None) -> str:
+    return h2.errors.ErrorCodes(code).name if code in set(h2.errors.ErrorCodes) else f"code {code}"
 
 
 def _bytes(text: Text) -> bytes:

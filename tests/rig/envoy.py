@@ -170,7 +170,10 @@ class Envoy:
         return self._process.log()
 
     def admin(self, path: str, *, method: str = "GET") -> str:
-        """The body of the admin interface's answer. Raises OSError when it does not answer, ValueError when not with 200."""
+        """The body of what the admin interface answers.
+
+        Raises OSError when it does not answer, and ValueError when it does not with 200.
+        """
         status, body = self._ask(method, path)
         if status != 200:
             raise ValueError(f"{method} {path} of Envoy's admin interface gave {status}: {body}")
@@ -214,8 +217,8 @@ def refuses(
 ) -> str:
     """Starts an Envoy (arguments as of `Envoy`) that is expected to end by itself, and returns its log.
 
-    Raises EnvoyCameUp when it becomes live, and EnvoyFailed when after 30 seconds it has neither ended nor become so, or
-    when a signal ended it (a crash is no refusal).
+    Raises EnvoyCameUp when it becomes live, and EnvoyFailed when after 30 seconds it has neither ended nor become so,
+    or when a signal ended it (a crash is no refusal).
     """
     envoy = Envoy(
         configuration_text,

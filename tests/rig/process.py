@@ -28,8 +28,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 class Process:
     """A running child process in a session of its own, its standard output and error in one file.
 
-    As a context manager it is stopped on the way out. On Linux the kernel kills it when the thread that made it ends, by
-    whatever cause; so make it in a thread that lives as long as it should, as the main thread does.
+    As a context manager it is stopped on the way out. On Linux the kernel kills it when the thread that made it ends,
+    by whatever cause; so make it in a thread that lives as long as it should, as the main thread does.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class Process:
     def stop(self, seconds: float = 5) -> None:
         """Ends the process and whatever it started in its session; returns when all of them are gone.
 
-        They are asked (SIGTERM) and, those which are left after `seconds`, killed. To stop twice is no error.
+        They are asked (SIGTERM) and, those which are left after `seconds`, killed. To stop twice is no error. Where
+        there is no /proc to look in (macOS), only the process itself is ended.
         """
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
             self._signal(signal_number)
@@ -106,7 +107,7 @@ class Process:
         alive = [] if self._child.poll() is not None else [self.pid]
         for entry in Path("/proc").glob("[0-9]*/stat"):
             try:
-                # The name in parentheses may itself hold spaces and parentheses. After it: state, parent, group, session.
+                # After the name, which may itself hold spaces and parentheses: state, parent, group, session.
                 state, _, _, session = entry.read_text(errors="replace").rpartition(")")[2].split()[:4]
             except (OSError, ValueError):
                 continue

@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,9 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
 _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+_HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -108,8 +112,8 @@ def encode_part(content: object) -> str:
 def assemble(header_part: str, payload_part: str, key: SigningKey | bytes | None, algorithm: str) -> str:
     """A token of two parts, which are neither read nor changed, with a right signature of exactly these two.
 
-    `algorithm` says how to sign, whatever the header says: any of `SigningKey.make`; HS256, HS384 or HS512, where `key` is
-    the secret in bytes; or none, where the signature is empty and `key` is not looked at.
+    `algorithm` says how to sign, whatever the header says: any of `SigningKey.make`; HS256, HS384 or HS512, where `key`
+    is the secret in bytes; or none, where the signature is empty and `key` is not looked at.
 
     Raises ValueError when the algorithm does not go with the key.
     """
@@ -129,20 +133,20 @@ def decode(token: str) -> tuple[Any, Any]:
 def _signature(message: bytes, key: SigningKey | bytes | None, algorithm: str) -> bytes:
     if algorithm == "none":
         return b""
-    family, hash_class = algorithm[:2], _HASHES.get(algorithm[2:])
+    family, chosen_hash = algorithm[:2], _HASHES.get(algorithm[2:])
     private_key = key.private_key if isinstance(key, SigningKey) else key
     match family, private_key:
-        case "HS", bytes() if hash_class:
-            return hmac.digest(private_key, message, hash_class.name)
-        case "RS", rsa.RSAPrivateKey() if hash_class:
-            return private_key.sign(message, padding.PKCS1v15(), hash_class())
-        case "PS", rsa.RSAPrivateKey() if hash_class:
+        case "HS", bytes() if chosen_hash:
+            return hmac.digest(private_key, message, chosen_hash.name)
+        case "RS", rsa.RSAPrivateKey() if chosen_hash:
+            return private_key.sign(message, padding.PKCS1v15(), chosen_hash)
+        case "PS", rsa.RSAPrivateKey() if chosen_hash:
             # RFC 7518, 3.5: the salt is as long as the hash.
-            salted = padding.PSS(padding.MGF1(hash_class()), salt_length=hash_class.digest_size)
-            return private_key.sign(message, salted, hash_class())
-        case "ES", ec.EllipticCurvePrivateKey() if hash_class:
+            salted = padding.PSS(padding.MGF1(chosen_hash), salt_length=chosen_hash.digest_size)
+            return private_key.sign(message, salted, chosen_hash)
+        case "ES", ec.EllipticCurvePrivateKey() if chosen_hash:
             # RFC 7518, 3.4: not the DER of X.509, but both integers at full length, one after the other.
-            r, s = decode_dss_signature(private_key.sign(message, ec.ECDSA(hash_class())))
+            r, s = decode_dss_signature(private_key.sign(message, ec.ECDSA(chosen_hash)))
             size = _coordinate_size(private_key)
             return r.to_bytes(size, "big") + s.to_bytes(size, "big")
         case "Ed", ed25519.Ed25519PrivateKey():

@@ -4,6 +4,7 @@ import base64
 import json
 import socketserver
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -22,7 +23,7 @@ class Request(Message):
 class Upstream:
     """A plain HTTP/1.1 server on 127.0.0.1, from entry to exit of its context; its threads serve many connections.
 
-    It answers every request with 200 and the JSON object `method`, `path`, `headers` (a list of [name, value], values as
+    It answers every request with 200 and a JSON object: `method`, `path`, `headers` (a list of [name, value], values as
     Latin-1 text, in the order and with the letters of the wire) and `body` (base64).
     """
 
@@ -67,13 +68,14 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, keep) -> None:
+    def __init__(self, keep: Callable[[Request], None]) -> None:
         # The kernel's choice of a port, which is held from here on: not free_port, which only names one.
         super().__init__(("127.0.0.1", 0), _Connection)
         self.keep = keep
 
 
 class _Connection(socketserver.StreamRequestHandler):
+    server: _Server
     disable_nagle_algorithm = True
 
     def handle(self) -> None:

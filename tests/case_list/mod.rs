@@ -1,0 +1,151 @@
+//! The one list of cases (tests/cases.py), as JSON with its certificates and tokens made.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer};
+
+#[derive(Deserialize)]
+pub struct CaseList {
+    /// What a client writes where it has no business; no upstream may ever see it.
+    pub forged: String,
+    pub configurations: BTreeMap<String, Configuration>,
+    pub cases: Vec<Case>,
+}
+
+/// One plugin configuration, as the two forms in which Envoy hands it over.
+#[derive(Deserialize)]
+pub struct Configuration {
+    pub json: String,
+    #[serde(rename = "struct", deserialize_with = "bytes")]
+    pub protobuf: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+pub struct Case {
+    pub sentence: String,
+    pub configuration: String,
+    headers: Vec<(String, Base64)>,
+    properties: Vec<(Vec<String>, Base64)>,
+    /// Seconds since 1970.
+    pub now: u64,
+    pub without_host_cryptography: bool,
+    pub forward: Option<BTreeMap<String, String>>,
+    pub refusal: Option<Expected>,
+}
+
+#[derive(Deserialize)]
+pub struct Expected {
+    pub reason: String,
+    pub status: u16,
+    pub error: Option<String>,
+    pub challenge: bool,
+    pub realm: String,
+}
+
+#[derive(Deserialize)]
+struct Base64(#[serde(deserialize_with = "bytes")] Vec<u8>);
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map_err(serde::de::Error::custom)
+}
+
+/// What a run of a case came to, at whichever depth.
+pub enum Outcome {
+    Forwarded(Vec<(String, Vec<u8>)>),
+    Refused { reason: String, status: u16, challenges: Vec<String>, body: Vec<u8> },
+}
+
+impl CaseList {
+    /// `make` writes the list before it runs the tests.
+    pub fn read() -> Self {
+        let path = target().join("cases.json");
+        let text = std::fs::read(&path).unwrap_or_else(|error| {
+            panic!("{}: {error}; `make test` makes it, and so does `make cases`", path.display())
+        });
+        serde_json::from_slice(&text).unwrap()
+    }
+}
+
+/// The directory of everything that is built.
+pub fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target")
+}
+
+impl Case {
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        self.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
+    }
+
+    pub fn properties(&self) -> Vec<(Vec<String>, Vec<u8>)> {
+        self.properties.iter().map(|(path, value)| (path.clone(), value.0.clone())).collect()
+    }
+
+    pub fn property(&self, path: &str) -> Option<&[u8]> {
+        let wanted: Vec<_> = path.split('.').collect();
+        self.properties.iter().find(|(path, _)| *path == wanted).map(|(_, value)| value.0.as_slice())
+    }
+
+    /// What is wrong with an outcome, if anything is.
+    pub fn judge(&self, outcome: &Outcome, forged: &str) -> Result<(), String> {
+        match (&self.forward, &self.refusal, outcome) {
+            (Some(expected), None, Outcome::Forwarded(headers)) => {
+                for (name, value) in expected {
+                    let seen: Vec<_> = headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).collect();
+                    if seen.len() != 1 || seen[0].1 != value.as_bytes() {
+                        return Err(format!("the upstream sees {seen:?} for {name}"));
+                    }
+                }
+                match headers.iter().find(|(_, value)| value == forged.as_bytes()) {
+                    Some((name, _)) => Err(format!("a forged {name} reaches the upstream")),
+                    None => Ok(()),
+                }
+            }
+            (None, Some(expected), Outcome::Refused { reason, status, challenges, body }) => {
+                let same = |what: &str, expected: &str, found: &str| match expected == found {
+                    true => Ok(()),
+                    false => Err(format!("{what} is {found}, expected {expected}")),
+                };
+                same("the reason", &expected.reason, reason)?;
+                same("the status", &expected.status.to_string(), &status.to_string())?;
+                expected.judge_challenges(challenges)?;
+                let body: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+                same("the error", &format!("{:?}", expected.error.as_deref()), &format!("{:?}", body["error"].as_str()))
+            }
+            (_, Some(expected), Outcome::Forwarded(_)) => Err(format!("forwarded, expected {}", expected.reason)),
+            (_, _, Outcome::Refused { reason, .. }) => Err(format!("refused for {reason}, expected to be forwarded")),
+            (_, None, _) => Err("the case expects nothing".to_owned()),
+        }
+    }
+}
+
+impl Expected {
+    fn judge_challenges(&self, challenges: &[String]) -> Result<(), String> {
+        let realm = format!("Bearer realm=\"{}\"", self.realm);
+        let right = match (self.challenge, &self.error, challenges) {
+            (false, _, []) => true,
+            (true, None, [challenge]) => *challenge == realm,
+            (true, Some(error), [challenge]) => {
+                let start = format!("{realm}, error=\"{error}\", error_description=\"");
+                challenge
+                    .strip_prefix(&start)
+                    .and_then(|rest| rest.strip_suffix('"'))
+                    .is_some_and(|rest| !rest.is_empty() && !rest.contains('"'))
+            }
+            _ => false,
+        };
+        if right { Ok(()) } else { Err(format!("the challenges are {challenges:?}")) }
+    }
+}

@@ -1,0 +1,127 @@
+//! Depth 1 of the one list of cases: the core, as values in and a step out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+mod case_list;
+
+use std::collections::BTreeSet;
+
+use case_list::{Case, CaseList, Outcome};
+use certbound::jose::algorithm::Algorithm;
+use certbound::jose::jwk::PublicKey;
+use certbound::jose::jws::CompactJws;
+use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
+use certbound::{Policies, Reason, Request, Step};
+
+/// A host without `verify_signature`, where only what is built into the module can be verified.
+struct WithoutHost;
+
+impl SignatureEngine for WithoutHost {
+    fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
+        match token.algorithm() {
+            Algorithm::RS256 | Algorithm::ES256 => Verification::Unavailable,
+            Algorithm::PS256 | Algorithm::EdDSA => PortableEngine.verify(token, key),
+        }
+    }
+}
+
+fn run(policies: &Policies, case: &Case) -> Outcome {
+    let headers = case.headers();
+    let request = Request {
+        headers: &headers,
+        route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
+        peer_digest: case.property("connection.sha256_peer_certificate_digest"),
+        now: case.now,
+    };
+    let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &PortableEngine };
+    let mut step = policies.start(&request, engine);
+    loop {
+        step = match step {
+            Step::Forward(edits) => {
+                let mut upstream = headers.clone();
+                for edit in edits {
+                    upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
+                    upstream.extend(edit.value().map(|value| (edit.name().to_owned(), value.as_bytes().to_vec())));
+                }
+                return Outcome::Forwarded(upstream);
+            }
+            Step::Refuse(refusal) => {
+                return Outcome::Refused {
+                    reason: refusal.reason().name().to_owned(),
+                    status: refusal.status(),
+                    challenges: refusal.challenge().into_iter().collect(),
+                    body: refusal.body().into_bytes(),
+                };
+            }
+            Step::AskValidation(question) => {
+                question.answer(case.property("connection.peer_certificate_valid").and_then(|value| match value {
+                    [0] => Some(false),
+                    [1] => Some(true),
+                    _ => None,
+                }))
+            }
+            Step::AskCertificate(question) => question.answer(case.property("connection.peer_certificate")),
+        };
+    }
+}
+
+#[test]
+fn every_case_of_the_list_comes_out_as_it_says() {
+    let list = CaseList::read();
+    let mut wrong = Vec::new();
+    for (name, configuration) in &list.configurations {
+        for bytes in [configuration.json.as_bytes(), &configuration.protobuf] {
+            let policies = Policies::load(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            for case in list.cases.iter().filter(|case| case.configuration == *name) {
+                if let Err(why) = case.judge(&run(&policies, case), &list.forged) {
+                    wrong.push(format!("{}: {why}", case.sentence));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_reason_is_reached_by_a_case_and_every_case_names_a_reason() {
+    let list = CaseList::read();
+    let reached: BTreeSet<_> =
+        list.cases.iter().filter_map(|case| case.refusal.as_ref()).map(|refusal| refusal.reason.as_str()).collect();
+    let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(reached, known);
+}
+
+#[test]
+fn no_refusal_tells_the_log_a_token() {
+    let list = CaseList::read();
+    let configuration = &list.configurations["resource-server"];
+    let policies = Policies::load(&configuration.protobuf).unwrap();
+    let mut refused = 0;
+    for case in list.cases.iter().filter(|case| case.configuration == "resource-server") {
+        let headers = case.headers();
+        let request = Request {
+            headers: &headers,
+            route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
+            peer_digest: case.property("connection.sha256_peer_certificate_digest"),
+            now: case.now,
+        };
+        if let Step::Refuse(refusal) = policies.start(&request, &PortableEngine) {
+            refused += 1;
+            let line = refusal.to_string();
+            assert!(line.is_ascii() && !line.contains(['\r', '\n']), "{line}");
+            for (_, value) in headers.iter().filter(|(name, _)| name == "authorization") {
+                let value = String::from_utf8_lossy(value);
+                for part in value.split([' ', ',', '.']).filter(|part| part.len() > 20) {
+                    assert!(!line.contains(part), "{line}");
+                }
+            }
+        }
+    }
+    assert!(refused > 50);
+}

@@ -1,0 +1,63 @@
+"""The files of envoy/ as they are shipped, with the ports, paths and keys of a test run in place of the examples."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rig.certificates import Certificate
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "target" / "certbound.wasm"
+
+
+def read(
+    name: str,
+    *,
+    server: Certificate,
+    client_ca: Path,
+    jwks: dict[str, Any] | None = None,
+    module: Path = MODULE,
+    listener: int | None = None,
+    upstream: int | None = None,
+    admin: int | None = None,
+    issuer: str | None = None,
+) -> str:
+    """The text of envoy/`name`.yaml with these in place of what it says. Ports that are None stay as they are.
+
+    Raises ValueError when the file has nothing to put one of them in place of.
+    """
+    text = (ROOT / "envoy" / f"{name}.yaml").read_text()
+    ports = {"resource-server": (8443, 8080, 9901), "authorization-server": (8444, 8081, 9902)}[name]
+    replaced = {
+        "/etc/certbound/certbound.wasm": str(module),
+        "/etc/certbound/server.pem": str(server.certificate_path),
+        "/etc/certbound/server.key": str(server.key_path),
+        "/etc/certbound/client-ca.pem": str(client_ca),
+    }
+    if name == "resource-server" and jwks is not None:
+        replaced["jwks: { keys: [] }"] = f"jwks: {json.dumps(jwks)}"
+    if issuer is not None:
+        replaced["issuer: https://as.example.com"] = f"issuer: {issuer}"
+    for shipped, port in zip(ports, (listener, upstream, admin), strict=True):
+        if port is not None:
+            replaced[f"port_value: {shipped} "] = f"port_value: {port} "
+    for old, new in replaced.items():
+        if old not in text:
+            raise ValueError(f"envoy/{name}.yaml does not have {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def plugin_configuration(text: str) -> dict[str, Any]:
+    """What Envoy hands to the filter, from the text of a whole configuration."""
+    return plugin(yaml.safe_load(text))["configuration"]["value"]
+
+
+def plugin(document: Any) -> dict[str, Any]:
+    """The `PluginConfig` of the one Wasm filter in an Envoy configuration."""
+    (listener,) = document["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (wasm,) = [entry for entry in manager["http_filters"] if entry["typed_config"]["@type"].endswith(".Wasm")]
+    return wasm["typed_config"]["config"]
