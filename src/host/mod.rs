@@ -55,5 +55,5 @@ impl RootContext for Root {
 
 /// Writes one line to the proxy's log. There is nothing to be done about a log that cannot be written.
 fn log(level: LogLevel, message: &str) {
-    let _ = hostcalls::log(level, &format!("certbound: {message}"));
+    let _ = hostcalls::log(level, message);
 }

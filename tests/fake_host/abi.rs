@@ -1,0 +1,287 @@
+//! The host functions of proxy-wasm ABI 0.2.1 that this host plays, with Envoy's meaning. Each records itself before it
+//! judges what it was asked, so that the last line of a failure's list is the call that failed.
+
+use wasmi::errors::LinkerError;
+use wasmi::{Caller, Linker};
+
+use super::headers::{self, HeaderMap};
+use super::memory::{hand_over, read, read_text, write, write_word};
+use super::signature::{self, Verification};
+use super::world::{Callback, Played, Property, Reply, World, failure};
+use super::{ForeignFunctions, LogLevel};
+
+pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
+    const ABI: &str = "env";
+    linker
+        .func_wrap(ABI, "proxy_log", proxy_log)?
+        .func_wrap(ABI, "proxy_get_log_level", proxy_get_log_level)?
+        .func_wrap(ABI, "proxy_get_current_time_nanoseconds", proxy_get_current_time_nanoseconds)?
+        .func_wrap(ABI, "proxy_get_property", proxy_get_property)?
+        .func_wrap(ABI, "proxy_get_buffer_bytes", proxy_get_buffer_bytes)?
+        .func_wrap(ABI, "proxy_get_header_map_pairs", proxy_get_header_map_pairs)?
+        .func_wrap(ABI, "proxy_get_header_map_value", proxy_get_header_map_value)?
+        .func_wrap(ABI, "proxy_add_header_map_value", proxy_add_header_map_value)?
+        .func_wrap(ABI, "proxy_replace_header_map_value", proxy_replace_header_map_value)?
+        .func_wrap(ABI, "proxy_remove_header_map_value", proxy_remove_header_map_value)?
+        .func_wrap(ABI, "proxy_send_local_response", proxy_send_local_response)?
+        .func_wrap(ABI, "proxy_call_foreign_function", proxy_call_foreign_function)?;
+    Ok(())
+}
+
+/// The answers of host functions that this host gives. Envoy knows more; where it would give one of those, the call is
+/// one that no correct filter makes, and the test ends.
+#[derive(Clone, Copy)]
+enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+    SerializationFailure = 3,
+}
+
+/// A status as it crosses into the module.
+type Answer = Played<u32>;
+
+fn answer(status: Status) -> Answer {
+    Ok(status as u32)
+}
+
+// --- the log and the clock -------------------------------------------------------------------------------------------
+
+fn proxy_log(mut caller: Caller<'_, World>, level: u32, text: u32, text_size: u32) -> Answer {
+    let level = match level {
+        0 => LogLevel::Trace,
+        1 => LogLevel::Debug,
+        2 => LogLevel::Info,
+        3 => LogLevel::Warn,
+        4 => LogLevel::Error,
+        5 => LogLevel::Critical,
+        other => return Err(failure(format!("the module logged at the level {other}"))),
+    };
+    let text = read_text(&caller, text, text_size)?;
+    let world = caller.data_mut();
+    world.record(format!("proxy_log {level:?}").to_lowercase());
+    world.write_log(level, text);
+    answer(Status::Ok)
+}
+
+fn proxy_get_log_level(mut caller: Caller<'_, World>, level_out: u32) -> Answer {
+    caller.data_mut().record("proxy_get_log_level");
+    let level = caller.data().host.log_level as u32;
+    write_word(&mut caller, level_out, level)?;
+    answer(Status::Ok)
+}
+
+fn proxy_get_current_time_nanoseconds(mut caller: Caller<'_, World>, time_out: u32) -> Answer {
+    caller.data_mut().record("proxy_get_current_time_nanoseconds");
+    let nanoseconds = caller.data().nanoseconds()?;
+    write(&mut caller, time_out, &nanoseconds.to_le_bytes())?;
+    answer(Status::Ok)
+}
+
+// --- properties and buffers ------------------------------------------------------------------------------------------
+
+fn proxy_get_property(
+    mut caller: Caller<'_, World>,
+    path: u32,
+    path_size: u32,
+    value_out: u32,
+    size_out: u32,
+) -> Answer {
+    let path = read_text(&caller, path, path_size)?;
+    caller.data_mut().record(format!("proxy_get_property {}", path.replace('\0', ".")));
+    match caller.data().property(path.as_bytes()) {
+        Property::Found(value) => {
+            hand_over(&mut caller, &value, value_out, size_out)?;
+            answer(Status::Ok)
+        }
+        Property::NotFound => answer(Status::NotFound),
+        Property::NotAValue => answer(Status::SerializationFailure),
+    }
+}
+
+fn proxy_get_buffer_bytes(
+    mut caller: Caller<'_, World>,
+    buffer: u32,
+    start: u32,
+    maximum: u32,
+    bytes_out: u32,
+    size_out: u32,
+) -> Answer {
+    let name = match buffer {
+        0 => "http_request_body",
+        1 => "http_response_body",
+        4 => "http_call_response_body",
+        6 => "vm_configuration",
+        7 => "plugin_configuration",
+        other => return Err(failure(format!("the module read the buffer {other}"))),
+    };
+    let world = caller.data_mut();
+    world.record(format!("proxy_get_buffer_bytes {name}"));
+    let contents = match (name, world.callback) {
+        ("vm_configuration", Callback::VmStart) => Vec::new(),
+        ("plugin_configuration", Callback::Configure) => world.plugin_configuration.clone(),
+        (_, callback) => {
+            return Err(failure(format!(
+                "the module read the buffer {name} in {}, where this host plays none",
+                callback.export()
+            )));
+        }
+    };
+    let Some(rest) = contents.get(start as usize..) else {
+        return Err(failure(format!("the module read {name} from {start} on, beyond its {} bytes", contents.len())));
+    };
+    let part = &rest[..rest.len().min(maximum as usize)];
+    hand_over(&mut caller, part, bytes_out, size_out)?;
+    answer(Status::Ok)
+}
+
+// --- request headers -------------------------------------------------------------------------------------------------
+
+fn proxy_get_header_map_pairs(mut caller: Caller<'_, World>, map: u32, pairs_out: u32, size_out: u32) -> Answer {
+    record_for_map(&mut caller, "proxy_get_header_map_pairs", map, "")?;
+    let pairs = headers::encode(caller.data().readable_headers()?.entries());
+    hand_over(&mut caller, &pairs, pairs_out, size_out)?;
+    answer(Status::Ok)
+}
+
+fn proxy_get_header_map_value(
+    mut caller: Caller<'_, World>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value_out: u32,
+    size_out: u32,
+) -> Answer {
+    let name = read_text(&caller, name, name_size)?;
+    record_for_map(&mut caller, "proxy_get_header_map_value", map, &name)?;
+    headers::check_name(&name)?;
+    let value = caller.data().readable_headers()?.first(&name);
+    match value.map(<[u8]>::to_vec) {
+        Some(value) => {
+            hand_over(&mut caller, &value, value_out, size_out)?;
+            answer(Status::Ok)
+        }
+        None => answer(Status::NotFound),
+    }
+}
+
+fn proxy_add_header_map_value(
+    mut caller: Caller<'_, World>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> Answer {
+    let name = read_text(&caller, name, name_size)?;
+    record_for_map(&mut caller, "proxy_add_header_map_value", map, &name)?;
+    let value = read(&caller, value, value_size)?;
+    headers::check_value(&name, &value)?;
+    headers_for_edit(&mut caller, &name)?.add(name.as_bytes(), &value);
+    answer(Status::Ok)
+}
+
+fn proxy_replace_header_map_value(
+    mut caller: Caller<'_, World>,
+    map: u32,
+    name: u32,
+    name_size: u32,
+    value: u32,
+    value_size: u32,
+) -> Answer {
+    let name = read_text(&caller, name, name_size)?;
+    record_for_map(&mut caller, "proxy_replace_header_map_value", map, &name)?;
+    let value = read(&caller, value, value_size)?;
+    headers::check_value(&name, &value)?;
+    headers_for_edit(&mut caller, &name)?.replace(name.as_bytes(), &value);
+    answer(Status::Ok)
+}
+
+fn proxy_remove_header_map_value(mut caller: Caller<'_, World>, map: u32, name: u32, name_size: u32) -> Answer {
+    let name = read_text(&caller, name, name_size)?;
+    record_for_map(&mut caller, "proxy_remove_header_map_value", map, &name)?;
+    headers_for_edit(&mut caller, &name)?.remove(name.as_bytes());
+    answer(Status::Ok)
+}
+
+/// Records a call about a header map, and ends the test if it is not the one that this host plays.
+fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, header: &str) -> Played<()> {
+    let name = match map {
+        0 => "request",
+        1 => "request_trailers",
+        2 => "response",
+        3 => "response_trailers",
+        6 => "http_call_response",
+        7 => "http_call_response_trailers",
+        other => return Err(failure(format!("{function} named the header map {other}"))),
+    };
+    let call = format!("{function} {name} {header}");
+    caller.data_mut().record(call.trim_end());
+    if name == "request" {
+        Ok(())
+    } else {
+        Err(failure(format!("{function} named the header map {name}, which this host does not play")))
+    }
+}
+
+fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, name: &str) -> Played<&'a mut HeaderMap> {
+    headers::check_name(name)?;
+    headers::check_not_pseudo(name)?;
+    caller.data_mut().editable_headers()
+}
+
+// --- the module's own response ---------------------------------------------------------------------------------------
+
+#[allow(clippy::too_many_arguments, reason = "the signature is the ABI's, not ours")]
+fn proxy_send_local_response(
+    mut caller: Caller<'_, World>,
+    status: u32,
+    _details: u32,
+    _details_size: u32,
+    body: u32,
+    body_size: u32,
+    pairs: u32,
+    pairs_size: u32,
+    grpc_status: i32,
+) -> Answer {
+    caller.data_mut().record(format!("proxy_send_local_response {status}"));
+    if !(200..=599).contains(&status) {
+        return Err(failure(format!("the module sent a local response with the status {status}")));
+    }
+    if grpc_status != NO_GRPC_STATUS {
+        return Err(failure("the module sent a local response for gRPC, which this host does not play"));
+    }
+    let headers = headers::decode(&read(&caller, pairs, pairs_size)?)?;
+    headers::check_response(&headers)?;
+    let body = read(&caller, body, body_size)?;
+    caller.data_mut().accept(Reply { status, headers, body })?;
+    answer(Status::Ok)
+}
+
+const NO_GRPC_STATUS: i32 = -1;
+
+// --- foreign functions -----------------------------------------------------------------------------------------------
+
+fn proxy_call_foreign_function(
+    mut caller: Caller<'_, World>,
+    name: u32,
+    name_size: u32,
+    arguments: u32,
+    arguments_size: u32,
+    results_out: u32,
+    size_out: u32,
+) -> Answer {
+    let name = read_text(&caller, name, name_size)?;
+    caller.data_mut().record(format!("proxy_call_foreign_function {name}"));
+    let arguments = read(&caller, arguments, arguments_size)?;
+    match (caller.data().host.foreign_functions, name.as_str()) {
+        (ForeignFunctions::VerifySignature, "verify_signature") => match signature::verify(&arguments)? {
+            Verification::Result(result) => {
+                hand_over(&mut caller, &result, results_out, size_out)?;
+                answer(Status::Ok)
+            }
+            Verification::BadArgument => answer(Status::BadArgument),
+        },
+        (ForeignFunctions::VerifySignature | ForeignFunctions::None, _) => answer(Status::NotFound),
+    }
+}

@@ -1,0 +1,397 @@
+//! A host for the built filter, played in memory: what Envoy does to a proxy-wasm module (ABI 0.2.1) during one HTTP
+//! request, so that a test drives the very `.wasm` file that is released, in milliseconds and without a network.
+//!
+//! It is a closed world. What this host does not play, or what Envoy would punish, ends the test with a sentence that
+//! names it, the host calls before it and the module's own log lines:
+//! * a host function that is imported but not played here traps as soon as the module calls it;
+//! * a call with an argument that no correct filter sends (an unknown header map, a header name that is not
+//!   lower-case, CR or LF in a header, a second local response, an edit after the answer) traps as well;
+//! * a trap inside the module (a Rust panic) would cost Envoy the whole VM, so it is never just a failed request.
+//!
+//! ```ignore
+//! let module = Module::from_file(path);
+//! let mut vm = Vm::start(&module, br#"{"policies": {}}"#).expect("the configuration is good");
+//! let request = Request::new("GET", "/").with_property(&["connection", "mtls"], [1]);
+//! let exchange = vm.request(&request);
+//! ```
+//!
+//! Here: the module and its life in a VM. `exchange` is what a test puts in and gets out; `world` is what the module sees
+//! and leaves behind; `imports`, `abi`, `wasi`, `memory` are the calls it makes; `headers` and `signature` are the two
+//! places where Envoy's own behaviour is subtle enough to be played with care. What is said here about Envoy was measured
+//! on 1.40.0, with a module that makes the same calls, or read in its source.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "test code: a panic is how a test fails"
+)]
+#![allow(dead_code, unreachable_pub, reason = "several test files share this module, and each uses a part of it")]
+
+mod abi;
+mod exchange;
+mod headers;
+mod imports;
+mod memory;
+mod signature;
+mod wasi;
+mod world;
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use wasmi::{Engine, Instance, Store, WasmParams, WasmResults};
+
+use headers::HeaderMap;
+use world::{Callback, World};
+
+pub use exchange::{Exchange, Header, LogLevel, LogLine, Outcome, Request, START_OF_2026};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The module
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// A filter, compiled once. Any number of tests, on any number of threads, start their own [`Vm`] from it.
+pub struct Module {
+    engine: Engine,
+    compiled: wasmi::Module,
+}
+
+impl Module {
+    /// Reads and compiles the filter, and checks that Envoy would accept its shape.
+    #[track_caller]
+    pub fn from_file(path: &Path) -> Module {
+        match std::fs::read(path) {
+            Ok(bytes) => Module::from_bytes(&bytes),
+            Err(error) => panic!("cannot read the filter {}: {error}", path.display()),
+        }
+    }
+
+    /// As [`Module::from_file`], for a module that is already in memory.
+    #[track_caller]
+    pub fn from_bytes(bytes: &[u8]) -> Module {
+        let engine = Engine::default();
+        let compiled = match wasmi::Module::new(&engine, bytes) {
+            Ok(compiled) => compiled,
+            Err(error) => panic!("the filter is not a WebAssembly module: {error}"),
+        };
+        let module = Module { engine, compiled };
+        module.check_exports();
+        module
+    }
+
+    /// Without these exports Envoy refuses the module, or runs it without ever asking it about a request.
+    #[track_caller]
+    fn check_exports(&self) {
+        for name in ["memory", "proxy_abi_version_0_2_1", "_initialize", "proxy_on_request_headers"] {
+            assert!(self.compiled.get_export(name).is_some(), "the filter does not export {name}");
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The host and its VM
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The host a filter meets: what operators set differently, and what hosts other than Envoy lack.
+///
+/// It is complete before the filter starts, because a filter may ask for all of it while it is being configured.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The time, since the Unix epoch, while the filter starts. A [`Request`] brings its own.
+    pub now: Duration,
+    /// What `proxy_get_log_level` answers. Every line is recorded, whatever its level.
+    pub log_level: LogLevel,
+    pub foreign_functions: ForeignFunctions,
+}
+
+/// The functions beyond the ABI that a host offers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignFunctions {
+    /// `verify_signature`, as Envoy 1.30 and newer answer it. Every other name is `NotFound`.
+    VerifySignature,
+    /// Every name is `NotFound`, as on hosts other than Envoy.
+    None,
+}
+
+impl Default for Host {
+    /// Envoy as it comes.
+    fn default() -> Host {
+        Host { now: START_OF_2026, log_level: LogLevel::Info, foreign_functions: ForeignFunctions::VerifySignature }
+    }
+}
+
+impl Host {
+    /// The same host, with no foreign function at all.
+    pub fn without_foreign_functions(self) -> Host {
+        Host { foreign_functions: ForeignFunctions::None, ..self }
+    }
+
+    /// Starts the filter on this host: see [`Vm::start`].
+    #[track_caller]
+    pub fn start(self, module: &Module, plugin_configuration: &[u8]) -> Result<Vm, Refused> {
+        let mut vm = Vm::instantiate(module, World::new(self, plugin_configuration));
+        vm.run(Callback::Initialize, ());
+        vm.run(Callback::ContextCreate, (ROOT_CONTEXT, NO_PARENT));
+        if vm.answers_false(Callback::VmStart, NO_CONFIGURATION)
+            || vm.answers_false(Callback::Configure, length(plugin_configuration))
+        {
+            return Err(Refused { log: vm.world().log.split_off(0) });
+        }
+        vm.start_calls = vm.world().calls.split_off(0);
+        vm.start_log = vm.world().log.split_off(0);
+        Ok(vm)
+    }
+}
+
+/// One running filter: what one worker thread of Envoy holds. It serves request after request and keeps its state
+/// (caches, metrics) between them.
+pub struct Vm {
+    store: Store<World>,
+    instance: Instance,
+    last_context: u32,
+    start_calls: Vec<String>,
+    start_log: Vec<LogLine>,
+}
+
+/// The filter said no to its configuration. Envoy would not start, or would keep the configuration it had.
+#[derive(Debug)]
+pub struct Refused {
+    /// The only place where an operator learns why.
+    pub log: Vec<LogLine>,
+}
+
+const ROOT_CONTEXT: u32 = 1;
+const NO_PARENT: u32 = 0;
+const NO_CONFIGURATION: u32 = 0;
+
+impl Vm {
+    /// Starts the filter as Envoy starts it: `_initialize`, the root context, `proxy_on_vm_start` without a VM
+    /// configuration, `proxy_on_configure` with `plugin_configuration`, the bytes that Envoy hands over (the text of a
+    /// `StringValue`, or the protobuf encoding of anything else).
+    #[track_caller]
+    pub fn start(module: &Module, plugin_configuration: &[u8]) -> Result<Vm, Refused> {
+        Host::default().start(module, plugin_configuration)
+    }
+
+    /// What the filter wrote to the log while it started.
+    pub fn start_log(&self) -> &[LogLine] {
+        &self.start_log
+    }
+
+    /// The host calls the filter made while it started, in order.
+    pub fn start_calls(&self) -> &[String] {
+        &self.start_calls
+    }
+
+    /// One request, from its headers to the end of its context. What the upstream would have answered is not played.
+    #[track_caller]
+    pub fn request(&mut self, request: &Request) -> Exchange {
+        self.exchange(request, Part::Request)
+    }
+
+    /// As [`Vm::request`], with the callbacks Envoy runs around it: the end of the request's body, and the headers and
+    /// the body of an empty 200 of the upstream, or of the filter's own reply. The filter has to let all of it pass
+    /// untouched: this host plays no header map and no buffer there.
+    #[track_caller]
+    pub fn request_and_response(&mut self, request: &Request) -> Exchange {
+        self.exchange(request, Part::RequestAndResponse)
+    }
+
+    #[track_caller]
+    fn exchange(&mut self, request: &Request, part: Part) -> Exchange {
+        let context = self.open(request);
+        let outcome = self.decide(context, request);
+        if part == Part::RequestAndResponse {
+            self.let_pass(context, request, &outcome);
+        }
+        self.close(context);
+        Exchange { outcome, calls: self.world().calls.split_off(0), log: self.world().log.split_off(0) }
+    }
+
+    #[track_caller]
+    fn open(&mut self, request: &Request) -> u32 {
+        match HeaderMap::arriving(&request.headers) {
+            Ok(headers) => self.world().open(request, headers),
+            Err(error) => panic!("no filter ever sees the request of this test: {error}"),
+        }
+        self.last_context += 1;
+        let context = self.last_context;
+        self.run(Callback::ContextCreate, (context, ROOT_CONTEXT));
+        context
+    }
+
+    /// `proxy_on_request_headers`: the filter's one decision. Callouts are not played in this version, so a filter that
+    /// pauses without a reply waits for something that never comes; a version with callouts resumes it here.
+    #[track_caller]
+    fn decide(&mut self, context: u32, request: &Request) -> Outcome {
+        let count = length(self.world().headers.entries());
+        let end_of_stream = u32::from(request.end_of_stream);
+        let action = self.ask(Callback::RequestHeaders, (context, count, end_of_stream));
+        match (action.map(Action::from), self.world().reply.take()) {
+            (Some(Action::Continue), None) => Outcome::Forwarded { headers: self.world().headers.entries().to_vec() },
+            (Some(Action::Pause), Some(reply)) => reply.into(),
+            (Some(Action::Continue), Some(reply)) => self.fail(&format!(
+                "the module sent a local response ({}) and answered Continue; it has to answer Pause",
+                reply.status
+            )),
+            (Some(Action::Pause), None) => {
+                self.fail("the module answered Pause without a local response: the request hangs for ever")
+            }
+            (Some(Action::Unknown(number)), _) => {
+                self.fail(&format!("the module answered {number}, which is no action"))
+            }
+            (None, _) => self.fail("the module does not export proxy_on_request_headers"),
+        }
+    }
+
+    #[track_caller]
+    fn let_pass(&mut self, context: u32, request: &Request, outcome: &Outcome) {
+        const END_OF_STREAM: u32 = 1;
+        let (response_headers, response_body) = match outcome {
+            Outcome::Forwarded { .. } => (1, 0),
+            Outcome::Replied { headers, body, .. } => (length(headers) + 1, length(body)),
+        };
+        if matches!(outcome, Outcome::Forwarded { .. }) && !request.end_of_stream {
+            self.continues(Callback::RequestBody, (context, 0, END_OF_STREAM));
+        }
+        self.continues(Callback::ResponseHeaders, (context, response_headers, u32::from(response_body == 0)));
+        if response_body > 0 {
+            self.continues(Callback::ResponseBody, (context, response_body, END_OF_STREAM));
+        }
+    }
+
+    #[track_caller]
+    fn continues(&mut self, callback: Callback, parameters: (u32, u32, u32)) {
+        match self.ask(callback, parameters).map(Action::from) {
+            None | Some(Action::Continue) => {}
+            Some(action) => self.fail(&format!(
+                "the module answered {action:?} to {}, where this host plays Continue only",
+                callback.export()
+            )),
+        }
+    }
+
+    /// The end of a request in Envoy's order: the access log is written before the filters are destroyed.
+    #[track_caller]
+    fn close(&mut self, context: u32) {
+        self.run(Callback::Log, context);
+        if self.ask(Callback::Done, context) == Some(FALSE) {
+            self.fail("the module answered false to proxy_on_done: it would keep the request's context");
+        }
+        self.run(Callback::Delete, context);
+    }
+
+    #[track_caller]
+    fn answers_false(&mut self, callback: Callback, configuration_length: u32) -> bool {
+        self.ask(callback, (ROOT_CONTEXT, configuration_length)) == Some(FALSE)
+    }
+
+    #[track_caller]
+    fn instantiate(module: &Module, world: World) -> Vm {
+        let linker = imports::link(&module.compiled);
+        let mut store = Store::new(&module.engine, world);
+        match linker.instantiate_and_start(&mut store, &module.compiled) {
+            Ok(instance) => {
+                Vm { store, instance, last_context: ROOT_CONTEXT, start_calls: Vec::new(), start_log: Vec::new() }
+            }
+            Err(error) => panic!("the module does not fit this host: {error}"),
+        }
+    }
+
+    /// Calls an export that answers nothing.
+    #[track_caller]
+    fn run(&mut self, callback: Callback, parameters: impl WasmParams) {
+        self.call::<_, ()>(callback, parameters);
+    }
+
+    /// Calls an export that answers a number or a boolean.
+    #[track_caller]
+    fn ask(&mut self, callback: Callback, parameters: impl WasmParams) -> Option<u32> {
+        self.call(callback, parameters)
+    }
+
+    /// Calls one export of the module, or answers `None` where it has none: Envoy skips what is not exported.
+    #[track_caller]
+    fn call<Parameters, Answer>(&mut self, callback: Callback, parameters: Parameters) -> Option<Answer>
+    where
+        Parameters: WasmParams,
+        Answer: WasmResults,
+    {
+        let name = callback.export();
+        self.instance.get_func(&self.store, name)?;
+        self.world().callback = callback;
+        let function = match self.instance.get_typed_func(&self.store, name) {
+            Ok(function) => function,
+            Err(error) => self.fail(&format!("the module's {name} has another type: {error}")),
+        };
+        match function.call(&mut self.store, parameters) {
+            Ok(answer) => Some(answer),
+            Err(error) if error.as_trap_code().is_some() => {
+                self.fail(&format!("the module trapped in {name} ({error})"))
+            }
+            Err(error) => self.fail(&format!("in {name}, {error}")),
+        }
+    }
+
+    fn world(&mut self) -> &mut World {
+        self.store.data_mut()
+    }
+
+    /// Ends the test, with all that is known about how the module came here.
+    #[track_caller]
+    fn fail(&self, sentence: &str) -> ! {
+        let world = self.store.data();
+        let mut report = format!("fake host: {sentence}\nhost calls before it:\n");
+        for call in &world.calls {
+            let _ = writeln!(report, "  {call}");
+        }
+        report.push_str("log of the module:\n");
+        for line in &world.log {
+            let _ = writeln!(report, "  {}", line.to_string().replace('\n', "\n    "));
+        }
+        panic!("{report}");
+    }
+}
+
+impl fmt::Debug for Vm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Vm")
+    }
+}
+
+/// How much of an exchange is played.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Request,
+    RequestAndResponse,
+}
+
+/// The module's answer to a callback about the stream.
+#[derive(Debug)]
+enum Action {
+    Continue,
+    Pause,
+    Unknown(u32),
+}
+
+impl From<u32> for Action {
+    fn from(number: u32) -> Action {
+        match number {
+            0 => Action::Continue,
+            1 => Action::Pause,
+            number => Action::Unknown(number),
+        }
+    }
+}
+
+/// `false` as a WebAssembly export answers it.
+const FALSE: u32 = 0;
+
+/// Lengths inside a 32-bit module.
+fn length<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).expect("fits into a 32-bit module")
+}

@@ -1,0 +1,92 @@
+"""Depth 3 of the one list of cases: the shipped files in a real Envoy, over HTTP/1.1 and HTTP/2."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cases import FORGED, REALM, Case, World, cases
+from conftest import Proxy
+from rig.client import Client, Response
+
+
+class Clients:
+    """One connection for each configuration, certificate and protocol, kept as a client would keep it."""
+
+    def __init__(self, proxies: dict[str, Proxy]) -> None:
+        self._proxies = proxies
+        self._opened: dict[tuple[str, str | None, str], Client] = {}
+
+    def ask(self, case: Case, protocol: str) -> Response:
+        key = (case.configuration, case.certificate and case.certificate.name, protocol)
+        if key not in self._opened:
+            self._opened[key] = self._proxies[case.configuration].client(case.certificate, protocol).__enter__()
+        response = self._opened[key].request(case.method, case.path, headers=case.headers)
+        # Envoy ends an HTTP/1.1 connection with every 400 of its own.
+        if response.header("connection") == "close":
+            self._opened.pop(key).close()
+        return response
+
+    def close(self) -> None:
+        for client in self._opened.values():
+            client.close()
+
+
+@pytest.fixture(scope="session")
+def clients(proxies: dict[str, Proxy]) -> Iterator[Clients]:
+    clients = Clients(proxies)
+    yield clients
+    clients.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "sentence" in metafunc.fixturenames:
+        # Sentences need no certificates; the cases themselves are made once, for the run's own.
+        metafunc.parametrize("sentence", _sentences())
+
+
+def _sentences() -> list[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        return [case.sentence for case in cases(World(Path(directory))) if case.plays_in_envoy]
+
+
+@pytest.fixture(scope="session")
+def by_sentence(world: World) -> dict[str, Case]:
+    return {case.sentence: case for case in cases(world)}
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_case(sentence: str, protocol: str, by_sentence: dict[str, Case], clients: Clients, proxies: dict[str, Proxy]) -> None:
+    case = by_sentence[sentence]
+    proxy = proxies[case.configuration]
+    arrived, logged = len(proxy.upstream.requests), len(proxy.refusals())
+    response = clients.ask(case, protocol)
+    if case.refusal:
+        check_refusal(case, response)
+        assert f"reason={case.refusal.reason} " in proxy.next_refusal(logged) + " "
+        assert len(proxy.upstream.requests) == arrived, "the upstream saw a refused request"
+    else:
+        assert response.status == 200
+        seen = proxy.upstream.requests[-1]
+        for name, value in case.forward.items():
+            assert seen.all(name) == [value]
+        assert FORGED not in str(seen.headers)
+        assert len(proxy.refusals()) == logged
+
+
+def check_refusal(case: Case, response: Response) -> None:
+    refusal = case.refusal
+    assert response.status == refusal.status
+    assert response.json().get("error") == refusal.error
+    assert response.all("content-type") == ["application/json"]
+    assert response.all("cache-control") == ["no-store"]
+    challenges = response.all("www-authenticate")
+    if not refusal.challenge:
+        assert challenges == []
+    elif refusal.error is None:
+        assert challenges == [REALM]
+    else:
+        (challenge,) = challenges
+        start = f'{REALM}, error="{refusal.error}", error_description="'
+        assert challenge.startswith(start) and challenge.endswith('"') and len(challenge) > len(start) + 1

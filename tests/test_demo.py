@@ -1,0 +1,85 @@
+"""The demo says no when the filter is broken: its checks can fail."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rig import authorization_server, shipped
+
+FLAWS = {
+    "the comparison of the certificates is always right": (
+        "src/resource_server/mod.rs",
+        "(Some(confirmed), Some(presented)) if confirmed == presented",
+        "(Some(_), Some(presented)) if presented == presented",
+        {5},
+    ),
+    "forged headers are not removed": (
+        "src/policy.rs",
+        "filter(|(name, _)| is_forwarding_header(name))",
+        "filter(|_| false)",
+        {7, 8, 9},
+    ),
+}
+
+
+def demo(directory: Path, module: Path) -> subprocess.CompletedProcess[str]:
+    if why := authorization_server.missing():
+        pytest.skip(why)
+    command = [sys.executable, shipped.ROOT / "tests" / "demo.py", "--module", module, "--directory", directory]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def wrong_steps(output: str) -> set[int]:
+    found, number = set(), 0
+    for line in output.splitlines():
+        if line[:2].strip().isdigit() and line[2:4] == ". ":
+            number = int(line[:2])
+        if line.strip() == "WRONG":
+            found.add(number)
+    return found
+
+
+def test_the_demo_passes(tmp_path: Path) -> None:
+    result = demo(tmp_path / "demo", shipped.MODULE)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert wrong_steps(result.stdout) == set()
+    assert "11 of 11 as expected" in result.stdout
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_the_demo_fails_with_a_broken_filter(flaw: str, tmp_path: Path) -> None:
+    path, right, broken, expected = FLAWS[flaw]
+    module = build_with_flaw(tmp_path / "source", path, right, broken)
+    result = demo(tmp_path / "demo", module)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert wrong_steps(result.stdout) == expected
+
+
+def build_with_flaw(source: Path, path: str, right: str, broken: str) -> Path:
+    """Builds a copy of the filter with the flaw, in a target directory of its own: in a shared one Cargo would take
+    the flawed module for a fresh build of the real one."""
+    source.mkdir()
+    for name in ("Cargo.toml", "Cargo.lock", "src"):
+        original = shipped.ROOT / name
+        (shutil.copytree if original.is_dir() else shutil.copy)(original, source / name)
+    # Cargo wants the test programs that the manifest names.
+    for test in (shipped.ROOT / "tests").glob("*.rs"):
+        (source / "tests").mkdir(exist_ok=True)
+        shutil.copy(test, source / "tests")
+    text = (source / path).read_text()
+    assert text.count(right) == 1, f"{path} has changed; name the flaw anew"
+    (source / path).write_text(text.replace(right, broken))
+    target = shipped.ROOT / "target" / "flawed"
+    subprocess.run(
+        ["cargo", "build", "--locked", "--release", "--target", "wasm32-wasip1", "--lib", "--quiet"],
+        cwd=source,
+        env={**os.environ, "CARGO_TARGET_DIR": str(target)},
+        check=True,
+    )
+    module = source / "certbound.wasm"
+    shutil.copy(target / "wasm32-wasip1" / "release" / "certbound.wasm", module)
+    return module
