@@ -47,14 +47,13 @@ impl Error {
 
     /// Line and column, both from 1, of the byte at which the mistake stands.
     pub(super) fn located_in(mut self, text: Option<&str>) -> Self {
-        let before = self.offset.zip(text).and_then(|(offset, text)| text.get(..offset));
-        self.position = before.map(|before| {
+        if let Some(before) = self.offset.zip(text).and_then(|(offset, text)| text.get(..offset)) {
             let last_line = before.rsplit('\n').next().unwrap_or_default();
-            Position {
+            self.position = Some(Position {
                 line: before.matches('\n').count().saturating_add(1),
                 column: last_line.chars().count().saturating_add(1),
-            }
-        });
+            });
+        }
         self
     }
 
@@ -96,6 +95,12 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = match expected.to_string() {
+            name if name.starts_with("struct ") => "a map".to_owned(),
+            name if name == "a sequence" => "a list".to_owned(),
+            name if name == "u64" => "a whole number".to_owned(),
+            other => other,
+        };
         Self::new(format!("expected {expected}, found {}", kind(&found)))
     }
 
@@ -130,14 +135,17 @@ fn kind(found: &de::Unexpected<'_>) -> &'static str {
 
 /// `unknown key "polices"; did you mean "policies"?`, or all that is known where nothing is near.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&found.to_lowercase(), candidate);
-    let nearest = known
-        .iter()
-        .map(|candidate| (distance(candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).max(2))
-        .min();
+    let found_folded = found.to_lowercase();
+    let near = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&found_folded, &candidate);
+        let beginning = found_folded.len() > 2 && candidate.starts_with(&found_folded);
+        (beginning || distance <= candidate.len().div_ceil(3).max(2)).then_some(distance)
+    };
+    let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, candidate))).min();
     match nearest {
         Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {candidate:?}?"),
+        None if known.is_empty() => format!("unknown {what} {found:?}; there are none here"),
         None => format!("unknown {what} {found:?}; known are {}", known.join(", ")),
     }
 }
