@@ -37,8 +37,12 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.authority = Authority(directory)
         self.server = self.authority.issue("server", subject=[("CN", "localhost")], server=True)
-        self.client_1 = self.authority.issue("client-1", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-1")])
-        self.client_2 = self.authority.issue("client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")])
+        self.client_1 = self.authority.issue(
+            "client-1", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-1")]
+        )
+        self.client_2 = self.authority.issue(
+            "client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")]
+        )
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}
         self.stranger = SigningKey.make("ES256", "ES256-1")
@@ -156,11 +160,15 @@ def resource_server(world: World) -> Iterator[Case]:
     es256 = world.keys["ES256"]
     at = {"api": ("api", "/"), "migration": ("migration", "/migration/"), "gluu": ("gluu", "/gluu/")}
 
-    def case(sentence: str, *, policy: str = "api", on: Certificate | None = one, headers: Sequence[Header] = (), **rest: Any) -> Case:
+    def case(
+        sentence: str, *, policy: str = "api", on: Certificate | None = one, headers: Sequence[Header] = (), **rest: Any
+    ) -> Case:
         name, path = at[policy]
         # The route of / names no policy: it has the default one.
         rest.setdefault("path", path)
-        return Case(sentence, "resource-server", None if name == "api" else name, certificate=on, headers=headers, **rest)
+        return Case(
+            sentence, "resource-server", None if name == "api" else name, certificate=on, headers=headers, **rest
+        )
 
     def passes(sentence: str, token: str, *, scheme: str = "Bearer ", **rest: Any) -> Case:
         value = scheme + token
@@ -169,7 +177,13 @@ def resource_server(world: World) -> Iterator[Case]:
     def refused(sentence: str, token: str, reason: str, **rest: Any) -> Case:
         return case(sentence, headers=[("authorization", f"Bearer {token}")], refusal=invalid_token(reason), **rest)
 
-    def sign(header: Mapping[str, Any] = {}, key: SigningKey = es256, algorithm: str | None = None, bound_to: Certificate | None = one, **claims: Any) -> str:
+    def sign(
+        header: Mapping[str, Any] = {},
+        key: SigningKey = es256,
+        algorithm: str | None = None,
+        bound_to: Certificate | None = one,
+        **claims: Any,
+    ) -> str:
         return tokens.sign(key, world.claims(bound_to, **claims), header=header, algorithm=algorithm)
 
     def raw(header: str | bytes | None = None, payload: str | bytes | None = None) -> str:
@@ -182,15 +196,37 @@ def resource_server(world: World) -> Iterator[Case]:
 
     # The heart of it: RFC 8705 §3.
     yield passes("a token on the certificate that it is bound to passes", bound)
-    yield refused("a stolen token on another certificate of the same CA is refused", bound, "certificate_mismatch", on=two)
-    yield refused("a stolen token on a self-signed certificate with the right subject is refused", bound, "certificate_mismatch", on=impostor, validated=False, facts={"connection.peer_certificate_valid": b"\0"})
+    yield refused(
+        "a stolen token on another certificate of the same CA is refused", bound, "certificate_mismatch", on=two
+    )
+    yield refused(
+        "a stolen token on a self-signed certificate with the right subject is refused",
+        bound,
+        "certificate_mismatch",
+        on=impostor,
+        validated=False,
+        facts={"connection.peer_certificate_valid": b"\0"},
+    )
     yield refused("a stolen token without a certificate is refused", bound, "certificate_not_presented", on=None)
     yield refused("a token that is bound to nothing is refused", sign(bound_to=None), "confirmation_missing")
-    yield refused("a token that is bound to nothing is refused without a certificate too", sign(bound_to=None), "confirmation_missing", on=None)
+    yield refused(
+        "a token that is bound to nothing is refused without a certificate too",
+        sign(bound_to=None),
+        "confirmation_missing",
+        on=None,
+    )
     for name, key in world.keys.items():
         yield passes(f"a token signed with {name} passes", sign(key=key))
-        yield refused(f"a token signed with {name} whose signature was changed is refused", flipped(sign(key=key)), "signature_invalid")
-        yield refused(f"a token signed with {name} whose claims were changed is refused", reclaimed(sign(key=key), sub="somebody else"), "signature_invalid")
+        yield refused(
+            f"a token signed with {name} whose signature was changed is refused",
+            flipped(sign(key=key)),
+            "signature_invalid",
+        )
+        yield refused(
+            f"a token signed with {name} whose claims were changed is refused",
+            reclaimed(sign(key=key), sub="somebody else"),
+            "signature_invalid",
+        )
 
     # The confirmation, strictly.
     confirmations: dict[str, tuple[Any, str]] = {
@@ -204,55 +240,142 @@ def resource_server(world: World) -> Iterator[Case]:
         "an empty thumbprint": ({"x5t#S256": ""}, "confirmation_malformed"),
         "a padded thumbprint": ({"x5t#S256": one.thumbprint + "="}, "confirmation_malformed"),
         "a thumbprint in hexadecimal digits": ({"x5t#S256": one.digest}, "confirmation_malformed"),
-        "the thumbprint of RFC 8705's figures 2 and 3, which is not canonical": ({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}, "confirmation_malformed"),
+        "the thumbprint of RFC 8705's figures 2 and 3, which is not canonical": (
+            {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
+            "confirmation_malformed",
+        ),
         "a thumbprint of another case of letters": ({"x5t#S256": other_case(one.thumbprint)}, "certificate_mismatch"),
         "another spelling of the member": ({"x5t#s256": one.thumbprint}, "confirmation_unsupported"),
         "a SHA-1 thumbprint": ({"x5t": "bwcK0esc3ACC3DB2Y5_lESsXE8o"}, "confirmation_unsupported"),
         "a DPoP key": ({"jkt": one.thumbprint}, "confirmation_unsupported"),
-        "a DPoP key beside the thumbprint": ({"jkt": one.thumbprint, "x5t#S256": one.thumbprint}, "confirmation_unsupported"),
+        "a DPoP key beside the thumbprint": (
+            {"jkt": one.thumbprint, "x5t#S256": one.thumbprint},
+            "confirmation_unsupported",
+        ),
         "a method that nobody knows": ({"unheard of": one.thumbprint}, "confirmation_unsupported"),
     }
     for name, (cnf, reason) in confirmations.items():
         payload = json.dumps({**world.claims(), "cnf": cnf})
         yield refused(f"a confirmation that is {name} is refused", raw(payload=payload), reason)
-        yield refused(f"a confirmation that is {name} is refused during a migration too", raw(payload=payload), reason, policy="migration")
-    yield passes("a member of the confirmation that is no method of proof does not matter", sign(cnf={"x5t#S256": one.thumbprint, "proxy-principals#spiffe": ["spiffe://a/b"]}))
+        yield refused(
+            f"a confirmation that is {name} is refused during a migration too",
+            raw(payload=payload),
+            reason,
+            policy="migration",
+        )
+    yield passes(
+        "a member of the confirmation that is no method of proof does not matter",
+        sign(cnf={"x5t#S256": one.thumbprint, "proxy-principals#spiffe": ["spiffe://a/b"]}),
+    )
 
     # Other bindings.
     yield passes("during a migration a token that is bound to nothing passes", sign(bound_to=None), policy="migration")
-    yield passes("during a migration a token that is bound to nothing passes without a certificate", sign(bound_to=None), policy="migration", on=None)
+    yield passes(
+        "during a migration a token that is bound to nothing passes without a certificate",
+        sign(bound_to=None),
+        policy="migration",
+        on=None,
+    )
     yield passes("during a migration a bound token passes on its certificate", bound, policy="migration")
-    yield refused("during a migration a bound token on another certificate is refused", bound, "certificate_mismatch", policy="migration", on=two)
-    yield refused("during a migration a bound token without a certificate is refused", bound, "certificate_not_presented", policy="migration", on=None)
+    yield refused(
+        "during a migration a bound token on another certificate is refused",
+        bound,
+        "certificate_mismatch",
+        policy="migration",
+        on=two,
+    )
+    yield refused(
+        "during a migration a bound token without a certificate is refused",
+        bound,
+        "certificate_not_presented",
+        policy="migration",
+        on=None,
+    )
 
     # Gluu and Janssen: x5t#S256 as a claim of its own.
-    yield passes("a thumbprint at the top level counts where the issuer is known to write it there", sign(bound_to=None, **{"x5t#S256": one.thumbprint}), policy="gluu")
-    yield refused("a thumbprint at the top level on another certificate is refused", sign(bound_to=None, **{"x5t#S256": one.thumbprint}), "certificate_mismatch", policy="gluu", on=two)
-    yield passes("a thumbprint in both places passes where they are equal", sign(**{"x5t#S256": one.thumbprint}), policy="gluu")
-    yield refused("two different thumbprints are refused", sign(**{"x5t#S256": two.thumbprint}), "confirmation_conflict", policy="gluu")
-    yield refused("a thumbprint at the top level of the wrong type is refused", sign(bound_to=None, **{"x5t#S256": 1}), "confirmation_malformed", policy="gluu")
-    yield refused("a thumbprint at the top level that is null is none", raw(payload=json.dumps({**world.claims(), "x5t#S256": None})), "confirmation_missing", policy="gluu")
+    yield passes(
+        "a thumbprint at the top level counts where the issuer is known to write it there",
+        sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
+        policy="gluu",
+    )
+    yield refused(
+        "a thumbprint at the top level on another certificate is refused",
+        sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
+        "certificate_mismatch",
+        policy="gluu",
+        on=two,
+    )
+    yield passes(
+        "a thumbprint in both places passes where they are equal", sign(**{"x5t#S256": one.thumbprint}), policy="gluu"
+    )
+    yield refused(
+        "two different thumbprints are refused",
+        sign(**{"x5t#S256": two.thumbprint}),
+        "confirmation_conflict",
+        policy="gluu",
+    )
+    yield refused(
+        "a thumbprint at the top level of the wrong type is refused",
+        sign(bound_to=None, **{"x5t#S256": 1}),
+        "confirmation_malformed",
+        policy="gluu",
+    )
+    yield refused(
+        "a thumbprint at the top level that is null is none",
+        raw(payload=json.dumps({**world.claims(), "x5t#S256": None})),
+        "confirmation_missing",
+        policy="gluu",
+    )
     yield passes("a thumbprint in cnf counts for such an issuer too", bound, policy="gluu")
-    yield refused("a thumbprint at the top level is refused where it is not expected", sign(bound_to=None, **{"x5t#S256": one.thumbprint}), "confirmation_at_top_level")
-    yield refused("a thumbprint at the top level is refused where it is not expected during a migration too", sign(bound_to=None, **{"x5t#S256": one.thumbprint}), "confirmation_at_top_level", policy="migration")
+    yield refused(
+        "a thumbprint at the top level is refused where it is not expected",
+        sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
+        "confirmation_at_top_level",
+    )
+    yield refused(
+        "a thumbprint at the top level is refused where it is not expected during a migration too",
+        sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
+        "confirmation_at_top_level",
+        policy="migration",
+    )
 
     # Carriage: RFC 6750 §2.1.
     yield passes("the scheme is compared without case", bound, scheme="bEaReR ")
     yield passes("more than one space may stand behind the scheme", bound, scheme="Bearer   ")
     yield case("a request without a token is challenged without an error code", refusal=no_token("token_missing"))
     for sentence, value, refusal in [
-        ("another scheme is challenged without an error code", "Basic Y2xpZW50OnNlY3JldA==", no_token("scheme_unsupported")),
+        (
+            "another scheme is challenged without an error code",
+            "Basic Y2xpZW50OnNlY3JldA==",
+            no_token("scheme_unsupported"),
+        ),
         ("the DPoP scheme is challenged without an error code", f"DPoP {bound}", no_token("scheme_unsupported")),
         ("a scheme without a token is malformed", "Bearer", invalid_request("authorization_malformed")),
         ("a tab behind the scheme is another scheme", f"Bearer\t{bound}", no_token("scheme_unsupported")),
-        ("two tokens in one value are refused", f"Bearer {bound}, Bearer {bound}", invalid_request("authorization_repeated")),
+        (
+            "two tokens in one value are refused",
+            f"Bearer {bound}, Bearer {bound}",
+            invalid_request("authorization_repeated"),
+        ),
         ("a token with a space in it is malformed", f"Bearer {bound} x", invalid_request("authorization_malformed")),
         ("a token with a quote in it is malformed", f'Bearer "{bound}"', invalid_request("authorization_malformed")),
-        ("a byte that is not UTF-8 in Authorization is malformed", b"Bearer \xff\xfe", invalid_request("authorization_malformed")),
+        (
+            "a byte that is not UTF-8 in Authorization is malformed",
+            b"Bearer \xff\xfe",
+            invalid_request("authorization_malformed"),
+        ),
     ]:
         yield case(sentence, headers=[("authorization", value)], refusal=refusal)
-    yield case("two Authorization headers are refused", headers=[("authorization", f"Bearer {bound}")] * 2, refusal=invalid_request("authorization_repeated"))
-    yield case("a byte that is not UTF-8 in another header does not matter", headers=[("authorization", f"Bearer {bound}"), ("x-note", b"\xff\x80")], forward={"authorization": f"Bearer {bound}"})
+    yield case(
+        "two Authorization headers are refused",
+        headers=[("authorization", f"Bearer {bound}")] * 2,
+        refusal=invalid_request("authorization_repeated"),
+    )
+    yield case(
+        "a byte that is not UTF-8 in another header does not matter",
+        headers=[("authorization", f"Bearer {bound}"), ("x-note", b"\xff\x80")],
+        forward={"authorization": f"Bearer {bound}"},
+    )
     yield case("a token in the query is not read", path=f"/?access_token={bound}", refusal=no_token("token_missing"))
 
     # The token's form: RFC 7515, RFC 8725.
@@ -264,34 +387,82 @@ def resource_server(world: World) -> Iterator[Case]:
         ("an encrypted token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
         ("a token with an empty signature is refused", f"{header}.{payload}.", "signature_invalid"),
         ("a token with a padded part is malformed", f"{header}.{payload}.{signature}=", "token_malformed"),
-        ("a signature with bits behind its end is malformed", f"{header}.{payload}.{uncanonical(signature)}", "token_malformed"),
-        ("a signature in standard base64 is malformed", standard_base64(sign(key=world.keys["RS256"])), "token_malformed"),
+        (
+            "a signature with bits behind its end is malformed",
+            f"{header}.{payload}.{uncanonical(signature)}",
+            "token_malformed",
+        ),
+        (
+            "a signature in standard base64 is malformed",
+            standard_base64(sign(key=world.keys["RS256"])),
+            "token_malformed",
+        ),
         ("a header that is no object is malformed", raw(header="[]"), "token_malformed"),
-        ("a header with a name twice is malformed", raw(header='{"alg":"ES256","kid":"ES256-1","alg":"ES256"}'), "token_malformed"),
+        (
+            "a header with a name twice is malformed",
+            raw(header='{"alg":"ES256","kid":"ES256-1","alg":"ES256"}'),
+            "token_malformed",
+        ),
         ("a payload with a name twice is malformed", raw(payload='{"iss":"a","iss":"b"}'), "token_malformed"),
-        ("a confirmation with a name twice is malformed", raw(payload=json.dumps(world.claims(one)).replace('{"x5t#S256"', '{"x5t\\u0023S256": "", "x5t#S256"')), "token_malformed"),
+        (
+            "a confirmation with a name twice is malformed",
+            raw(payload=json.dumps(world.claims(one)).replace('{"x5t#S256"', '{"x5t\\u0023S256": "", "x5t#S256"')),
+            "token_malformed",
+        ),
         ("a payload that is not JSON is malformed", raw(payload="hello"), "token_malformed"),
         ("a payload that is not UTF-8 is malformed", raw(payload=b'{"iss":"\xff"}'), "token_malformed"),
-        ("a payload that nests deeply is malformed", raw(payload='{"a":' + "[" * 5000 + "]" * 5000 + "}"), "token_malformed"),
+        (
+            "a payload that nests deeply is malformed",
+            raw(payload='{"a":' + "[" * 5000 + "]" * 5000 + "}"),
+            "token_malformed",
+        ),
         ("a token of more than 16 KiB is refused", sign(padding="x" * 16384), "token_too_long"),
-        ("the algorithm none is refused", tokens.sign(es256, world.claims(one), algorithm="none"), "algorithm_not_allowed"),
+        (
+            "the algorithm none is refused",
+            tokens.sign(es256, world.claims(one), algorithm="none"),
+            "algorithm_not_allowed",
+        ),
         ("the algorithm None is refused", sign({"alg": "None"}), "algorithm_not_allowed"),
         ("an HMAC with the public key for its secret is refused", hmac_with_public_key(world), "algorithm_not_allowed"),
         ("an algorithm that nobody knows is refused", sign({"alg": "XY256"}), "algorithm_not_allowed"),
         ("a header without an algorithm is malformed", raw(header='{"kid":"ES256-1"}'), "token_malformed"),
         ("an algorithm that is no string is malformed", sign({"alg": 256}), "token_malformed"),
         ("a critical header parameter is refused", sign({"crit": ["exp"]}), "token_header_unsupported"),
-        ("a key in the token itself is refused", tokens.sign(world.stranger, world.claims(one), header={"jwk": world.stranger.jwk}), "token_header_unsupported"),
-        ("a URL of a key set in the token is refused", sign({"jku": "https://thief.example/jwks"}), "token_header_unsupported"),
-        ("a URL of a certificate in the token is refused", sign({"x5u": "https://thief.example/cert"}), "token_header_unsupported"),
+        (
+            "a key in the token itself is refused",
+            tokens.sign(world.stranger, world.claims(one), header={"jwk": world.stranger.jwk}),
+            "token_header_unsupported",
+        ),
+        (
+            "a URL of a key set in the token is refused",
+            sign({"jku": "https://thief.example/jwks"}),
+            "token_header_unsupported",
+        ),
+        (
+            "a URL of a certificate in the token is refused",
+            sign({"x5u": "https://thief.example/cert"}),
+            "token_header_unsupported",
+        ),
         ("a token of another type is refused", sign({"typ": "dpop"}), "token_type_unsupported"),
         ("a type that is no string is refused", sign({"typ": 1}), "token_type_unsupported"),
         ("a key id that is no string is malformed", sign({"kid": 1}), "token_malformed"),
         ("an unknown key id is refused", sign({"kid": "ES256-2"}), "key_unknown"),
         ("a key id of a key of another type is refused", sign({"kid": "RS256-1"}), "key_unknown"),
-        ("a signature by somebody else's key is refused", tokens.sign(world.stranger, world.claims(one)), "signature_invalid"),
-        ("an ECDSA signature of zeros is refused", f"{header}.{payload}.{tokens.encode_part(bytes(64))}", "signature_invalid"),
-        ("an ECDSA signature of another length is refused", f"{header}.{payload}.{tokens.encode_part(bytes(63))}", "signature_invalid"),
+        (
+            "a signature by somebody else's key is refused",
+            tokens.sign(world.stranger, world.claims(one)),
+            "signature_invalid",
+        ),
+        (
+            "an ECDSA signature of zeros is refused",
+            f"{header}.{payload}.{tokens.encode_part(bytes(64))}",
+            "signature_invalid",
+        ),
+        (
+            "an ECDSA signature of another length is refused",
+            f"{header}.{payload}.{tokens.encode_part(bytes(63))}",
+            "signature_invalid",
+        ),
     ]:
         yield refused(sentence, token, reason)
     for kind in ("JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
@@ -315,10 +486,18 @@ def resource_server(world: World) -> Iterator[Case]:
         ("a token of tomorrow is refused", sign(nbf=world.now + 86400), "token_not_yet_valid"),
         ("an expiry that is a string is malformed", sign(exp=str(world.now + 600)), "claim_malformed"),
         ("an expiry that is true is malformed", sign(exp=True), "claim_malformed"),
-        ("an expiry that is null is malformed", raw(payload=json.dumps({**world.claims(one), "exp": None})), "claim_malformed"),
+        (
+            "an expiry that is null is malformed",
+            raw(payload=json.dumps({**world.claims(one), "exp": None})),
+            "claim_malformed",
+        ),
         ("a negative expiry is malformed", sign(exp=-1), "claim_malformed"),
         ("an expiry after the year 9999 is malformed", sign(exp=253402300800), "claim_malformed"),
-        ("an expiry that no number can hold is malformed", raw(payload=json.dumps(world.claims(one)).replace(f'"exp": {world.now + 600}', '"exp": 1e400')), "token_malformed"),
+        (
+            "an expiry that no number can hold is malformed",
+            raw(payload=json.dumps(world.claims(one)).replace(f'"exp": {world.now + 600}', '"exp": 1e400')),
+            "token_malformed",
+        ),
         ("a not-before that is a string is malformed", sign(nbf=str(world.now)), "claim_malformed"),
         ("an issue time that is a string is malformed", sign(iat="now"), "claim_malformed"),
         ("a subject that is a number is malformed", sign(sub=1), "claim_malformed"),
@@ -327,7 +506,9 @@ def resource_server(world: World) -> Iterator[Case]:
         yield refused(sentence, token, reason)
     yield passes("one of several audiences passes", sign(aud=["https://other.example.com", AUDIENCE]))
     yield passes("an expiry with a fraction passes", sign(exp=world.now + 600.5))
-    yield passes("an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5))
+    yield passes(
+        "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5)
+    )
     # The leeway is 10 seconds.
     brief = sign(exp=world.now + 100)
     yield passes("a token passes in the last second of the leeway", brief, later=109)
@@ -337,16 +518,43 @@ def resource_server(world: World) -> Iterator[Case]:
     yield refused("a token is refused a second before that", early, "token_not_yet_valid", later=89)
 
     # Hosts that are not as expected.
-    yield refused("a digest in upper case is the same digest", bound, "certificate_mismatch", on=two, facts={"connection.sha256_peer_certificate_digest": two.digest.upper().encode()})
-    yield case("a digest that is none refuses every token", headers=[("authorization", f"Bearer {bound}")], facts={"connection.sha256_peer_certificate_digest": b"\xff" * 64}, refusal=cannot_decide("peer_digest_malformed"))
-    yield refused("an empty digest is no certificate", bound, "certificate_not_presented", facts={"connection.sha256_peer_certificate_digest": b""})
+    yield refused(
+        "a digest in upper case is the same digest",
+        bound,
+        "certificate_mismatch",
+        on=two,
+        facts={"connection.sha256_peer_certificate_digest": two.digest.upper().encode()},
+    )
+    yield case(
+        "a digest that is none refuses every token",
+        headers=[("authorization", f"Bearer {bound}")],
+        facts={"connection.sha256_peer_certificate_digest": b"\xff" * 64},
+        refusal=cannot_decide("peer_digest_malformed"),
+    )
+    yield refused(
+        "an empty digest is no certificate",
+        bound,
+        "certificate_not_presented",
+        facts={"connection.sha256_peer_certificate_digest": b""},
+    )
     for name in ("ES256", "RS256"):
-        yield case(f"{name} is refused by a host without cryptography", headers=[("authorization", f"Bearer {sign(key=world.keys[name])}")], without_host_cryptography=True, refusal=cannot_decide("signature_engine_unavailable"))
+        yield case(
+            f"{name} is refused by a host without cryptography",
+            headers=[("authorization", f"Bearer {sign(key=world.keys[name])}")],
+            without_host_cryptography=True,
+            refusal=cannot_decide("signature_engine_unavailable"),
+        )
     for name in ("PS256", "EdDSA"):
-        yield passes(f"{name} needs no cryptography of the host", sign(key=world.keys[name]), without_host_cryptography=True)
+        yield passes(
+            f"{name} needs no cryptography of the host", sign(key=world.keys[name]), without_host_cryptography=True
+        )
 
     # No forged certificate header reaches the API.
-    yield case("an API gets no forged certificate header", headers=[("authorization", f"Bearer {bound}"), *forged_headers()], forward={"authorization": f"Bearer {bound}"})
+    yield case(
+        "an API gets no forged certificate header",
+        headers=[("authorization", f"Bearer {bound}"), *forged_headers()],
+        forward={"authorization": f"Bearer {bound}"},
+    )
 
 
 def authorization_server(world: World) -> Iterator[Case]:
@@ -355,33 +563,110 @@ def authorization_server(world: World) -> Iterator[Case]:
     both = {**gluu, "client-cert": one.rfc9440_form}
     unavailable = {"connection.peer_certificate_valid": None}
 
-    def case(sentence: str, *, on: Certificate | None = one, policy: str = "clients", path: str = "/token", **rest: Any) -> Case:
+    def case(
+        sentence: str, *, on: Certificate | None = one, policy: str = "clients", path: str = "/token", **rest: Any
+    ) -> Case:
         rest.setdefault("headers", [])
         return Case(sentence, "authorization-server", policy, path, certificate=on, method="POST", **rest)
 
     yield case("a validated certificate is handed over in every dialect", forward=both)
     yield case("a validated certificate replaces what a client made up", headers=forged_headers(), forward=both)
     yield case("without a certificate nothing is handed over", on=None, forward={})
-    yield case("without a certificate nothing that a client made up is handed over", on=None, headers=forged_headers(), forward={})
-    yield case("a copy of a subject on a self-signed certificate is not handed over", on=impostor, validated=False, forward={})
-    yield case("a copy of a subject does not let forged headers through", on=impostor, validated=False, headers=forged_headers(), forward={})
+    yield case(
+        "without a certificate nothing that a client made up is handed over",
+        on=None,
+        headers=forged_headers(),
+        forward={},
+    )
+    yield case(
+        "a copy of a subject on a self-signed certificate is not handed over", on=impostor, validated=False, forward={}
+    )
+    yield case(
+        "a copy of a subject does not let forged headers through",
+        on=impostor,
+        validated=False,
+        headers=forged_headers(),
+        forward={},
+    )
     self_signed_form = {"x-clientcert": impostor.apache_form, "x-forwarded-client-cert": xfcc(impostor)}
-    yield case("a self-signed certificate is handed over where the policy says so", on=impostor, validated=False, policy="self-signed", path="/self-signed/token", forward=self_signed_form)
-    yield case("what is rebuilt replaces what a client made up", on=impostor, validated=False, policy="self-signed", path="/self-signed/token", headers=forged_headers(), forward=self_signed_form)
-    yield case("without a certificate nothing is rebuilt", on=None, policy="self-signed", path="/self-signed/token", headers=forged_headers(), forward={})
+    yield case(
+        "a self-signed certificate is handed over where the policy says so",
+        on=impostor,
+        validated=False,
+        policy="self-signed",
+        path="/self-signed/token",
+        forward=self_signed_form,
+    )
+    yield case(
+        "what is rebuilt replaces what a client made up",
+        on=impostor,
+        validated=False,
+        policy="self-signed",
+        path="/self-signed/token",
+        headers=forged_headers(),
+        forward=self_signed_form,
+    )
+    yield case(
+        "without a certificate nothing is rebuilt",
+        on=None,
+        policy="self-signed",
+        path="/self-signed/token",
+        headers=forged_headers(),
+        forward={},
+    )
     yield case("a nested path of the token endpoint is governed like it", path="/token/introspection", forward=both)
 
     percent_encoded = one.url_encoded.encode()
-    yield case("a certificate that the host percent-encodes is the same certificate", facts={"connection.peer_certificate": percent_encoded}, forward=both)
-    yield case("a host that does not say whether the chain is valid is refused", facts=unavailable, refusal=cannot_decide("chain_validation_unavailable"))
-    yield case("a word for validity that is none is refused", facts={"connection.peer_certificate_valid": b"yes"}, refusal=cannot_decide("chain_validation_unavailable"))
-    yield case("a host that does not hand over the certificate is refused", facts={"connection.peer_certificate": None}, refusal=cannot_decide("certificate_unavailable"))
-    yield case("a certificate that is none is refused", facts={"connection.peer_certificate": b"\xff"}, refusal=cannot_decide("certificate_malformed"))
-    yield case("two certificates are refused", facts={"connection.peer_certificate": one.pem.encode() * 2}, refusal=cannot_decide("certificate_malformed"))
-    yield case("another certificate than the connection's is refused", facts={"connection.peer_certificate": world.client_2.pem.encode()}, refusal=cannot_decide("certificate_digest_mismatch"))
-    yield case("a digest that is none is refused", facts={"connection.sha256_peer_certificate_digest": b"abc"}, refusal=cannot_decide("peer_digest_malformed"))
+    yield case(
+        "a certificate that the host percent-encodes is the same certificate",
+        facts={"connection.peer_certificate": percent_encoded},
+        forward=both,
+    )
+    yield case(
+        "a host that does not say whether the chain is valid is refused",
+        facts=unavailable,
+        refusal=cannot_decide("chain_validation_unavailable"),
+    )
+    yield case(
+        "a word for validity that is none is refused",
+        facts={"connection.peer_certificate_valid": b"yes"},
+        refusal=cannot_decide("chain_validation_unavailable"),
+    )
+    yield case(
+        "a host that does not hand over the certificate is refused",
+        facts={"connection.peer_certificate": None},
+        refusal=cannot_decide("certificate_unavailable"),
+    )
+    yield case(
+        "a certificate that is none is refused",
+        facts={"connection.peer_certificate": b"\xff"},
+        refusal=cannot_decide("certificate_malformed"),
+    )
+    yield case(
+        "two certificates are refused",
+        facts={"connection.peer_certificate": one.pem.encode() * 2},
+        refusal=cannot_decide("certificate_malformed"),
+    )
+    yield case(
+        "another certificate than the connection's is refused",
+        facts={"connection.peer_certificate": world.client_2.pem.encode()},
+        refusal=cannot_decide("certificate_digest_mismatch"),
+    )
+    yield case(
+        "a digest that is none is refused",
+        facts={"connection.sha256_peer_certificate_digest": b"abc"},
+        refusal=cannot_decide("peer_digest_malformed"),
+    )
 
-    yield Case("a browser's endpoint gets no certificate", "authorization-server", None, "/auth", one, forged_headers(), forward={})
+    yield Case(
+        "a browser's endpoint gets no certificate",
+        "authorization-server",
+        None,
+        "/auth",
+        one,
+        forged_headers(),
+        forward={},
+    )
 
 
 def routes(world: World) -> Iterator[Case]:
@@ -392,11 +677,25 @@ def routes(world: World) -> Iterator[Case]:
         return Case(sentence, "resource-server", None, "/", one, [], facts=facts, refusal=cannot_decide(reason))
 
     yield Case("an open route needs no token", "resource-server", "open", "/health", None, forged_headers(), forward={})
-    yield case("a route with a name that no policy has is refused", {metadata: encoded_map({"policy": "off"})}, "unknown_policy")
-    yield case("a policy's name is compared with its case", {metadata: encoded_map({"policy": "Open"})}, "unknown_policy")
+    yield case(
+        "a route with a name that no policy has is refused",
+        {metadata: encoded_map({"policy": "off"})},
+        "unknown_policy",
+    )
+    yield case(
+        "a policy's name is compared with its case", {metadata: encoded_map({"policy": "Open"})}, "unknown_policy"
+    )
     yield case("a route with an empty name is refused", {metadata: encoded_map({"policy": ""})}, "unknown_policy")
-    yield case("a misspelt key in the route's metadata is refused", {metadata: encoded_map({"polcy": "open"})}, "route_metadata_malformed")
-    yield case("a second key in the route's metadata is refused", {metadata: encoded_map({"mode": "off", "policy": "open"})}, "route_metadata_malformed")
+    yield case(
+        "a misspelt key in the route's metadata is refused",
+        {metadata: encoded_map({"polcy": "open"})},
+        "route_metadata_malformed",
+    )
+    yield case(
+        "a second key in the route's metadata is refused",
+        {metadata: encoded_map({"mode": "off", "policy": "open"})},
+        "route_metadata_malformed",
+    )
     yield case("route metadata that is no map is refused", {metadata: b"open"}, "route_metadata_malformed")
 
 
@@ -409,7 +708,16 @@ def forged_headers() -> list[Header]:
         "X-SSL-Client-SAN-DNS X-Amzn-Mtls-Clientcert-Leaf X-ARR-ClientCert Cf-Client-Cert-Der-Base64 "
         "X-Client-Cert x-wso2-mtls-cert"
     ).split()
-    twins = ["X_ClientCert", "x.clientcert", "X_Client_Cert", "CLIENT_CERT", "client.cert", "x-forwarded_client-cert", "SSL_CLIENT_CERT", "X_SSL_CLIENT_VERIFY"]
+    twins = [
+        "X_ClientCert",
+        "x.clientcert",
+        "X_Client_Cert",
+        "CLIENT_CERT",
+        "client.cert",
+        "x-forwarded_client-cert",
+        "SSL_CLIENT_CERT",
+        "X_SSL_CLIENT_VERIFY",
+    ]
     # HTTP/2 has lower-case names alone, and Envoy makes them so.
     found = [(name.lower(), FORGED) for name in [*names, *twins]]
     return [*found, ("client-cert", FORGED), ("x-clientcert", FORGED)]
@@ -462,11 +770,17 @@ def hmac_with_public_key(world: World) -> str:
 
 def as_json(world: World) -> dict[str, Any]:
     """Everything that the Rust tests need, with bytes in base64."""
+
     def text(value: str | bytes) -> str:
         return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
 
     def one(case: Case) -> dict[str, Any]:
-        pseudo = [(":method", case.method), (":path", case.path), (":authority", "api.example.com"), (":scheme", "https")]
+        pseudo = [
+            (":method", case.method),
+            (":path", case.path),
+            (":authority", "api.example.com"),
+            (":scheme", "https"),
+        ]
         return {
             "sentence": case.sentence,
             "configuration": case.configuration,

@@ -27,7 +27,9 @@ class Proxy:
     world: World
 
     def client(self, certificate: Certificate | None, protocol: str = "http/1.1", **options) -> Client:
-        return Client(self.listener, ca_path=self.world.authority.pem_path, certificate=certificate, protocol=protocol, **options)
+        return Client(
+            self.listener, ca_path=self.world.authority.pem_path, certificate=certificate, protocol=protocol, **options
+        )
 
     def refusals(self) -> list[str]:
         """The log lines of the refusals so far."""
@@ -49,7 +51,10 @@ def proxies(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """By the name of the shipped file."""
     directory = tmp_path_factory.mktemp("proxies")
     with ExitStack() as stack:
-        yield {name: stack.enter_context(_running(name, world, directory)) for name in ("resource-server", "authorization-server")}
+        yield {
+            name: stack.enter_context(_running(name, world, directory))
+            for name in ("resource-server", "authorization-server")
+        }
 
 
 class _running(ExitStack):

@@ -54,7 +54,11 @@ class Servers:
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(
                 AuthorizationServer(
-                    self._directory, issuer=self.issuer, audience=AUDIENCE, key=SigningKey.make("ES256", "1"), clients=[client]
+                    self._directory,
+                    issuer=self.issuer,
+                    audience=AUDIENCE,
+                    key=SigningKey.make("ES256", "1"),
+                    clients=[client],
                 )
             )
             self.to_authorization_server = stack.enter_context(Tap(server.port))
@@ -116,7 +120,11 @@ def steps(servers: Servers) -> Iterator[Step]:
         words = f"{answer.status}, tls_client_certificate_bound_access_tokens: {json.dumps(bound)}, tls_client_auth: {'yes' if offered else 'no'}"
         return words, answer.status == 200 and bound is True and offered
 
-    yield Step("GET /.well-known/openid-configuration to the authorization server", "200, certificate-bound tokens and tls_client_auth are on", discovery)
+    yield Step(
+        "GET /.well-known/openid-configuration to the authorization server",
+        "200, certificate-bound tokens and tls_client_auth are on",
+        discovery,
+    )
 
     def token() -> tuple[str, bool]:
         answer = servers.ask(servers.as_port, one, "POST", "/token", (FORM,), TOKEN_REQUEST)
@@ -133,7 +141,9 @@ def steps(servers: Servers) -> Iterator[Step]:
     yield Step("the token's confirmation", f"the SHA-256 of client 1's certificate: {one.thumbprint}", confirmation)
 
     def call(certificate: Certificate | None) -> Response:
-        return servers.ask(servers.api_port, certificate, "GET", "/accounts", (("authorization", f"Bearer {kept['token']}"),))
+        return servers.ask(
+            servers.api_port, certificate, "GET", "/accounts", (("authorization", f"Bearer {kept['token']}"),)
+        )
 
     def owner() -> tuple[str, bool]:
         answer = call(one)
@@ -146,29 +156,55 @@ def steps(servers: Servers) -> Iterator[Step]:
             before = len(servers.api.requests)
             answer = call(certificate)
             challenge = answer.header("www-authenticate") or ""
-            right = answer.status == 401 and 'error="invalid_token"' in challenge and len(servers.api.requests) == before
+            right = (
+                answer.status == 401 and 'error="invalid_token"' in challenge and len(servers.api.requests) == before
+            )
             return f"{answer.status} {challenge}", right
 
         return run
 
-    yield Step("GET /accounts with the same token and client 2's certificate", "401 invalid_token, and the API sees nothing", stolen(two))
-    yield Step("GET /accounts with the same token and no certificate", "401 invalid_token, and the API sees nothing", stolen(None))
+    yield Step(
+        "GET /accounts with the same token and client 2's certificate",
+        "401 invalid_token, and the API sees nothing",
+        stolen(two),
+    )
+    yield Step(
+        "GET /accounts with the same token and no certificate",
+        "401 invalid_token, and the API sees nothing",
+        stolen(None),
+    )
 
-    def refused_client(certificate: Certificate | None, headers: tuple[tuple[str, str], ...]) -> Callable[[], tuple[str, bool]]:
+    def refused_client(
+        certificate: Certificate | None, headers: tuple[tuple[str, str], ...]
+    ) -> Callable[[], tuple[str, bool]]:
         def run() -> tuple[str, bool]:
             servers.to_authorization_server.take()
             answer = servers.ask(servers.as_port, certificate, "POST", "/token", (FORM, *headers), TOKEN_REQUEST)
             arrived = servers.to_authorization_server.take()
-            certificates = [line.decode() for line in arrived.split(b"\r\n\r\n")[0].split(b"\r\n") if b"cert" in line.lower()]
+            certificates = [
+                line.decode() for line in arrived.split(b"\r\n\r\n")[0].split(b"\r\n") if b"cert" in line.lower()
+            ]
             error = answer.json().get("error")
             words = f"{answer.status} {error}; certificate headers at the authorization server: {len(certificates)}"
             return words, error == "invalid_client" and b"POST /token" in arrived and not certificates
 
         return run
 
-    for name, value in (("Client-Cert", one.rfc9440_form), ("X_ClientCert", one.apache_form), ("X-ClientCert", one.apache_form)):
-        yield Step(f"POST /token without a certificate, with client 1's in a forged {name}", "the header is gone, the authorization server says invalid_client", refused_client(None, ((name, value),)))
-    yield Step("POST /token with a self-signed certificate that copies client 1's subject", "the handshake is accepted, the certificate is not handed over: invalid_client", refused_client(impostor, ()))
+    for name, value in (
+        ("Client-Cert", one.rfc9440_form),
+        ("X_ClientCert", one.apache_form),
+        ("X-ClientCert", one.apache_form),
+    ):
+        yield Step(
+            f"POST /token without a certificate, with client 1's in a forged {name}",
+            "the header is gone, the authorization server says invalid_client",
+            refused_client(None, ((name, value),)),
+        )
+    yield Step(
+        "POST /token with a self-signed certificate that copies client 1's subject",
+        "the handshake is accepted, the certificate is not handed over: invalid_client",
+        refused_client(impostor, ()),
+    )
 
     def resumed() -> tuple[str, bool]:
         headers = (("authorization", f"Bearer {kept['token']}"),)
@@ -177,7 +213,10 @@ def steps(servers: Servers) -> Iterator[Step]:
             session = client.tls_session
         with Client(servers.api_port, ca_path=servers.ca_path, tls_session=session) as client:
             answer = client.request("GET", "/accounts", headers=headers)
-            return f"{answer.status}, resumed: {'yes' if client.resumed else 'no'}", answer.status == 200 and client.resumed
+            return (
+                f"{answer.status}, resumed: {'yes' if client.resumed else 'no'}",
+                answer.status == 200 and client.resumed,
+            )
 
     yield Step("GET /accounts with the token in a resumed TLS session of client 1", "200", resumed)
 
@@ -203,7 +242,8 @@ def keep_up(servers: Servers, directory: Path) -> None:
     curl = f"curl --cacert {servers.ca_path}"
     client = f"--cert {servers.client_1.certificate_path} --key {servers.client_1.key_path}"
     thief = f"--cert {servers.client_2.certificate_path} --key {servers.client_2.key_path}"
-    print(f"""
+    print(
+        f"""
 The authorization server is at {servers.issuer}, the API at https://localhost:{servers.api_port}. Try:
 
 # client 1 gets a token that is bound to its certificate
@@ -218,7 +258,9 @@ TOKEN=$({curl} -s {client} -d grant_type=client_credentials -d client_id=client-
 # 401: the token and no certificate
 {curl} -i -H "Authorization: Bearer $TOKEN" https://localhost:{servers.api_port}/accounts
 
-The proxies' logs are in {directory}. Ctrl-C stops everything.""", flush=True)
+The proxies' logs are in {directory}. Ctrl-C stops everything.""",
+        flush=True,
+    )
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     with contextlib.suppress(KeyboardInterrupt):
         while True:
@@ -230,7 +272,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the servers up and print what to try")
     parser.add_argument("--module", type=Path, default=shipped.MODULE, help="the filter to run")
-    parser.add_argument("--directory", type=Path, default=shipped.ROOT / "target" / "demo", help="for certificates, configurations and logs; emptied first")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=shipped.ROOT / "target" / "demo",
+        help="for certificates, configurations and logs; emptied first",
+    )
     arguments = parser.parse_args()
     if why := authorization_server.missing():
         sys.exit(why)

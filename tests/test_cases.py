@@ -57,7 +57,9 @@ def by_sentence(world: World) -> dict[str, Case]:
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-def test_case(sentence: str, protocol: str, by_sentence: dict[str, Case], clients: Clients, proxies: dict[str, Proxy]) -> None:
+def test_case(
+    sentence: str, protocol: str, by_sentence: dict[str, Case], clients: Clients, proxies: dict[str, Proxy]
+) -> None:
     case = by_sentence[sentence]
     proxy = proxies[case.configuration]
     arrived, logged = len(proxy.upstream.requests), len(proxy.refusals())

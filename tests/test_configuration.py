@@ -18,7 +18,9 @@ STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"
 
 
 def document(world: World, **ports: int) -> dict[str, Any]:
-    text = shipped.read("resource-server", **world.substitutions(), **{"listener": free_port(), "admin": free_port(), **ports})
+    text = shipped.read(
+        "resource-server", **world.substitutions(), **{"listener": free_port(), "admin": free_port(), **ports}
+    )
     return yaml.safe_load(text)
 
 
@@ -96,7 +98,9 @@ def test_a_shipped_file_without_the_operators_keys_does_not_start(world: World, 
     ],
     ids=["a misspelt name", "a number", "a boolean", "a list", "a misspelt key", "two keys"],
 )
-def test_a_route_that_names_no_policy_of_ours_is_refused(world: World, tmp_path: Path, metadata: dict[str, Any], reason: str) -> None:
+def test_a_route_that_names_no_policy_of_ours_is_refused(
+    world: World, tmp_path: Path, metadata: dict[str, Any], reason: str
+) -> None:
     listener = free_port()
     with Upstream() as upstream:
         configuration = document(world, listener=listener, upstream=upstream.port)
@@ -111,7 +115,9 @@ def test_a_route_that_names_no_policy_of_ours_is_refused(world: World, tmp_path:
             assert upstream.requests == []
 
 
-def test_a_route_without_metadata_and_a_request_without_a_route_have_the_default_policy(world: World, tmp_path: Path) -> None:
+def test_a_route_without_metadata_and_a_request_without_a_route_have_the_default_policy(
+    world: World, tmp_path: Path
+) -> None:
     listener = free_port()
     with Upstream() as upstream:
         configuration = document(world, listener=listener, upstream=upstream.port)

@@ -1,0 +1,69 @@
+"""What the README shows is what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cases import World
+from rig import shipped
+from rig.envoy import Envoy, refuses
+from rig.ports import free_port
+from test_demo import demo
+
+README = (shipped.ROOT / "README.md").read_text()
+BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)]
+CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml" and not text.startswith("routes:")]
+THUMBPRINT = re.compile(r"[\w-]{43}")
+
+
+def shipped_with(world: World, plugin_configuration: dict) -> str:
+    """The shipped file with another plugin configuration."""
+    text = shipped.read("resource-server", **world.substitutions(), listener=free_port(), admin=free_port())
+    document = yaml.safe_load(text)
+    shipped.plugin(document)["configuration"]["value"] = plugin_configuration
+    return yaml.safe_dump(document)
+
+
+def test_it_has_at_most_400_lines() -> None:
+    assert len(README.splitlines()) <= 400
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split(":")[0])
+def test_every_configuration_starts(text: str, world: World, tmp_path: Path) -> None:
+    text = text.replace("jwks: { keys: [] }", f"jwks: {world.substitutions()['jwks']}")
+    with Envoy(shipped_with(world, yaml.safe_load(text)), tmp_path, name="readme"):
+        pass
+
+
+def test_there_are_three_configurations_to_start() -> None:
+    assert [text.split(":")[0] for text in CONFIGURATIONS] == ["resource_server", "authorization_server", "policies"]
+
+
+def test_the_demo_shows_what_the_readme_shows(tmp_path: Path) -> None:
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith(" 1. ")]
+    output = demo(tmp_path / "demo", shipped.MODULE).stdout
+    transcript = output[output.index(" 1. ") :]
+    assert THUMBPRINT.sub("...", transcript) == THUMBPRINT.sub("...", shown)
+
+
+def test_the_mistake_is_named_as_the_readme_shows(world: World, tmp_path: Path) -> None:
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("the configuration is refused")]
+    value = shipped.plugin_configuration(shipped.read("resource-server", **world.substitutions()))
+    issuer = value["policies"]["api"]["resource_server"]["issuers"][0]
+    issuer["keys"] = {"jwk": issuer["keys"].pop("jwks")}
+    log = refuses(shipped_with(world, value), tmp_path, name="mistake")
+    # A Struct has no lines; test_configuration.py has the position in text.
+    assert shown.split(" (line")[0] in log
+
+
+def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:
+    makefile = (shipped.ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s])", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_link_leads_to_a_file() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (shipped.ROOT / path).exists(), path
