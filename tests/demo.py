@@ -261,7 +261,9 @@ TOKEN=$({curl} -s {client} -d grant_type=client_credentials -d client_id=client-
 The proxies' logs are in {directory}. Ctrl-C stops everything.""",
         flush=True,
     )
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    # Set both: a shell that starts this in the background has told it to ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

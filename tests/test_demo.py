@@ -1,7 +1,10 @@
 """The demo says no when the filter is broken: its checks can fail."""
 
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +86,29 @@ def build_with_flaw(source: Path, path: str, right: str, broken: str) -> Path:
     module = source / "certbound.wasm"
     shutil.copy(target / "wasm32-wasip1" / "release" / "certbound.wasm", module)
     return module
+
+
+def test_make_run_keeps_the_servers_up_and_what_it_prints_works(tmp_path: Path) -> None:
+    if why := authorization_server.missing():
+        pytest.skip(why)
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    command = [sys.executable, shipped.ROOT / "tests" / "demo.py", "--keep", "--directory", tmp_path / "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            printed = []
+            for line in process.stdout:
+                printed.append(line)
+                if "Ctrl-C stops everything" in line:
+                    break
+            script = "".join(line for line in printed if line.startswith(("TOKEN=", "curl ", "#")))
+            result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+            statuses = re.findall(r"HTTP/[12.]+ (\d+)", result.stdout)
+            assert statuses == ["200", "401", "401"], result.stdout + result.stderr
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+    port = int(re.search(r"the API at https://localhost:(\d+)", "".join(printed))[1])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
