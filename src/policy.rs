@@ -160,17 +160,6 @@ impl Policies {
         Ok(Self { named, default })
     }
 
-    /// Every policy by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
-        self.named.iter().map(|(name, policy)| (name.0.as_str(), policy))
-    }
-
-    /// The policy of routes that name none.
-    #[must_use]
-    pub fn default_policy(&self) -> &str {
-        &self.default.0
-    }
-
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Step<'_> {
@@ -178,7 +167,7 @@ impl Policies {
             Ok(governing) => governing,
             Err(refusal) => return Step::Refuse(refusal),
         };
-        let cleaned = cleaned(request);
+        let cleaned = cleaned(request.headers);
         match policy {
             Policy::ResourceServer(server) => match server.admit(request, engine) {
                 Ok(_admitted) => Step::Forward(cleaned),
@@ -209,10 +198,11 @@ impl Policies {
     }
 }
 
-/// The removal of every header that claims something about a client certificate. Envoy's own
+/// The removal of every header that claims something about a client certificate, in headers or trailers. Envoy's own
 /// `X-Forwarded-Client-Cert` is one of them.
-fn cleaned(request: &Request<'_>) -> Vec<Edit> {
-    request.headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
+#[must_use]
+pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Vec<Edit> {
+    headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
 }
 
 /// The policy that a route's metadata names: `certbound: { policy: NAME }`. The host encodes a map as the number of

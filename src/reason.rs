@@ -102,9 +102,9 @@ reasons! {
     TokenTooLong, "token_too_long", Client(InvalidToken), "the access token is too long";
     /// The token is not a JWS in compact form with strict base64url and strict JSON objects inside.
     TokenMalformed, "token_malformed", Client(InvalidToken), "the access token is malformed";
-    /// The token's `typ` says that it is not a JWT.
+    /// The token's `typ` says that it is for another purpose.
     TokenTypeUnsupported, "token_type_unsupported", Client(InvalidToken), "the access token is of another type";
-    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`).
+    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`, `salt`).
     TokenHeaderUnsupported, "token_header_unsupported", Client(InvalidToken), "the access token has a header parameter that is not supported";
     /// No issuer of the policy has the token's `iss`.
     IssuerNotTrusted, "issuer_not_trusted", Client(InvalidToken), "the access token is from another issuer";

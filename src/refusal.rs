@@ -99,7 +99,7 @@ impl fmt::Display for Refusal {
             write!(formatter, " policy={}", self.policy)?;
         }
         match &self.detail {
-            Some(detail) => write!(formatter, " detail={detail:?}"),
+            Some(detail) => write!(formatter, " detail=\"{}\"", detail.escape_default()),
             None => Ok(()),
         }
     }

@@ -10,11 +10,12 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from google.protobuf.struct_pb2 import Struct
 
 from rig import shipped, tokens
@@ -23,12 +24,59 @@ from rig.tokens import SigningKey
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://api.example.com"
-REALM = f'Bearer realm="{AUDIENCE}"'
+OTHER_ISSUER = "https://other-as.example.com"
+OTHER_AUDIENCE = "https://other-api.example.com"
 
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
 
 Header = tuple[str, str | bytes]
+
+
+def _presented(configuration: dict[str, Any]) -> None:
+    configuration["policies"]["clients"] = {
+        "authorization_server": {
+            "forward_certificate": [{"dialect": "gluu"}],
+            "client_certificate": "presented",
+            "x_forwarded_client_cert": "rebuild",
+        }
+    }
+
+
+def _validated_by_listener(configuration: dict[str, Any]) -> None:
+    configuration["policies"]["clients"]["authorization_server"]["client_certificate"] = "validated_by_listener"
+
+
+def _two_issuers(configuration: dict[str, Any]) -> None:
+    """The first may use ES256 alone; the second has the first one's RS256 key, for PS256 alone, without a key id."""
+    server = configuration["policies"]["api"]["resource_server"]
+    (first,) = server["issuers"]
+    (rsa,) = [key for key in first["keys"]["jwks"]["keys"] if key["kid"] == "RS256-1"]
+    unnamed = {**{name: value for name, value in rsa.items() if name != "kid"}, "alg": "PS256"}
+    server["issuers"] = [
+        {**first, "algorithms": ["ES256"]},
+        {"issuer": OTHER_ISSUER, "audiences": [OTHER_AUDIENCE], "keys": {"jwks": {"keys": [unnamed]}}},
+    ]
+    server["realm"] = "other realm"
+    server["leeway_seconds"] = 60
+
+
+VARIANTS: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
+    "self-signed-clients": ("authorization-server", _presented),
+    "validated-by-listener": ("authorization-server", _validated_by_listener),
+    "two-issuers": ("resource-server", _two_issuers),
+}
+"""Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
+
+CONFIGURATIONS = ("resource-server", "authorization-server", *VARIANTS)
+
+
+def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, Any]:
+    """The Envoy configuration of that name."""
+    file, change = VARIANTS.get(name, (name, lambda configuration: None))
+    document = yaml.safe_load(shipped.read(file, **world.substitutions(), **ports))
+    change(shipped.plugin(document)["configuration"]["value"])
+    return document
 
 
 class World:
@@ -89,7 +137,7 @@ class Refusal:
 class Case:
     sentence: str
     configuration: str
-    """A file of envoy/, without its ending."""
+    """A file of envoy/, without its ending, or a variant of one."""
     policy: str | None
     """The policy that the route of `path` names in that file; None where it names none."""
     path: str
@@ -112,6 +160,10 @@ class Case:
     def plays_in_envoy(self) -> bool:
         return not (self.facts or self.later or self.without_host_cryptography)
 
+    @property
+    def realm(self) -> str:
+        return "other realm" if self.configuration == "two-issuers" else AUDIENCE
+
     def properties(self) -> dict[tuple[str, ...], bytes]:
         """What the host says of the connection and the route."""
         properties: dict[tuple[str, ...], bytes | None] = {}
@@ -133,7 +185,7 @@ def encoded_map(entries: Mapping[str, str]) -> bytes:
 
 
 def cases(world: World) -> list[Case]:
-    found = [*resource_server(world), *authorization_server(world), *routes(world)]
+    found = [*resource_server(world), *two_issuers(world), *authorization_server(world), *routes(world)]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     return found
@@ -444,6 +496,7 @@ def resource_server(world: World) -> Iterator[Case]:
             "token_header_unsupported",
         ),
         ("a token of another type is refused", sign({"typ": "dpop"}), "token_type_unsupported"),
+        ("a logout token is of another type", sign({"typ": "logout+jwt"}), "token_type_unsupported"),
         ("a type that is no string is refused", sign({"typ": 1}), "token_type_unsupported"),
         ("a key id that is no string is malformed", sign({"kid": 1}), "token_malformed"),
         ("an unknown key id is refused", sign({"kid": "ES256-2"}), "key_unknown"),
@@ -509,6 +562,28 @@ def resource_server(world: World) -> Iterator[Case]:
     yield passes(
         "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5)
     )
+    # What is not used is of its right type all the same, with every algorithm alike.
+    for name, key in world.keys.items():
+        for what, token in [
+            ("a content type that is a number", sign({"cty": 1}, key=key)),
+            ("a thumbprint of the key's certificate that is a number", sign({"x5t": 1}, key=key)),
+            ("a certificate chain of the key that is a string", sign({"x5c": "MIIB"}, key=key)),
+        ]:
+            yield refused(f"{what} is malformed with {name}", token, "token_malformed")
+        yield refused(f"a nonce that is a number is malformed with {name}", sign(key=key, nonce=1), "claim_malformed")
+        yield refused(f"a salt is refused with {name}", sign({"salt": "AAAA"}, key=key), "token_header_unsupported")
+        yield passes(
+            f"a long certificate chain of the key passes with {name}", sign({"x5c": ["M" * 3000] * 3}, key=key)
+        )
+    yield refused(
+        "an issuer with a line end in it does not end a line of the log",
+        sign(iss="https://as\r\nrefused: reason=none policy=\u65e5\u202e"),
+        "issuer_not_trusted",
+    )
+    yield refused(
+        "a key id with a line end in it does not end a line of the log", sign({"kid": "1\r\n\x1b[2J"}), "key_unknown"
+    )
+
     # The leeway is 10 seconds.
     brief = sign(exp=world.now + 100)
     yield passes("a token passes in the last second of the leeway", brief, later=109)
@@ -518,12 +593,10 @@ def resource_server(world: World) -> Iterator[Case]:
     yield refused("a token is refused a second before that", early, "token_not_yet_valid", later=89)
 
     # Hosts that are not as expected.
-    yield refused(
+    yield passes(
         "a digest in upper case is the same digest",
         bound,
-        "certificate_mismatch",
-        on=two,
-        facts={"connection.sha256_peer_certificate_digest": two.digest.upper().encode()},
+        facts={"connection.sha256_peer_certificate_digest": one.digest.upper().encode()},
     )
     yield case(
         "a digest that is none refuses every token",
@@ -557,6 +630,62 @@ def resource_server(world: World) -> Iterator[Case]:
     )
 
 
+def two_issuers(world: World) -> Iterator[Case]:
+    one = world.client_1
+    keys = world.keys
+    first = {"iss": ISSUER, "aud": AUDIENCE}
+    second = {"iss": OTHER_ISSUER, "aud": OTHER_AUDIENCE}
+
+    def case(sentence: str, token: str, **rest: Any) -> Case:
+        headers = [("authorization", f"Bearer {token}")]
+        if "refusal" not in rest:
+            rest["forward"] = {"authorization": f"Bearer {token}"}
+        return Case(sentence, "two-issuers", None, "/", one, headers, **rest)
+
+    def sign(key: SigningKey, names: dict[str, str], algorithm: str | None = None, **header: Any) -> str:
+        claims = world.claims(one, **names)
+        parts = {"alg": algorithm or key.algorithm, "kid": key.kid, **header}
+        parts = {name: value for name, value in parts.items() if value is not None}
+        part = tokens.encode_part
+        return tokens.assemble(part(parts), part(claims), key, algorithm or key.algorithm)
+
+    rsa = keys["RS256"]
+    yield case("the first issuer's token passes", sign(keys["ES256"], first))
+    yield case("the second issuer's token passes", sign(rsa, second, "PS256", kid=None))
+    yield case(
+        "an algorithm that the issuer may not use is refused",
+        sign(keys["EdDSA"], first),
+        refusal=invalid_token("algorithm_not_allowed"),
+    )
+    yield case(
+        "a key is not used with another algorithm than it says",
+        sign(rsa, second, "RS256", kid=None),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "a key without a key id does not serve a token with one",
+        sign(rsa, second, "PS256"),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "a key of one issuer does not serve the other",
+        sign(keys["ES256"], second),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "an audience of one issuer does not serve the other",
+        sign(keys["ES256"], {**first, "aud": OTHER_AUDIENCE}),
+        refusal=invalid_token("audience_mismatch"),
+    )
+    yield case("the leeway is what the configuration says", sign(keys["ES256"], first), later=659)
+    yield case(
+        "the leeway is no more than the configuration says",
+        sign(keys["ES256"], first),
+        later=660,
+        refusal=invalid_token("token_expired"),
+    )
+
+
 def authorization_server(world: World) -> Iterator[Case]:
     one, impostor = world.client_1, world.impostor
     gluu = {"x-clientcert": one.apache_form}
@@ -564,10 +693,11 @@ def authorization_server(world: World) -> Iterator[Case]:
     unavailable = {"connection.peer_certificate_valid": None}
 
     def case(
-        sentence: str, *, on: Certificate | None = one, policy: str = "clients", path: str = "/token", **rest: Any
+        sentence: str, *, on: Certificate | None = one, configuration: str = "authorization-server", **rest: Any
     ) -> Case:
         rest.setdefault("headers", [])
-        return Case(sentence, "authorization-server", policy, path, certificate=on, method="POST", **rest)
+        rest.setdefault("path", "/token")
+        return Case(sentence, configuration, "clients", certificate=on, method="POST", **rest)
 
     yield case("a validated certificate is handed over in every dialect", forward=both)
     yield case("a validated certificate replaces what a client made up", headers=forged_headers(), forward=both)
@@ -589,30 +719,35 @@ def authorization_server(world: World) -> Iterator[Case]:
         forward={},
     )
     self_signed_form = {"x-clientcert": impostor.apache_form, "x-forwarded-client-cert": xfcc(impostor)}
+    unvalidated = {"on": impostor, "validated": False, "configuration": "self-signed-clients"}
     yield case(
-        "a self-signed certificate is handed over where the policy says so",
-        on=impostor,
-        validated=False,
-        policy="self-signed",
-        path="/self-signed/token",
-        forward=self_signed_form,
+        "a self-signed certificate is handed over where the policy says so", forward=self_signed_form, **unvalidated
     )
     yield case(
         "what is rebuilt replaces what a client made up",
-        on=impostor,
-        validated=False,
-        policy="self-signed",
-        path="/self-signed/token",
         headers=forged_headers(),
         forward=self_signed_form,
+        **unvalidated,
     )
     yield case(
         "without a certificate nothing is rebuilt",
         on=None,
-        policy="self-signed",
-        path="/self-signed/token",
+        configuration="self-signed-clients",
         headers=forged_headers(),
         forward={},
+    )
+    by_listener = {"configuration": "validated-by-listener", "forward": both}
+    yield case("a certificate is handed over where the listener has validated it", **by_listener)
+    yield case(
+        "the listener's validation counts in a resumed session too",
+        validated=False,
+        facts={"connection.peer_certificate_valid": b"\0"},
+        **by_listener,
+    )
+    yield case(
+        "the listener's validation counts on a host that says nothing of it",
+        facts={"connection.peer_certificate_valid": None},
+        **by_listener,
     )
     yield case("a nested path of the token endpoint is governed like it", path="/token/introspection", forward=both)
 
@@ -676,6 +811,17 @@ def routes(world: World) -> Iterator[Case]:
     def case(sentence: str, facts: Mapping[str, bytes], reason: str) -> Case:
         return Case(sentence, "resource-server", None, "/", one, [], facts=facts, refusal=cannot_decide(reason))
 
+    unbound = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims()))]
+    for path in ("/migration/../accounts", "/migration/%2e%2e/accounts", "/migration//../../accounts", "//accounts"):
+        yield Case(
+            f"the path {path} does not take one route's policy to another's resource",
+            "resource-server",
+            None,
+            path,
+            None,
+            unbound,
+            refusal=invalid_token("confirmation_missing"),
+        )
     yield Case("an open route needs no token", "resource-server", "open", "/health", None, forged_headers(), forward={})
     yield case(
         "a route with a name that no policy has is refused",
@@ -789,18 +935,18 @@ def as_json(world: World) -> dict[str, Any]:
             "now": world.now + case.later,
             "without_host_cryptography": case.without_host_cryptography,
             "forward": case.forward,
-            "refusal": case.refusal and {**vars(case.refusal), "realm": AUDIENCE},
+            "refusal": case.refusal and {**vars(case.refusal), "realm": case.realm},
         }
 
     def configuration(name: str) -> dict[str, str]:
-        value = shipped.plugin_configuration(shipped.read(name, **world.substitutions()))
+        value = shipped.plugin(envoy_configuration(name, world))["configuration"]["value"]
         struct = Struct()
         struct.update(value)
         return {"json": json.dumps(value, indent=2), "struct": text(struct.SerializeToString())}
 
     return {
         "forged": FORGED,
-        "configurations": {name: configuration(name) for name in ("resource-server", "authorization-server")},
+        "configurations": {name: configuration(name) for name in CONFIGURATIONS},
         "cases": [one(case) for case in cases(world)],
     }
 

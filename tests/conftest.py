@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from cases import World
-from rig import shipped
+from cases import CONFIGURATIONS, World, envoy_configuration
 from rig.certificates import Certificate
 from rig.client import Client
 from rig.envoy import Envoy
@@ -48,13 +48,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def proxies(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
-    """By the name of the shipped file."""
+    """By the name of the configuration."""
     directory = tmp_path_factory.mktemp("proxies")
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(_running(name, world, directory))
-            for name in ("resource-server", "authorization-server")
-        }
+        yield {name: stack.enter_context(_running(name, world, directory)) for name in CONFIGURATIONS}
 
 
 class _running(ExitStack):
@@ -66,5 +63,6 @@ class _running(ExitStack):
         name, world, directory = self._of
         upstream = self.enter_context(Upstream())
         listener = free_port()
-        text = shipped.read(name, **world.substitutions(), listener=listener, upstream=upstream.port, admin=free_port())
-        return Proxy(self.enter_context(Envoy(text, directory, name=name)), listener, upstream, world)
+        document = envoy_configuration(name, world, listener=listener, upstream=upstream.port, admin=free_port())
+        envoy = self.enter_context(Envoy(yaml.safe_dump(document), directory, name=name))
+        return Proxy(envoy, listener, upstream, world)

@@ -114,7 +114,7 @@ fn no_refusal_tells_the_log_a_token() {
         if let Step::Refuse(refusal) = policies.start(&request, &PortableEngine) {
             refused += 1;
             let line = refusal.to_string();
-            assert!(line.is_ascii() && !line.contains(['\r', '\n']), "{line}");
+            assert!(line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{line}");
             for (_, value) in headers.iter().filter(|(name, _)| name == "authorization") {
                 let value = String::from_utf8_lossy(value);
                 for part in value.split([' ', ',', '.']).filter(|part| part.len() > 20) {

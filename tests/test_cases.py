@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cases import FORGED, REALM, Case, World, cases
+from cases import FORGED, Case, World, cases
 from conftest import Proxy
 from rig.client import Client, Response
 
@@ -87,8 +87,8 @@ def check_refusal(case: Case, response: Response) -> None:
     if not refusal.challenge:
         assert challenges == []
     elif refusal.error is None:
-        assert challenges == [REALM]
+        assert challenges == [f'Bearer realm="{case.realm}"']
     else:
         (challenge,) = challenges
-        start = f'{REALM}, error="{refusal.error}", error_description="'
+        start = f'Bearer realm="{case.realm}", error="{refusal.error}", error_description="'
         assert challenge.startswith(start) and challenge.endswith('"') and len(challenge) > len(start) + 1

@@ -4,9 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 
-/// The metadata of the route, as an encoded map.
+/// The metadata of the route, as an encoded map. What the host has and cannot encode is not the same as none: it comes
+/// as bytes that are no map.
 pub(super) fn route_metadata() -> Option<Vec<u8>> {
-    property(["xds", "route_metadata", "filter_metadata", "certbound"])
+    let path = vec!["xds", "route_metadata", "filter_metadata", "certbound"];
+    hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
 }
 
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.

@@ -8,7 +8,7 @@ use proxy_wasm::types::{Action, LogLevel, MapType};
 
 use super::signature::HostEngine;
 use super::{facts, log};
-use crate::policy::Policies;
+use crate::policy::{self, Policies};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::step::{Edit, Step};
@@ -28,12 +28,11 @@ impl Context for Http {}
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(policies) = &self.policies else {
-            // The host sends no request to a plugin whose configuration it saw refused; if one does, it stays here.
-            return Action::Pause;
+            // The host sends no request to a plugin whose configuration it saw refused.
+            return fail();
         };
         let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else {
-            // Without them nothing can be judged or cleaned.
-            return Action::Pause;
+            return fail();
         };
         let route_metadata = facts::route_metadata();
         let peer_digest = facts::peer_digest();
@@ -46,24 +45,34 @@ impl HttpContext for Http {
         let mut step = policies.start(&request, &HostEngine);
         loop {
             step = match step {
-                Step::Forward(edits) => return forward(&edits),
+                Step::Forward(edits) if edit(MapType::HttpRequestHeaders, &edits) => return Action::Continue,
+                // A header that should be gone or ours would go on as it came.
+                Step::Forward(_) => return fail(),
                 Step::Refuse(refusal) => return refuse(&refusal),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
             };
         }
     }
-}
 
-fn forward(edits: &[Edit]) -> Action {
-    for edit in edits {
-        let value = edit.value().map(str::as_bytes);
-        if hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, edit.name(), value).is_err() {
-            // A header that should be gone or ours would go on as it came.
-            return Action::Pause;
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match hostcalls::get_map_bytes(MapType::HttpRequestTrailers) {
+            Ok(trailers) if edit(MapType::HttpRequestTrailers, &policy::cleaned(&trailers)) => Action::Continue,
+            _ => Action::Pause,
         }
     }
-    Action::Continue
+}
+
+/// Makes the edits, in their order; `false` where one could not be made.
+fn edit(map: MapType, edits: &[Edit]) -> bool {
+    let made = |edit: &Edit| hostcalls::set_map_value_bytes(map, edit.name(), edit.value().map(str::as_bytes)).is_ok();
+    edits.iter().all(made)
+}
+
+/// What the host did not let us judge goes no further.
+fn fail() -> Action {
+    let _ = hostcalls::send_http_response(500, vec![], None);
+    Action::Pause
 }
 
 fn refuse(refusal: &Refusal) -> Action {

@@ -7,7 +7,7 @@ use jwt_simple::prelude::UnixTimeStamp;
 
 use super::algorithm::Algorithm;
 use super::jwk::{Material, PublicKey};
-use super::jws::CompactJws;
+use super::jws::{self, CompactJws};
 
 /// Verifies signatures.
 pub trait SignatureEngine {
@@ -61,6 +61,7 @@ fn signature_only() -> VerificationOptions {
         accept_future: true,
         artificial_time: Some(UnixTimeStamp::from_secs(0)),
         time_tolerance: None,
+        max_header_length: Some(jws::LONGEST),
         ..VerificationOptions::default()
     }
 }

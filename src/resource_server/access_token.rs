@@ -95,7 +95,7 @@ struct Claims<'t> {
 impl<'t> Claims<'t> {
     /// A claim of the wrong type is not the same as none.
     fn parse(payload: &'t Map<String, Value>) -> Result<Self, Refusal> {
-        for name in ["sub", "jti"] {
+        for name in ["sub", "jti", "nonce"] {
             text(payload, name)?;
         }
         time(payload, "iat")?;
