@@ -8,18 +8,21 @@ use serde::Deserialize;
 use crate::authorization_server::AuthorizationServer;
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
-use crate::jose::signature::SignatureEngine;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
-use crate::resource_server::ResourceServer;
-use crate::step::{Edit, Step};
+use crate::resource_server::access_token::Unverified;
+use crate::resource_server::keys::{KeySource, Wish};
+use crate::resource_server::token_cache::TokenCacheSize;
+use crate::resource_server::{Means, ResourceServer};
+use crate::step::{AskKeys, Edit, Step};
 
 /// Every policy of one plugin configuration, and the one for routes that name none.
 #[derive(Debug)]
 pub struct Policies {
     named: BTreeMap<PolicyName, Policy>,
     default: PolicyName,
+    token_cache_size: TokenCacheSize,
 }
 
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
@@ -56,6 +59,8 @@ struct CleanOnly {}
 struct Document {
     policies: Option<BTreeMap<PolicyName, Policy>>,
     default_policy: Option<PolicyName>,
+    #[serde(default)]
+    token_cache_bytes: TokenCacheSize,
     // A configuration of one role may drop `policies` and name the role at the top.
     resource_server: Option<Box<ResourceServer>>,
     authorization_server: Option<AuthorizationServer>,
@@ -157,21 +162,42 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
-        Ok(Self { named, default })
+        Ok(Self { named, default, token_cache_size: document.token_cache_bytes })
+    }
+
+    /// Where keys are fetched, each place once.
+    pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        let servers = self.named.values().filter_map(|policy| match policy {
+            Policy::ResourceServer(server) => Some(server),
+            _ => None,
+        });
+        let by_identity = servers.flat_map(|server| server.key_sources()).map(|source| (source.identity(), source));
+        by_identity.collect::<BTreeMap<_, _>>().into_values()
+    }
+
+    /// How much memory verified tokens may take.
+    #[must_use]
+    pub fn token_cache_size(&self) -> TokenCacheSize {
+        self.token_cache_size
     }
 
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
-    pub fn start(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Step<'_> {
+    pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
         let (name, policy) = match self.governing(request.route_metadata) {
             Ok(governing) => governing,
             Err(refusal) => return Step::Refuse(refusal),
         };
         let cleaned = cleaned(request.headers);
         match policy {
-            Policy::ResourceServer(server) => match server.admit(request, engine) {
+            Policy::ResourceServer(server) => match server.admit(name, request, means) {
                 Ok(_admitted) => Step::Forward(cleaned),
-                Err(refusal) => Step::Refuse(refusal.under(name, Some(server.realm()))),
+                Err(Unverified::Refused(refusal)) => Step::Refuse(refusal.under(name, Some(server.realm()))),
+                Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
+                    source: source.clone(),
+                    wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
+                    refusal: refusal.under(name, Some(server.realm())),
+                }),
             },
             Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
             Policy::CleanOnly => Step::Forward(cleaned),

@@ -31,6 +31,8 @@ pub enum Answer {
     Client(ErrorCode),
     /// The proxy cannot decide, for want of something the operator must provide: 500, no challenge.
     Operator,
+    /// The proxy cannot decide now, for want of something another server must provide: 503 and `Retry-After`.
+    Later,
 }
 
 macro_rules! reasons {
@@ -68,7 +70,7 @@ macro_rules! reasons {
     };
 }
 
-use Answer::{Challenge, Client, Operator};
+use Answer::{Challenge, Client, Later, Operator};
 use ErrorCode::{InvalidRequest, InvalidToken};
 
 reasons! {
@@ -88,6 +90,9 @@ reasons! {
     CertificateDigestMismatch, "certificate_digest_mismatch", Operator, "the proxy cannot read the client certificate";
     /// This host cannot verify signatures of the token's algorithm.
     SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
+
+    /// The issuer's keys are fetched, and none could be had so far, or not for longer than they may serve on.
+    KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
 
     /// The request has no `Authorization` header.
     TokenMissing, "token_missing", Challenge, "an access token is required";

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::reason::{Answer, ErrorCode, Reason};
 
+/// Failed fetches are tried again within seconds.
+const RETRY_AFTER_SECONDS: &str = "5";
+
 /// One refused request. It owns its status, its challenge and its log sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -39,13 +42,14 @@ impl Refusal {
         self.reason
     }
 
-    /// The HTTP status: 400, 401 or 500.
+    /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) => 400,
             Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
             Answer::Operator => 500,
+            Answer::Later => 503,
         }
     }
 
@@ -60,7 +64,7 @@ impl Refusal {
                 code.name(),
                 self.reason.description()
             )),
-            Answer::Operator => None,
+            Answer::Operator | Answer::Later => None,
         }
     }
 
@@ -69,6 +73,9 @@ impl Refusal {
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        if self.reason.answer() == Answer::Later {
+            headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
+        }
         if let Some(challenge) = self.challenge() {
             headers.push(("www-authenticate", challenge));
         }
@@ -84,8 +91,9 @@ impl Refusal {
             Answer::Client(code) => {
                 format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", code.name())
             }
-            Answer::Operator => {
-                format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}")
+            Answer::Operator => format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}"),
+            Answer::Later => {
+                format!("{{\"error\":\"temporarily_unavailable\",\"error_description\":\"{description}\"}}")
             }
         }
     }

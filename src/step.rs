@@ -2,6 +2,7 @@
 
 use crate::authorization_server::{AskCertificate, AskValidation};
 use crate::refusal::Refusal;
+use crate::resource_server::keys::{KeySource, Wish};
 
 /// The next step of one request: its end, or one question that only the host can answer.
 #[derive(Debug)]
@@ -14,6 +15,36 @@ pub enum Step<'p> {
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
     AskCertificate(AskCertificate<'p>),
+    /// Have newer keys fetched and judge the request again, or refuse it.
+    AskKeys(AskKeys),
+}
+
+/// The question for keys of an issuer that are newer than those which the judgement was given.
+#[derive(Debug)]
+pub struct AskKeys {
+    pub(crate) source: KeySource,
+    pub(crate) wish: Wish,
+    pub(crate) refusal: Refusal,
+}
+
+impl AskKeys {
+    /// Where the keys come from.
+    #[must_use]
+    pub fn source(&self) -> &KeySource {
+        &self.source
+    }
+
+    /// Why they are wanted.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        self.wish
+    }
+
+    /// What the request comes to where there are no newer keys, or these do not help either.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
 }
 
 /// One change of a request header. It replaces every value of that name or removes them all; there is no way to

@@ -61,10 +61,16 @@ def _two_issuers(configuration: dict[str, Any]) -> None:
     server["leeway_seconds"] = 60
 
 
+def _fetched_keys(configuration: dict[str, Any]) -> None:
+    for issuer in configuration["policies"]["api"]["resource_server"]["issuers"]:
+        issuer["keys"] = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "no such cluster"}
+
+
 VARIANTS: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
     "two-issuers": ("resource-server", _two_issuers),
+    "fetched-keys": ("resource-server", _fetched_keys),
 }
 """Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
 
@@ -185,7 +191,13 @@ def encoded_map(entries: Mapping[str, str]) -> bytes:
 
 
 def cases(world: World) -> list[Case]:
-    found = [*resource_server(world), *two_issuers(world), *authorization_server(world), *routes(world)]
+    found = [
+        *resource_server(world),
+        *two_issuers(world),
+        *fetched_keys(world),
+        *authorization_server(world),
+        *routes(world),
+    ]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     return found
@@ -683,6 +695,19 @@ def two_issuers(world: World) -> Iterator[Case]:
         sign(keys["ES256"], first),
         later=660,
         refusal=invalid_token("token_expired"),
+    )
+
+
+def fetched_keys(world: World) -> Iterator[Case]:
+    token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
+    yield Case(
+        "while no keys could be fetched every token is refused for the time being",
+        "fetched-keys",
+        None,
+        "/",
+        world.client_1,
+        [("authorization", f"Bearer {token}")],
+        refusal=Refusal("keys_unavailable", 503, "temporarily_unavailable", challenge=False),
     )
 
 

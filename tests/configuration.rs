@@ -138,7 +138,41 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
             json!({"jwsk": {}}),
             "resource_server.issuers[0].keys.jwsk: unknown key \"jwsk\"; did you mean \"jwks\"?",
         ),
-        (format!("{first}/keys"), json!({}), "resource_server.issuers[0].keys: the key \"jwks\" is required"),
+        (
+            format!("{first}/keys"),
+            json!({}),
+            "resource_server.issuers[0]: keys has exactly one of `jwks`, `jwks_uri` with `cluster`, and `discovery`",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks"}),
+            "resource_server.issuers[0]: jwks_uri needs `cluster`, the name of the Envoy cluster through which it is fetched",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "as/jwks", "cluster": "as"}),
+            "resource_server.issuers[0].keys.jwks_uri: \"as/jwks\" is no absolute URI of https or http",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks", "cluster": ""}),
+            "resource_server.issuers[0].keys.cluster: the name of the cluster is empty",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks", "cluster": "as", "cool_down_seconds": 0}),
+            "resource_server.issuers[0].keys.cool_down_seconds: the cool-down is 1 to 3600 seconds",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"discovery": {"cluster": "as", "document": "oauth"}}),
+            "resource_server.issuers[0].keys.discovery.document: unknown value \"oauth\"; did you mean \"oauth_authorization_server\"?",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"discovery": {"cluster": "as", "origins": {"http://keys": "as"}}}),
+            "resource_server.issuers[0]: \"http://keys\" is no origin of https",
+        ),
         (
             format!("{first}/keys/jwks/keys"),
             json!([]),

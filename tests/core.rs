@@ -17,7 +17,9 @@ use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::PublicKey;
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
-use certbound::{Policies, Reason, Request, Step};
+use certbound::resource_server::keys::KeyRing;
+use certbound::resource_server::token_cache::TokenCache;
+use certbound::{Means, Policies, Reason, Refusal, Request, Step};
 
 /// A host without `verify_signature`, where only what is built into the module can be verified.
 struct WithoutHost;
@@ -40,7 +42,12 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
         now: case.now,
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &PortableEngine };
-    let mut step = policies.start(&request, engine);
+    let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    // A token seen before must come to the same as one that is new.
+    let first = policies.start(&request, means);
+    let mut step = policies.start(&request, means);
+    assert_eq!(format!("{first:?}"), format!("{step:?}"), "{}", case.sentence);
     loop {
         step = match step {
             Step::Forward(edits) => {
@@ -51,14 +58,8 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                 }
                 return Outcome::Forwarded(upstream);
             }
-            Step::Refuse(refusal) => {
-                return Outcome::Refused {
-                    reason: refusal.reason().name().to_owned(),
-                    status: refusal.status(),
-                    challenges: refusal.challenge().into_iter().collect(),
-                    body: refusal.body().into_bytes(),
-                };
-            }
+            Step::Refuse(refusal) => return refused(&refusal),
+            Step::AskKeys(question) => return refused(&question.refusal()),
             Step::AskValidation(question) => {
                 question.answer(case.property("connection.peer_certificate_valid").and_then(|value| match value {
                     [0] => Some(false),
@@ -68,6 +69,15 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             }
             Step::AskCertificate(question) => question.answer(case.property("connection.peer_certificate")),
         };
+    }
+}
+
+fn refused(refusal: &Refusal) -> Outcome {
+    Outcome::Refused {
+        reason: refusal.reason().name().to_owned(),
+        status: refusal.status(),
+        challenges: refusal.challenge().into_iter().collect(),
+        body: refusal.body().into_bytes(),
     }
 }
 
@@ -111,7 +121,9 @@ fn no_refusal_tells_the_log_a_token() {
             peer_digest: case.property("connection.sha256_peer_certificate_digest"),
             now: case.now,
         };
-        if let Step::Refuse(refusal) = policies.start(&request, &PortableEngine) {
+        let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+        let means = &mut Means { engine: &PortableEngine, keys: &keys, tokens: &mut tokens };
+        if let Step::Refuse(refusal) = policies.start(&request, means) {
             refused += 1;
             let line = refusal.to_string();
             assert!(line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{line}");

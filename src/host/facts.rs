@@ -30,10 +30,11 @@ pub(super) fn peer_certificate_valid() -> Option<bool> {
     }
 }
 
-/// Seconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
-pub(super) fn now() -> u64 {
+/// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
+pub(super) fn now_in_milliseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();
-    now.and_then(|now| now.duration_since(UNIX_EPOCH).ok()).map_or(u64::MAX, |now| now.as_secs())
+    let since_1970 = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+    since_1970.and_then(|since_1970| u64::try_from(since_1970.as_millis()).ok()).unwrap_or(u64::MAX)
 }
 
 /// A property by a constant path: a path that a client could choose might make the host answer with an error.

@@ -6,20 +6,34 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel, MapType};
 
-use super::signature::HostEngine;
-use super::{facts, log};
-use crate::policy::{self, Policies};
+use super::vm::{Arrived, Judged, Vm};
+use super::{keys, log};
+use crate::policy;
 use crate::refusal::Refusal;
-use crate::request::Request;
-use crate::step::{Edit, Step};
+use crate::step::Edit;
 
 pub(super) struct Http {
-    policies: Option<Rc<Policies>>,
+    context: u32,
+    vm: Option<Rc<Vm>>,
 }
 
 impl Http {
-    pub(super) fn new(policies: Option<Rc<Policies>>) -> Self {
-        Self { policies }
+    pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
+        Self { context, vm }
+    }
+
+    /// Nothing of a request that waits may go on.
+    fn hold(&self) -> Action {
+        let waits = self.vm.as_ref().is_some_and(|vm| keys::waits(vm, self.context));
+        if waits { Action::Pause } else { Action::Continue }
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        if let Some(vm) = &self.vm {
+            keys::forget(vm, self.context);
+        }
     }
 }
 
@@ -27,40 +41,47 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(policies) = &self.policies else {
-            // The host sends no request to a plugin whose configuration it saw refused.
-            return fail();
-        };
-        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else {
-            return fail();
-        };
-        let route_metadata = facts::route_metadata();
-        let peer_digest = facts::peer_digest();
-        let request = Request {
-            headers: &headers,
-            route_metadata: route_metadata.as_deref(),
-            peer_digest: peer_digest.as_deref(),
-            now: facts::now(),
-        };
-        let mut step = policies.start(&request, &HostEngine);
-        loop {
-            step = match step {
-                Step::Forward(edits) if edit(MapType::HttpRequestHeaders, &edits) => return Action::Continue,
-                // A header that should be gone or ours would go on as it came.
-                Step::Forward(_) => return fail(),
-                Step::Refuse(refusal) => return refuse(&refusal),
-                Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
-                Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
-            };
+        // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
+        // neither be judged nor cleaned.
+        let (Some(vm), Some(arrived)) = (&self.vm, Arrived::read()) else { return fail() };
+        match vm.judge(&arrived) {
+            Judged::Forward(edits) => forward(&edits),
+            Judged::Refuse(refusal) => refuse(&refusal),
+            Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
         }
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.hold()
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         match hostcalls::get_map_bytes(MapType::HttpRequestTrailers) {
-            Ok(trailers) if edit(MapType::HttpRequestTrailers, &policy::cleaned(&trailers)) => Action::Continue,
+            Ok(trailers) if edit(MapType::HttpRequestTrailers, &policy::cleaned(&trailers)) => self.hold(),
             _ => Action::Pause,
         }
     }
+}
+
+/// Every header of the request of the current context.
+pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()
+}
+
+/// Sends the request of the current context on, after these edits.
+pub(super) fn forward(edits: &[Edit]) -> Action {
+    // Otherwise a header that should be gone or ours would go on as it came.
+    if edit(MapType::HttpRequestHeaders, edits) { Action::Continue } else { fail() }
+}
+
+/// Answers the request of the current context.
+pub(super) fn refuse(refusal: &Refusal) -> Action {
+    log(LogLevel::Info, &refusal.to_string());
+    let headers = refusal.headers();
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // Whether or not the answer can be sent, the request goes no further.
+    let _ = hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()));
+    Action::Pause
 }
 
 /// Makes the edits, in their order; `false` where one could not be made.
@@ -72,14 +93,5 @@ fn edit(map: MapType, edits: &[Edit]) -> bool {
 /// What the host did not let us judge goes no further.
 fn fail() -> Action {
     let _ = hostcalls::send_http_response(500, vec![], None);
-    Action::Pause
-}
-
-fn refuse(refusal: &Refusal) -> Action {
-    log(LogLevel::Info, &refusal.to_string());
-    let headers = refusal.headers();
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    // Whether or not the answer can be sent, the request goes no further.
-    let _ = hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()));
     Action::Pause
 }

@@ -2,12 +2,17 @@
 
 use jwt_simple::algorithms::{ES256PublicKey, Ed25519PublicKey, PS256PublicKey, RS256PublicKey};
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::base64url;
 
 /// A token without `kid` is tried with this many keys at most.
 const MOST_CANDIDATES: usize = 4;
+
+/// Of one authorization server; those of the field publish a handful.
+const MOST_KEYS: usize = 100;
 
 /// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
@@ -26,7 +31,11 @@ pub struct PublicKey {
     /// The only algorithm that the key may be used with, where the key says so.
     algorithm: Option<Algorithm>,
     material: Material,
+    fingerprint: Fingerprint,
 }
+
+/// Tells one key from another: the SHA-256 of its key id and its public parts.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// What a signature engine needs of a key.
 #[derive(Clone, Debug)]
@@ -126,7 +135,7 @@ impl TryFrom<Members> for Entry {
             let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
             return Ok(Self::Ignored(format!("one is of the type {:?}{curve}", members.kty)));
         };
-        let key = PublicKey { key_id: members.kid, algorithm, material };
+        let key = PublicKey::new(members.kid, algorithm, material);
         match algorithm {
             Some(algorithm) if !key.material.fits(algorithm) => {
                 Err(format!("a key of this type cannot be used with {}, its alg", algorithm.name()))
@@ -177,6 +186,26 @@ fn coordinate(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
 }
 
 impl KeySet {
+    /// Reads a set that an authorization server publishes: a key that is not understood, or broken, is left out
+    /// (RFC 7517 §5), since it is nothing an operator here could mend.
+    ///
+    /// # Errors
+    /// A sentence, where no key is left, or there are more than 100.
+    pub(crate) fn published(mut document: Map<String, Value>) -> Result<Self, String> {
+        let Some(Value::Array(entries)) = document.remove("keys") else {
+            return Err("the key set has no list of keys".to_owned());
+        };
+        if entries.len() > MOST_KEYS {
+            return Err(format!("the key set has more than {MOST_KEYS} keys"));
+        }
+        let usable = |entry| match serde_json::from_value(entry) {
+            Ok(Entry::Usable(key)) => Some(key),
+            Ok(Entry::Ignored(_)) | Err(_) => None,
+        };
+        let keys: Vec<PublicKey> = entries.into_iter().filter_map(usable).collect();
+        if keys.is_empty() { Err("the key set has no key that verifies tokens".to_owned()) } else { Ok(Self { keys }) }
+    }
+
     /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it; without,
     /// the first four that fit.
     pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
@@ -187,6 +216,11 @@ impl KeySet {
             .take(MOST_CANDIDATES)
     }
 
+    /// Whether the set has this very key.
+    pub(crate) fn has(&self, fingerprint: &Fingerprint) -> bool {
+        self.keys.iter().any(|key| key.fingerprint == *fingerprint)
+    }
+
     /// Whether any key can verify a signature of this algorithm.
     pub(crate) fn serves(&self, algorithm: Algorithm) -> bool {
         self.keys.iter().any(|key| key.fits(algorithm))
@@ -194,6 +228,22 @@ impl KeySet {
 }
 
 impl PublicKey {
+    fn new(key_id: Option<String>, algorithm: Option<Algorithm>, material: Material) -> Self {
+        let name = algorithm.map(Algorithm::name).unwrap_or_default();
+        let mut hash = Sha256::new();
+        // A length stands before each part, so that no two keys write the same bytes.
+        for part in [key_id.as_deref().unwrap_or_default().as_bytes(), name.as_bytes(), &material.public_bytes()] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Self { key_id, algorithm, material, fingerprint: hash.finalize().into() }
+    }
+
+    /// Tells this key from another.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// What a signature engine needs.
     #[must_use]
     pub fn material(&self) -> &Material {
@@ -206,6 +256,13 @@ impl PublicKey {
 }
 
 impl Material {
+    fn public_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa { spki, .. } | Self::P256 { spki } => spki.clone(),
+            Self::Ed25519(key) => key.to_bytes(),
+        }
+    }
+
     /// The algorithm is bound by the type of the key, whatever a token says (RFC 8725 §3.1).
     fn fits(&self, algorithm: Algorithm) -> bool {
         matches!(

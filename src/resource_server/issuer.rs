@@ -1,8 +1,11 @@
 //! Whose tokens are believed.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
 use super::confirmation::ConfirmationPlace;
+use super::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::KeySet;
 
@@ -12,7 +15,7 @@ use crate::jose::jwk::KeySet;
 pub(super) struct Issuer {
     identifier: String,
     audiences: Vec<String>,
-    keys: KeySet,
+    keys: Keys,
     algorithms: Vec<Algorithm>,
     pub(super) confirmation: ConfirmationPlace,
 }
@@ -22,24 +25,17 @@ pub(super) struct Issuer {
 struct Fields {
     issuer: String,
     audiences: Vec<String>,
-    keys: Keys,
+    keys: KeysFields,
     algorithms: Option<Vec<Algorithm>>,
     #[serde(default)]
     confirmation: ConfirmationPlace,
-}
-
-/// Where the keys come from.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    jwks: KeySet,
 }
 
 impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, audiences, keys: Keys { jwks: keys }, algorithms, confirmation } = fields;
+        let Fields { issuer: identifier, audiences, keys, algorithms, confirmation } = fields;
         if identifier.is_empty() {
             return Err("the issuer is empty".to_owned());
         }
@@ -49,7 +45,10 @@ impl TryFrom<Fields> for Issuer {
                 .to_owned());
         }
         let algorithms = algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec());
-        if !algorithms.iter().any(|algorithm| keys.serves(*algorithm)) {
+        let keys = keys.of_issuer(&identifier)?;
+        if let Keys::Inline(keys) = &keys
+            && !algorithms.iter().any(|algorithm| keys.serves(*algorithm))
+        {
             return Err(
                 "none of the keys can be used with any of the algorithms, so every token would be refused".to_owned()
             );
@@ -63,8 +62,20 @@ impl Issuer {
         &self.identifier
     }
 
-    pub(super) fn keys(&self) -> &KeySet {
-        &self.keys
+    /// The keys as they are known now; the source of those that are not.
+    pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, &'i KeySource> {
+        match &self.keys {
+            Keys::Inline(keys) => Ok(keys),
+            Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(source),
+        }
+    }
+
+    /// Where the keys are fetched, if they are.
+    pub(super) fn key_source(&self) -> Option<&KeySource> {
+        match &self.keys {
+            Keys::Inline(_) => None,
+            Keys::Fetched(source) => Some(source),
+        }
     }
 
     pub(super) fn first_audience(&self) -> &str {

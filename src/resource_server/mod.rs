@@ -8,6 +8,10 @@ pub mod access_token;
 pub mod bearer_token;
 pub mod confirmation;
 mod issuer;
+pub mod keys;
+pub mod token_cache;
+
+use std::rc::Rc;
 
 use serde::Deserialize;
 
@@ -16,9 +20,21 @@ use crate::jose::signature::SignatureEngine;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
-use access_token::AccessToken;
+use access_token::{AccessToken, Unverified};
 use bearer_token::BearerToken;
 use issuer::Issuer;
+use keys::{KeyRing, KeySource};
+use token_cache::TokenCache;
+
+/// What a judgement may use and does not own: the values of one VM at one moment.
+pub struct Means<'m> {
+    /// Verifies signatures.
+    pub engine: &'m dyn SignatureEngine,
+    /// The keys that were fetched so far.
+    pub keys: &'m KeyRing,
+    /// The tokens that were verified so far.
+    pub tokens: &'m mut TokenCache,
+}
 
 /// What an access token must be to pass.
 #[derive(Debug, Deserialize)]
@@ -114,9 +130,9 @@ impl TryFrom<Fields> for ResourceServer {
 #[derive(Debug)]
 pub enum Admitted {
     /// Its token is bound to the certificate of the connection that it came on.
-    Bound(AccessToken, Thumbprint),
+    Bound(Rc<AccessToken>, Thumbprint),
     /// Its token is bound to nothing, and the policy lets such tokens pass.
-    Unbound(AccessToken),
+    Unbound(Rc<AccessToken>),
 }
 
 impl ResourceServer {
@@ -125,23 +141,34 @@ impl ResourceServer {
         &self.realm.0
     }
 
+    /// Where this policy's keys are fetched.
+    pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.issuers.iter().filter_map(Issuer::key_source)
+    }
+
     /// Judges the request's access token.
-    pub(crate) fn admit(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Result<Admitted, Refusal> {
+    pub(crate) fn admit<'p>(
+        &'p self,
+        policy: &str,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Result<Admitted, Unverified<'p>> {
         let bearer_token = BearerToken::of(request)?;
-        let access_token = self.verify(&bearer_token, request.now, engine)?;
-        self.bind(access_token, request.presented()?)
+        let now = request.now;
+        let known = means.tokens.find(policy, bearer_token.text());
+        let access_token = match known.filter(|known| known.is_current(&self.issuers, now, means.keys)) {
+            Some(known) => known,
+            None => {
+                let verified = Rc::new(AccessToken::verify(&bearer_token, &self.issuers, now, means)?);
+                means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
+                verified
+            }
+        };
+        access_token.judge(&self.issuers, self.leeway.0, now)?;
+        Ok(self.bind(access_token, request.presented()?)?)
     }
 
-    fn verify(
-        &self,
-        bearer_token: &BearerToken<'_>,
-        now: u64,
-        engine: &dyn SignatureEngine,
-    ) -> Result<AccessToken, Refusal> {
-        AccessToken::verify(bearer_token, &self.issuers, self.leeway.0, now, engine)
-    }
-
-    fn bind(&self, access_token: AccessToken, presented: Option<Thumbprint>) -> Result<Admitted, Refusal> {
+    fn bind(&self, access_token: Rc<AccessToken>, presented: Option<Thumbprint>) -> Result<Admitted, Refusal> {
         match (access_token.confirmation(), presented) {
             (Some(confirmed), Some(presented)) if confirmed == presented => {
                 Ok(Admitted::Bound(access_token, presented))
