@@ -176,16 +176,13 @@ impl Policies {
     pub fn start(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Step<'_> {
         let (name, policy) = match self.governing(request.route_metadata) {
             Ok(governing) => governing,
-            Err(refusal) => return Step::Refuse(refusal),
+            Err(refusal) => return Step::Refuse(refusal.to(request.caller())),
         };
         let cleaned = cleaned(request);
         match policy {
-            Policy::ResourceServer(server) => match server.admit(request, engine) {
-                Ok(_admitted) => Step::Forward(cleaned),
-                Err(refusal) => Step::Refuse(refusal.under(name, Some(server.realm()))),
-            },
+            Policy::ResourceServer(server) => server.start(name, request, engine, cleaned),
             Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
-            Policy::CleanOnly => Step::Forward(cleaned),
+            Policy::CleanOnly => Step::forward(cleaned),
         }
     }
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cases import World
-from rig import shipped
+from cases import CONFIGURATIONS, World, text_of
 from rig.certificates import Certificate
 from rig.client import Client
 from rig.envoy import Envoy
@@ -32,11 +31,12 @@ class Proxy:
         )
 
     def refusals(self) -> list[str]:
-        """The log lines of the refusals so far."""
+        """The log lines of the refusals so far, and of what would have been one."""
         return [line for line in self.envoy.log().splitlines() if "refused: reason=" in line]
 
     def next_refusal(self, before: int) -> str:
-        """The one line that was logged after `before` others. Envoy writes its log as it goes."""
+        """The one line that was logged after `before` others, notes of what would have been refused among them. Envoy
+        writes its log as it goes."""
         (line,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
         return line
 
@@ -48,12 +48,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def proxies(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
-    """By the name of the shipped file."""
+    """By the name of the configuration."""
     directory = tmp_path_factory.mktemp("proxies")
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(_running(name, world, directory))
-            for name in ("resource-server", "authorization-server")
+            for name in CONFIGURATIONS
         }
 
 
@@ -66,5 +66,5 @@ class _running(ExitStack):
         name, world, directory = self._of
         upstream = self.enter_context(Upstream())
         listener = free_port()
-        text = shipped.read(name, **world.substitutions(), listener=listener, upstream=upstream.port, admin=free_port())
+        text = text_of(name, world, listener=listener, upstream=upstream.port, admin=free_port())
         return Proxy(self.enter_context(Envoy(text, directory, name=name)), listener, upstream, world)

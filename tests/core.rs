@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use case_list::{Case, CaseList, Outcome};
 use certbound::jose::algorithm::Algorithm;
-use certbound::jose::jwk::PublicKey;
+use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::{Policies, Reason, Request, Step};
@@ -25,9 +25,30 @@ struct WithoutHost;
 impl SignatureEngine for WithoutHost {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         match token.algorithm() {
-            Algorithm::RS256 | Algorithm::ES256 => Verification::Unavailable,
-            Algorithm::PS256 | Algorithm::EdDSA => PortableEngine.verify(token, key),
+            Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => {
+                PortableEngine.verify(token, key)
+            }
+            _ => Verification::Unavailable,
         }
+    }
+}
+
+/// The engine of the library, and ES512, which a host has and the library has not.
+struct WithEs512;
+
+impl SignatureEngine for WithEs512 {
+    fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
+        use p521::ecdsa::signature::Verifier;
+        let (Algorithm::ES512, Material::Ec { spki, .. }) = (token.algorithm(), key.material()) else {
+            return PortableEngine.verify(token, key);
+        };
+        // The point stands at the end of the SubjectPublicKeyInfo (RFC 5480 §2), uncompressed.
+        let point = &spki[spki.len() - 133..];
+        let valid = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok_and(|key| {
+            p521::ecdsa::Signature::from_slice(token.signature())
+                .is_ok_and(|signature| key.verify(token.signing_input().as_bytes(), &signature).is_ok())
+        });
+        if valid { Verification::Valid } else { Verification::Invalid }
     }
 }
 
@@ -39,22 +60,24 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
         now: case.now,
     };
-    let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &PortableEngine };
+    let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let mut step = policies.start(&request, engine);
     loop {
         step = match step {
-            Step::Forward(edits) => {
+            Step::Forward { edits, note } => {
                 let mut upstream = headers.clone();
                 for edit in edits {
                     upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
                     upstream.extend(edit.value().map(|value| (edit.name().to_owned(), value.as_bytes().to_vec())));
                 }
-                return Outcome::Forwarded(upstream);
+                let note = note.map(|note| note.reason().name().to_owned());
+                return Outcome::Forwarded { headers: upstream, note };
             }
             Step::Refuse(refusal) => {
                 return Outcome::Refused {
                     reason: refusal.reason().name().to_owned(),
                     status: refusal.status(),
+                    grpc_status: refusal.grpc_status().map(|status| status as u32),
                     challenges: refusal.challenge().into_iter().collect(),
                     body: refusal.body().into_bytes(),
                 };
@@ -67,6 +90,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                 }))
             }
             Step::AskCertificate(question) => question.answer(case.property("connection.peer_certificate")),
+            Step::AskServerName(question) => question.answer(case.property("connection.requested_server_name")),
         };
     }
 }

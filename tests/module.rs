@@ -40,18 +40,25 @@ fn request(case: &Case) -> Request {
 
 fn outcome(exchange: &Exchange) -> Outcome {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let reason_after = |prefix: &str| {
+        let line = exchange.log.iter().find_map(|line| line.text.strip_prefix(prefix));
+        line.and_then(|line| line.split(' ').next()).map(str::to_owned)
+    };
     match &exchange.outcome {
-        fake_host::Outcome::Forwarded { headers } => {
-            Outcome::Forwarded(headers.iter().map(|(name, value)| (text(name), value.clone())).collect())
-        }
+        fake_host::Outcome::Forwarded { headers } => Outcome::Forwarded {
+            headers: headers.iter().map(|(name, value)| (text(name), value.clone())).collect(),
+            note: reason_after("would have refused: reason="),
+        },
         fake_host::Outcome::Replied { status, headers, body } => {
-            let line = exchange.log.iter().find_map(|line| line.text.strip_prefix("refused: reason="));
-            let reason = line.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned();
-            let challenges = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"));
+            let values = |wanted: &'static str| {
+                let named = headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+                named.map(|(_, value)| text(value))
+            };
             Outcome::Refused {
-                reason,
+                reason: reason_after("refused: reason=").unwrap_or_default(),
+                grpc_status: values("grpc-status").next().map(|status| status.parse().unwrap()),
                 status: u16::try_from(*status).unwrap(),
-                challenges: challenges.map(|(_, value)| text(value)).collect(),
+                challenges: values("www-authenticate").collect(),
                 body: body.clone(),
             }
         }

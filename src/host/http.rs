@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, LogLevel, MapType};
+use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel, MapType};
 
 use super::signature::HostEngine;
 use super::{facts, log};
 use crate::policy::Policies;
-use crate::refusal::Refusal;
+use crate::refusal::{GrpcStatus, Refusal};
 use crate::request::Request;
 use crate::step::{Edit, Step};
 
@@ -46,16 +46,20 @@ impl HttpContext for Http {
         let mut step = policies.start(&request, &HostEngine);
         loop {
             step = match step {
-                Step::Forward(edits) => return forward(&edits),
+                Step::Forward { edits, note } => return forward(&edits, note.as_ref()),
                 Step::Refuse(refusal) => return refuse(&refusal),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
+                Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
             };
         }
     }
 }
 
-fn forward(edits: &[Edit]) -> Action {
+fn forward(edits: &[Edit], note: Option<&Refusal>) -> Action {
+    if let Some(note) = note {
+        log(LogLevel::Info, &note.observed());
+    }
     for edit in edits {
         let value = edit.value().map(str::as_bytes);
         if hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, edit.name(), value).is_err() {
@@ -69,8 +73,27 @@ fn forward(edits: &[Edit]) -> Action {
 fn refuse(refusal: &Refusal) -> Action {
     log(LogLevel::Info, &refusal.to_string());
     let headers = refusal.headers();
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // Whether or not the answer can be sent, the request goes no further.
-    let _ = hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()));
+    let _ = match refusal.grpc_status() {
+        Some(status) => {
+            let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            hostcalls::send_grpc_response(grpc_code(status), None, metadata)
+        }
+        None => {
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
+        }
+    };
     Action::Pause
+}
+
+/// The host's word for a status.
+fn grpc_code(status: GrpcStatus) -> GrpcStatusCode {
+    match status {
+        GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
+        GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+        GrpcStatus::Internal => GrpcStatusCode::Internal,
+        GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
+        GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
+    }
 }

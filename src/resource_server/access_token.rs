@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::Dpop;
 use super::bearer_token::BearerToken;
-use super::confirmation::confirmation;
+use super::confirmation::{Confirmation, confirmation};
 use super::issuer::Issuer;
-use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::{SignatureEngine, Verification};
 use crate::reason::Reason;
@@ -17,7 +17,8 @@ const LATEST: f64 = 253_402_300_799.0;
 /// An access token of a trusted issuer, for this API, at this time.
 #[derive(Debug)]
 pub struct AccessToken {
-    confirmation: Option<Thumbprint>,
+    confirmation: Result<Confirmation, Refusal>,
+    scope: Option<Value>,
 }
 
 impl AccessToken {
@@ -25,6 +26,7 @@ impl AccessToken {
     pub(super) fn verify(
         bearer_token: &BearerToken<'_>,
         issuers: &[Issuer],
+        dpop: Dpop,
         leeway: u64,
         now: u64,
         engine: &dyn SignatureEngine,
@@ -34,25 +36,38 @@ impl AccessToken {
         // jwt-simple reads the claims itself.
         let claims = Claims::parse(token.payload())?;
         let issuer = issuer_of(&claims, issuers)?;
+        issuer.check_type(token.kind())?;
         verify_signature(&token, issuer, engine)?;
         if !claims.audiences.iter().any(|audience| issuer.is_audience(audience)) {
             return Err(Reason::AudienceMismatch.into());
         }
         claims.check_time(leeway, now)?;
-        let confirmation = confirmation(token.payload(), issuer.confirmation).map_err(|reason| match reason {
+        claims.check_lifetime(issuer.longest_lifetime())?;
+        let confirmation = confirmation(token.payload(), issuer.confirmation, dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
             ),
             other => other.into(),
-        })?;
-        Ok(Self { confirmation })
+        });
+        Ok(Self { confirmation, scope: token.payload().get("scope").cloned() })
     }
 
-    /// The certificate that the token is bound to, if it is bound.
-    #[must_use]
-    pub fn confirmation(&self) -> Option<Thumbprint> {
-        self.confirmation
+    /// What the token is bound to.
+    ///
+    /// # Errors
+    /// As [`confirmation`]: whoever passes such a token on must have looked at this.
+    pub fn confirmation(&self) -> Result<Confirmation, Refusal> {
+        self.confirmation.clone()
+    }
+
+    /// The token's scopes: one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
+    pub(super) fn scopes(&self) -> Result<Vec<&str>, Refusal> {
+        match &self.scope {
+            None => Ok(Vec::new()),
+            Some(Value::String(scope)) => Ok(scope.split(' ').collect()),
+            Some(_) => Err(malformed("scope")),
+        }
     }
 }
 
@@ -90,6 +105,7 @@ struct Claims<'t> {
     /// NumericDates, with their fractions.
     expires: f64,
     not_before: Option<f64>,
+    issued_at: Option<f64>,
 }
 
 impl<'t> Claims<'t> {
@@ -98,25 +114,41 @@ impl<'t> Claims<'t> {
         for name in ["sub", "jti"] {
             text(payload, name)?;
         }
-        time(payload, "iat")?;
         Ok(Self {
             issuer: text(payload, "iss")?.ok_or_else(|| missing("iss"))?,
             audiences: audiences(payload)?,
             expires: time(payload, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(payload, "nbf")?,
+            issued_at: time(payload, "iat")?,
         })
     }
 
-    /// RFC 7519 §4.1.4 and §4.1.5: before `exp`, not before `nbf`, both with the leeway.
+    /// RFC 7519 §4.1.4 and §4.1.5: before `exp`, not before `nbf`, both with the leeway. A token cannot have come
+    /// before it was issued either, so `iat` is held to like `nbf`.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-    fn check_time(&self, leeway: u64, now: u64) -> Result<(), Reason> {
+    fn check_time(&self, leeway: u64, now: u64) -> Result<(), Refusal> {
         let (now, leeway) = (now as f64, leeway as f64);
         if now >= self.expires + leeway {
-            Err(Reason::TokenExpired)
-        } else if self.not_before.is_some_and(|not_before| now < not_before - leeway) {
-            Err(Reason::TokenNotYetValid)
-        } else {
-            Ok(())
+            return Err(Reason::TokenExpired.into());
+        }
+        for (name, time) in [("nbf", self.not_before), ("iat", self.issued_at)] {
+            if time.is_some_and(|time| now < time - leeway) {
+                return Err(Refusal::because(Reason::TokenNotYetValid, name));
+            }
+        }
+        Ok(())
+    }
+
+    /// From `iat` to `exp`, in seconds.
+    fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
+        match (longest, self.issued_at) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(missing("iat")),
+            (Some(longest), Some(issued_at)) if self.expires - issued_at > longest => {
+                let lifetime = self.expires - issued_at;
+                Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds")))
+            }
+            (Some(_), Some(_)) => Ok(()),
         }
     }
 }
