@@ -110,6 +110,19 @@ fn a_bound_token_costs_five_host_calls() {
 }
 
 #[test]
+fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
+    let asked = |fact| [&FACTS[..], &["proxy_call_foreign_function verify_signature", fact]].concat();
+    let server_name = "proxy_get_property connection.requested_server_name";
+    assert_eq!(calls("localhost is the server name"), asked(server_name));
+    let certificate = "proxy_get_property connection.peer_certificate";
+    assert_eq!(calls("a certificate that is valid passes"), asked(certificate));
+    let revoked = [&FACTS[..], &["proxy_log info", "proxy_send_local_response 401"]].concat();
+    assert_eq!(calls("a certificate that is listed as x5t#S256 is refused with a token that is bound to it"), revoked);
+    assert_eq!(calls("an observed token on another certificate is noted"), asked("proxy_log info"));
+    assert_eq!(calls("a preflight passes where the policy says so"), FACTS);
+}
+
+#[test]
 fn a_refusal_costs_its_log_line_and_its_answer() {
     let expected = [&FACTS[..], &["proxy_log info", "proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a request without a token is challenged without an error code"), expected);

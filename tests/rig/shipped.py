@@ -54,8 +54,9 @@ def read(
 
 def with_variants(text: str, variants: Mapping[str, Mapping[str, Any] | None]) -> str:
     """The text of envoy/resource-server.yaml with more policies, each under the route /NAME/: copies of `api` with these
-    keys in place of its own, and those under "issuer" in its one issuer. None is a route to a policy that is not there."""
-    document = yaml.safe_load(text)
+    keys in place of its own, and those under "issuer" in its one issuer. None is a route to a policy that is not there.
+    What the file shows as a comment for `server_name` is live."""
+    document = yaml.safe_load(uncommented(text, "listener_filters:", lines=3))
     policies = plugin(document)["configuration"]["value"]["policies"]
     (listener,) = document["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
@@ -69,6 +70,20 @@ def with_variants(text: str, variants: Mapping[str, Mapping[str, Any] | None]) -
         metadata = {"filter_metadata": {"certbound": {"policy": name}}}
         routes.insert(0, {"match": {"prefix": f"/{name}/"}, "metadata": metadata, "route": {"cluster": "api"}})
     return yaml.safe_dump(document)
+
+
+def uncommented(text: str, beginning: str, *, lines: int = 1) -> str:
+    """The text with a comment made live: the line that begins so, and those that follow.
+
+    Raises ValueError when there is no such comment.
+    """
+    found = text.splitlines(keepends=True)
+    starts = [number for number, line in enumerate(found) if line.lstrip().startswith(f"# {beginning}")]
+    if len(starts) != 1:
+        raise ValueError(f"{len(starts)} comments begin with {beginning!r}")
+    for number in range(starts[0], starts[0] + lines):
+        found[number] = found[number].replace("# ", "", 1)
+    return "".join(found)
 
 
 def plugin_configuration(text: str) -> dict[str, Any]:
