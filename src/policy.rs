@@ -11,11 +11,10 @@ use crate::config;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
-use crate::resource_server::access_token::Unverified;
-use crate::resource_server::keys::{KeySource, Wish};
+use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
-use crate::step::{AskKeys, Edit, Step};
+use crate::step::{Edit, Step};
 
 /// Every policy of one plugin configuration, and the one for routes that name none.
 #[derive(Debug)]
@@ -186,21 +185,13 @@ impl Policies {
     pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
         let (name, policy) = match self.governing(request.route_metadata) {
             Ok(governing) => governing,
-            Err(refusal) => return Step::Refuse(refusal),
+            Err(refusal) => return Step::Refuse(refusal.to(request.caller())),
         };
         let cleaned = cleaned(request.headers);
         match policy {
-            Policy::ResourceServer(server) => match server.admit(name, request, means) {
-                Ok(_admitted) => Step::Forward(cleaned),
-                Err(Unverified::Refused(refusal)) => Step::Refuse(refusal.under(name, Some(server.realm()))),
-                Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
-                    source: source.clone(),
-                    wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
-                    refusal: refusal.under(name, Some(server.realm())),
-                }),
-            },
+            Policy::ResourceServer(server) => server.start(name, request, means, cleaned),
             Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
-            Policy::CleanOnly => Step::Forward(cleaned),
+            Policy::CleanOnly => Step::forward(cleaned),
         }
     }
 

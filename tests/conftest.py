@@ -32,11 +32,12 @@ class Proxy:
         )
 
     def refusals(self) -> list[str]:
-        """The log lines of the refusals so far."""
+        """The log lines of the refusals so far, and of what would have been one."""
         return [line for line in self.envoy.log().splitlines() if "refused: reason=" in line]
 
     def next_refusal(self, before: int) -> str:
-        """The one line that was logged after `before` others. Envoy writes its log as it goes."""
+        """The one line that was logged after `before` others, notes of what would have been refused among them. Envoy
+        writes its log as it goes."""
         (line,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
         return line
 

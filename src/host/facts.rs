@@ -30,6 +30,11 @@ pub(super) fn peer_certificate_valid() -> Option<bool> {
     }
 }
 
+/// The server name that the client asked for in the TLS handshake (SNI).
+pub(super) fn requested_server_name() -> Option<Vec<u8>> {
+    property(["connection", "requested_server_name"])
+}
+
 /// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
 pub(super) fn now_in_milliseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, LogLevel, MapType};
+use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel, MapType};
 
 use super::vm::{Arrived, Judged, Vm};
 use super::{keys, log};
 use crate::policy;
-use crate::refusal::Refusal;
+use crate::refusal::{GrpcStatus, Refusal};
 use crate::step::Edit;
 
 pub(super) struct Http {
@@ -45,7 +45,7 @@ impl HttpContext for Http {
         // neither be judged nor cleaned.
         let (Some(vm), Some(arrived)) = (&self.vm, Arrived::read()) else { return fail() };
         match vm.judge(&arrived) {
-            Judged::Forward(edits) => forward(&edits),
+            Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
             Judged::Refuse(refusal) => refuse(&refusal),
             Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
         }
@@ -69,7 +69,10 @@ pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
 }
 
 /// Sends the request of the current context on, after these edits.
-pub(super) fn forward(edits: &[Edit]) -> Action {
+pub(super) fn forward(edits: &[Edit], note: Option<&Refusal>) -> Action {
+    if let Some(note) = note {
+        log(LogLevel::Info, &note.observed());
+    }
     // Otherwise a header that should be gone or ours would go on as it came.
     if edit(MapType::HttpRequestHeaders, edits) { Action::Continue } else { fail() }
 }
@@ -78,9 +81,17 @@ pub(super) fn forward(edits: &[Edit]) -> Action {
 pub(super) fn refuse(refusal: &Refusal) -> Action {
     log(LogLevel::Info, &refusal.to_string());
     let headers = refusal.headers();
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // Whether or not the answer can be sent, the request goes no further.
-    let _ = hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()));
+    let _ = match refusal.grpc_status() {
+        Some(status) => {
+            let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            hostcalls::send_grpc_response(grpc_code(status), None, metadata)
+        }
+        None => {
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
+        }
+    };
     Action::Pause
 }
 
@@ -94,4 +105,15 @@ fn edit(map: MapType, edits: &[Edit]) -> bool {
 fn fail() -> Action {
     let _ = hostcalls::send_http_response(500, vec![], None);
     Action::Pause
+}
+
+/// The host's word for a status.
+fn grpc_code(status: GrpcStatus) -> GrpcStatusCode {
+    match status {
+        GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
+        GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+        GrpcStatus::Internal => GrpcStatusCode::Internal,
+        GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
+        GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
+    }
 }

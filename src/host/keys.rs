@@ -116,7 +116,7 @@ pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys) -
     let source = question.source().clone();
     if take_shared(vm, &source) {
         return match vm.judge(&arrived) {
-            Judged::Forward(edits) => forward(&edits),
+            Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
             Judged::Refuse(refusal) => refuse(&refusal),
             Judged::NeedsKeys(question) => refuse(&question.refusal()),
         };
@@ -163,8 +163,8 @@ pub(super) fn resume_waiting(vm: &Vm, root: u32) {
         let _ = hostcalls::set_effective_context(waiting.context);
         let judged = if newer { vm.judge(&waiting.arrived) } else { Judged::Refuse(waiting.refusal) };
         match judged {
-            Judged::Forward(edits) => {
-                if forward(&edits) == Action::Continue {
+            Judged::Forward { edits, note } => {
+                if forward(&edits, note.as_ref()) == Action::Continue {
                     let _ = hostcalls::resume_http_request();
                 }
             }

@@ -45,7 +45,11 @@ pub(super) struct Waiting {
 
 /// What became of a request.
 pub(super) enum Judged {
-    Forward(Vec<Edit>),
+    /// With what `required` would have refused it for, where the policy only observes.
+    Forward {
+        edits: Vec<Edit>,
+        note: Option<Refusal>,
+    },
     Refuse(Refusal),
     NeedsKeys(AskKeys),
 }
@@ -76,10 +80,11 @@ impl Vm {
             self.policies.start(&request, &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens });
         loop {
             step = match step {
-                Step::Forward(edits) => return Judged::Forward(edits),
+                Step::Forward { edits, note } => return Judged::Forward { edits, note },
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
+                Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
                 Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
             };
         }

@@ -17,6 +17,7 @@ const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u", "salt"];
 #[derive(Debug)]
 pub struct CompactJws<'a> {
     text: &'a str,
+    kind: Option<String>,
     algorithm: Algorithm,
     key_id: Option<String>,
     payload: Map<String, Value>,
@@ -41,11 +42,11 @@ impl<'a> CompactJws<'a> {
         if header.keys().any(|name| REFUSED_PARAMETERS.contains(&name.as_str())) {
             return Err(Reason::TokenHeaderUnsupported);
         }
-        match header.get("typ") {
-            None => {}
-            Some(Value::String(kind)) if is_jwt(kind) => {}
+        let kind = match header.get("typ") {
+            None => None,
+            Some(Value::String(kind)) if is_jwt(kind) => Some(kind.clone()),
             Some(_) => return Err(Reason::TokenTypeUnsupported),
-        }
+        };
         let algorithm = match header.get("alg") {
             Some(Value::String(name)) => Algorithm::from_name(name).ok_or(Reason::AlgorithmNotAllowed)?,
             _ => return Err(Reason::TokenMalformed),
@@ -62,13 +63,19 @@ impl<'a> CompactJws<'a> {
         let key_id = parameter(&header, "kid")?.map(str::to_owned);
         let payload = object(payload)?;
         let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
-        Ok(Self { text, algorithm, key_id, payload, signing_input, signature })
+        Ok(Self { text, kind, algorithm, key_id, payload, signing_input, signature })
     }
 
     /// The whole token.
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.text
+    }
+
+    /// What the token says that it is (`typ`).
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
     }
 
     /// The algorithm that the token claims to be signed with.

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::Means;
 use super::bearer_token::BearerToken;
-use super::confirmation::confirmation;
+use super::confirmation::{Confirmation, confirmation};
 use super::issuer::Issuer;
 use super::keys::{KeyRing, KeySource};
-use crate::certificate::thumbprint::Thumbprint;
+use super::{Dpop, Means};
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
@@ -27,7 +26,9 @@ pub struct AccessToken {
     /// NumericDates, with their fractions.
     expires: f64,
     not_before: Option<f64>,
-    confirmation: Option<Thumbprint>,
+    issued_at: Option<f64>,
+    confirmation: Result<Confirmation, Refusal>,
+    scope: Result<Option<String>, Refusal>,
     key: Fingerprint,
 }
 
@@ -52,6 +53,7 @@ impl AccessToken {
     pub(super) fn verify<'i>(
         bearer_token: &BearerToken<'_>,
         issuers: &'i [Issuer],
+        dpop: Dpop,
         now: u64,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
@@ -60,20 +62,24 @@ impl AccessToken {
         // jwt-simple reads the claims itself.
         let claims = Claims::parse(token.payload())?;
         let (place, issuer) = issuer_of(&claims, issuers)?;
+        issuer.check_type(token.kind())?;
         let key = verify_signature(&token, issuer, now, means)?;
-        let confirmation = confirmation(token.payload(), issuer.confirmation).map_err(|reason| match reason {
+        claims.check_lifetime(issuer.longest_lifetime())?;
+        let confirmation = confirmation(token.payload(), issuer.confirmation, dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
             ),
             other => other.into(),
-        })?;
+        });
         Ok(Self {
             issuer: place,
             audiences: claims.audiences.into_iter().map(str::to_owned).collect(),
             expires: claims.expires,
             not_before: claims.not_before,
+            issued_at: claims.issued_at,
             confirmation,
+            scope: text(token.payload(), "scope").map(|scope| scope.map(str::to_owned)),
             key,
         })
     }
@@ -85,7 +91,8 @@ impl AccessToken {
     }
 
     /// Judges what depends on the moment: the audience, and the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
-    /// before `nbf`, both with the leeway).
+    /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
+    /// like `nbf`.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
     pub(super) fn judge(&self, issuers: &[Issuer], leeway: u64, now: u64) -> Result<(), Reason> {
         let (now, leeway) = (now as f64, leeway as f64);
@@ -95,17 +102,27 @@ impl AccessToken {
             Err(Reason::AudienceMismatch)
         } else if now >= self.expires + leeway {
             Err(Reason::TokenExpired)
-        } else if self.not_before.is_some_and(|not_before| now < not_before - leeway) {
+        } else if [self.not_before, self.issued_at].iter().flatten().any(|time| now < time - leeway) {
             Err(Reason::TokenNotYetValid)
         } else {
             Ok(())
         }
     }
 
-    /// The certificate that the token is bound to, if it is bound.
-    #[must_use]
-    pub fn confirmation(&self) -> Option<Thumbprint> {
-        self.confirmation
+    /// What the token is bound to.
+    ///
+    /// # Errors
+    /// As [`confirmation`]: whoever passes such a token on must have looked at this.
+    pub fn confirmation(&self) -> Result<Confirmation, Refusal> {
+        self.confirmation.clone()
+    }
+
+    /// The token's scopes: one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
+    pub(super) fn scopes(&self) -> Result<Vec<&str>, Refusal> {
+        match &self.scope {
+            Ok(scope) => Ok(scope.as_deref().map(|scope| scope.split(' ').collect()).unwrap_or_default()),
+            Err(refusal) => Err(refusal.clone()),
+        }
     }
 
     #[cfg(test)]
@@ -115,7 +132,9 @@ impl AccessToken {
             audiences: vec!["https://api.example.com".to_owned()],
             expires: 0.0,
             not_before: None,
-            confirmation: None,
+            issued_at: None,
+            confirmation: Err(Reason::ConfirmationMalformed.into()),
+            scope: Ok(None),
             key: [0; 32],
         }
     }
@@ -123,7 +142,8 @@ impl AccessToken {
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> usize {
         let audiences = self.audiences.iter().map(|audience| audience.len().saturating_add(size_of::<String>()));
-        audiences.fold(size_of::<Self>(), usize::saturating_add)
+        let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
+        audiences.fold(size_of::<Self>().saturating_add(scope), usize::saturating_add)
     }
 }
 
@@ -176,6 +196,7 @@ struct Claims<'t> {
     /// NumericDates, with their fractions.
     expires: f64,
     not_before: Option<f64>,
+    issued_at: Option<f64>,
 }
 
 impl<'t> Claims<'t> {
@@ -184,13 +205,26 @@ impl<'t> Claims<'t> {
         for name in ["sub", "jti", "nonce"] {
             text(payload, name)?;
         }
-        time(payload, "iat")?;
         Ok(Self {
             issuer: text(payload, "iss")?.ok_or_else(|| missing("iss"))?,
             audiences: audiences(payload)?,
             expires: time(payload, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(payload, "nbf")?,
+            issued_at: time(payload, "iat")?,
         })
+    }
+
+    /// From `iat` to `exp`, in seconds.
+    fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
+        match (longest, self.issued_at) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(missing("iat")),
+            (Some(longest), Some(issued_at)) if self.expires - issued_at > longest => {
+                let lifetime = self.expires - issued_at;
+                Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds")))
+            }
+            (Some(_), Some(_)) => Ok(()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::confirmation::ConfirmationPlace;
 use super::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::KeySet;
+use crate::reason::Reason;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -17,6 +18,8 @@ pub(super) struct Issuer {
     audiences: Vec<String>,
     keys: Keys,
     algorithms: Vec<Algorithm>,
+    token_type: TokenType,
+    max_lifetime: Option<MaxLifetime>,
     pub(super) confirmation: ConfirmationPlace,
 }
 
@@ -28,14 +31,47 @@ struct Fields {
     keys: KeysFields,
     algorithms: Option<Vec<Algorithm>>,
     #[serde(default)]
+    token_type: TokenType,
+    max_lifetime_seconds: Option<MaxLifetime>,
+    #[serde(default)]
     confirmation: ConfirmationPlace,
+}
+
+/// What the token's header must say that it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum TokenType {
+    /// Nothing, or some JWT.
+    #[default]
+    #[serde(rename = "any_jwt")]
+    AnyJwt,
+    /// An access token of RFC 9068, so that no ID token or logout token passes for one.
+    #[serde(rename = "at+jwt")]
+    AccessToken,
+}
+
+/// The longest time from `iat` to `exp`: 1 second to 1 year.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+struct MaxLifetime(u32);
+
+impl TryFrom<u64> for MaxLifetime {
+    type Error = &'static str;
+
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+        match u32::try_from(seconds) {
+            Ok(seconds @ 1..=31_536_000) => Ok(Self(seconds)),
+            _ => Err("the longest lifetime is 1 to 31536000 seconds (a year)"),
+        }
+    }
 }
 
 impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, audiences, keys, algorithms, confirmation } = fields;
+        let Fields { issuer: identifier, audiences, keys, algorithms, .. } = fields;
+        let (token_type, max_lifetime, confirmation) =
+            (fields.token_type, fields.max_lifetime_seconds, fields.confirmation);
         if identifier.is_empty() {
             return Err("the issuer is empty".to_owned());
         }
@@ -53,7 +89,7 @@ impl TryFrom<Fields> for Issuer {
                 "none of the keys can be used with any of the algorithms, so every token would be refused".to_owned()
             );
         }
-        Ok(Self { identifier, audiences, keys, algorithms, confirmation })
+        Ok(Self { identifier, audiences, keys, algorithms, token_type, max_lifetime, confirmation })
     }
 }
 
@@ -84,6 +120,21 @@ impl Issuer {
 
     pub(super) fn is_audience(&self, audience: &str) -> bool {
         self.audiences.iter().any(|own| own == audience)
+    }
+
+    /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, in any case (RFC 7515 §4.1.9).
+    pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), Reason> {
+        let is_access_token =
+            |kind: &str| ["at+jwt", "application/at+jwt"].iter().any(|own| own.eq_ignore_ascii_case(kind));
+        match self.token_type {
+            TokenType::AccessToken if !kind.is_some_and(is_access_token) => Err(Reason::TokenTypeUnsupported),
+            TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
+        }
+    }
+
+    /// In seconds.
+    pub(super) fn longest_lifetime(&self) -> Option<f64> {
+        self.max_lifetime.map(|longest| f64::from(longest.0))
     }
 
     pub(super) fn may_use(&self, algorithm: Algorithm) -> bool {
