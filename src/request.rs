@@ -27,8 +27,8 @@ pub enum Caller {
 }
 
 impl<'a> Request<'a> {
-    /// gRPC has the content type `application/grpc`, alone or with `+` and a format, and no parameter: exactly what Envoy
-    /// takes for it, because an answer in the form of gRPC has the HTTP status 200. gRPC-Web is HTTP.
+    /// gRPC has the content type `application/grpc`, alone or with `+` and a format, and no parameter: exactly what
+    /// Envoy takes for it, because an answer in the form of gRPC has the HTTP status 200. gRPC-Web is HTTP.
     pub(crate) fn caller(&self) -> Caller {
         match self.values("content-type").next().and_then(|kind| kind.strip_prefix(b"application/grpc")) {
             Some([] | [b'+', ..]) => Caller::Grpc,
@@ -36,7 +36,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A CORS preflight (Fetch §4.8): OPTIONS with `Origin` and `Access-Control-Request-Method`. It never carries a token.
+    /// A CORS preflight (Fetch §4.8): OPTIONS with `Origin` and `Access-Control-Request-Method`. A browser sends it
+    /// without a token.
     pub(crate) fn is_preflight(&self) -> bool {
         self.values(":method").eq([b"OPTIONS"])
             && self.values("origin").next().is_some()

@@ -45,7 +45,7 @@ impl SignatureEngine for WithEs512 {
             return PortableEngine.verify(token, key);
         };
         // The point stands at the end of the SubjectPublicKeyInfo (RFC 5480 §2), uncompressed.
-        let point = &spki[spki.len() - 133..];
+        let point = spki.last_chunk::<133>().unwrap();
         let valid = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok_and(|key| {
             p521::ecdsa::Signature::from_slice(token.signature())
                 .is_ok_and(|signature| key.verify(token.signing_input().as_bytes(), &signature).is_ok())

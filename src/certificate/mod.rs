@@ -100,13 +100,8 @@ fn validity(der: &[u8]) -> Option<Validity> {
 
 #[cfg(test)]
 mod tests {
+    use super::thumbprint::APPENDIX_A;
     use super::*;
-
-    /// RFC 8705 Appendix A, figure 6: X.509 version 1, valid from 2018-10-18 12:37:09Z to 2022-05-02 12:37:09Z.
-    const APPENDIX_A: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOV\
-        owDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS\
-        7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2\
-        eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
 
     fn certificate(der: Vec<u8>) -> Certificate {
         Certificate { thumbprint: Thumbprint::of_der(&der), der }
@@ -114,6 +109,7 @@ mod tests {
 
     #[test]
     fn the_dates_of_a_version_1_certificate_are_read_with_both_ends() {
+        // From 2018-10-18 12:37:09Z to 2022-05-02 12:37:09Z, as `openssl x509 -dates` has them.
         let certificate = certificate(STANDARD.decode(APPENDIX_A).unwrap());
         let (first, last) = (1_539_866_229, 1_651_495_029);
         for (now, answer) in [

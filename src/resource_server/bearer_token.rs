@@ -70,7 +70,8 @@ pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
     query.is_some_and(|query| {
         query.split(|byte| matches!(byte, b'?' | b'&' | b';')).any(|parameter| {
             let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let name: Vec<u8> = percent_decoded(name).map(folded).skip_while(|byte| *byte == b'_').collect();
+            let name: Vec<u8> =
+                percent_decoded(name).skip_while(|byte| matches!(byte, b' ' | b'+')).map(folded).collect();
             name == b"access_token"
         })
     })

@@ -30,7 +30,7 @@ use judgement::{Candidate, Judgement};
 use keys::{KeyRing, KeySource, Wish};
 use token_cache::TokenCache;
 
-/// 32 bytes each in every VM, and some 800 kB of configuration.
+/// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
 
 /// What a judgement may use and does not own: the values of one VM at one moment.

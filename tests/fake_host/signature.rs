@@ -7,8 +7,8 @@
 //! VerifySignatureResult    { bool result=1; string error=2 }
 //! ```
 //!
-//! Where Envoy says no, so does this host. Where Envoy would verify but this host cannot (P-224, SHA-1), the test ends: a
-//! plain "no" would make a filter look right or wrong that nobody has tested.
+//! Where Envoy says no, so does this host. Where Envoy would verify but this host cannot (P-224, SHA-1), the test ends:
+//! a plain "no" would make a filter look right or wrong that nobody has tested.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs8::der::{Decode, SliceReader};

@@ -53,9 +53,9 @@ def read(
 
 
 def with_variants(text: str, variants: Mapping[str, Mapping[str, Any] | None]) -> str:
-    """The text of envoy/resource-server.yaml with more policies, each under the route /NAME/: copies of `api` with these
-    keys in place of its own, and those under "issuer" in its one issuer. None is a route to a policy that is not there.
-    What the file shows as a comment for `server_name` is live."""
+    """The text of envoy/resource-server.yaml with more policies, each under the route /NAME/: copies of `api` with
+    these keys in place of its own, and those under "issuer" in its one issuer. None is a route to a policy that is not
+    there. What the file shows as a comment for `server_name` is live."""
     document = yaml.safe_load(uncommented(text, "listener_filters:", lines=3))
     policies = plugin(document)["configuration"]["value"]["policies"]
     (listener,) = document["static_resources"]["listeners"]
