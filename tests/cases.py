@@ -227,6 +227,9 @@ def resource_server(world: World) -> Iterator[Case]:
             reclaimed(sign(key=key), sub="somebody else"),
             "signature_invalid",
         )
+        # What nobody here asks for, in a type that it does not have elsewhere.
+        yield passes(f"a claim without a meaning here does not matter to {name}", sign(key=key, nonce=1))
+        yield passes(f"a header parameter without a meaning here does not matter to {name}", sign({"x5t": 1}, key=key))
 
     # The confirmation, strictly.
     confirmations: dict[str, tuple[Any, str]] = {

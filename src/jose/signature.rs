@@ -1,9 +1,13 @@
 //! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
 
+use ed25519_compact::Signature;
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use jwt_simple::algorithms::{ECDSAP256PublicKeyLike, ES256PublicKey, RS256PublicKey};
 use jwt_simple::algorithms::{EdDSAPublicKeyLike, RSAPublicKeyLike};
-use jwt_simple::claims::NoCustomClaims;
-use jwt_simple::common::VerificationOptions;
-use jwt_simple::prelude::UnixTimeStamp;
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use p256::ecdsa::signature::Verifier as _;
+use superboring::pkey::PKey;
+use superboring::sign::Verifier;
 
 use super::algorithm::Algorithm;
 use super::jwk::{Material, PublicKey};
@@ -33,36 +37,38 @@ pub struct PortableEngine;
 
 impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
+        let (message, signature) = (token.signing_input().as_bytes(), token.signature());
         let verified = match (token.algorithm(), key.material()) {
-            (Algorithm::PS256, Material::Rsa { pss, .. }) => {
-                pss.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()
-            }
-            (Algorithm::EdDSA, Material::Ed25519(key)) => {
-                key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()
+            (Algorithm::PS256, Material::Rsa { pss, .. }) => rsa(pss.as_ref(), message, signature),
+            (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
+                .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
+                .is_ok(),
+            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+            (Algorithm::RS256, Material::Rsa { spki, .. }) => {
+                RS256PublicKey::from_der(spki).is_ok_and(|key| rsa(&key, message, signature))
             }
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS256, Material::Rsa { spki, .. }) => jwt_simple::algorithms::RS256PublicKey::from_der(spki)
-                .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok()),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::ES256, Material::P256 { spki }) => {
-                use jwt_simple::algorithms::ECDSAP256PublicKeyLike;
-                jwt_simple::algorithms::ES256PublicKey::from_der(spki)
-                    .is_ok_and(|key| key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok())
-            }
+            (Algorithm::ES256, Material::P256 { spki }) => ES256PublicKey::from_der(spki).is_ok_and(|key| {
+                p256::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok())
+            }),
             _ => return Verification::Unavailable,
         };
         if verified { Verification::Valid } else { Verification::Invalid }
     }
 }
 
-/// jwt-simple judges claims as well; ours are judged elsewhere, with our clock. At its time 0 no token has expired.
-fn signature_only() -> VerificationOptions {
-    VerificationOptions {
-        accept_future: true,
-        artificial_time: Some(UnixTimeStamp::from_secs(0)),
-        time_tolerance: None,
-        ..VerificationOptions::default()
-    }
+/// jwt-simple's own way with RSA, and nothing but the signature: its `verify_token` reads headers and claims as well,
+/// and refuses some that are none of its business here.
+fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
+    let verified = || {
+        let public_key = PKey::from_rsa(key.public_key().as_ref().clone())?;
+        let mut verifier = Verifier::new(K::hash(), &public_key)?;
+        verifier.set_rsa_padding(key.padding_scheme())?;
+        verifier.update(message)?;
+        verifier.verify(signature)
+    };
+    verified().unwrap_or(false)
 }
 
 /// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1

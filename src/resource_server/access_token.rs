@@ -30,8 +30,7 @@ impl AccessToken {
         engine: &dyn SignatureEngine,
     ) -> Result<Self, Refusal> {
         let token = CompactJws::parse(bearer_token.text())?;
-        // The form of the claims comes before the signature, so that a refusal has one reason whatever the engine:
-        // jwt-simple reads the claims itself.
+        // Before the signature: the issuer among them says whose key it has to be.
         let claims = Claims::parse(token.payload())?;
         let issuer = issuer_of(&claims, issuers)?;
         verify_signature(&token, issuer, engine)?;
