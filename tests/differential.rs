@@ -28,7 +28,7 @@ const LEAST: usize = 20_000;
 const LEAST_IN_MODULE: usize = 2_000;
 
 /// One request in this many goes through the module: an interpreter is slow.
-const MODULE_EVERY: usize = 8;
+const MODULE_EVERY: usize = 10;
 
 /// The first line: what all requests share.
 #[derive(Deserialize)]

@@ -90,6 +90,13 @@ class Refused(Exception):
     """The request must not pass; the text cites why."""
 
 
+class OraclesDisagree(Exception):
+    """PyJWT and the oracle judge a signature differently: a test that cannot be believed."""
+
+
+_PYJWT = jwt.PyJWS()
+
+
 @dataclass(frozen=True)
 class Verdict:
     accepted: bool
@@ -177,15 +184,33 @@ class _Judgement:
             raise Refused("RFC 8725 §3.1: the algorithm is not allowed")
         signed = token.rpartition(".")[0].encode()
         fitting = [key for key in issuer["keys"]["jwks"]["keys"] if _fits(key, algorithm)]
-        signers = [key for key in fitting if _verifies(key, algorithm, signed, signature)]
-        _second_opinion(token, header, fitting, signers, algorithm, self.strictnesses)
-        if not signers:
+        named = [key for key in fitting if "kid" in header and key.get("kid") == key_id]
+        others = [key for key in fitting if key not in named]
+        signer = next((key for key in [*named, *others] if _verifies(key, algorithm, signed, signature)), None)
+        self._ask_pyjwt(token, header, signer or next(iter(fitting), None), algorithm, signer is not None)
+        if signer is None:
             raise Refused("RFC 7515 §5.2 step 8: no key of the issuer made the signature")
-        if "kid" in header and not any(key.get("kid") == key_id for key in signers):
+        if "kid" in header and signer not in named:
             self.strictnesses.append("kid_is_binding")
-        if "kid" not in header and not any(key in fitting[:4] for key in signers):
+        if "kid" not in header and signer not in fitting[:4]:
             self.strictnesses.append("four_keys")
         return issuer, payload
+
+    def _ask_pyjwt(
+        self, token: str, header: Mapping[str, Any], key: Mapping[str, Any] | None, algorithm: str, verified: bool
+    ) -> None:
+        """Raises OraclesDisagree where PyJWT judges the signature differently."""
+        # PyJWT reads more of a header than the signature needs (b64 without crit, say), and refuses more spellings.
+        refuses_more = {"canonical_base64url", "duplicate_member", "lone_surrogate", "key_in_header"}
+        if key is None or "b64" in header or refuses_more & set(self.strictnesses):
+            return
+        try:
+            _PYJWT.decode(token, _public_key(json.dumps(key)), algorithms=[algorithm])
+            agrees = verified
+        except jwt.InvalidTokenError:
+            agrees = not verified
+        if not agrees:
+            raise OraclesDisagree(f"PyJWT judges the signature of {token} with {dict(key)} differently")
 
     def _bytes(self, text: str, section: str) -> bytes:
         if not re.fullmatch(r"[A-Za-z0-9_-]*", text) or len(text) % 4 == 1:
@@ -386,32 +411,3 @@ def _verifies(jwk: Mapping[str, Any], algorithm: str, signed: bytes, signature: 
     except InvalidSignature:
         return False
     return True
-
-
-class OraclesDisagree(Exception):
-    """PyJWT and the oracle judge a signature differently: a test that cannot be believed."""
-
-
-_PYJWT = jwt.PyJWS()
-_PYJWT_REFUSES_AS_WELL = {"canonical_base64url", "duplicate_member", "lone_surrogate", "key_in_header"}
-
-
-def _second_opinion(
-    token: str,
-    header: Mapping[str, Any],
-    fitting: Sequence[Mapping[str, Any]],
-    signers: Sequence[Mapping[str, Any]],
-    algorithm: str,
-    strictnesses: Sequence[str],
-) -> None:
-    # PyJWT reads more of a header than a verifier must (b64 without crit, say), and may refuse more spellings.
-    if "b64" in header or _PYJWT_REFUSES_AS_WELL & set(strictnesses):
-        return
-    for key in [*signers, *fitting][:1]:
-        try:
-            _PYJWT.decode(token, _public_key(json.dumps(key)), algorithms=[algorithm])
-            verified = True
-        except jwt.InvalidTokenError:
-            verified = False
-        if verified != (key in signers):
-            raise OraclesDisagree(f"PyJWT says {verified} of {token} with {dict(key)}")
