@@ -682,6 +682,11 @@ def confirmation(world: World) -> Iterator[Request]:
 
 @kind(1450)
 def top_level_confirmation(world: World) -> Iterator[Request]:
+    for cnf, top_level, presented in ((0, 0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 1, 0)):
+        draft = world.draft()
+        draft.put(draft.claims, "cnf", text({"x5t#S256": world.thumbprint(cnf)}))
+        draft.put(draft.claims, "x5t#S256", text(world.thumbprint(top_level)))
+        yield world.request("", draft, policy="gluu", digest=world.digest(presented))
     cnfs = [
         None,
         None,
@@ -737,6 +742,7 @@ def algorithm_swap(world: World) -> Iterator[Request]:
     for key in [*world.keys, world.nameless, *world.strangers, *world.unusable]:
         ways = next((ways for family, ways in able.items() if isinstance(key.private_key, family)), [key.algorithm])
         for way in ways:
+            yield world.request("", world.draft(key, way), digest=world.digest())
             if len(ways) > 1 and world.rng.random() < 0.5:
                 continue
             for name in {way, *world.rng.sample(names, 3)}:
