@@ -30,8 +30,8 @@ pub enum Verification {
     Unavailable,
 }
 
-/// jwt-simple: PS256 and EdDSA everywhere; RS256 and ES256 where the feature `portable_crypto` is on or there is no
-/// host at all.
+/// What jwt-simple verifies with, without its own judgement of the token: PS256 and EdDSA everywhere; RS256 and ES256
+/// where the feature `portable_crypto` is on or there is no host at all.
 #[derive(Clone, Copy, Debug)]
 pub struct PortableEngine;
 
