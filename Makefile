@@ -28,7 +28,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module $(VENV) $(AS) cases ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module $(VENV) $(AS) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -50,6 +50,10 @@ module: wasm-target ## Build the filter: target/certbound.wasm
 cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 	@echo "making the certificates and tokens of the cases"
 	@$(PYTHON) tests/cases.py target/cases.json
+
+.PHONY: differential
+differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run
+	@$(PYTHON) tests/differential.py target/differential.ndjson $(SEED)
 
 .PHONY: clean
 clean: ## Remove everything that was built or downloaded

@@ -118,7 +118,7 @@ reasons! {
     TokenMalformed, "token_malformed", Client(InvalidToken), "the access token is malformed";
     /// The token's `typ` says that it is for another purpose, or is not the one that the issuer's tokens must have.
     TokenTypeUnsupported, "token_type_unsupported", Client(InvalidToken), "the access token is of another type";
-    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`, `salt`).
+    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`).
     TokenHeaderUnsupported, "token_header_unsupported", Client(InvalidToken), "the access token has a header parameter that is not supported";
     /// No issuer of the policy has the token's `iss`.
     IssuerNotTrusted, "issuer_not_trusted", Client(InvalidToken), "the access token is from another issuer";

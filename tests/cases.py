@@ -358,6 +358,13 @@ def resource_server(world: World) -> Iterator[Case]:
             "signature_invalid",
             policy=policy,
         )
+        # What nobody here asks for, in a type that it does not have elsewhere.
+        yield passes(f"a claim without a meaning here does not matter to {name}", sign(key=key, nonce=1), policy=policy)
+        yield passes(
+            f"a header parameter without a meaning here does not matter to {name}",
+            sign({"x5t": 1}, key=key),
+            policy=policy,
+        )
 
     # The confirmation, strictly.
     for name, cnf, reason in confirmations(world):
@@ -695,20 +702,9 @@ def resource_server(world: World) -> Iterator[Case]:
     yield passes(
         "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5)
     )
-    # What is not used is of its right type all the same, with every algorithm alike.
-    for name in ("ES256", "RS256", "PS256", "EdDSA"):
-        key = world.keys[name]
-        for what, token in [
-            ("a content type that is a number", sign({"cty": 1}, key=key)),
-            ("a thumbprint of the key's certificate that is a number", sign({"x5t": 1}, key=key)),
-            ("a certificate chain of the key that is a string", sign({"x5c": "MIIB"}, key=key)),
-        ]:
-            yield refused(f"{what} is malformed with {name}", token, "token_malformed")
-        yield refused(f"a nonce that is a number is malformed with {name}", sign(key=key, nonce=1), "claim_malformed")
-        yield refused(f"a salt is refused with {name}", sign({"salt": "AAAA"}, key=key), "token_header_unsupported")
-        yield passes(
-            f"a long certificate chain of the key passes with {name}", sign({"x5c": ["M" * 3000] * 3}, key=key)
-        )
+    for name in ("ES256", "PS256"):
+        chain = sign({"x5c": ["M" * 3000] * 3, "salt": "AAAA"}, key=world.keys[name])
+        yield passes(f"a long header does not matter to {name}", chain)
     yield refused(
         "an issuer with a line end in it does not end a line of the log",
         sign(iss="https://as\r\nrefused: reason=none policy=\u65e5\u202e"),

@@ -1,20 +1,20 @@
 //! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
 
-use std::convert::Infallible;
-
+use ed25519_compact::Signature;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 use jwt_simple::algorithms::{
     ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,
     RS512PublicKey,
 };
 use jwt_simple::algorithms::{EdDSAPublicKeyLike, PS256PublicKey, PS384PublicKey, PS512PublicKey, RSAPublicKeyLike};
-use jwt_simple::claims::NoCustomClaims;
-use jwt_simple::common::VerificationOptions;
-use jwt_simple::prelude::UnixTimeStamp;
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use p256::ecdsa::signature::Verifier as _;
+use superboring::pkey::PKey;
+use superboring::sign::Verifier;
 
 use super::algorithm::Algorithm;
 use super::jwk::{Curve, Material, PublicKey};
-use super::jws::{self, CompactJws};
+use super::jws::CompactJws;
 
 /// Verifies signatures.
 pub trait SignatureEngine {
@@ -33,48 +33,63 @@ pub enum Verification {
     Unavailable,
 }
 
-/// jwt-simple: PS256, PS384, PS512 and EdDSA everywhere; RS256, RS384, RS512, ES256 and ES384 where the feature
-/// `portable_crypto` is on or there is no host at all. ES512 it does not know.
+/// What jwt-simple verifies with, without its own judgement of the token: PS256, PS384, PS512 and EdDSA everywhere; RS256,
+/// RS384, RS512, ES256 and ES384 where the feature `portable_crypto` is on or there is no host at all. ES512 it does not
+/// know.
 #[derive(Clone, Copy, Debug)]
 pub struct PortableEngine;
 
 impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
-        macro_rules! with {
-            ($key:expr) => {
-                $key.is_ok_and(|key| key.verify_token::<NoCustomClaims>(token.text(), Some(signature_only())).is_ok())
+        let (message, signature) = (token.signing_input().as_bytes(), token.signature());
+        macro_rules! rsa {
+            ($key:ty, $spki:expr) => {
+                <$key>::from_der($spki).is_ok_and(|key| rsa(&key, message, signature))
+            };
+        }
+        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+        macro_rules! ecdsa {
+            ($key:ty, $spki:expr, $signature:ty) => {
+                <$key>::from_der($spki).is_ok_and(|key| {
+                    <$signature>::from_slice(signature)
+                        .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok())
+                })
             };
         }
         let verified = match (token.algorithm(), key.material()) {
-            (Algorithm::PS256, Material::Rsa { spki }) => with!(PS256PublicKey::from_der(spki)),
-            (Algorithm::PS384, Material::Rsa { spki }) => with!(PS384PublicKey::from_der(spki)),
-            (Algorithm::PS512, Material::Rsa { spki }) => with!(PS512PublicKey::from_der(spki)),
-            (Algorithm::EdDSA, Material::Ed25519(key)) => with!(Ok::<_, Infallible>(key)),
+            (Algorithm::PS256, Material::Rsa { spki }) => rsa!(PS256PublicKey, spki),
+            (Algorithm::PS384, Material::Rsa { spki }) => rsa!(PS384PublicKey, spki),
+            (Algorithm::PS512, Material::Rsa { spki }) => rsa!(PS512PublicKey, spki),
+            (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
+                .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
+                .is_ok(),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS256, Material::Rsa { spki }) => with!(RS256PublicKey::from_der(spki)),
+            (Algorithm::RS256, Material::Rsa { spki }) => rsa!(RS256PublicKey, spki),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS384, Material::Rsa { spki }) => with!(RS384PublicKey::from_der(spki)),
+            (Algorithm::RS384, Material::Rsa { spki }) => rsa!(RS384PublicKey, spki),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS512, Material::Rsa { spki }) => with!(RS512PublicKey::from_der(spki)),
+            (Algorithm::RS512, Material::Rsa { spki }) => rsa!(RS512PublicKey, spki),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::ES256, Material::Ec { spki, .. }) => with!(ES256PublicKey::from_der(spki)),
+            (Algorithm::ES256, Material::Ec { spki, .. }) => ecdsa!(ES256PublicKey, spki, p256::ecdsa::Signature),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::ES384, Material::Ec { spki, .. }) => with!(ES384PublicKey::from_der(spki)),
+            (Algorithm::ES384, Material::Ec { spki, .. }) => ecdsa!(ES384PublicKey, spki, p384::ecdsa::Signature),
             _ => return Verification::Unavailable,
         };
         if verified { Verification::Valid } else { Verification::Invalid }
     }
 }
 
-/// jwt-simple judges claims as well; ours are judged elsewhere, with our clock. At its time 0 no token has expired.
-fn signature_only() -> VerificationOptions {
-    VerificationOptions {
-        accept_future: true,
-        artificial_time: Some(UnixTimeStamp::from_secs(0)),
-        time_tolerance: None,
-        max_header_length: Some(jws::LONGEST),
-        ..VerificationOptions::default()
-    }
+/// jwt-simple's own way with RSA, and nothing but the signature: its `verify_token` reads headers and claims as well,
+/// and refuses some that are none of its business here.
+fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
+    let verified = || {
+        let public_key = PKey::from_rsa(key.public_key().as_ref().clone())?;
+        let mut verifier = Verifier::new(K::hash(), &public_key)?;
+        verifier.set_rsa_padding(key.padding_scheme())?;
+        verifier.update(message)?;
+        verifier.verify(signature)
+    };
+    verified().unwrap_or(false)
 }
 
 /// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1
