@@ -361,7 +361,7 @@ def test_the_list_is_of_cases_that_there_are_and_says_why() -> None:
     groups = yaml.safe_load(DIFFERENCES.read_text())
     sentences = [sentence for group in groups for sentence in group["cases"]]
     assert len(sentences) == len(set(sentences)), "a difference is listed twice"
-    assert set(sentences) <= set(_sentences())
+    assert not set(sentences) - set(_sentences()), "there is no such case"
     for group in groups:
         assert group.keys() == {"follows", "rfc", "reason", "certbound", "mod_oauth2", "cases"}
         assert group["follows"] in ("certbound", "mod_oauth2", "both", "neither")

@@ -17,12 +17,12 @@ _MODULES = "mpm_event authn_core authz_core headers proxy proxy_http ssl oauth2"
 
 _CONFIGURATION = """
 ServerName localhost
-ServerRoot {directory}
-DefaultRuntimeDir {directory}
-PidFile {directory}/apache.pid
-Mutex pthread
-ErrorLog /dev/stderr
+ServerRoot "{directory}"
+DefaultRuntimeDir "{directory}"
+PidFile "{directory}/apache.pid"
+ErrorLog "{directory}/error.log"
 LogLevel warn
+Mutex pthread
 {user}
 StartServers 1
 ServerLimit 1
@@ -36,19 +36,19 @@ LimitRequestLine 65536
 
 Listen 127.0.0.1:{port}
 SSLEngine on
-SSLCertificateFile {server.certificate_path}
-SSLCertificateKeyFile {server.key_path}
+SSLCertificateFile "{server.certificate_path}"
+SSLCertificateKeyFile "{server.key_path}"
 # As Envoy's validation_context with require_client_certificate: false.
 SSLVerifyClient optional
-SSLCACertificateFile {client_ca}
-SSLOptions +ExportCertData
+SSLCACertificateFile "{client_ca}"
 
 ProxyPass / http://127.0.0.1:{upstream}/
 
-<Location />
+<Location "/">
   AuthType oauth2
   AuthName {audience}
-  # OAuth2TokenVerify names neither issuer nor audience; this is how mod_oauth2 wants them checked.
+  OAuth2TokenVerify jwks_uri {jwks_uri} verify.exp=required&type=mtls&mtls.policy=required
+  # That names neither issuer nor audience; this is how mod_oauth2 wants them checked.
   <RequireAll>
     Require oauth2_claim iss:{issuer}
     Require oauth2_claim aud:{audience}
@@ -57,11 +57,8 @@ ProxyPass / http://127.0.0.1:{upstream}/
   Header always append WWW-Authenticate %{{OAUTH2_BEARER_SCOPE_ERROR}}e \
     "expr=(%{{REQUEST_STATUS}} == 401) && (-n reqenv('OAUTH2_BEARER_SCOPE_ERROR'))"
 </Location>
-<Location "/">
-  OAuth2TokenVerify jwks_uri http://127.0.0.1:{keys}/jwks {options}&type=mtls&mtls.policy=required
-</Location>
 <Location "/migration/">
-  OAuth2TokenVerify jwks_uri http://127.0.0.1:{keys}/jwks {options}&type=mtls&mtls.policy=optional
+  OAuth2TokenVerify jwks_uri {jwks_uri} verify.exp=required&type=mtls&mtls.policy=optional
 </Location>
 """
 
@@ -102,7 +99,7 @@ class ModOAuth2:
         self.port = free_port()
         (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
         self._environment = {"LD_LIBRARY_PATH": str(library)}
-        modules = [f"LoadModule {name}_module {INSTALLED}/usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES]
+        modules = [f'LoadModule {name}_module "{INSTALLED}/usr/lib/apache2/modules/mod_{name}.so"' for name in _MODULES]
         self._configuration = "\n".join(modules) + _CONFIGURATION.format(
             directory=self._directory,
             # Apache does not serve as root.
@@ -111,15 +108,15 @@ class ModOAuth2:
             server=server,
             client_ca=client_ca,
             upstream=upstream,
-            keys=self._keys.port,
+            jwks_uri=f"http://127.0.0.1:{self._keys.server_address[1]}/jwks",
             issuer=issuer,
             audience=audience,
-            options="verify.exp=required&verify.iat=optional",
         )
 
     def log(self) -> str:
         """All that it has logged so far."""
-        return self._process.log()
+        written = self._directory / "error.log"
+        return self._process.log() + (written.read_text(errors="backslashreplace") if written.exists() else "")
 
     def __enter__(self) -> Self:
         """Raises RuntimeError with its log when it ends instead of listening."""
@@ -152,7 +149,6 @@ class _KeyServer(http.server.ThreadingHTTPServer):
 
     def __init__(self, jwks: dict[str, Any]) -> None:
         super().__init__(("127.0.0.1", 0), _KeyRequest)
-        self.port = self.server_address[1]
         self.document = json.dumps(jwks).encode()
 
     def __enter__(self) -> Self:
