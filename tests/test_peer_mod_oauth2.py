@@ -54,7 +54,6 @@ def comparisons(world: World) -> list[Comparison]:
         for case in cases(world)
         if case.configuration == "resource-server"
         and case.plays_in_envoy
-        and case.path.startswith(("/?", *POLICIES.values()))
         and case.policy in (None, "migration")
     ]
     return [*played, *signatures(world), *claims(world), *confirmations(world), *carriage(world), *connections(world)]
