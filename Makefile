@@ -9,6 +9,7 @@ MODULE := target/certbound.wasm
 PYTHON := target/venv/bin/python
 VENV := target/venv/.installed
 AS := target/authorization_server/.installed
+MOD_OAUTH2 := target/mod_oauth2/.installed
 
 export PYTHONPATH := tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -28,7 +29,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module $(VENV) $(AS) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -79,4 +80,15 @@ $(AS): tests/authorization_server/server.mjs tests/authorization_server/package.
 		npm ci --prefix $(@D) --loglevel=error --no-audit --no-fund --no-update-notifier && touch $@; \
 	elif [ "$${CI:-}" ]; then \
 		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
+	fi
+
+# So is mod_oauth2, of the release whose behaviour tests/mod_oauth2/differences.yaml describes.
+$(MOD_OAUTH2): tests/mod_oauth2/install
+	@if grep -qsx 'VERSION_CODENAME=bookworm' /etc/os-release; then \
+		echo "unpacking Debian's Apache with mod_oauth2 under $(@D)"; \
+		rm -rf $(@D) && $< $(@D) && touch $@; \
+	elif [ "$${CI:-}" ]; then \
+		echo "this is not Debian 12, and CI needs its mod_oauth2" >&2; exit 1; \
+	else \
+		echo "the comparison with mod_oauth2 is skipped: it needs Debian 12"; \
 	fi

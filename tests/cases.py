@@ -480,6 +480,11 @@ def resource_server(world: World) -> Iterator[Case]:
     ]:
         yield case(sentence, headers=[("authorization", value)], refusal=refusal)
     yield case(
+        "a Basic value and a Bearer value are refused",
+        headers=[("authorization", "Basic Y2xpZW50OnNlY3JldA=="), ("authorization", f"Bearer {bound}")],
+        refusal=invalid_request("authorization_repeated"),
+    )
+    yield case(
         "two Authorization headers are refused",
         headers=[("authorization", f"Bearer {bound}")] * 2,
         refusal=invalid_request("authorization_repeated"),

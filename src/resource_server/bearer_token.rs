@@ -38,11 +38,13 @@ impl<'a> BearerToken<'a> {
             Scheme::Bearer
         } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case("dpop") {
             Scheme::Dpop
+        } else if holds_another(value) {
+            return Err(Reason::AuthorizationRepeated);
         } else {
             return Err(Reason::SchemeUnsupported);
         };
         let token = credentials.trim_start_matches(' ');
-        // Envoy joins repeated values with a comma before any filter sees them.
+        // Joined values again.
         if token.contains(',') {
             return Err(Reason::AuthorizationRepeated);
         }
@@ -59,6 +61,14 @@ impl<'a> BearerToken<'a> {
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
+}
+
+/// Whether a bearer token stands behind credentials of another scheme: Envoy joins repeated values with a comma before
+/// any filter sees them.
+fn holds_another(value: &str) -> bool {
+    let is_bearer =
+        |part: &str| part.trim_start().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+    value.split(',').skip(1).any(is_bearer)
 }
 
 /// Whether the query has a parameter `access_token` (RFC 6750 §2.3), as any server may read it: percent-encoded, in any

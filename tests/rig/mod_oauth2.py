@@ -1,0 +1,174 @@
+"""Debian's Apache with mod_oauth2 (`type=mtls`): another implementation of RFC 8705 §3, to compare with."""
+
+import http.server
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from rig.certificates import Certificate
+from rig.ports import free_port
+from rig.process import Process, wait_until
+
+INSTALLED = Path(__file__).resolve().parents[2] / "target" / "mod_oauth2"
+
+_MODULES = "mpm_event authn_core authz_core headers proxy proxy_http ssl oauth2".split()
+
+_CONFIGURATION = """
+ServerName localhost
+ServerRoot "{directory}"
+DefaultRuntimeDir "{directory}"
+PidFile "{directory}/apache.pid"
+ErrorLog "{directory}/error.log"
+LogLevel warn
+Mutex pthread
+{user}
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 25
+MaxRequestWorkers 25
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+# A token that is too long for certbound shall be judged by mod_oauth2, not by Apache's own limit.
+LimitRequestFieldSize 65536
+LimitRequestLine 65536
+
+Listen 127.0.0.1:{port}
+SSLEngine on
+SSLCertificateFile "{server.certificate_path}"
+SSLCertificateKeyFile "{server.key_path}"
+# As Envoy's validation_context with require_client_certificate: false.
+SSLVerifyClient optional
+SSLCACertificateFile "{client_ca}"
+
+ProxyPass / http://127.0.0.1:{upstream}/
+
+<Location "/">
+  AuthType oauth2
+  AuthName {audience}
+  OAuth2TokenVerify jwks_uri {jwks_uri} verify.exp=required&type=mtls&mtls.policy=required
+  # That names neither issuer nor audience; this is how mod_oauth2 wants them checked.
+  <RequireAll>
+    Require oauth2_claim iss:{issuer}
+    Require oauth2_claim aud:{audience}
+  </RequireAll>
+  # Of a failed Require the module leaves the challenge in this variable, for mod_headers to write.
+  Header always append WWW-Authenticate %{{OAUTH2_BEARER_SCOPE_ERROR}}e \
+    "expr=(%{{REQUEST_STATUS}} == 401) && (-n reqenv('OAUTH2_BEARER_SCOPE_ERROR'))"
+</Location>
+<Location "/migration/">
+  OAuth2TokenVerify jwks_uri {jwks_uri} verify.exp=required&type=mtls&mtls.policy=optional
+</Location>
+"""
+
+
+def missing() -> str | None:
+    """Why it cannot be run here, or None.
+
+    Raises RuntimeError in CI, where it must be.
+    """
+    if (INSTALLED / ".installed").exists():
+        return None
+    why = "the comparison with mod_oauth2 is skipped: it needs Debian 12"
+    if os.environ.get("CI"):
+        raise RuntimeError(why)
+    return why
+
+
+class ModOAuth2:
+    """A running Apache on 127.0.0.1 with TLS, from entry to exit of its context.
+
+    `/` is for bound tokens alone, `/migration/` for unbound ones as well, as in envoy/resource-server.yaml.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        server: Certificate,
+        client_ca: Path,
+        jwks: dict[str, Any],
+        issuer: str,
+        audience: str,
+        upstream: int,
+    ) -> None:
+        """Says how to start, and does not yet."""
+        self._directory = Path(directory)
+        self._keys = _KeyServer(jwks)
+        self.port = free_port()
+        (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
+        self._environment = {"LD_LIBRARY_PATH": str(library)}
+        modules = [f'LoadModule {name}_module "{INSTALLED}/usr/lib/apache2/modules/mod_{name}.so"' for name in _MODULES]
+        self._configuration = "\n".join(modules) + _CONFIGURATION.format(
+            directory=self._directory,
+            # Apache does not serve as root.
+            user="User nobody\nGroup nogroup" if os.getuid() == 0 else "",
+            port=self.port,
+            server=server,
+            client_ca=client_ca,
+            upstream=upstream,
+            jwks_uri=f"http://127.0.0.1:{self._keys.server_address[1]}/jwks",
+            issuer=issuer,
+            audience=audience,
+        )
+
+    def log(self) -> str:
+        """All that it has logged so far."""
+        written = self._directory / "error.log"
+        return self._process.log() + (written.read_text(errors="backslashreplace") if written.exists() else "")
+
+    def __enter__(self) -> Self:
+        """Raises RuntimeError with its log when it ends instead of listening."""
+        path = self._directory / "apache.conf"
+        path.write_text(self._configuration)
+        self._keys.__enter__()
+        arguments = [INSTALLED / "usr/sbin/apache2", "-f", path, "-DFOREGROUND"]
+        self._process = Process(arguments, path.with_suffix(".log"), environment=self._environment)
+        try:
+            wait_until(self._listens, 20, "Apache to listen")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stop()
+        self._keys.__exit__()
+
+    def _listens(self) -> bool:
+        if self._process.exit_status is not None:
+            raise RuntimeError(f"Apache ended: {self.log()}")
+        return "resuming normal operations" in self.log()
+
+
+class _KeyServer(http.server.ThreadingHTTPServer):
+    """The authorization server's jwks_uri."""
+
+    daemon_threads = True
+
+    def __init__(self, jwks: dict[str, Any]) -> None:
+        super().__init__(("127.0.0.1", 0), _KeyRequest)
+        self.document = json.dumps(jwks).encode()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _KeyRequest(http.server.BaseHTTPRequestHandler):
+    server: _KeyServer
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/jwk-set+json")
+        self.send_header("Content-Length", str(len(self.server.document)))
+        self.end_headers()
+        self.wfile.write(self.server.document)
+
+    def log_message(self, *_: object) -> None:
+        pass
