@@ -24,6 +24,10 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         for policy in json.loads(configuration["json"])["policies"].values():
             for issuer in policy.get("resource_server", {}).get("issuers", []):
                 yield "key_set", json.dumps(issuer["keys"]["jwks"]).encode()
+    deep = b"[" * 1900 + b"]" * 1900
+    yield "configuration", b'{"policies":' + deep + b"}"
+    yield "key_set", b'{"keys":[],"x":' + deep + b"}"
+    yield "token", b'{"alg":"ES256"}\n{"a":' + deep + b"}\n"
     for case in cases["cases"]:
         for name, value in case["headers"]:
             if name == "authorization":

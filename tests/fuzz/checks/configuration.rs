@@ -36,7 +36,7 @@ pub fn check(input: &[u8]) {
     if std::str::from_utf8(input).is_ok_and(|text| text.trim_start().starts_with('{')) {
         let document = json::unambiguous(input).expect("an ambiguous configuration loads");
         assert!(!has_private_key(&document), "a private key loads");
-        if depth(&document) <= DEEPEST_OF_A_STRUCT
+        if json::depth(&document) <= DEEPEST_OF_A_STRUCT
             && let Some(Kind::StructValue(document)) = protobuf(&document).kind
         {
             let other =
@@ -59,14 +59,6 @@ fn has_private_key(value: &Value) -> bool {
         }
         Value::Array(items) => items.iter().any(has_private_key),
         _ => false,
-    }
-}
-
-fn depth(value: &Value) -> usize {
-    1 + match value {
-        Value::Object(object) => object.values().map(depth).max().unwrap_or_default(),
-        Value::Array(items) => items.iter().map(depth).max().unwrap_or_default(),
-        _ => 0,
     }
 }
 

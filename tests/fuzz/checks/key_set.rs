@@ -36,6 +36,7 @@ pub fn check(input: &[u8]) {
         return;
     };
     let set = json::unambiguous(input).expect("an ambiguous key set was taken");
+    assert!(json::depth(&set) < json::TOO_DEEP);
     let keys = set["keys"].as_array().unwrap();
     assert!(keys.iter().all(|key| !is_private(key)), "a private key was taken");
     assert!(keys.iter().any(is_usable), "no key can be used: {set}");

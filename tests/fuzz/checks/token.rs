@@ -32,6 +32,7 @@ fn judge(text: &str) {
         json::unambiguous(&bytes).unwrap_or_else(|| panic!("no JSON, or ambiguous: {:?}", bytes.escape_ascii()))
     });
     assert!(payload.is_object(), "{payload}");
+    assert!([&header, &payload].iter().all(|part| json::depth(part) < json::TOO_DEEP));
     assert_eq!(header["alg"], token.algorithm().name());
     assert!(ASYMMETRIC.contains(&token.algorithm().name()), "{header}");
     assert_eq!(header.get("kid").map(|key_id| key_id.as_str().expect("a kid is a string")), token.key_id());
