@@ -30,7 +30,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 .PHONY: test
 test: module $(VENV) $(AS) cases ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
-	$(PYTHON) -m pytest -p no:cacheprovider tests
+	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
 .PHONY: lint
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module
@@ -103,7 +103,7 @@ $(AS): tests/authorization_server/server.mjs tests/authorization_server/package.
 	@cp $^ $(@D)
 	@if command -v npm > /dev/null; then \
 		echo "installing the authorization server under $(@D)"; \
-		npm ci --prefix $(@D) --silent --no-audit --no-fund --no-update-notifier && touch $@; \
+		npm ci --prefix $(@D) --loglevel=error --no-audit --no-fund --no-update-notifier && touch $@; \
 	elif [ "$${CI:-}" ]; then \
 		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
 	fi

@@ -13,14 +13,14 @@
 //! | §3.1 `cnf` with `x5t#S256` | [`resource_server::confirmation`], [`certificate::thumbprint`] |
 //! | §6.5 TLS termination: no forged certificate header survives | [`certificate::forwarding_headers`] |
 //!
-//! What it does not do: it issues no token, validates no certificate chain (Envoy does), fetches no key, and keeps
-//! no state between requests. README.md says more.
+//! What it does not do: it issues no token and validates no certificate chain (Envoy does). README.md says more.
 //!
 //! [RFC 8705]: https://www.rfc-editor.org/rfc/rfc8705
 
 #![forbid(unsafe_code)]
 
 pub mod authorization_server;
+pub mod call;
 pub mod certificate;
 pub mod config;
 pub mod jose;
@@ -38,4 +38,5 @@ pub use policy::Policies;
 pub use reason::Reason;
 pub use refusal::Refusal;
 pub use request::Request;
+pub use resource_server::Means;
 pub use step::{Edit, Step};

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use crate::authorization_server::AuthorizationServer;
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
-use crate::jose::signature::SignatureEngine;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
-use crate::resource_server::ResourceServer;
+use crate::resource_server::keys::KeySource;
+use crate::resource_server::token_cache::TokenCacheSize;
+use crate::resource_server::{Means, ResourceServer};
 use crate::step::{Edit, Step};
 
 /// Every policy of one plugin configuration, and the one for routes that name none.
@@ -20,6 +21,7 @@ use crate::step::{Edit, Step};
 pub struct Policies {
     named: BTreeMap<PolicyName, Policy>,
     default: PolicyName,
+    token_cache_size: TokenCacheSize,
 }
 
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
@@ -56,6 +58,8 @@ struct CleanOnly {}
 struct Document {
     policies: Option<BTreeMap<PolicyName, Policy>>,
     default_policy: Option<PolicyName>,
+    #[serde(default)]
+    token_cache_bytes: TokenCacheSize,
     // A configuration of one role may drop `policies` and name the role at the top.
     resource_server: Option<Box<ResourceServer>>,
     authorization_server: Option<AuthorizationServer>,
@@ -157,35 +161,37 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
-        Ok(Self { named, default })
+        Ok(Self { named, default, token_cache_size: document.token_cache_bytes })
     }
 
-    /// Every policy by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
-        self.named.iter().map(|(name, policy)| (name.0.as_str(), policy))
+    /// Where keys are fetched, each place once.
+    pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        let servers = self.named.values().filter_map(|policy| match policy {
+            Policy::ResourceServer(server) => Some(server),
+            _ => None,
+        });
+        let by_identity = servers.flat_map(|server| server.key_sources()).map(|source| (source.identity(), source));
+        by_identity.collect::<BTreeMap<_, _>>().into_values()
     }
 
-    /// The policy of routes that name none.
+    /// How much memory verified tokens may take.
     #[must_use]
-    pub fn default_policy(&self) -> &str {
-        &self.default.0
+    pub fn token_cache_size(&self) -> TokenCacheSize {
+        self.token_cache_size
     }
 
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
-    pub fn start(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Step<'_> {
+    pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
         let (name, policy) = match self.governing(request.route_metadata) {
             Ok(governing) => governing,
-            Err(refusal) => return Step::Refuse(refusal),
+            Err(refusal) => return Step::Refuse(refusal.to(request.caller())),
         };
-        let cleaned = cleaned(request);
+        let cleaned = cleaned(request.headers);
         match policy {
-            Policy::ResourceServer(server) => match server.admit(request, engine) {
-                Ok(_admitted) => Step::Forward(cleaned),
-                Err(refusal) => Step::Refuse(refusal.under(name, Some(server.realm()))),
-            },
+            Policy::ResourceServer(server) => server.start(name, request, means, cleaned),
             Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
-            Policy::CleanOnly => Step::Forward(cleaned),
+            Policy::CleanOnly => Step::forward(cleaned),
         }
     }
 
@@ -209,10 +215,11 @@ impl Policies {
     }
 }
 
-/// The removal of every header that claims something about a client certificate. Envoy's own
+/// The removal of every header that claims something about a client certificate, in headers or trailers. Envoy's own
 /// `X-Forwarded-Client-Cert` is one of them.
-fn cleaned(request: &Request<'_>) -> Vec<Edit> {
-    request.headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
+#[must_use]
+pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Vec<Edit> {
+    headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
 }
 
 /// The policy that a route's metadata names: `certbound: { policy: NAME }`. The host encodes a map as the number of

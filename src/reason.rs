@@ -9,6 +9,8 @@ pub enum ErrorCode {
     InvalidRequest,
     /// The access token is expired, malformed, bound to another certificate, or otherwise of no use; status 401.
     InvalidToken,
+    /// The access token is good, and lacks a scope that this API requires; status 403.
+    InsufficientScope,
 }
 
 impl ErrorCode {
@@ -18,6 +20,7 @@ impl ErrorCode {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
         }
     }
 }
@@ -27,10 +30,14 @@ impl ErrorCode {
 pub enum Answer {
     /// The client presented no bearer token: 401 and a challenge without an error code (RFC 6750 §3.1).
     Challenge,
-    /// The client made a mistake: 400 or 401, a challenge with this code.
+    /// The client made a mistake: 400, 401 or 403, a challenge with this code.
     Client(ErrorCode),
+    /// The client asks on a connection that it made for another server name: 421 (RFC 9110 §15.5.20), no challenge.
+    Misdirected,
     /// The proxy cannot decide, for want of something the operator must provide: 500, no challenge.
     Operator,
+    /// The proxy cannot decide now, for want of something another server must provide: 503 and `Retry-After`.
+    Later,
 }
 
 macro_rules! reasons {
@@ -68,8 +75,8 @@ macro_rules! reasons {
     };
 }
 
-use Answer::{Challenge, Client, Operator};
-use ErrorCode::{InvalidRequest, InvalidToken};
+use Answer::{Challenge, Client, Later, Misdirected, Operator};
+use ErrorCode::{InsufficientScope, InvalidRequest, InvalidToken};
 
 reasons! {
     /// The route's metadata names a policy that the configuration does not have.
@@ -89,10 +96,17 @@ reasons! {
     /// This host cannot verify signatures of the token's algorithm.
     SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
 
+    /// The issuer's keys are fetched, and none could be had so far, or not for longer than they may serve on.
+    KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
+    /// The policy demands that the TLS server name is the host of the request, and it is another one or none.
+    ServerNameMismatch, "server_name_mismatch", Misdirected, "the connection was made for another server name";
+
     /// The request has no `Authorization` header.
     TokenMissing, "token_missing", Challenge, "an access token is required";
-    /// The `Authorization` header uses another scheme than `Bearer`.
+    /// The `Authorization` header uses another scheme than `Bearer`, and than `DPoP` where the policy accepts that.
     SchemeUnsupported, "scheme_unsupported", Challenge, "the Bearer scheme is required";
+    /// The query has a parameter `access_token`, where a token would stand in logs and histories (RFC 9700 §4.3.2).
+    TokenInQuery, "token_in_query", Client(InvalidRequest), "an access token must not stand in the query";
     /// The request has more than one `Authorization` value, or a list in one.
     AuthorizationRepeated, "authorization_repeated", Client(InvalidRequest), "the request carries more than one access token";
     /// The `Authorization` value is not `Bearer` and one token of RFC 6750's characters.
@@ -102,9 +116,9 @@ reasons! {
     TokenTooLong, "token_too_long", Client(InvalidToken), "the access token is too long";
     /// The token is not a JWS in compact form with strict base64url and strict JSON objects inside.
     TokenMalformed, "token_malformed", Client(InvalidToken), "the access token is malformed";
-    /// The token's `typ` says that it is not a JWT.
+    /// The token's `typ` says that it is for another purpose, or is not the one that the issuer's tokens must have.
     TokenTypeUnsupported, "token_type_unsupported", Client(InvalidToken), "the access token is of another type";
-    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`).
+    /// The token's header has `crit`, or brings or points at a key of its own (`jwk`, `jku`, `x5u`, `salt`).
     TokenHeaderUnsupported, "token_header_unsupported", Client(InvalidToken), "the access token has a header parameter that is not supported";
     /// No issuer of the policy has the token's `iss`.
     IssuerNotTrusted, "issuer_not_trusted", Client(InvalidToken), "the access token is from another issuer";
@@ -115,7 +129,7 @@ reasons! {
     /// The signature is not right.
     SignatureInvalid, "signature_invalid", Client(InvalidToken), "the signature of the access token is invalid";
 
-    /// A claim that must be there is not: `iss`, `aud` or `exp`.
+    /// A claim that must be there is not: `iss`, `aud` or `exp`; `iat` where lifetimes are bounded.
     ClaimMissing, "claim_missing", Client(InvalidToken), "the access token lacks a required claim";
     /// A claim has a value of the wrong type or out of bounds.
     ClaimMalformed, "claim_malformed", Client(InvalidToken), "a claim of the access token is malformed";
@@ -123,8 +137,12 @@ reasons! {
     AudienceMismatch, "audience_mismatch", Client(InvalidToken), "the access token is for another audience";
     /// The token's `exp` has passed.
     TokenExpired, "token_expired", Client(InvalidToken), "the access token is expired";
-    /// The token's `nbf` has not come yet.
+    /// The token's `nbf` or `iat` has not come yet.
     TokenNotYetValid, "token_not_yet_valid", Client(InvalidToken), "the access token is not valid yet";
+    /// The token lives longer, from `iat` to `exp`, than the issuer's tokens may.
+    TokenLifetimeTooLong, "token_lifetime_too_long", Client(InvalidToken), "the lifetime of the access token is too long";
+    /// The token lacks a scope that the policy requires.
+    ScopeInsufficient, "scope_insufficient", Client(InsufficientScope), "the access token lacks a required scope";
 
     /// The policy requires a certificate-bound token, and this one is not bound.
     ConfirmationMissing, "confirmation_missing", Client(InvalidToken), "the access token is not bound to a certificate";
@@ -136,6 +154,14 @@ reasons! {
     ConfirmationAtTopLevel, "confirmation_at_top_level", Client(InvalidToken), "the confirmation of the access token is not where it is expected";
     /// The token names two certificates, one in `cnf` and another at the top level.
     ConfirmationConflict, "confirmation_conflict", Client(InvalidToken), "the access token is bound to two certificates";
+    /// The token is bound to a DPoP key and came as a bearer token (RFC 9449 §7.2).
+    DpopSchemeMissing, "dpop_scheme_missing", Client(InvalidToken), "the access token is bound to a DPoP key and needs the DPoP scheme";
+    /// The client presented a certificate that the policy lists as revoked.
+    CertificateRevoked, "certificate_revoked", Client(InvalidToken), "the client certificate is revoked";
+    /// The policy checks the validity of certificates, and the one presented has expired.
+    CertificateExpired, "certificate_expired", Client(InvalidToken), "the client certificate is expired";
+    /// The policy checks the validity of certificates, and the one presented is not valid yet.
+    CertificateNotYetValid, "certificate_not_yet_valid", Client(InvalidToken), "the client certificate is not valid yet";
     /// The token is bound to a certificate, and the client presented none.
     CertificateNotPresented, "certificate_not_presented", Client(InvalidToken), "the access token is bound to a certificate, and none was presented";
     /// The token is bound to another certificate than the client presented.

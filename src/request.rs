@@ -17,7 +17,33 @@ pub struct Request<'a> {
     pub now: u64,
 }
 
+/// What kind of client reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// One that reads HTTP statuses.
+    Http,
+    /// One that reads gRPC statuses.
+    Grpc,
+}
+
 impl<'a> Request<'a> {
+    /// gRPC has the content type `application/grpc`, alone or with `+` and a format, and no parameter: exactly what
+    /// Envoy takes for it, because an answer in the form of gRPC has the HTTP status 200. gRPC-Web is HTTP.
+    pub(crate) fn caller(&self) -> Caller {
+        match self.values("content-type").next().and_then(|kind| kind.strip_prefix(b"application/grpc")) {
+            Some([] | [b'+', ..]) => Caller::Grpc,
+            _ => Caller::Http,
+        }
+    }
+
+    /// A CORS preflight (Fetch §4.8): OPTIONS with `Origin` and `Access-Control-Request-Method`. A browser sends it
+    /// without a token.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.values(":method").eq([b"OPTIONS"])
+            && self.values("origin").next().is_some()
+            && self.values("access-control-request-method").next().is_some()
+    }
+
     /// All values of a header, in order. `name` in lower case.
     pub(crate) fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())

@@ -1,19 +1,99 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{AskCertificate, AskValidation};
+use crate::authorization_server::{self, AskValidation};
 use crate::refusal::Refusal;
+use crate::resource_server::judgement::{AskServerName, AskValidity};
+use crate::resource_server::keys::{KeySource, Wish};
 
 /// The next step of one request: its end, or one question that only the host can answer.
 #[derive(Debug)]
 pub enum Step<'p> {
-    /// Send the request on, after these edits in this order.
-    Forward(Vec<Edit>),
+    /// Send the request on.
+    Forward {
+        /// After these edits, in this order.
+        edits: Vec<Edit>,
+        /// What the policy would have refused it for, did it not merely observe: to be logged and counted.
+        note: Option<Refusal>,
+    },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refusal),
     /// Ask the host whether the client's certificate chain was validated, then [`AskValidation::answer`].
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
     AskCertificate(AskCertificate<'p>),
+    /// Have newer keys fetched and judge the request again, or refuse it.
+    AskKeys(AskKeys),
+    /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].
+    AskServerName(AskServerName<'p>),
+}
+
+/// The question for keys of an issuer that are newer than those which the judgement was given.
+#[derive(Debug)]
+pub struct AskKeys {
+    pub(crate) source: KeySource,
+    pub(crate) wish: Wish,
+    pub(crate) refusal: Refusal,
+}
+
+impl AskKeys {
+    /// Where the keys come from.
+    #[must_use]
+    pub fn source(&self) -> &KeySource {
+        &self.source
+    }
+
+    /// Why they are wanted.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        self.wish
+    }
+
+    /// What the request comes to where there are no newer keys, or these do not help either.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
+}
+
+/// The question for the client's certificate.
+#[derive(Debug)]
+pub struct AskCertificate<'p>(Asking<'p>);
+
+#[derive(Debug)]
+enum Asking<'p> {
+    ToForward(authorization_server::AskCertificate<'p>),
+    ToCheck(AskValidity<'p>),
+}
+
+impl<'p> AskCertificate<'p> {
+    /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
+    #[must_use]
+    pub fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
+        match self.0 {
+            Asking::ToForward(question) => question.answer(pem),
+            Asking::ToCheck(question) => question.answer(pem),
+        }
+    }
+}
+
+impl<'p> From<authorization_server::AskCertificate<'p>> for Step<'p> {
+    fn from(question: authorization_server::AskCertificate<'p>) -> Self {
+        Self::AskCertificate(AskCertificate(Asking::ToForward(question)))
+    }
+}
+
+impl<'p> From<AskValidity<'p>> for Step<'p> {
+    fn from(question: AskValidity<'p>) -> Self {
+        Self::AskCertificate(AskCertificate(Asking::ToCheck(question)))
+    }
+}
+
+impl Step<'_> {
+    /// Forwards with nothing to note.
+    #[must_use]
+    pub(crate) fn forward(edits: Vec<Edit>) -> Self {
+        Self::Forward { edits, note: None }
+    }
 }
 
 /// One change of a request header. It replaces every value of that name or removes them all; there is no way to

@@ -10,11 +10,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from google.protobuf.struct_pb2 import Struct
 
 from rig import shipped, tokens
@@ -23,12 +26,63 @@ from rig.tokens import SigningKey
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://api.example.com"
-REALM = f'Bearer realm="{AUDIENCE}"'
+OTHER_ISSUER = "https://other-as.example.com"
+OTHER_AUDIENCE = "https://other-api.example.com"
 
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
 
 Header = tuple[str, str | bytes]
+
+
+def _presented(configuration: dict[str, Any]) -> None:
+    configuration["policies"]["clients"] = {
+        "authorization_server": {
+            "forward_certificate": [{"dialect": "gluu"}],
+            "client_certificate": "presented",
+            "x_forwarded_client_cert": "rebuild",
+        }
+    }
+
+
+def _validated_by_listener(configuration: dict[str, Any]) -> None:
+    configuration["policies"]["clients"]["authorization_server"]["client_certificate"] = "validated_by_listener"
+
+
+def _two_issuers(configuration: dict[str, Any]) -> None:
+    """The first may use ES256 alone; the second has the first one's RS256 key, for PS256 alone, without a key id."""
+    server = configuration["policies"]["api"]["resource_server"]
+    (first,) = server["issuers"]
+    (rsa,) = [key for key in first["keys"]["jwks"]["keys"] if key["kid"] == "RS256-1"]
+    unnamed = {**{name: value for name, value in rsa.items() if name != "kid"}, "alg": "PS256"}
+    server["issuers"] = [
+        {**first, "algorithms": ["ES256"]},
+        {"issuer": OTHER_ISSUER, "audiences": [OTHER_AUDIENCE], "keys": {"jwks": {"keys": [unnamed]}}},
+    ]
+    server["realm"] = "other realm"
+    server["leeway_seconds"] = 60
+
+
+def _fetched_keys(configuration: dict[str, Any]) -> None:
+    for issuer in configuration["policies"]["api"]["resource_server"]["issuers"]:
+        issuer["keys"] = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "no such cluster"}
+
+
+CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
+    "self-signed-clients": ("authorization-server", _presented),
+    "validated-by-listener": ("authorization-server", _validated_by_listener),
+    "two-issuers": ("resource-server", _two_issuers),
+    "fetched-keys": ("resource-server", _fetched_keys),
+}
+"""Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
+
+
+def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, Any]:
+    """The Envoy configuration of that name."""
+    file, change = CHANGED.get(name, (name, lambda configuration: None))
+    document = yaml.safe_load(text_of(file, world, **ports))
+    change(shipped.plugin(document)["configuration"]["value"])
+    return document
 
 
 class World:
@@ -44,10 +98,25 @@ class World:
             "client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")]
         )
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
+        self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}
+        for name in ("RS384", "RS512", "PS384", "PS512"):
+            # Making an RSA key takes long; that of RS256 or PS256 does, as a key with another id and algorithm.
+            self.keys[name] = SigningKey(name, f"{name}-1", self.keys[name[:2] + "256"].private_key)
+        for name in ("ES384", "ES512"):
+            self.keys[name] = SigningKey.make(name, f"{name}-1")
         self.stranger = SigningKey.make("ES256", "ES256-1")
         """A key with the key id of one of the issuer's, and not the issuer's."""
         self.now = int(time.time())
+        self._dated: dict[str, Certificate] = {}
+
+    def dated(self, not_before: int, not_after: int) -> Certificate:
+        """A client certificate that is valid between these two seconds, counted from the run's own now."""
+        name = f"dated-{not_before}-{not_after}"
+        if name not in self._dated:
+            first, last = (datetime.fromtimestamp(self.now + each, UTC) for each in (not_before, not_after))
+            self._dated[name] = self.authority.issue(name, not_before=first, not_after=last)
+        return self._dated[name]
 
     def substitutions(self) -> dict[str, Any]:
         """What the shipped files need to be run here, ports apart."""
@@ -55,6 +124,28 @@ class World:
             "jwks": tokens.jwks(*self.keys.values()),
             "server": self.server,
             "client_ca": self.authority.pem_path,
+        }
+
+    def variants(self) -> dict[str, dict[str, Any] | None]:
+        """The policies of the configuration "variants": each is the policy `api` of envoy/resource-server.yaml with
+        these keys changed, those under "issuer" in its issuer. Its routes are under /NAME/; None is a route alone."""
+        return {
+            "observe": {"certificate_binding": "observe"},
+            "no-leeway": {"leeway_seconds": 0},
+            "long-leeway": {"leeway_seconds": 60},
+            "at-jwt": {"issuer": {"token_type": "at+jwt"}},
+            "short-lived": {"issuer": {"max_lifetime_seconds": 600}},
+            "scopes": {"required_scopes": ["accounts", "payments:write"]},
+            "scopes-observe": {"required_scopes": ["accounts"], "certificate_binding": "observe"},
+            "dpop": {"dpop": "verified_upstream"},
+            "dpop-migration": {"dpop": "verified_upstream", "certificate_binding": "if_present"},
+            "dpop-observe": {"dpop": "verified_upstream", "certificate_binding": "observe"},
+            "own-parameter": {"access_token_query": "ignore"},
+            "browsers": {"cors_preflight": "forward"},
+            "server-name": {"server_name": "must_match"},
+            "revocation": {"revoked_certificates": [self.revoked[0].thumbprint, self.revoked[1].digest.upper()]},
+            "validity": {"certificate_validity": "checked"},
+            "nowhere": None,
         }
 
     def claims(self, bound_to: Certificate | None = None, **other: Any) -> dict[str, Any]:
@@ -83,13 +174,17 @@ class Refusal:
     status: int
     error: str | None
     challenge: bool
+    scope: str | None = None
+    """What the challenge says that the token needs."""
+    grpc_status: int | None = None
+    """What a gRPC client gets; on the wire its HTTP status is 200."""
 
 
 @dataclass(frozen=True)
 class Case:
     sentence: str
     configuration: str
-    """A file of envoy/, without its ending."""
+    """A file of envoy/, without its ending; or "variants", see World.variants; or one of CHANGED."""
     policy: str | None
     """The policy that the route of `path` names in that file; None where it names none."""
     path: str
@@ -98,6 +193,10 @@ class Case:
     forward: Mapping[str, str] | None = None
     """Headers that the upstream must see, each exactly once; None where the request must be refused."""
     refusal: Refusal | None = None
+    note: str | None = None
+    """The reason for which the request would have been refused, did the policy not merely observe."""
+    authority: str = "localhost"
+    """The host of the request, and what stands behind it. The server name of the TLS handshake is localhost."""
     method: str = "GET"
     validated: bool = True
     """Whether Envoy would say that the certificate's chain is valid."""
@@ -112,9 +211,13 @@ class Case:
     def plays_in_envoy(self) -> bool:
         return not (self.facts or self.later or self.without_host_cryptography)
 
+    @property
+    def realm(self) -> str:
+        return "other realm" if self.configuration == "two-issuers" else AUDIENCE
+
     def properties(self) -> dict[tuple[str, ...], bytes]:
         """What the host says of the connection and the route."""
-        properties: dict[tuple[str, ...], bytes | None] = {}
+        properties: dict[tuple[str, ...], bytes | None] = {("connection", "requested_server_name"): b"localhost"}
         if self.policy:
             properties["xds", "route_metadata", "filter_metadata", "certbound"] = encoded_map({"policy": self.policy})
         if self.certificate:
@@ -133,10 +236,27 @@ def encoded_map(entries: Mapping[str, str]) -> bytes:
 
 
 def cases(world: World) -> list[Case]:
-    found = [*resource_server(world), *authorization_server(world), *routes(world)]
+    found = [
+        *resource_server(world),
+        *variants(world),
+        *two_issuers(world),
+        *fetched_keys(world),
+        *authorization_server(world),
+        *routes(world),
+    ]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     return found
+
+
+CONFIGURATIONS = ("resource-server", "variants", "authorization-server", *CHANGED)
+
+
+def text_of(name: str, world: World, **ports: int) -> str:
+    """An Envoy configuration of the cases: a file of envoy/, or the variants of one."""
+    if name == "variants":
+        return shipped.with_variants(text_of("resource-server", world, **ports), world.variants())
+    return shipped.read(name, **world.substitutions(), **ports)
 
 
 def invalid_token(reason: str) -> Refusal:
@@ -151,6 +271,14 @@ def no_token(reason: str) -> Refusal:
     return Refusal(reason, 401, None, challenge=True)
 
 
+def insufficient_scope(scope: str) -> Refusal:
+    return Refusal("scope_insufficient", 403, "insufficient_scope", challenge=True, scope=scope)
+
+
+def misdirected() -> Refusal:
+    return Refusal("server_name_mismatch", 421, None, challenge=False)
+
+
 def cannot_decide(reason: str) -> Refusal:
     return Refusal(reason, 500, "server_error", challenge=False)
 
@@ -163,12 +291,11 @@ def resource_server(world: World) -> Iterator[Case]:
     def case(
         sentence: str, *, policy: str = "api", on: Certificate | None = one, headers: Sequence[Header] = (), **rest: Any
     ) -> Case:
-        name, path = at[policy]
-        # The route of / names no policy: it has the default one.
+        configuration = rest.pop("configuration", "resource-server")
+        name, path = at.get(policy, (policy, f"/{policy}/"))
         rest.setdefault("path", path)
-        return Case(
-            sentence, "resource-server", None if name == "api" else name, certificate=on, headers=headers, **rest
-        )
+        # The route of / names no policy: it has the default one.
+        return Case(sentence, configuration, None if name == "api" else name, certificate=on, headers=headers, **rest)
 
     def passes(sentence: str, token: str, *, scheme: str = "Bearer ", **rest: Any) -> Case:
         value = scheme + token
@@ -216,45 +343,24 @@ def resource_server(world: World) -> Iterator[Case]:
         on=None,
     )
     for name, key in world.keys.items():
-        yield passes(f"a token signed with {name} passes", sign(key=key))
+        # The shipped policy `api` allows four algorithms, `migration` all.
+        policy = "api" if name in ("ES256", "RS256", "PS256", "EdDSA") else "migration"
+        yield passes(f"a token signed with {name} passes", sign(key=key), policy=policy)
         yield refused(
             f"a token signed with {name} whose signature was changed is refused",
             flipped(sign(key=key)),
             "signature_invalid",
+            policy=policy,
         )
         yield refused(
             f"a token signed with {name} whose claims were changed is refused",
             reclaimed(sign(key=key), sub="somebody else"),
             "signature_invalid",
+            policy=policy,
         )
 
     # The confirmation, strictly.
-    confirmations: dict[str, tuple[Any, str]] = {
-        "null": (None, "confirmation_malformed"),
-        "a string": (one.thumbprint, "confirmation_malformed"),
-        "a list": ([{"x5t#S256": one.thumbprint}], "confirmation_malformed"),
-        "an empty object": ({}, "confirmation_malformed"),
-        "a number for a thumbprint": ({"x5t#S256": 1}, "confirmation_malformed"),
-        "a list for a thumbprint": ({"x5t#S256": [one.thumbprint]}, "confirmation_malformed"),
-        "null for a thumbprint": ({"x5t#S256": None}, "confirmation_malformed"),
-        "an empty thumbprint": ({"x5t#S256": ""}, "confirmation_malformed"),
-        "a padded thumbprint": ({"x5t#S256": one.thumbprint + "="}, "confirmation_malformed"),
-        "a thumbprint in hexadecimal digits": ({"x5t#S256": one.digest}, "confirmation_malformed"),
-        "the thumbprint of RFC 8705's figures 2 and 3, which is not canonical": (
-            {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
-            "confirmation_malformed",
-        ),
-        "a thumbprint of another case of letters": ({"x5t#S256": other_case(one.thumbprint)}, "certificate_mismatch"),
-        "another spelling of the member": ({"x5t#s256": one.thumbprint}, "confirmation_unsupported"),
-        "a SHA-1 thumbprint": ({"x5t": "bwcK0esc3ACC3DB2Y5_lESsXE8o"}, "confirmation_unsupported"),
-        "a DPoP key": ({"jkt": one.thumbprint}, "confirmation_unsupported"),
-        "a DPoP key beside the thumbprint": (
-            {"jkt": one.thumbprint, "x5t#S256": one.thumbprint},
-            "confirmation_unsupported",
-        ),
-        "a method that nobody knows": ({"unheard of": one.thumbprint}, "confirmation_unsupported"),
-    }
-    for name, (cnf, reason) in confirmations.items():
+    for name, cnf, reason in confirmations(world):
         payload = json.dumps({**world.claims(), "cnf": cnf})
         yield refused(f"a confirmation that is {name} is refused", raw(payload=payload), reason)
         yield refused(
@@ -376,7 +482,40 @@ def resource_server(world: World) -> Iterator[Case]:
         headers=[("authorization", f"Bearer {bound}"), ("x-note", b"\xff\x80")],
         forward={"authorization": f"Bearer {bound}"},
     )
-    yield case("a token in the query is not read", path=f"/?access_token={bound}", refusal=no_token("token_missing"))
+    for sentence, query in [
+        ("a token in the query is refused", f"access_token={bound}"),
+        ("an empty token in the query is refused", "access_token="),
+        ("a token parameter without a value is refused", "access_token"),
+        ("a token behind other parameters is refused", f"a=b&c&access_token={bound}"),
+        ("a token behind a semicolon is refused", f"a=b;access_token={bound}"),
+        ("a token behind a second question mark is refused", f"a?access_token={bound}"),
+        ("a percent-encoded token parameter is refused", f"access%5ftoken={bound}"),
+        ("a token parameter percent-encoded in capitals is refused", f"access%5Ftoken={bound}"),
+        (
+            "a token parameter that is percent-encoded throughout is refused",
+            f"%61%63%63%65%73%73%5f%74%6F%6b%65%6e={bound}",
+        ),
+        ("a token parameter in capitals is refused", f"ACCESS_TOKEN={bound}"),
+        ("a token parameter with a plus is refused, which PHP reads as an underscore", f"access+token={bound}"),
+        ("a token parameter with a dot is refused, which PHP reads as an underscore", f"access.token={bound}"),
+        ("a token parameter behind a space is refused, which PHP drops", f"%20access_token={bound}"),
+    ]:
+        yield case(sentence, path=f"/?{query}", refusal=invalid_request("token_in_query"))
+    yield case(
+        "a token in the query beside one in the header is refused",
+        path="/?access_token=x",
+        headers=[("authorization", f"Bearer {bound}")],
+        refusal=invalid_request("token_in_query"),
+    )
+    for sentence, path in [
+        (
+            "a parameter whose name goes on behind access_token passes",
+            "/?access_token_type=x&my_access_token=y&_access_token=z",
+        ),
+        ("a parameter whose value is access_token passes", "/?type=access_token&%zz=%4&="),
+        ("a path with access_token in it passes", "/access_token"),
+    ]:
+        yield passes(sentence, bound, path=path)
 
     # The token's form: RFC 7515, RFC 8725.
     header, payload, signature = bound.split(".")
@@ -425,9 +564,27 @@ def resource_server(world: World) -> Iterator[Case]:
         ("the algorithm None is refused", sign({"alg": "None"}), "algorithm_not_allowed"),
         ("an HMAC with the public key for its secret is refused", hmac_with_public_key(world), "algorithm_not_allowed"),
         ("an algorithm that nobody knows is refused", sign({"alg": "XY256"}), "algorithm_not_allowed"),
+        ("an algorithm with a space before it is refused", sign({"alg": " ES256"}), "algorithm_not_allowed"),
+        ("an algorithm in small letters is refused", sign({"alg": "es256"}), "algorithm_not_allowed"),
+        (
+            "an algorithm of a curve that JOSE servers seldom have is refused",
+            sign({"alg": "ES256K"}),
+            "algorithm_not_allowed",
+        ),
+        ("an algorithm that the issuer may not use is refused", sign(key=world.keys["ES384"]), "algorithm_not_allowed"),
         ("a header without an algorithm is malformed", raw(header='{"kid":"ES256-1"}'), "token_malformed"),
         ("an algorithm that is no string is malformed", sign({"alg": 256}), "token_malformed"),
         ("a critical header parameter is refused", sign({"crit": ["exp"]}), "token_header_unsupported"),
+        (
+            "a payload that says not to be encoded is refused",
+            sign({"crit": ["b64"], "b64": False}),
+            "token_header_unsupported",
+        ),
+        (
+            "a certificate in the token is no key",
+            tokens.sign(world.stranger, world.claims(one), header={"x5c": [base64.b64encode(one.der).decode()]}),
+            "signature_invalid",
+        ),
         (
             "a key in the token itself is refused",
             tokens.sign(world.stranger, world.claims(one), header={"jwk": world.stranger.jwk}),
@@ -444,10 +601,17 @@ def resource_server(world: World) -> Iterator[Case]:
             "token_header_unsupported",
         ),
         ("a token of another type is refused", sign({"typ": "dpop"}), "token_type_unsupported"),
+        ("a logout token is of another type", sign({"typ": "logout+jwt"}), "token_type_unsupported"),
         ("a type that is no string is refused", sign({"typ": 1}), "token_type_unsupported"),
         ("a key id that is no string is malformed", sign({"kid": 1}), "token_malformed"),
         ("an unknown key id is refused", sign({"kid": "ES256-2"}), "key_unknown"),
         ("a key id of a key of another type is refused", sign({"kid": "RS256-1"}), "key_unknown"),
+        (
+            "a key is used with its own algorithm alone",
+            sign(key=world.keys["RS256"], algorithm="PS256"),
+            "key_unknown",
+        ),
+        ("a key id that is a path is an unknown key", sign({"kid": "../../dev/null"}), "key_unknown"),
         (
             "a signature by somebody else's key is refused",
             tokens.sign(world.stranger, world.claims(one)),
@@ -463,8 +627,30 @@ def resource_server(world: World) -> Iterator[Case]:
             f"{header}.{payload}.{tokens.encode_part(bytes(63))}",
             "signature_invalid",
         ),
+        (
+            "an ECDSA signature of the order of the curve is refused",
+            f"{header}.{payload}.{tokens.encode_part(bytes.fromhex(P256_ORDER * 2))}",
+            "signature_invalid",
+        ),
+        ("an ECDSA signature in DER is refused", in_der(bound), "signature_invalid"),
     ]:
         yield refused(sentence, token, reason)
+    for sentence, header_of_token, key in [
+        ("ES384 with a key of P-256 is refused", {"alg": "ES384"}, es256),
+        ("ES256 with a key of P-384 is refused", {"alg": "ES256"}, world.keys["ES384"]),
+        ("ES512 with a key of P-384 is refused", {"alg": "ES512"}, world.keys["ES384"]),
+        ("ES384 with a key of P-521 is refused", {"alg": "ES384"}, world.keys["ES512"]),
+        ("RS512 with a key for RS384 is refused", {"alg": "RS512"}, world.keys["RS384"]),
+    ]:
+        yield refused(sentence, sign(header_of_token, key=key), "key_unknown", policy="migration")
+    for name, length in [("ES384", 95), ("ES384", 64), ("ES384", 132), ("ES512", 131), ("ES512", 130), ("ES512", 96)]:
+        token = sign(key=world.keys[name]).rpartition(".")[0]
+        yield refused(
+            f"a signature of {length} bytes with {name} is refused",
+            f"{token}.{tokens.encode_part(bytes([1] * length))}",
+            "signature_invalid",
+            policy="migration",
+        )
     for kind in ("JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
         yield passes(f"the type {kind} passes", sign({"typ": kind}))
     yield passes("a token without a key id passes on a key of its type", raw(header='{"alg":"ES256"}'))
@@ -509,21 +695,54 @@ def resource_server(world: World) -> Iterator[Case]:
     yield passes(
         "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5)
     )
-    # The leeway is 10 seconds.
-    brief = sign(exp=world.now + 100)
-    yield passes("a token passes in the last second of the leeway", brief, later=109)
-    yield refused("a token is refused when the leeway is over", brief, "token_expired", later=110)
-    early = sign(nbf=world.now + 100)
-    yield passes("a token passes as soon as the leeway before its time begins", early, later=90)
-    yield refused("a token is refused a second before that", early, "token_not_yet_valid", later=89)
+    # What is not used is of its right type all the same, with every algorithm alike.
+    for name in ("ES256", "RS256", "PS256", "EdDSA"):
+        key = world.keys[name]
+        for what, token in [
+            ("a content type that is a number", sign({"cty": 1}, key=key)),
+            ("a thumbprint of the key's certificate that is a number", sign({"x5t": 1}, key=key)),
+            ("a certificate chain of the key that is a string", sign({"x5c": "MIIB"}, key=key)),
+        ]:
+            yield refused(f"{what} is malformed with {name}", token, "token_malformed")
+        yield refused(f"a nonce that is a number is malformed with {name}", sign(key=key, nonce=1), "claim_malformed")
+        yield refused(f"a salt is refused with {name}", sign({"salt": "AAAA"}, key=key), "token_header_unsupported")
+        yield passes(
+            f"a long certificate chain of the key passes with {name}", sign({"x5c": ["M" * 3000] * 3}, key=key)
+        )
+    yield refused(
+        "an issuer with a line end in it does not end a line of the log",
+        sign(iss="https://as\r\nrefused: reason=none policy=\u65e5\u202e"),
+        "issuer_not_trusted",
+    )
+    yield refused(
+        "a key id with a line end in it does not end a line of the log", sign({"kid": "1\r\n\x1b[2J"}), "key_unknown"
+    )
+
+    yield refused("a token that was issued tomorrow is refused", sign(iat=world.now + 86400), "token_not_yet_valid")
+
+    # The clock, second by second.
+    for policy, leeway in [("no-leeway", 0), ("api", 10), ("long-leeway", 60)]:
+        where = {"policy": policy, "configuration": "resource-server" if policy == "api" else "variants"}
+        for claim, reason, sign_of_leeway in [
+            ("exp", "token_expired", 1),
+            ("nbf", "token_not_yet_valid", -1),
+            ("iat", "token_not_yet_valid", -1),
+        ]:
+            token = sign(**{"exp": world.now + 10000, claim: world.now + 200})
+            for beyond in (-1, 0, 1):
+                later = 200 + sign_of_leeway * leeway + beyond
+                name = f"a token is judged {beyond} seconds from where the leeway of {leeway} for its {claim} ends"
+                # `exp` is the first second that is too late, `nbf` and `iat` are the first that is not too early.
+                if (beyond < 0) == (claim == "exp"):
+                    yield passes(name, token, later=later, **where)
+                else:
+                    yield refused(name, token, reason, later=later, **where)
 
     # Hosts that are not as expected.
-    yield refused(
+    yield passes(
         "a digest in upper case is the same digest",
         bound,
-        "certificate_mismatch",
-        on=two,
-        facts={"connection.sha256_peer_certificate_digest": two.digest.upper().encode()},
+        facts={"connection.sha256_peer_certificate_digest": one.digest.upper().encode()},
     )
     yield case(
         "a digest that is none refuses every token",
@@ -537,16 +756,20 @@ def resource_server(world: World) -> Iterator[Case]:
         "certificate_not_presented",
         facts={"connection.sha256_peer_certificate_digest": b""},
     )
-    for name in ("ES256", "RS256"):
+    for name in ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512"):
         yield case(
             f"{name} is refused by a host without cryptography",
+            policy="migration",
             headers=[("authorization", f"Bearer {sign(key=world.keys[name])}")],
             without_host_cryptography=True,
             refusal=cannot_decide("signature_engine_unavailable"),
         )
-    for name in ("PS256", "EdDSA"):
+    for name in ("PS256", "PS384", "PS512", "EdDSA"):
         yield passes(
-            f"{name} needs no cryptography of the host", sign(key=world.keys[name]), without_host_cryptography=True
+            f"{name} needs no cryptography of the host",
+            sign(key=world.keys[name]),
+            policy="migration",
+            without_host_cryptography=True,
         )
 
     # No forged certificate header reaches the API.
@@ -557,6 +780,427 @@ def resource_server(world: World) -> Iterator[Case]:
     )
 
 
+def confirmations(world: World) -> list[tuple[str, Any, str]]:
+    """Values of `cnf`, as JSON has them, that no token on the first client's certificate passes with, and why."""
+    one = world.client_1
+    malformed = {
+        "null": None,
+        "true": True,
+        "a number": 1,
+        "a string": one.thumbprint,
+        "a list": [{"x5t#S256": one.thumbprint}],
+        "an empty object": {},
+        "a number for a thumbprint": {"x5t#S256": 1},
+        "true for a thumbprint": {"x5t#S256": True},
+        "a list for a thumbprint": {"x5t#S256": [one.thumbprint]},
+        "an object for a thumbprint": {"x5t#S256": {"value": one.thumbprint}},
+        "null for a thumbprint": {"x5t#S256": None},
+        "an empty thumbprint": {"x5t#S256": ""},
+        "a padded thumbprint": {"x5t#S256": one.thumbprint + "="},
+        "a thumbprint with a space before it": {"x5t#S256": " " + one.thumbprint},
+        "a thumbprint with a newline behind it": {"x5t#S256": one.thumbprint + "\n"},
+        "a thumbprint that is too short": {"x5t#S256": one.thumbprint[:-1]},
+        "a thumbprint that is too long": {"x5t#S256": one.thumbprint + "A"},
+        "a thumbprint in standard base64": {"x5t#S256": "+/" + one.thumbprint[2:]},
+        "a thumbprint in hexadecimal digits": {"x5t#S256": one.digest},
+        "the thumbprint of RFC 8705's figures 2 and 3, which is not canonical": {
+            "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
+        },
+    }
+    unsupported = {
+        "another spelling of the member": {"x5t#s256": one.thumbprint},
+        "a SHA-1 thumbprint": {"x5t": "bwcK0esc3ACC3DB2Y5_lESsXE8o"},
+        "a DPoP key": {"jkt": one.thumbprint},
+        "a DPoP key beside the thumbprint": {"jkt": one.thumbprint, "x5t#S256": one.thumbprint},
+        "a key beside the thumbprint": {"jwk": world.keys["ES256"].jwk, "x5t#S256": one.thumbprint},
+        "a key id beside the thumbprint": {"kid": "1", "x5t#S256": one.thumbprint},
+        "a method that nobody knows": {"unheard of": one.thumbprint},
+    }
+    mismatch = {
+        "a thumbprint of another case of letters": {"x5t#S256": other_case(one.thumbprint)},
+        "a thumbprint of another certificate": {"x5t#S256": world.client_2.thumbprint},
+    }
+    return [
+        *((name, cnf, "confirmation_malformed") for name, cnf in malformed.items()),
+        *((name, cnf, "confirmation_unsupported") for name, cnf in unsupported.items()),
+        *((name, cnf, "certificate_mismatch") for name, cnf in mismatch.items()),
+    ]
+
+
+def variants(world: World) -> Iterator[Case]:
+    """What the keys of a resource server policy do that the shipped file does not set."""
+    one, two = world.client_1, world.client_2
+
+    def case(policy: str, sentence: str, *, on: Certificate | None = one, **rest: Any) -> Case:
+        rest.setdefault("path", f"/{policy}/")
+        return Case(sentence, "variants", policy, certificate=on, **{"headers": [], **rest})
+
+    def carrying(policy: str, sentence: str, token: str, *, scheme: str = "Bearer", **rest: Any) -> Case:
+        value = f"{scheme} {token}"
+        rest["headers"] = [("authorization", value), *rest.get("headers", [])]
+        if "refusal" not in rest:
+            rest["forward"] = {"authorization": value}
+        return case(policy, sentence, **rest)
+
+    def sign(header: Mapping[str, Any] = {}, bound_to: Certificate | None = one, **claims: Any) -> str:
+        return tokens.sign(world.keys["ES256"], world.claims(bound_to, **claims), header=header)
+
+    def confirmed(cnf: Any) -> str:
+        payload = tokens.encode_part({**world.claims(), "cnf": cnf})
+        return tokens.assemble(tokens.encode_part({"alg": "ES256"}), payload, world.keys["ES256"], "ES256")
+
+    bound = sign()
+
+    # Observing: nothing is refused for its binding.
+    for name, cnf, reason in confirmations(world):
+        yield carrying(
+            "observe", f"a confirmation that is {name} is noted where it is only observed", confirmed(cnf), note=reason
+        )
+    yield carrying("observe", "an observed token on its certificate is not noted", bound)
+    for sentence, token, on, reason in [
+        ("an observed token on another certificate is noted", bound, two, "certificate_mismatch"),
+        ("an observed token without a certificate is noted", bound, None, "certificate_not_presented"),
+        ("an observed token that is bound to nothing is noted", sign(bound_to=None), one, "confirmation_missing"),
+        (
+            "an observed thumbprint at the top level is noted",
+            sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
+            one,
+            "confirmation_at_top_level",
+        ),
+    ]:
+        yield carrying("observe", sentence, token, on=on, note=reason)
+    yield carrying(
+        "observe",
+        "an observed request loses its forged headers",
+        bound,
+        on=two,
+        headers=forged_headers(),
+        note="certificate_mismatch",
+    )
+    for sentence, token, reason in [
+        ("an expired token is refused by a policy that observes", sign(exp=world.now - 3600), "token_expired"),
+        ("a changed token is refused by a policy that observes", flipped(bound), "signature_invalid"),
+        ("another audience is refused by a policy that observes", sign(aud="other"), "audience_mismatch"),
+    ]:
+        yield carrying("observe", sentence, token, refusal=invalid_token(reason))
+    yield case("observe", "no token is refused by a policy that observes", refusal=no_token("token_missing"))
+    yield carrying(
+        "observe",
+        "the DPoP scheme is refused by a policy that observes",
+        bound,
+        scheme="DPoP",
+        refusal=no_token("scheme_unsupported"),
+    )
+    yield carrying(
+        "scopes-observe",
+        "a lack of scope is refused by a policy that observes",
+        bound,
+        on=two,
+        refusal=insufficient_scope("accounts"),
+    )
+
+    # DPoP, verified by the API behind: RFC 9449.
+    jkt = {"jkt": "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}
+    both = {**jkt, "x5t#S256": one.thumbprint}
+    dpop: dict[str, Any] = {"scheme": "DPoP"}
+    for policy in ("dpop", "dpop-migration", "dpop-observe"):
+        yield carrying(policy, f"a token with a DPoP key passes the policy {policy}", confirmed(jkt), **dpop)
+        yield carrying(
+            policy, f"a token with a DPoP key needs no certificate by {policy}", confirmed(jkt), on=None, **dpop
+        )
+        yield carrying(
+            policy, f"a token with both passes the policy {policy} on its certificate", confirmed(both), **dpop
+        )
+        yield carrying(policy, f"a bound token passes the policy {policy} as a bearer token", bound)
+    for sentence, cnf, reason, options in [
+        ("with both on another certificate", both, "certificate_mismatch", {"on": two, **dpop}),
+        ("with both and no certificate", both, "certificate_not_presented", {"on": None, **dpop}),
+        ("with a DPoP key under the scheme Bearer", jkt, "dpop_scheme_missing", {}),
+        ("with both under the scheme Bearer", both, "dpop_scheme_missing", {}),
+        ("with a DPoP key of the wrong type", {"jkt": 1}, "confirmation_malformed", dpop),
+        ("with a DPoP key and another one", {**jkt, "jwk": {}}, "confirmation_unsupported", dpop),
+        ("with a method that nobody knows", {"unheard of": "x"}, "confirmation_unsupported", dpop),
+    ]:
+        for policy in ("dpop", "dpop-migration"):
+            yield carrying(
+                policy,
+                f"a token {sentence} is refused by {policy}",
+                confirmed(cnf),
+                refusal=invalid_token(reason),
+                **options,
+            )
+        yield carrying(
+            "dpop-observe", f"a token {sentence} is noted by dpop-observe", confirmed(cnf), note=reason, **options
+        )
+    yield carrying("dpop", "the scheme DPoP is compared without case", confirmed(jkt), scheme="dpop")
+    yield carrying(
+        "dpop",
+        "a token that is bound to nothing is refused under the scheme DPoP too",
+        sign(bound_to=None),
+        refusal=invalid_token("confirmation_missing"),
+        **dpop,
+    )
+
+    # The type, the lifetime and the scope: RFC 9068.
+    for kind in ("at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"):
+        yield carrying("at-jwt", f"the type {kind} is an access token's", sign({"typ": kind}))
+    for kind in ("JWT", "id+jwt", "logout+jwt", "application/jwt+at", "application/at", "xat+jwt"):
+        yield carrying(
+            "at-jwt",
+            f"the type {kind} is not an access token's",
+            sign({"typ": kind}),
+            refusal=invalid_token("token_type_unsupported"),
+        )
+    yield carrying("at-jwt", "no type is not an access token's", bound, refusal=invalid_token("token_type_unsupported"))
+    yield carrying("short-lived", "a token of the longest lifetime passes", sign(exp=world.now + 600))
+    for sentence, claims, reason in [
+        ("a token that lives a second longer is refused", {"exp": world.now + 601}, "token_lifetime_too_long"),
+        (
+            "a token that lives a fraction of a second longer is refused",
+            {"exp": world.now + 600.5},
+            "token_lifetime_too_long",
+        ),
+        ("a token that was issued long ago is refused", {"iat": world.now - 86400}, "token_lifetime_too_long"),
+        ("a token without its issue time is refused where lifetimes are bounded", {"iat": None}, "claim_missing"),
+    ]:
+        yield carrying("short-lived", sentence, sign(**claims), refusal=invalid_token(reason))
+    for scope in ("accounts payments:write", "payments:write other accounts"):
+        yield carrying("scopes", f"the scope {scope!r} passes", sign(scope=scope))
+    wanted = insufficient_scope("accounts payments:write")
+    for scope in (
+        None,
+        "",
+        "accounts",
+        "payments:write",
+        "accounts payments",
+        "Accounts payments:write",
+        "accounts,payments:write",
+    ):
+        yield carrying("scopes", f"the scope {scope!r} is insufficient", sign(scope=scope), refusal=wanted)
+    yield carrying(
+        "scopes",
+        "a scope that is a list is malformed",
+        sign(scope=["accounts"]),
+        refusal=invalid_token("claim_malformed"),
+    )
+    yield carrying("scopes", "scp is not scope", sign(scp=["accounts", "payments:write"]), refusal=wanted)
+    yield carrying(
+        "scopes",
+        "the binding is judged before the scope",
+        bound,
+        on=two,
+        refusal=invalid_token("certificate_mismatch"),
+    )
+
+    # The query, where the API has a parameter of its own.
+    yield carrying("own-parameter", "a parameter of the API's own passes", bound, path="/own-parameter/?access_token=x")
+    yield case(
+        "own-parameter",
+        "a token in the query is not read where the API has such a parameter",
+        path=f"/own-parameter/?access_token={bound}",
+        refusal=no_token("token_missing"),
+    )
+
+    # CORS: a preflight has no token.
+    asking = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")]
+    yield case("browsers", "a preflight passes where the policy says so", method="OPTIONS", headers=asking, forward={})
+    yield case(
+        "browsers",
+        "a preflight loses its forged headers",
+        method="OPTIONS",
+        headers=[*asking, *forged_headers()],
+        forward={},
+    )
+    for policy, sentence, method, headers in [
+        ("browsers", "OPTIONS without an origin is no preflight", "OPTIONS", asking[1:]),
+        ("browsers", "OPTIONS without a method that is asked for is no preflight", "OPTIONS", asking[:1]),
+        ("browsers", "GET is no preflight", "GET", asking),
+        ("scopes", "a preflight needs a token unless the policy says otherwise", "OPTIONS", asking),
+    ]:
+        yield case(policy, sentence, method=method, headers=headers, refusal=no_token("token_missing"))
+
+    # gRPC: the HTTP status is always 200.
+    grpc: dict[str, Any] = {"method": "POST", "headers": [("content-type", "application/grpc")]}
+    for policy, sentence, token, refusal, number in [
+        ("scopes", "no token", None, no_token("token_missing"), 16),
+        ("scopes", "a stolen token", sign(bound_to=two), invalid_token("certificate_mismatch"), 16),
+        ("scopes", "too little scope", bound, wanted, 7),
+        ("scopes", "two tokens", f"{bound}, Bearer {bound}", invalid_request("authorization_repeated"), 3),
+        ("nowhere", "a route without a policy", bound, cannot_decide("unknown_policy"), 13),
+    ]:
+        refusal = replace(refusal, grpc_status=number)
+        sentence = f"a gRPC call with {sentence} gets the status {number}"
+        yield (
+            carrying(policy, sentence, token, refusal=refusal, **grpc)
+            if token
+            else case(policy, sentence, refusal=refusal, **grpc)
+        )
+    yield case(
+        "scopes",
+        "a gRPC call names its format",
+        method="POST",
+        headers=[("content-type", "application/grpc+proto")],
+        refusal=replace(no_token("token_missing"), grpc_status=16),
+    )
+    for kind in ("application/grpc-web", "application/grpc; charset=x", "application/grpcs", "application/json"):
+        yield case(
+            "scopes",
+            f"{kind} is no gRPC",
+            method="POST",
+            headers=[("content-type", kind)],
+            refusal=no_token("token_missing"),
+        )
+    yield carrying("observe", "a gRPC call with a bound token passes", bound, **grpc)
+
+    # The server name of the TLS handshake, which is localhost.
+    for authority in ("localhost", "LocalHost", "localhost:8443", "localhost."):
+        yield carrying("server-name", f"{authority} is the server name", bound, authority=authority)
+    for authority in ("api.example.com", "localhost.example.com", "localhost..", "127.0.0.1", "[::1]:8443"):
+        yield carrying(
+            "server-name", f"{authority} is not the server name", bound, authority=authority, refusal=misdirected()
+        )
+        yield carrying("observe", f"{authority} passes where any server name does", bound, authority=authority)
+    for name, value in (("no server name", None), ("an empty server name", b"")):
+        yield carrying(
+            "server-name",
+            f"{name} is no host's",
+            bound,
+            facts={"connection.requested_server_name": value},
+            refusal=misdirected(),
+        )
+    yield carrying(
+        "server-name",
+        "a gRPC call for another server name is told to try another connection",
+        bound,
+        authority="api.example.com",
+        refusal=replace(misdirected(), grpc_status=14),
+        **grpc,
+    )
+    yield carrying(
+        "server-name",
+        "the server name is judged beside the token",
+        flipped(bound),
+        refusal=invalid_token("signature_invalid"),
+    )
+
+    # Certificates that are revoked or out of date, whatever the token says.
+    for number, form in ((0, "as x5t#S256"), (1, "in hexadecimal digits")):
+        yield carrying(
+            "revocation",
+            f"a certificate that is listed {form} is refused with a token that is bound to it",
+            sign(bound_to=world.revoked[number]),
+            on=world.revoked[number],
+            refusal=invalid_token("certificate_revoked"),
+        )
+    yield case(
+        "revocation",
+        "a revoked certificate is refused without a token",
+        on=world.revoked[0],
+        refusal=invalid_token("certificate_revoked"),
+    )
+    yield carrying("revocation", "a certificate that is not listed passes", bound)
+    yield carrying("validity", "a certificate that is valid passes", bound)
+    yield carrying(
+        "validity",
+        "no certificate is none that is out of date",
+        bound,
+        on=None,
+        refusal=invalid_token("certificate_not_presented"),
+    )
+    for sentence, not_before, not_after, reason in [
+        ("a certificate passes in its first second", 0, 3600, None),
+        ("a certificate passes in its last second", -3600, 0, None),
+        ("a certificate is refused a second before it is valid", 1, 3600, "certificate_not_yet_valid"),
+        ("a certificate is refused a second after it was valid", -3600, -1, "certificate_expired"),
+    ]:
+        dated = world.dated(not_before, not_after)
+        # Envoy's own TLS would end the handshake: this stands for a listener that accepts every certificate.
+        options: dict[str, Any] = {"on": dated, "facts": {"connection.peer_certificate": dated.pem.encode()}}
+        if reason:
+            options["refusal"] = invalid_token(reason)
+        yield carrying("validity", sentence, sign(bound_to=dated), **options)
+        if reason:
+            del options["refusal"]
+            yield carrying("observe", f"not so where it is not checked: {sentence}", sign(bound_to=dated), **options)
+    for sentence, pem, reason in [
+        ("the validity of a certificate that the host does not hand over is unknown", None, "certificate_unavailable"),
+        ("the validity of another certificate does not count", two.pem.encode(), "certificate_digest_mismatch"),
+        ("the validity of what is no certificate is unknown", b"\xff", "certificate_malformed"),
+    ]:
+        yield carrying(
+            "validity", sentence, bound, facts={"connection.peer_certificate": pem}, refusal=cannot_decide(reason)
+        )
+
+
+def two_issuers(world: World) -> Iterator[Case]:
+    one = world.client_1
+    keys = world.keys
+    first = {"iss": ISSUER, "aud": AUDIENCE}
+    second = {"iss": OTHER_ISSUER, "aud": OTHER_AUDIENCE}
+
+    def case(sentence: str, token: str, **rest: Any) -> Case:
+        headers = [("authorization", f"Bearer {token}")]
+        if "refusal" not in rest:
+            rest["forward"] = {"authorization": f"Bearer {token}"}
+        return Case(sentence, "two-issuers", None, "/", one, headers, **rest)
+
+    def sign(key: SigningKey, names: dict[str, str], algorithm: str | None = None, **header: Any) -> str:
+        claims = world.claims(one, **names)
+        parts = {"alg": algorithm or key.algorithm, "kid": key.kid, **header}
+        parts = {name: value for name, value in parts.items() if value is not None}
+        part = tokens.encode_part
+        return tokens.assemble(part(parts), part(claims), key, algorithm or key.algorithm)
+
+    rsa = keys["RS256"]
+    yield case("the first issuer's token passes", sign(keys["ES256"], first))
+    yield case("the second issuer's token passes", sign(rsa, second, "PS256", kid=None))
+    yield case(
+        "an algorithm that the first issuer may not use is refused",
+        sign(keys["EdDSA"], first),
+        refusal=invalid_token("algorithm_not_allowed"),
+    )
+    yield case(
+        "a key is not used with another algorithm than it says",
+        sign(rsa, second, "RS256", kid=None),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "a key without a key id does not serve a token with one",
+        sign(rsa, second, "PS256"),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "a key of one issuer does not serve the other",
+        sign(keys["ES256"], second),
+        refusal=invalid_token("key_unknown"),
+    )
+    yield case(
+        "an audience of one issuer does not serve the other",
+        sign(keys["ES256"], {**first, "aud": OTHER_AUDIENCE}),
+        refusal=invalid_token("audience_mismatch"),
+    )
+    yield case("the leeway is what the configuration says", sign(keys["ES256"], first), later=659)
+    yield case(
+        "the leeway is no more than the configuration says",
+        sign(keys["ES256"], first),
+        later=660,
+        refusal=invalid_token("token_expired"),
+    )
+
+
+def fetched_keys(world: World) -> Iterator[Case]:
+    token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
+    yield Case(
+        "while no keys could be fetched every token is refused for the time being",
+        "fetched-keys",
+        None,
+        "/",
+        world.client_1,
+        [("authorization", f"Bearer {token}")],
+        refusal=Refusal("keys_unavailable", 503, "temporarily_unavailable", challenge=False),
+    )
+
+
 def authorization_server(world: World) -> Iterator[Case]:
     one, impostor = world.client_1, world.impostor
     gluu = {"x-clientcert": one.apache_form}
@@ -564,10 +1208,11 @@ def authorization_server(world: World) -> Iterator[Case]:
     unavailable = {"connection.peer_certificate_valid": None}
 
     def case(
-        sentence: str, *, on: Certificate | None = one, policy: str = "clients", path: str = "/token", **rest: Any
+        sentence: str, *, on: Certificate | None = one, configuration: str = "authorization-server", **rest: Any
     ) -> Case:
         rest.setdefault("headers", [])
-        return Case(sentence, "authorization-server", policy, path, certificate=on, method="POST", **rest)
+        rest.setdefault("path", "/token")
+        return Case(sentence, configuration, "clients", certificate=on, method="POST", **rest)
 
     yield case("a validated certificate is handed over in every dialect", forward=both)
     yield case("a validated certificate replaces what a client made up", headers=forged_headers(), forward=both)
@@ -589,30 +1234,35 @@ def authorization_server(world: World) -> Iterator[Case]:
         forward={},
     )
     self_signed_form = {"x-clientcert": impostor.apache_form, "x-forwarded-client-cert": xfcc(impostor)}
+    unvalidated = {"on": impostor, "validated": False, "configuration": "self-signed-clients"}
     yield case(
-        "a self-signed certificate is handed over where the policy says so",
-        on=impostor,
-        validated=False,
-        policy="self-signed",
-        path="/self-signed/token",
-        forward=self_signed_form,
+        "a self-signed certificate is handed over where the policy says so", forward=self_signed_form, **unvalidated
     )
     yield case(
         "what is rebuilt replaces what a client made up",
-        on=impostor,
-        validated=False,
-        policy="self-signed",
-        path="/self-signed/token",
         headers=forged_headers(),
         forward=self_signed_form,
+        **unvalidated,
     )
     yield case(
         "without a certificate nothing is rebuilt",
         on=None,
-        policy="self-signed",
-        path="/self-signed/token",
+        configuration="self-signed-clients",
         headers=forged_headers(),
         forward={},
+    )
+    by_listener = {"configuration": "validated-by-listener", "forward": both}
+    yield case("a certificate is handed over where the listener has validated it", **by_listener)
+    yield case(
+        "the listener's validation counts in a resumed session too",
+        validated=False,
+        facts={"connection.peer_certificate_valid": b"\0"},
+        **by_listener,
+    )
+    yield case(
+        "the listener's validation counts on a host that says nothing of it",
+        facts={"connection.peer_certificate_valid": None},
+        **by_listener,
     )
     yield case("a nested path of the token endpoint is governed like it", path="/token/introspection", forward=both)
 
@@ -676,6 +1326,17 @@ def routes(world: World) -> Iterator[Case]:
     def case(sentence: str, facts: Mapping[str, bytes], reason: str) -> Case:
         return Case(sentence, "resource-server", None, "/", one, [], facts=facts, refusal=cannot_decide(reason))
 
+    unbound = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims()))]
+    for path in ("/migration/../accounts", "/migration/%2e%2e/accounts", "/migration//../../accounts", "//accounts"):
+        yield Case(
+            f"the path {path} does not take one route's policy to another's resource",
+            "resource-server",
+            None,
+            path,
+            None,
+            unbound,
+            refusal=invalid_token("confirmation_missing"),
+        )
     yield Case("an open route needs no token", "resource-server", "open", "/health", None, forged_headers(), forward={})
     yield case(
         "a route with a name that no policy has is refused",
@@ -741,6 +1402,18 @@ def reclaimed(token: str, **claims: Any) -> str:
     return ".".join([header, tokens.encode_part({**tokens.decode(token)[1], **claims}), signature])
 
 
+P256_ORDER = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
+"""SEC 2 §2.4.2."""
+
+
+def in_der(token: str) -> str:
+    """The token with its ECDSA signature as X.509 writes it."""
+    signed, _, signature = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+    return f"{signed}.{tokens.encode_part(encode_dss_signature(r, s))}"
+
+
 def uncanonical(part: str) -> str:
     """The same bytes to a lenient decoder: a bit is set behind the last byte."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -778,7 +1451,7 @@ def as_json(world: World) -> dict[str, Any]:
         pseudo = [
             (":method", case.method),
             (":path", case.path),
-            (":authority", "api.example.com"),
+            (":authority", case.authority),
             (":scheme", "https"),
         ]
         return {
@@ -789,18 +1462,19 @@ def as_json(world: World) -> dict[str, Any]:
             "now": world.now + case.later,
             "without_host_cryptography": case.without_host_cryptography,
             "forward": case.forward,
-            "refusal": case.refusal and {**vars(case.refusal), "realm": AUDIENCE},
+            "note": case.note,
+            "refusal": case.refusal and {**vars(case.refusal), "realm": case.realm},
         }
 
     def configuration(name: str) -> dict[str, str]:
-        value = shipped.plugin_configuration(shipped.read(name, **world.substitutions()))
+        value = shipped.plugin(envoy_configuration(name, world))["configuration"]["value"]
         struct = Struct()
         struct.update(value)
         return {"json": json.dumps(value, indent=2), "struct": text(struct.SerializeToString())}
 
     return {
         "forged": FORGED,
-        "configurations": {name: configuration(name) for name in ("resource-server", "authorization-server")},
+        "configurations": {name: configuration(name) for name in CONFIGURATIONS},
         "cases": [one(case) for case in cases(world)],
     }
 

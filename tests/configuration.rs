@@ -58,7 +58,7 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         (
             format!("{at}/quux"),
             json!(1),
-            "resource_server.quux: unknown key \"quux\"; known are issuers, certificate_binding, leeway_seconds, realm",
+            "resource_server.quux: unknown key \"quux\"; known are issuers, certificate_binding, dpop, required_scopes, access_token_query, cors_preflight, server_name, certificate_validity, revoked_certificates, leeway_seconds, realm",
         ),
         (
             format!("{at}/certificate_binding"),
@@ -68,7 +68,63 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         (
             format!("{at}/certificate_binding"),
             json!(false),
-            "resource_server.certificate_binding: expected one of required, if_present",
+            "resource_server.certificate_binding: expected one of required, if_present, observe",
+        ),
+        (
+            format!("{at}/dpop"),
+            json!("verified"),
+            "resource_server.dpop: unknown value \"verified\"; did you mean \"verified_upstream\"?",
+        ),
+        (format!("{at}/dpop"), json!(true), "resource_server.dpop: expected one of refuse, verified_upstream"),
+        (
+            format!("{at}/access_token_query"),
+            json!("allow"),
+            "resource_server.access_token_query: unknown value \"allow\"; known are refuse, ignore",
+        ),
+        (
+            format!("{at}/cors_preflight"),
+            json!("forwrd"),
+            "resource_server.cors_preflight: unknown value \"forwrd\"; did you mean \"forward\"?",
+        ),
+        (
+            format!("{at}/server_name"),
+            json!("must match"),
+            "resource_server.server_name: unknown value \"must match\"; did you mean \"must_match\"?",
+        ),
+        (
+            format!("{at}/certificate_validity"),
+            json!("check"),
+            "resource_server.certificate_validity: unknown value \"check\"; did you mean \"checked\"?",
+        ),
+        (
+            format!("{at}/required_scopes"),
+            json!("accounts"),
+            "resource_server.required_scopes: expected a list, found a string",
+        ),
+        (
+            format!("{at}/required_scopes"),
+            json!(["accounts payments"]),
+            "resource_server.required_scopes[0]: a scope is visible ASCII text without ' ', '\"' and '\\'",
+        ),
+        (
+            format!("{at}/required_scopes"),
+            json!(["accounts", "a\r\nb"]),
+            "resource_server.required_scopes[1]: a scope is visible ASCII text without ' ', '\"' and '\\'",
+        ),
+        (
+            format!("{at}/required_scopes"),
+            json!([""]),
+            "resource_server.required_scopes[0]: a scope is visible ASCII text without ' ', '\"' and '\\'",
+        ),
+        (
+            format!("{at}/revoked_certificates"),
+            json!(["CN=client-1"]),
+            "resource_server.revoked_certificates[0]: a thumbprint is 43 characters of base64url (x5t#S256) or 64 hexadecimal digits, of the SHA-256 of the DER",
+        ),
+        (
+            format!("{at}/revoked_certificates"),
+            json!(vec!["0".repeat(64); 10_001]),
+            "resource_server.revoked_certificates: at most 10000 certificates can be listed; a CRL of the listener has no limit",
         ),
         (format!("{at}/leeway_seconds"), json!(61), "resource_server.leeway_seconds: the leeway is 60 seconds at most"),
         (
@@ -121,7 +177,7 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         (
             format!("{first}/algorithms"),
             json!(["none"]),
-            "resource_server.issuers[0].algorithms[0]: unknown value \"none\"; known are RS256, PS256, ES256, EdDSA",
+            "resource_server.issuers[0].algorithms[0]: unknown value \"none\"; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA",
         ),
         (
             format!("{first}/algorithms"),
@@ -134,11 +190,60 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
             "resource_server.issuers[0].confirmation: unknown value \"toplevel\"; did you mean \"top_level\"?",
         ),
         (
+            format!("{first}/token_type"),
+            json!("at-jwt"),
+            "resource_server.issuers[0].token_type: unknown value \"at-jwt\"; did you mean \"at+jwt\"?",
+        ),
+        (
+            format!("{first}/max_lifetime_seconds"),
+            json!(0),
+            "resource_server.issuers[0].max_lifetime_seconds: the longest lifetime is 1 to 31536000 seconds (a year)",
+        ),
+        (
+            format!("{first}/max_lifetime_seconds"),
+            json!(31_536_001),
+            "resource_server.issuers[0].max_lifetime_seconds: the longest lifetime is 1 to 31536000 seconds (a year)",
+        ),
+        (
             format!("{first}/keys"),
             json!({"jwsk": {}}),
             "resource_server.issuers[0].keys.jwsk: unknown key \"jwsk\"; did you mean \"jwks\"?",
         ),
-        (format!("{first}/keys"), json!({}), "resource_server.issuers[0].keys: the key \"jwks\" is required"),
+        (
+            format!("{first}/keys"),
+            json!({}),
+            "resource_server.issuers[0]: keys has exactly one of `jwks`, `jwks_uri` with `cluster`, and `discovery`",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks"}),
+            "resource_server.issuers[0]: jwks_uri needs `cluster`, the name of the Envoy cluster through which it is fetched",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "as/jwks", "cluster": "as"}),
+            "resource_server.issuers[0].keys.jwks_uri: \"as/jwks\" is no absolute URI of https or http",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks", "cluster": ""}),
+            "resource_server.issuers[0].keys.cluster: the name of the cluster is empty",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"jwks_uri": "https://as/jwks", "cluster": "as", "cool_down_seconds": 0}),
+            "resource_server.issuers[0].keys.cool_down_seconds: the cool-down is 1 to 3600 seconds",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"discovery": {"cluster": "as", "document": "oauth"}}),
+            "resource_server.issuers[0].keys.discovery.document: unknown value \"oauth\"; did you mean \"oauth_authorization_server\"?",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"discovery": {"cluster": "as", "origins": {"http://keys": "as"}}}),
+            "resource_server.issuers[0]: \"http://keys\" is no origin of https",
+        ),
         (
             format!("{first}/keys/jwks/keys"),
             json!([]),
@@ -146,8 +251,8 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         ),
         (
             format!("{first}/keys/jwks"),
-            json!({"keys": [{"kty": "oct"}, {"kty": "EC", "crv": "secp256k1"}, {"kty": "RSA", "use": "enc"}, {"kty": "RSA", "key_ops": ["sign"]}, {"kty": "RSA", "alg": "RS512"}]}),
-            "resource_server.issuers[0].keys.jwks: the key set has no key that verifies tokens: one is of the type \"oct\"; one is of the type \"EC\" \"secp256k1\"; one is not for signatures (use); one is not for signatures (key_ops); one is for the algorithm \"RS512\"",
+            json!({"keys": [{"kty": "oct"}, {"kty": "EC", "crv": "secp256k1"}, {"kty": "RSA", "use": "enc"}, {"kty": "RSA", "key_ops": ["sign"]}, {"kty": "RSA", "alg": "RSA-OAEP"}]}),
+            "resource_server.issuers[0].keys.jwks: the key set has no key that verifies tokens: one is of the type \"oct\"; one is of the type \"EC\" \"secp256k1\"; one is not for signatures (use); one is not for signatures (key_ops); one is for the algorithm \"RSA-OAEP\"",
         ),
         (
             key.to_owned(),
@@ -195,6 +300,38 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
 }
 
 #[test]
+fn every_choice_of_a_resource_server_has_a_name() {
+    let mut configuration = resource_server();
+    let policy = &mut configuration["resource_server"];
+    let ten_thousand: Vec<_> = (0..10_000).map(|number| format!("{number:064x}")).collect();
+    for (key, values) in [
+        ("certificate_binding", json!(["required", "if_present", "observe"])),
+        ("dpop", json!(["refuse", "verified_upstream"])),
+        ("access_token_query", json!(["refuse", "ignore"])),
+        ("cors_preflight", json!(["refuse", "forward"])),
+        ("server_name", json!(["any", "must_match"])),
+        ("certificate_validity", json!(["not_checked", "checked"])),
+        ("required_scopes", json!([[], ["accounts", "https://api.example.com/payments:write"]])),
+        ("revoked_certificates", json!([[], ["A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"], ten_thousand])),
+    ] {
+        for value in values.as_array().unwrap() {
+            policy[key] = value.clone();
+            let text = json!({ "resource_server": policy }).to_string();
+            Policies::load(text.as_bytes()).unwrap_or_else(|error| panic!("{key}: {error}"));
+        }
+    }
+    for (key, values) in
+        [("token_type", json!(["any_jwt", "at+jwt"])), ("max_lifetime_seconds", json!([1, 31_536_000]))]
+    {
+        for value in values.as_array().unwrap() {
+            policy["issuers"][0][key] = value.clone();
+            let text = json!({ "resource_server": policy }).to_string();
+            Policies::load(text.as_bytes()).unwrap_or_else(|error| panic!("{key}: {error}"));
+        }
+    }
+}
+
+#[test]
 fn a_key_that_cannot_be_trusted_is_refused() {
     let key = "/resource_server/issuers/0/keys/jwks/keys/0";
     let starts_with = |value: Value, expected: &str| {
@@ -205,6 +342,10 @@ fn a_key_that_cannot_be_trusted_is_refused() {
     starts_with(json!({"kty": "EC", "crv": "P-256", "x": zeros, "y": zeros}), "this is no point of P-256");
     starts_with(json!({"kty": "OKP", "crv": "Ed25519", "x": zeros}), "this is no Ed25519 key");
     starts_with(json!({"kty": "RSA", "e": "AQAB", "n": "_".repeat(172)}), "this RSA key is refused");
+    for (curve, length) in [("P-384", 48), ("P-521", 66)] {
+        let expected = format!("the key's member \"x\" is not {length} bytes long");
+        starts_with(json!({"kty": "EC", "crv": curve, "x": zeros, "y": zeros}), &expected);
+    }
     let good = "_".repeat(344);
     for exponent in ["AQ", "Aw", "AQAC", ""] {
         starts_with(json!({"kty": "RSA", "e": exponent, "n": good}), "this RSA key is refused");

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from cases import World
-from rig import shipped
+from cases import CONFIGURATIONS, World, envoy_configuration
 from rig.certificates import Certificate
 from rig.client import Client
 from rig.envoy import Envoy
@@ -32,11 +32,12 @@ class Proxy:
         )
 
     def refusals(self) -> list[str]:
-        """The log lines of the refusals so far."""
+        """The log lines of the refusals so far, and of what would have been one."""
         return [line for line in self.envoy.log().splitlines() if "refused: reason=" in line]
 
     def next_refusal(self, before: int) -> str:
-        """The one line that was logged after `before` others. Envoy writes its log as it goes."""
+        """The one line that was logged after `before` others, notes of what would have been refused among them. Envoy
+        writes its log as it goes."""
         (line,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
         return line
 
@@ -48,13 +49,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def proxies(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
-    """By the name of the shipped file."""
+    """By the name of the configuration."""
     directory = tmp_path_factory.mktemp("proxies")
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(_running(name, world, directory))
-            for name in ("resource-server", "authorization-server")
-        }
+        yield {name: stack.enter_context(_running(name, world, directory)) for name in CONFIGURATIONS}
 
 
 class _running(ExitStack):
@@ -66,5 +64,6 @@ class _running(ExitStack):
         name, world, directory = self._of
         upstream = self.enter_context(Upstream())
         listener = free_port()
-        text = shipped.read(name, **world.substitutions(), listener=listener, upstream=upstream.port, admin=free_port())
-        return Proxy(self.enter_context(Envoy(text, directory, name=name)), listener, upstream, world)
+        document = envoy_configuration(name, world, listener=listener, upstream=upstream.port, admin=free_port())
+        envoy = self.enter_context(Envoy(yaml.safe_dump(document), directory, name=name))
+        return Proxy(envoy, listener, upstream, world)

@@ -17,7 +17,7 @@ from rig import authorization_server, shipped, tokens
 from rig.authorization_server import AuthorizationServer
 from rig.certificates import Authority, Certificate, self_signed
 from rig.client import Client, Response
-from rig.envoy import Envoy
+from rig.envoy import Envoy, EnvoyFailed, EnvoyUnavailable
 from rig.ports import free_port
 from rig.tap import Tap
 from rig.tokens import SigningKey
@@ -200,10 +200,28 @@ def steps(servers: Servers) -> Iterator[Step]:
             "the header is gone, the authorization server says invalid_client",
             refused_client(None, ((name, value),)),
         )
+
+    def every_path() -> tuple[str, bool]:
+        words, right = [], True
+        for path in ("/token", "/self-signed/token", "/x/../token", "//token", "/token/"):
+            servers.to_authorization_server.take()
+            answer = servers.ask(servers.as_port, impostor, "POST", path, (FORM,), TOKEN_REQUEST)
+            certificates = b"cert:" in servers.to_authorization_server.take().lower()
+            words.append(str(answer.status))
+            right &= answer.status != 200 and not certificates
+        return f"{' '.join(words)}; certificate headers at the authorization server: none" if right else str(
+            words
+        ), right
+
     yield Step(
         "POST /token with a self-signed certificate that copies client 1's subject",
         "the handshake is accepted, the certificate is not handed over: invalid_client",
         refused_client(impostor, ()),
+    )
+    yield Step(
+        "the same at /self-signed/token, /x/../token, //token and /token/",
+        "no token and no certificate on any path",
+        every_path,
     )
 
     def resumed() -> tuple[str, bool]:
@@ -261,13 +279,8 @@ TOKEN=$({curl} -s {client} -d grant_type=client_credentials -d client_id=client-
 The proxies' logs are in {directory}. Ctrl-C stops everything.""",
         flush=True,
     )
-    # Set both: a shell that starts this in the background has told it to ignore Ctrl-C.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(3600)
-    print("\nstopping", flush=True)
+    while True:
+        time.sleep(3600)
 
 
 def main() -> int:
@@ -283,6 +296,20 @@ def main() -> int:
     arguments = parser.parse_args()
     if why := authorization_server.missing():
         sys.exit(why)
+    # Set both: a shell that starts this in the background has told it to ignore Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped", flush=True)
+        return 0 if arguments.keep else 130
+    except (EnvoyFailed, EnvoyUnavailable, RuntimeError, TimeoutError) as error:
+        print(f"the demo cannot run: {error}", file=sys.stderr)
+        return 1
+
+
+def run(arguments: argparse.Namespace) -> int:
     shutil.rmtree(arguments.directory, ignore_errors=True)
     arguments.directory.mkdir(parents=True)
     print("starting the authorization server, the API and two Envoys", flush=True)
@@ -290,7 +317,6 @@ def main() -> int:
     with servers.running():
         if arguments.keep:
             keep_up(servers, arguments.directory)
-            return 0
         return 0 if transcript(servers) else 1
 
 

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from cases import FORGED, REALM, Case, World, cases
+from cases import FORGED, Case, World, cases
 from conftest import Proxy
 from rig.client import Client, Response
 
 
 class Clients:
-    """One connection for each configuration, certificate and protocol, kept as a client would keep it."""
+    """One connection for each configuration, certificate, protocol and host, kept as a client would keep it."""
 
     def __init__(self, proxies: dict[str, Proxy]) -> None:
         self._proxies = proxies
-        self._opened: dict[tuple[str, str | None, str], Client] = {}
+        self._opened: dict[tuple[str, str | None, str, str], Client] = {}
 
     def ask(self, case: Case, protocol: str) -> Response:
-        key = (case.configuration, case.certificate and case.certificate.name, protocol)
+        key = (case.configuration, case.certificate and case.certificate.name, protocol, case.authority)
         if key not in self._opened:
-            self._opened[key] = self._proxies[case.configuration].client(case.certificate, protocol).__enter__()
+            proxy = self._proxies[case.configuration]
+            client = proxy.client(case.certificate, protocol, authority=case.authority, server_name="localhost")
+            self._opened[key] = client.__enter__()
         response = self._opened[key].request(case.method, case.path, headers=case.headers)
         # Envoy ends an HTTP/1.1 connection with every 400 of its own.
         if response.header("connection") == "close":
@@ -66,7 +68,7 @@ def test_case(
     response = clients.ask(case, protocol)
     if case.refusal:
         check_refusal(case, response)
-        assert f"reason={case.refusal.reason} " in proxy.next_refusal(logged) + " "
+        assert f" refused: reason={case.refusal.reason} " in proxy.next_refusal(logged) + " "
         assert len(proxy.upstream.requests) == arrived, "the upstream saw a refused request"
     else:
         assert response.status == 200
@@ -74,21 +76,35 @@ def test_case(
         for name, value in case.forward.items():
             assert seen.all(name) == [value]
         assert FORGED not in str(seen.headers)
-        assert len(proxy.refusals()) == logged
+        if case.note:
+            assert f"would have refused: reason={case.note} policy={case.policy}" in proxy.next_refusal(logged)
+        else:
+            assert len(proxy.refusals()) == logged
 
 
 def check_refusal(case: Case, response: Response) -> None:
     refusal = case.refusal
-    assert response.status == refusal.status
-    assert response.json().get("error") == refusal.error
-    assert response.all("content-type") == ["application/json"]
-    assert response.all("cache-control") == ["no-store"]
+    if refusal.grpc_status is None:
+        assert response.status == refusal.status
+        assert response.json().get("error") == refusal.error
+        assert response.all("content-type") == ["application/json"]
+        assert response.all("cache-control") == ["no-store"]
+        assert response.all("grpc-status") == []
+    else:
+        assert response.status == 200
+        assert response.body == b""
+        assert response.all("content-type") == ["application/grpc"]
+        assert response.all("grpc-status") == [str(refusal.grpc_status)]
+        (message,) = response.all("grpc-message")
+        assert message and message.isascii()
     challenges = response.all("www-authenticate")
     if not refusal.challenge:
         assert challenges == []
     elif refusal.error is None:
-        assert challenges == [REALM]
+        assert challenges == [f'Bearer realm="{case.realm}"']
     else:
         (challenge,) = challenges
-        start = f'{REALM}, error="{refusal.error}", error_description="'
-        assert challenge.startswith(start) and challenge.endswith('"') and len(challenge) > len(start) + 1
+        start = f'Bearer realm="{case.realm}", error="{refusal.error}", error_description="'
+        end = f'", scope="{refusal.scope}"' if refusal.scope else '"'
+        assert challenge.startswith(start) and challenge.endswith(end) and len(challenge) > len(start) + len(end)
+        assert challenge.count("scope=") == bool(refusal.scope)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cases import World
+from cases import World, envoy_configuration, forged_headers
 from rig import shipped, tokens
 from rig.client import Client
 from rig.envoy import Envoy, refuses
@@ -93,10 +93,11 @@ def test_a_shipped_file_without_the_operators_keys_does_not_start(world: World, 
         ({"policy": 1}, "unknown_policy"),
         ({"policy": True}, "unknown_policy"),
         ({"policy": ["open"]}, "unknown_policy"),
+        ({"policy": None}, "route_metadata_malformed"),
         ({"polcy": "open"}, "route_metadata_malformed"),
         ({"policy": "open", "mode": "off"}, "route_metadata_malformed"),
     ],
-    ids=["a misspelt name", "a number", "a boolean", "a list", "a misspelt key", "two keys"],
+    ids=["a misspelt name", "a number", "a boolean", "a list", "null", "a misspelt key", "two keys"],
 )
 def test_a_route_that_names_no_policy_of_ours_is_refused(
     world: World, tmp_path: Path, metadata: dict[str, Any], reason: str
@@ -129,3 +130,29 @@ def test_a_route_without_metadata_and_a_request_without_a_route_have_the_default
         ):
             assert client.request("GET", "/nowhere").status == 401
             assert client.request("GET", "/health").status == 200
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_forged_trailers_are_removed(world: World, tmp_path: Path, protocol: str) -> None:
+    listener = free_port()
+    with Upstream() as upstream:
+        configuration = envoy_configuration(
+            "authorization-server", world, listener=listener, upstream=upstream.port, admin=free_port()
+        )
+        manager = configuration["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_protocol_options"] = {"enable_trailers": True}
+        (cluster,) = configuration["static_resources"]["clusters"]
+        cluster["typed_extension_protocol_options"] = {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+            }
+        }
+        with (
+            Envoy(yaml.safe_dump(configuration), tmp_path, name="trailers"),
+            Client(listener, ca_path=world.authority.pem_path, protocol=protocol) as client,
+        ):
+            trailers = [*forged_headers(), ("x-checksum", "1")]
+            assert client.request("POST", "/token", body=b"a=b", trailers=trailers).status == 200
+            (request,) = upstream.requests
+            assert [name.lower() for name, _ in request.trailers] == ["x-checksum"]

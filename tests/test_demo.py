@@ -50,7 +50,7 @@ def test_the_demo_passes(tmp_path: Path) -> None:
     result = demo(tmp_path / "demo", shipped.MODULE)
     assert result.returncode == 0, result.stdout + result.stderr
     assert wrong_steps(result.stdout) == set()
-    assert "11 of 11 as expected" in result.stdout
+    assert "12 of 12 as expected" in result.stdout
 
 
 @pytest.mark.parametrize("flaw", FLAWS)

@@ -1,12 +1,18 @@
-"""TLS sessions that are resumed, on the shipped files in a real Envoy."""
+"""TLS on the shipped files in a real Envoy: sessions that are resumed, keys of every type, and revocation."""
 
 import ssl
+from pathlib import Path
 
 import pytest
 
 from cases import World
 from conftest import Proxy
-from rig import tokens
+from rig import shipped, tokens
+from rig.certificates import Authority, Key
+from rig.client import Client, ConnectionRefusedByPeer
+from rig.envoy import Envoy
+from rig.ports import free_port
+from rig.upstream import Upstream
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -41,3 +47,35 @@ def test_sessions_are_not_resumed_in_front_of_the_authorization_server(
         client.request("POST", "/token")
         assert not client.resumed
         assert proxy.upstream.requests[-1].all("x-clientcert") == [world.client_1.apache_form]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+@pytest.mark.parametrize("key", ["p256", "p384", "p521", "rsa2048", "ed25519"])
+def test_a_client_certificate_of_every_type_of_key_is_seen(
+    world: World, proxies: dict[str, Proxy], key: Key, version: ssl.TLSVersion
+) -> None:
+    certificate = world.authority.issue(f"{key}-{version.name}", key=key)
+    token = tokens.sign(world.keys["ES256"], world.claims(certificate))
+    with proxies["resource-server"].client(certificate, maximum_version=version) as client:
+        assert client.request("GET", "/", headers=[("authorization", f"Bearer {token}")]).status == 200
+        assert client.tls_version == version.name.replace("v1_", "v1.")
+
+
+def test_a_certificate_on_the_list_that_the_shipped_file_shows_ends_the_handshake(world: World, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    good, revoked = (authority.issue(name) for name in ("good", "revoked"))
+    listener = free_port()
+    with Upstream() as upstream:
+        substitutions = {**world.substitutions(), "client_ca": authority.pem_path}
+        text = shipped.read(
+            "resource-server", **substitutions, listener=listener, upstream=upstream.port, admin=free_port()
+        )
+        text = shipped.uncommented(text, "crl:")
+        text = text.replace("/etc/certbound/client-ca.crl", str(authority.revoke(revoked)))
+        with Envoy(text, tmp_path, name="crl"):
+            token = tokens.sign(world.keys["ES256"], world.claims(good))
+            with Client(listener, ca_path=world.authority.pem_path, certificate=good) as client:
+                assert client.request("GET", "/", headers=[("authorization", f"Bearer {token}")]).status == 200
+            with pytest.raises(ConnectionRefusedByPeer, match="CERTIFICATE_REVOKED"):
+                with Client(listener, ca_path=world.authority.pem_path, certificate=revoked) as client:
+                    client.request("GET", "/")

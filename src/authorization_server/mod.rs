@@ -8,7 +8,7 @@ use crate::certificate::dialect::{self, Dialect};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::request::Request;
+use crate::request::{Caller, Request};
 use crate::step::{Edit, Step};
 
 const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -92,13 +92,13 @@ impl AuthorizationServer {
     pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Vec<Edit>) -> Step<'p> {
         let presented = match request.presented() {
             Ok(Some(presented)) => presented,
-            Ok(None) => return Step::Forward(cleaned),
-            Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None)),
+            Ok(None) => return Step::forward(cleaned),
+            Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
         };
-        let ask = AskCertificate { server: self, policy, presented, edits: cleaned };
+        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, edits: cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
-            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => Step::AskCertificate(ask),
+            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.into(),
         }
     }
 
@@ -127,9 +127,9 @@ impl<'p> AskValidation<'p> {
     #[must_use]
     pub fn answer(self, validated: Option<bool>) -> Step<'p> {
         match validated {
-            Some(true) => Step::AskCertificate(self.0),
+            Some(true) => self.0.into(),
             // To the authorization server this client presented no certificate.
-            Some(false) => Step::Forward(self.0.edits),
+            Some(false) => Step::forward(self.0.edits),
             None => self.0.refuse(Reason::ChainValidationUnavailable),
         }
     }
@@ -137,30 +137,31 @@ impl<'p> AskValidation<'p> {
 
 /// The question for the certificate itself.
 #[derive(Debug)]
-pub struct AskCertificate<'p> {
+pub(crate) struct AskCertificate<'p> {
     server: &'p AuthorizationServer,
     policy: &'p str,
+    caller: Caller,
     presented: Thumbprint,
     edits: Vec<Edit>,
 }
 
 impl<'p> AskCertificate<'p> {
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    #[must_use]
-    pub fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
+    pub(crate) fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
         let Some(pem) = pem else {
             return self.refuse(Reason::CertificateUnavailable);
         };
         match Certificate::of_connection(pem, &self.presented) {
             Ok(certificate) => {
                 self.edits.extend(self.server.edits(&certificate));
-                Step::Forward(self.edits)
+                Step::forward(self.edits)
             }
             Err(reason) => self.refuse(reason),
         }
     }
 
     fn refuse(&self, reason: Reason) -> Step<'p> {
-        Step::Refuse(Refusal::because(reason, format!("presented {}", self.presented)).under(self.policy, None))
+        let refusal = Refusal::because(reason, format!("presented {}", self.presented));
+        Step::Refuse(refusal.under(self.policy, None).to(self.caller))
     }
 }

@@ -7,6 +7,8 @@ pub mod thumbprint;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use x509_parser::asn1_rs::{Any, FromDer, Tag};
+use x509_parser::certificate::Validity;
 
 use crate::reason::Reason;
 use thumbprint::Thumbprint;
@@ -37,6 +39,23 @@ impl Certificate {
         Ok(Self { der, thumbprint })
     }
 
+    /// Whether the certificate is valid at this time, both ends included (RFC 5280 §4.1.2.5).
+    ///
+    /// # Errors
+    /// [`Reason::CertificateExpired`], [`Reason::CertificateNotYetValid`], and [`Reason::CertificateMalformed`] where
+    /// the dates cannot be read.
+    pub fn check_validity(&self, now: u64) -> Result<(), Reason> {
+        let validity = validity(&self.der).ok_or(Reason::CertificateMalformed)?;
+        let now = i64::try_from(now).map_err(|_| Reason::CertificateExpired)?;
+        if now < validity.not_before.timestamp() {
+            Err(Reason::CertificateNotYetValid)
+        } else if now > validity.not_after.timestamp() {
+            Err(Reason::CertificateExpired)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The bytes of the certificate.
     #[must_use]
     pub fn der(&self) -> &[u8] {
@@ -59,5 +78,61 @@ impl Certificate {
     pub(crate) fn pem_lines(base64: &str) -> impl Iterator<Item = &str> {
         let body = base64.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok());
         std::iter::once(pem::BEGIN).chain(body).chain(std::iter::once(pem::END))
+    }
+}
+
+/// The validity of a certificate (RFC 5280 §4.1). What stands around it is passed over unread: the handshake has judged
+/// that, and a parser of the whole would make the module a ninth larger.
+fn validity(der: &[u8]) -> Option<Validity> {
+    let sequence = |der| Any::from_der(der).ok().filter(|(_, any)| any.tag() == Tag::Sequence);
+    let (_, certificate) = sequence(der)?;
+    let (_, to_be_signed) = sequence(certificate.data)?;
+    let (after_first, first) = Any::from_der(to_be_signed.data).ok()?;
+    // The version has the tag [0] and is absent in version 1; the serial number is an INTEGER.
+    let after_serial_number = match first.tag() {
+        Tag::Integer => after_first,
+        _ => Any::from_der(after_first).ok()?.0,
+    };
+    let (after_signature, _) = sequence(after_serial_number)?;
+    let (after_issuer, _) = sequence(after_signature)?;
+    Validity::from_der(after_issuer).ok().map(|(_, validity)| validity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thumbprint::APPENDIX_A;
+    use super::*;
+
+    fn certificate(der: Vec<u8>) -> Certificate {
+        Certificate { thumbprint: Thumbprint::of_der(&der), der }
+    }
+
+    #[test]
+    fn the_dates_of_a_version_1_certificate_are_read_with_both_ends() {
+        // From 2018-10-18 12:37:09Z to 2022-05-02 12:37:09Z, as `openssl x509 -dates` has them.
+        let certificate = certificate(STANDARD.decode(APPENDIX_A).unwrap());
+        let (first, last) = (1_539_866_229, 1_651_495_029);
+        for (now, answer) in [
+            (0, Err(Reason::CertificateNotYetValid)),
+            (first - 1, Err(Reason::CertificateNotYetValid)),
+            (first, Ok(())),
+            (last, Ok(())),
+            (last + 1, Err(Reason::CertificateExpired)),
+            (u64::MAX, Err(Reason::CertificateExpired)),
+        ] {
+            assert_eq!(certificate.check_validity(now), answer, "{now}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_readable_dates_is_malformed_and_not_valid() {
+        let der = STANDARD.decode(APPENDIX_A).unwrap();
+        // Up to the end of the dates.
+        for length in 0..0x44 {
+            assert_eq!(
+                certificate(der[..length].to_vec()).check_validity(1_600_000_000),
+                Err(Reason::CertificateMalformed)
+            );
+        }
     }
 }

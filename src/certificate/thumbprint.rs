@@ -4,10 +4,12 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a certificate's DER. Shown as `x5t#S256`: 43 characters of base64url without padding.
-#[derive(Clone, Copy, Eq)]
+#[derive(Clone, Copy, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Thumbprint([u8; 32]);
 
 impl Thumbprint {
@@ -43,10 +45,27 @@ impl Thumbprint {
         Some(Self(bytes))
     }
 
+    /// The 256 bits.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     /// 64 lower-case hexadecimal digits, as Envoy writes it.
     #[must_use]
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl TryFrom<String> for Thumbprint {
+    type Error = &'static str;
+
+    /// As an operator has it: `x5t#S256`, or the hexadecimal digits of a fingerprint.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::from_x5t_s256(&text).or_else(|| Self::from_hex(text.as_bytes())).ok_or(
+            "a thumbprint is 43 characters of base64url (x5t#S256) or 64 hexadecimal digits, of the SHA-256 of the DER",
+        )
     }
 }
 
@@ -77,17 +96,18 @@ impl fmt::Debug for Thumbprint {
     }
 }
 
+/// RFC 8705 Appendix A, figure 6: a self-signed X.509 version 1 certificate.
+#[cfg(test)]
+pub(super) const APPENDIX_A: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcw\
+    OVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/co\
+    ZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83\
+    AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-
-    /// RFC 8705 Appendix A, figure 6: a self-signed X.509 version 1 certificate.
-    const APPENDIX_A: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcw\
-        OVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/co\
-        ZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83\
-        AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
 
     #[test]
     fn the_certificate_of_rfc_8705_appendix_a_has_the_thumbprint_that_the_rfc_gives() {

@@ -4,9 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 
-/// The metadata of the route, as an encoded map.
+/// The metadata of the route, as an encoded map. What the host has and cannot encode is not the same as none: it comes
+/// as bytes that are no map.
 pub(super) fn route_metadata() -> Option<Vec<u8>> {
-    property(["xds", "route_metadata", "filter_metadata", "certbound"])
+    let path = vec!["xds", "route_metadata", "filter_metadata", "certbound"];
+    hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
 }
 
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.
@@ -28,10 +30,16 @@ pub(super) fn peer_certificate_valid() -> Option<bool> {
     }
 }
 
-/// Seconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
-pub(super) fn now() -> u64 {
+/// The server name that the client asked for in the TLS handshake (SNI).
+pub(super) fn requested_server_name() -> Option<Vec<u8>> {
+    property(["connection", "requested_server_name"])
+}
+
+/// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
+pub(super) fn now_in_milliseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();
-    now.and_then(|now| now.duration_since(UNIX_EPOCH).ok()).map_or(u64::MAX, |now| now.as_secs())
+    let since_1970 = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
+    since_1970.and_then(|since_1970| u64::try_from(since_1970.as_millis()).ok()).unwrap_or(u64::MAX)
 }
 
 /// A property by a constant path: a path that a client could choose might make the host answer with an error.

@@ -4,22 +4,36 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, LogLevel, MapType};
+use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel, MapType};
 
-use super::signature::HostEngine;
-use super::{facts, log};
-use crate::policy::Policies;
-use crate::refusal::Refusal;
-use crate::request::Request;
-use crate::step::{Edit, Step};
+use super::vm::{Arrived, Judged, Vm};
+use super::{keys, log};
+use crate::policy;
+use crate::refusal::{GrpcStatus, Refusal};
+use crate::step::Edit;
 
 pub(super) struct Http {
-    policies: Option<Rc<Policies>>,
+    context: u32,
+    vm: Option<Rc<Vm>>,
 }
 
 impl Http {
-    pub(super) fn new(policies: Option<Rc<Policies>>) -> Self {
-        Self { policies }
+    pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
+        Self { context, vm }
+    }
+
+    /// Nothing of a request that waits may go on.
+    fn hold(&self) -> Action {
+        let waits = self.vm.as_ref().is_some_and(|vm| keys::waits(vm, self.context));
+        if waits { Action::Pause } else { Action::Continue }
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        if let Some(vm) = &self.vm {
+            keys::forget(vm, self.context);
+        }
     }
 }
 
@@ -27,50 +41,79 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let Some(policies) = &self.policies else {
-            // The host sends no request to a plugin whose configuration it saw refused; if one does, it stays here.
-            return Action::Pause;
-        };
-        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else {
-            // Without them nothing can be judged or cleaned.
-            return Action::Pause;
-        };
-        let route_metadata = facts::route_metadata();
-        let peer_digest = facts::peer_digest();
-        let request = Request {
-            headers: &headers,
-            route_metadata: route_metadata.as_deref(),
-            peer_digest: peer_digest.as_deref(),
-            now: facts::now(),
-        };
-        let mut step = policies.start(&request, &HostEngine);
-        loop {
-            step = match step {
-                Step::Forward(edits) => return forward(&edits),
-                Step::Refuse(refusal) => return refuse(&refusal),
-                Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
-                Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
-            };
+        // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
+        // neither be judged nor cleaned.
+        let (Some(vm), Some(arrived)) = (&self.vm, Arrived::read()) else { return fail() };
+        match vm.judge(&arrived) {
+            Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
+            Judged::Refuse(refusal) => refuse(&refusal),
+            Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
+        }
+    }
+
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.hold()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match hostcalls::get_map_bytes(MapType::HttpRequestTrailers) {
+            Ok(trailers) if edit(MapType::HttpRequestTrailers, &policy::cleaned(&trailers)) => self.hold(),
+            _ => Action::Pause,
         }
     }
 }
 
-fn forward(edits: &[Edit]) -> Action {
-    for edit in edits {
-        let value = edit.value().map(str::as_bytes);
-        if hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, edit.name(), value).is_err() {
-            // A header that should be gone or ours would go on as it came.
-            return Action::Pause;
-        }
-    }
-    Action::Continue
+/// Every header of the request of the current context.
+pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
+    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()
 }
 
-fn refuse(refusal: &Refusal) -> Action {
+/// Sends the request of the current context on, after these edits.
+pub(super) fn forward(edits: &[Edit], note: Option<&Refusal>) -> Action {
+    if let Some(note) = note {
+        log(LogLevel::Info, &note.observed());
+    }
+    // Otherwise a header that should be gone or ours would go on as it came.
+    if edit(MapType::HttpRequestHeaders, edits) { Action::Continue } else { fail() }
+}
+
+/// Answers the request of the current context.
+pub(super) fn refuse(refusal: &Refusal) -> Action {
     log(LogLevel::Info, &refusal.to_string());
     let headers = refusal.headers();
-    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // Whether or not the answer can be sent, the request goes no further.
-    let _ = hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()));
+    let _ = match refusal.grpc_status() {
+        Some(status) => {
+            let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            hostcalls::send_grpc_response(grpc_code(status), None, metadata)
+        }
+        None => {
+            let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
+        }
+    };
     Action::Pause
+}
+
+/// Makes the edits, in their order; `false` where one could not be made.
+fn edit(map: MapType, edits: &[Edit]) -> bool {
+    let made = |edit: &Edit| hostcalls::set_map_value_bytes(map, edit.name(), edit.value().map(str::as_bytes)).is_ok();
+    edits.iter().all(made)
+}
+
+/// What the host did not let us judge goes no further.
+fn fail() -> Action {
+    let _ = hostcalls::send_http_response(500, vec![], None);
+    Action::Pause
+}
+
+/// The host's word for a status.
+fn grpc_code(status: GrpcStatus) -> GrpcStatusCode {
+    match status {
+        GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
+        GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+        GrpcStatus::Internal => GrpcStatusCode::Internal,
+        GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
+        GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
+    }
 }

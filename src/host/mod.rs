@@ -6,7 +6,9 @@
 
 mod facts;
 mod http;
+mod keys;
 mod signature;
+mod vm;
 
 use std::rc::Rc;
 
@@ -16,25 +18,36 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
 use crate::policy::Policies;
 use http::Http;
+use vm::Vm;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root { policies: None }));
+    proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
 
 /// One plugin configuration in one VM.
 struct Root {
-    policies: Option<Rc<Policies>>,
+    context: u32,
+    vm: Option<Rc<Vm>>,
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        if let Some(vm) = &self.vm {
+            keys::receive(vm, token, headers, body_size);
+            keys::resume_waiting(vm, self.context);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let configuration = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
         match Policies::load(&configuration.unwrap_or_default()) {
             Ok(policies) => {
-                self.policies = Some(Rc::new(policies));
+                let vm = Rc::new(Vm::new(policies));
+                keys::prepare(&vm);
+                self.vm = Some(vm);
                 true
             }
             Err(error) => {
@@ -44,12 +57,19 @@ impl RootContext for Root {
         }
     }
 
+    fn on_tick(&mut self) {
+        if let Some(vm) = &self.vm {
+            keys::tend(vm);
+            keys::resume_waiting(vm, self.context);
+        }
+    }
+
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(self.policies.clone())))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(context, self.vm.clone())))
     }
 }
 

@@ -7,9 +7,9 @@ use proxy_wasm::types::Status;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::{Material, PublicKey};
 use crate::jose::jws::CompactJws;
-use crate::jose::signature::{PortableEngine, SignatureEngine, Verification, ecdsa_p256_der};
+use crate::jose::signature::{PortableEngine, SignatureEngine, Verification, ecdsa_der};
 
-/// Envoy's foreign function `verify_signature` for RS256 and ES256; jwt-simple for what the host does not know.
+/// Envoy's foreign function `verify_signature` for the RS and ES families; jwt-simple for what the host does not know.
 pub(super) struct HostEngine;
 
 /// `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
@@ -37,16 +37,24 @@ struct Outcome {
 
 impl SignatureEngine for HostEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
-        let (spki, signature) = match (token.algorithm(), key.material()) {
-            (Algorithm::RS256, Material::Rsa { spki, .. }) => (spki, Some(token.signature().to_vec())),
-            (Algorithm::ES256, Material::P256 { spki }) => (spki, ecdsa_p256_der(token.signature())),
-            _ => return PortableEngine.verify(token, key),
+        let hash_function = match token.algorithm() {
+            Algorithm::RS256 | Algorithm::ES256 => "sha256",
+            Algorithm::RS384 | Algorithm::ES384 => "sha384",
+            Algorithm::RS512 | Algorithm::ES512 => "sha512",
+            Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => {
+                return PortableEngine.verify(token, key);
+            }
+        };
+        let (spki, signature) = match key.material() {
+            Material::Rsa { spki } => (spki, Some(token.signature().to_vec())),
+            Material::Ec { curve, spki } => (spki, ecdsa_der(token.signature(), *curve)),
+            Material::Ed25519(_) => return Verification::Invalid,
         };
         let Some(signature) = signature else {
             return Verification::Invalid;
         };
         let arguments = Arguments {
-            hash_function: "sha256".to_owned(),
+            hash_function: hash_function.to_owned(),
             public_key: spki.clone(),
             signature,
             text: token.signing_input().as_bytes().to_vec(),

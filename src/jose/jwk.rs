@@ -1,7 +1,9 @@
 //! Public keys, as an authorization server publishes them (RFC 7517).
 
-use jwt_simple::algorithms::{ES256PublicKey, Ed25519PublicKey, PS256PublicKey, RS256PublicKey};
+use jwt_simple::algorithms::{ES256PublicKey, Ed25519PublicKey, RS256PublicKey};
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::base64url;
@@ -9,8 +11,22 @@ use super::base64url;
 /// A token without `kid` is tried with this many keys at most.
 const MOST_CANDIDATES: usize = 4;
 
+/// Of one authorization server; those of the field publish a handful.
+const MOST_KEYS: usize = 100;
+
 /// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
+
+/// What stands before an uncompressed point in a SubjectPublicKeyInfo (RFC 5480 §2): a SEQUENCE of the algorithm
+/// (id-ecPublicKey, secp384r1 or secp521r1) and the head of a BIT STRING.
+const P384_SPKI: &[u8] = &[
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
+    0x22, 0x03, 0x62, 0x00,
+];
+const P521_SPKI: &[u8] = &[
+    0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+    0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
+];
 
 /// The keys of one issuer.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,7 +42,11 @@ pub struct PublicKey {
     /// The only algorithm that the key may be used with, where the key says so.
     algorithm: Option<Algorithm>,
     material: Material,
+    fingerprint: Fingerprint,
 }
+
+/// Tells one key from another: the SHA-256 of its key id and its public parts.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// What a signature engine needs of a key.
 #[derive(Clone, Debug)]
@@ -35,16 +55,27 @@ pub enum Material {
     Rsa {
         /// SubjectPublicKeyInfo in DER.
         spki: Vec<u8>,
-        /// For the algorithms that the host does not know.
-        pss: Box<PS256PublicKey>,
     },
-    /// A point of P-256.
-    P256 {
+    /// A point. That it lies on P-384 or P-521 is for the engine to check: no code in the module knows these curves.
+    Ec {
+        /// Fixed by the algorithm (RFC 7518 §3.4).
+        curve: Curve,
         /// SubjectPublicKeyInfo in DER.
         spki: Vec<u8>,
     },
     /// A point of edwards25519 that is not of small order.
     Ed25519(Ed25519PublicKey),
+}
+
+/// A curve of ECDSA (RFC 7518 §6.2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// secp256r1.
+    P256,
+    /// secp384r1.
+    P384,
+    /// secp521r1.
+    P521,
 }
 
 /// A JWK Set. Members that are not known are ignored (RFC 7517 §5).
@@ -126,7 +157,7 @@ impl TryFrom<Members> for Entry {
             let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
             return Ok(Self::Ignored(format!("one is of the type {:?}{curve}", members.kty)));
         };
-        let key = PublicKey { key_id: members.kid, algorithm, material };
+        let key = PublicKey::new(members.kid, algorithm, material);
         match algorithm {
             Some(algorithm) if !key.material.fits(algorithm) => {
                 Err(format!("a key of this type cannot be used with {}, its alg", algorithm.name()))
@@ -143,24 +174,52 @@ impl Members {
                 let (n, e) = (number("n", self.n.as_deref())?, number("e", self.e.as_deref())?);
                 let refused = |error| format!("this RSA key is refused: {error} (2048 to 4096 bits, exponent 65537)");
                 let spki = RS256PublicKey::from_components(&n, &e).and_then(|key| key.to_der()).map_err(refused)?;
-                let pss = PS256PublicKey::from_components(&n, &e).map(Box::new).map_err(refused)?;
-                Ok(Some(Material::Rsa { spki, pss }))
+                Ok(Some(Material::Rsa { spki }))
             }
-            ("EC", Some("P-256")) => {
-                let (x, y) = (coordinate("x", self.x.as_deref())?, coordinate("y", self.y.as_deref())?);
-                let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
-                let spki = ES256PublicKey::from_bytes(&point)
-                    .and_then(|key| key.to_der())
-                    .map_err(|error| format!("this is no point of P-256: {error}"))?;
-                Ok(Some(Material::P256 { spki }))
-            }
+            ("EC", Some("P-256")) => self.point(Curve::P256).map(Some),
+            ("EC", Some("P-384")) => self.point(Curve::P384).map(Some),
+            ("EC", Some("P-521")) => self.point(Curve::P521).map(Some),
             ("OKP", Some("Ed25519")) => {
-                let key = Ed25519PublicKey::from_bytes(&coordinate("x", self.x.as_deref())?)
+                let key = Ed25519PublicKey::from_bytes(&coordinate("x", self.x.as_deref(), 32)?)
                     .map_err(|error| format!("this is no Ed25519 key: {error}"))?;
                 Ok(Some(Material::Ed25519(key)))
             }
             ("EC" | "OKP", None) => Err("the key lacks the member \"crv\"".to_owned()),
             _ => Ok(None),
+        }
+    }
+
+    fn point(&self, curve: Curve) -> Result<Material, String> {
+        let length = curve.coordinate_length();
+        let (x, y) = (coordinate("x", self.x.as_deref(), length)?, coordinate("y", self.y.as_deref(), length)?);
+        let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
+        let spki = match curve {
+            Curve::P256 => ES256PublicKey::from_bytes(&point)
+                .and_then(|key| key.to_der())
+                .map_err(|error| format!("this is no point of P-256: {error}"))?,
+            Curve::P384 => [P384_SPKI, &point].concat(),
+            Curve::P521 => [P521_SPKI, &point].concat(),
+        };
+        Ok(Material::Ec { curve, spki })
+    }
+}
+
+impl Curve {
+    /// Bytes of a coordinate, and of each half of a signature (RFC 7518 §3.4, §6.2.1.2).
+    #[must_use]
+    pub fn coordinate_length(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::P256 => Algorithm::ES256,
+            Self::P384 => Algorithm::ES384,
+            Self::P521 => Algorithm::ES512,
         }
     }
 }
@@ -170,13 +229,33 @@ fn number(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
     base64url::decode(text).ok_or_else(|| format!("the key's member {name:?} is not base64url without padding"))
 }
 
-/// Of P-256 and of Ed25519 alike: 32 bytes, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
-fn coordinate(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
+/// Of exactly the curve's length, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
+fn coordinate(name: &str, text: Option<&str>, length: usize) -> Result<Vec<u8>, String> {
     let bytes = number(name, text)?;
-    if bytes.len() == 32 { Ok(bytes) } else { Err(format!("the key's member {name:?} is not 32 bytes long")) }
+    if bytes.len() == length { Ok(bytes) } else { Err(format!("the key's member {name:?} is not {length} bytes long")) }
 }
 
 impl KeySet {
+    /// Reads a set that an authorization server publishes: a key that is not understood, or broken, is left out
+    /// (RFC 7517 §5), since it is nothing an operator here could mend.
+    ///
+    /// # Errors
+    /// A sentence, where no key is left, or there are more than 100.
+    pub(crate) fn published(mut document: Map<String, Value>) -> Result<Self, String> {
+        let Some(Value::Array(entries)) = document.remove("keys") else {
+            return Err("the key set has no list of keys".to_owned());
+        };
+        if entries.len() > MOST_KEYS {
+            return Err(format!("the key set has more than {MOST_KEYS} keys"));
+        }
+        let usable = |entry| match serde_json::from_value(entry) {
+            Ok(Entry::Usable(key)) => Some(key),
+            Ok(Entry::Ignored(_)) | Err(_) => None,
+        };
+        let keys: Vec<PublicKey> = entries.into_iter().filter_map(usable).collect();
+        if keys.is_empty() { Err("the key set has no key that verifies tokens".to_owned()) } else { Ok(Self { keys }) }
+    }
+
     /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it; without,
     /// the first four that fit.
     pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
@@ -187,6 +266,11 @@ impl KeySet {
             .take(MOST_CANDIDATES)
     }
 
+    /// Whether the set has this very key.
+    pub(crate) fn has(&self, fingerprint: &Fingerprint) -> bool {
+        self.keys.iter().any(|key| key.fingerprint == *fingerprint)
+    }
+
     /// Whether any key can verify a signature of this algorithm.
     pub(crate) fn serves(&self, algorithm: Algorithm) -> bool {
         self.keys.iter().any(|key| key.fits(algorithm))
@@ -194,6 +278,22 @@ impl KeySet {
 }
 
 impl PublicKey {
+    fn new(key_id: Option<String>, algorithm: Option<Algorithm>, material: Material) -> Self {
+        let name = algorithm.map(Algorithm::name).unwrap_or_default();
+        let mut hash = Sha256::new();
+        // A length stands before each part, so that no two keys write the same bytes.
+        for part in [key_id.as_deref().unwrap_or_default().as_bytes(), name.as_bytes(), &material.public_bytes()] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        Self { key_id, algorithm, material, fingerprint: hash.finalize().into() }
+    }
+
+    /// Tells this key from another.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// What a signature engine needs.
     #[must_use]
     pub fn material(&self) -> &Material {
@@ -206,13 +306,20 @@ impl PublicKey {
 }
 
 impl Material {
+    fn public_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa { spki } | Self::Ec { spki, .. } => spki.clone(),
+            Self::Ed25519(key) => key.to_bytes(),
+        }
+    }
+
     /// The algorithm is bound by the type of the key, whatever a token says (RFC 8725 §3.1).
     fn fits(&self, algorithm: Algorithm) -> bool {
-        matches!(
-            (self, algorithm),
-            (Self::Rsa { .. }, Algorithm::RS256 | Algorithm::PS256)
-                | (Self::P256 { .. }, Algorithm::ES256)
-                | (Self::Ed25519(_), Algorithm::EdDSA)
-        )
+        use Algorithm::{EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        match self {
+            Self::Rsa { .. } => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
+            Self::Ec { curve, .. } => algorithm == curve.algorithm(),
+            Self::Ed25519(_) => algorithm == EdDSA,
+        }
     }
 }

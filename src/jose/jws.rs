@@ -6,16 +6,18 @@ use super::algorithm::Algorithm;
 use super::{base64url, json};
 use crate::reason::Reason;
 
-/// Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
-const LONGEST: usize = 16 * 1024;
+/// In bytes. Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
+pub(super) const LONGEST: usize = 16 * 1024;
 
 /// Header parameters that bring or name a key of the token's own choice, or ask for an extension.
-const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
+/// `salt` is jwt-simple's own: a signer there mixes it into keys, nobody else knows it.
+const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u", "salt"];
 
 /// A token whose syntax is right. Nothing in it has been verified.
 #[derive(Debug)]
 pub struct CompactJws<'a> {
     text: &'a str,
+    kind: Option<String>,
     algorithm: Algorithm,
     key_id: Option<String>,
     payload: Map<String, Value>,
@@ -40,29 +42,40 @@ impl<'a> CompactJws<'a> {
         if header.keys().any(|name| REFUSED_PARAMETERS.contains(&name.as_str())) {
             return Err(Reason::TokenHeaderUnsupported);
         }
-        match header.get("typ") {
-            None => {}
-            Some(Value::String(kind)) if is_jwt(kind) => {}
+        let kind = match header.get("typ") {
+            None => None,
+            Some(Value::String(kind)) if is_jwt(kind) => Some(kind.clone()),
             Some(_) => return Err(Reason::TokenTypeUnsupported),
-        }
+        };
         let algorithm = match header.get("alg") {
             Some(Value::String(name)) => Algorithm::from_name(name).ok_or(Reason::AlgorithmNotAllowed)?,
             _ => return Err(Reason::TokenMalformed),
         };
-        let key_id = match header.get("kid") {
-            None => None,
-            Some(Value::String(key_id)) => Some(key_id.clone()),
-            Some(_) => return Err(Reason::TokenMalformed),
-        };
+        // Whatever is not used is of its right type all the same: jwt-simple reads it, and one token must not pass with
+        // one engine and fail with another.
+        for name in ["cty", "x5t", "x5t#S256"] {
+            parameter(&header, name)?;
+        }
+        let is_chain = |value: &Value| value.as_array().is_some_and(|chain| chain.iter().all(Value::is_string));
+        if header.get("x5c").is_some_and(|value| !is_chain(value)) {
+            return Err(Reason::TokenMalformed);
+        }
+        let key_id = parameter(&header, "kid")?.map(str::to_owned);
         let payload = object(payload)?;
         let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
-        Ok(Self { text, algorithm, key_id, payload, signing_input, signature })
+        Ok(Self { text, kind, algorithm, key_id, payload, signing_input, signature })
     }
 
     /// The whole token.
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.text
+    }
+
+    /// What the token says that it is (`typ`).
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
     }
 
     /// The algorithm that the token claims to be signed with.
@@ -99,8 +112,12 @@ fn object(part: &str) -> Result<Map<String, Value>, Reason> {
     base64url::decode(part).and_then(|bytes| json::object(&bytes)).ok_or(Reason::TokenMalformed)
 }
 
-/// `JWT`, or a kind of it: `at+jwt`, `application/at+jwt` (RFC 9068 §2.1, RFC 7515 §4.1.9).
+fn parameter<'h>(header: &'h Map<String, Value>, name: &str) -> Result<Option<&'h str>, Reason> {
+    header.get(name).map(|value| value.as_str().ok_or(Reason::TokenMalformed)).transpose()
+}
+
+/// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
+/// own, and must not pass for one.
 fn is_jwt(kind: &str) -> bool {
-    let kind = kind.to_ascii_lowercase();
-    kind == "jwt" || kind.ends_with("+jwt")
+    ["jwt", "at+jwt", "application/at+jwt"].iter().any(|known| kind.eq_ignore_ascii_case(known))
 }

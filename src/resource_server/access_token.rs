@@ -1,86 +1,192 @@
-//! A token that was verified: signature, issuer, audience, time and the form of its confirmation.
+//! A token that was verified: its signature, its issuer and the form of its claims; then its audience and time.
 
 use serde_json::{Map, Value};
 
 use super::bearer_token::BearerToken;
-use super::confirmation::confirmation;
+use super::confirmation::{Confirmation, confirmation};
 use super::issuer::Issuer;
-use crate::certificate::thumbprint::Thumbprint;
+use super::keys::{KeyRing, KeySource};
+use super::{Dpop, Means};
+use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
-use crate::jose::signature::{SignatureEngine, Verification};
+use crate::jose::signature::Verification;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 
 /// Times are JSON numbers up to this many seconds (the year 9999), so that no arithmetic on them can go wrong.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// An access token of a trusted issuer, for this API, at this time.
+/// The claims of an access token that a trusted issuer signed. Whether it is for this API, and still good, depends on
+/// the moment, and is judged each time.
 #[derive(Debug)]
 pub struct AccessToken {
-    confirmation: Option<Thumbprint>,
+    /// The place of the issuer in its policy.
+    issuer: usize,
+    audiences: Vec<String>,
+    /// NumericDates, with their fractions.
+    expires: f64,
+    not_before: Option<f64>,
+    issued_at: Option<f64>,
+    confirmation: Result<Confirmation, Refusal>,
+    scope: Result<Option<String>, Refusal>,
+    key: Fingerprint,
+}
+
+/// Why there is no access token.
+#[derive(Debug)]
+pub(crate) enum Unverified<'i> {
+    /// There never will be.
+    Refused(Refusal),
+    /// The issuer's keys are not here, or not the one that the token names; the refusal is what it comes to if no newer
+    /// ones can be had.
+    NeedsKeys(&'i KeySource, Refusal),
+}
+
+impl<T: Into<Refusal>> From<T> for Unverified<'_> {
+    fn from(refusal: T) -> Self {
+        Self::Refused(refusal.into())
+    }
 }
 
 impl AccessToken {
     /// The one way to an access token.
-    pub(super) fn verify(
+    pub(super) fn verify<'i>(
         bearer_token: &BearerToken<'_>,
-        issuers: &[Issuer],
-        leeway: u64,
+        issuers: &'i [Issuer],
+        dpop: Dpop,
         now: u64,
-        engine: &dyn SignatureEngine,
-    ) -> Result<Self, Refusal> {
+        means: &Means<'_>,
+    ) -> Result<Self, Unverified<'i>> {
         let token = CompactJws::parse(bearer_token.text())?;
         // The form of the claims comes before the signature, so that a refusal has one reason whatever the engine:
         // jwt-simple reads the claims itself.
         let claims = Claims::parse(token.payload())?;
-        let issuer = issuer_of(&claims, issuers)?;
-        verify_signature(&token, issuer, engine)?;
-        if !claims.audiences.iter().any(|audience| issuer.is_audience(audience)) {
-            return Err(Reason::AudienceMismatch.into());
-        }
-        claims.check_time(leeway, now)?;
-        let confirmation = confirmation(token.payload(), issuer.confirmation).map_err(|reason| match reason {
+        let (place, issuer) = issuer_of(&claims, issuers)?;
+        issuer.check_type(token.kind())?;
+        let key = verify_signature(&token, issuer, now, means)?;
+        claims.check_lifetime(issuer.longest_lifetime())?;
+        let confirmation = confirmation(token.payload(), issuer.confirmation, dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
             ),
             other => other.into(),
-        })?;
-        Ok(Self { confirmation })
+        });
+        Ok(Self {
+            issuer: place,
+            audiences: claims.audiences.into_iter().map(str::to_owned).collect(),
+            expires: claims.expires,
+            not_before: claims.not_before,
+            issued_at: claims.issued_at,
+            confirmation,
+            scope: text(token.payload(), "scope").map(|scope| scope.map(str::to_owned)),
+            key,
+        })
     }
 
-    /// The certificate that the token is bound to, if it is bound.
-    #[must_use]
-    pub fn confirmation(&self) -> Option<Thumbprint> {
-        self.confirmation
+    /// Whether the issuer still has the key that verified the token.
+    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, ring: &KeyRing) -> bool {
+        let keys = issuers.get(self.issuer).and_then(|issuer| issuer.keys(ring, now).ok());
+        keys.is_some_and(|keys| keys.has(&self.key))
+    }
+
+    /// Judges what depends on the moment: the audience, and the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
+    /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
+    /// like `nbf`.
+    #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
+    pub(super) fn judge(&self, issuers: &[Issuer], leeway: u64, now: u64) -> Result<(), Reason> {
+        let (now, leeway) = (now as f64, leeway as f64);
+        let is_ours =
+            issuers.get(self.issuer).is_some_and(|issuer| self.audiences.iter().any(|own| issuer.is_audience(own)));
+        if !is_ours {
+            Err(Reason::AudienceMismatch)
+        } else if now >= self.expires + leeway {
+            Err(Reason::TokenExpired)
+        } else if [self.not_before, self.issued_at].iter().flatten().any(|time| now < time - leeway) {
+            Err(Reason::TokenNotYetValid)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What the token is bound to.
+    ///
+    /// # Errors
+    /// As [`confirmation`]: whoever passes such a token on must have looked at this.
+    pub fn confirmation(&self) -> Result<Confirmation, Refusal> {
+        self.confirmation.clone()
+    }
+
+    /// The token's scopes: one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
+    pub(super) fn scopes(&self) -> Result<Vec<&str>, Refusal> {
+        match &self.scope {
+            Ok(scope) => Ok(scope.as_deref().map(|scope| scope.split(' ').collect()).unwrap_or_default()),
+            Err(refusal) => Err(refusal.clone()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn example() -> Self {
+        Self {
+            issuer: 0,
+            audiences: vec!["https://api.example.com".to_owned()],
+            expires: 0.0,
+            not_before: None,
+            issued_at: None,
+            confirmation: Err(Reason::ConfirmationMalformed.into()),
+            scope: Ok(None),
+            key: [0; 32],
+        }
+    }
+
+    /// How many bytes it takes, about.
+    pub(super) fn size(&self) -> usize {
+        let audiences = self.audiences.iter().map(|audience| audience.len().saturating_add(size_of::<String>()));
+        let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
+        audiences.fold(size_of::<Self>().saturating_add(scope), usize::saturating_add)
     }
 }
 
 /// The issuer that the token claims to be from: its keys decide whether it is.
-fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<&'i Issuer, Refusal> {
+fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Refusal> {
     issuers
         .iter()
-        .find(|issuer| issuer.identifier() == claims.issuer)
+        .enumerate()
+        .find(|(_, issuer)| issuer.identifier() == claims.issuer)
         .ok_or_else(|| Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)))
 }
 
-fn verify_signature(token: &CompactJws<'_>, issuer: &Issuer, engine: &dyn SignatureEngine) -> Result<(), Refusal> {
+/// The key that made the signature.
+fn verify_signature<'i>(
+    token: &CompactJws<'_>,
+    issuer: &'i Issuer,
+    now: u64,
+    means: &Means<'_>,
+) -> Result<Fingerprint, Unverified<'i>> {
     let algorithm = token.algorithm();
     if !issuer.may_use(algorithm) {
-        return Err(Refusal::because(Reason::AlgorithmNotAllowed, algorithm.name()));
+        return Err(Refusal::because(Reason::AlgorithmNotAllowed, algorithm.name()).into());
     }
+    let keys = issuer.keys(means.keys, now).map_err(|source| {
+        Unverified::NeedsKeys(source, Refusal::because(Reason::KeysUnavailable, source.identity()))
+    })?;
     let mut answer = Reason::KeyUnknown;
-    for key in issuer.keys().candidates(algorithm, token.key_id()) {
-        match engine.verify(token, key) {
-            Verification::Valid => return Ok(()),
+    for key in keys.candidates(algorithm, token.key_id()) {
+        match means.engine.verify(token, key) {
+            Verification::Valid => return Ok(key.fingerprint()),
             Verification::Invalid => answer = Reason::SignatureInvalid,
             Verification::Unavailable => {
-                return Err(Refusal::because(Reason::SignatureEngineUnavailable, algorithm.name()));
+                return Err(Refusal::because(Reason::SignatureEngineUnavailable, algorithm.name()).into());
             }
         }
     }
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
-    Err(Refusal::because(answer, format!("{}, {key_id}", algorithm.name())))
+    let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
+    // Only a key id that nobody knows hints at new keys: whoever can make a wrong signature must not cause a fetch.
+    match (answer, token.key_id(), issuer.key_source()) {
+        (Reason::KeyUnknown, Some(_), Some(source)) => Err(Unverified::NeedsKeys(source, refusal)),
+        _ => Err(refusal.into()),
+    }
 }
 
 /// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
@@ -90,33 +196,34 @@ struct Claims<'t> {
     /// NumericDates, with their fractions.
     expires: f64,
     not_before: Option<f64>,
+    issued_at: Option<f64>,
 }
 
 impl<'t> Claims<'t> {
     /// A claim of the wrong type is not the same as none.
     fn parse(payload: &'t Map<String, Value>) -> Result<Self, Refusal> {
-        for name in ["sub", "jti"] {
+        for name in ["sub", "jti", "nonce"] {
             text(payload, name)?;
         }
-        time(payload, "iat")?;
         Ok(Self {
             issuer: text(payload, "iss")?.ok_or_else(|| missing("iss"))?,
             audiences: audiences(payload)?,
             expires: time(payload, "exp")?.ok_or_else(|| missing("exp"))?,
             not_before: time(payload, "nbf")?,
+            issued_at: time(payload, "iat")?,
         })
     }
 
-    /// RFC 7519 §4.1.4 and §4.1.5: before `exp`, not before `nbf`, both with the leeway.
-    #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-    fn check_time(&self, leeway: u64, now: u64) -> Result<(), Reason> {
-        let (now, leeway) = (now as f64, leeway as f64);
-        if now >= self.expires + leeway {
-            Err(Reason::TokenExpired)
-        } else if self.not_before.is_some_and(|not_before| now < not_before - leeway) {
-            Err(Reason::TokenNotYetValid)
-        } else {
-            Ok(())
+    /// From `iat` to `exp`, in seconds.
+    fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
+        match (longest, self.issued_at) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(missing("iat")),
+            (Some(longest), Some(issued_at)) if self.expires - issued_at > longest => {
+                let lifetime = self.expires - issued_at;
+                Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds")))
+            }
+            (Some(_), Some(_)) => Ok(()),
         }
     }
 }

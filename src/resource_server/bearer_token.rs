@@ -1,19 +1,32 @@
 //! The token as it came in the request (RFC 6750 §2.1): in the `Authorization` header and nowhere else.
 
+use super::Dpop;
 use crate::reason::Reason;
 use crate::request::Request;
 
 /// A token of which only the syntax of its carriage is known.
 #[derive(Debug)]
-pub struct BearerToken<'a>(&'a str);
+pub struct BearerToken<'a> {
+    text: &'a str,
+    scheme: Scheme,
+}
+
+/// The scheme that a token came under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// RFC 9449 §7.1.
+    Dpop,
+}
 
 impl<'a> BearerToken<'a> {
-    /// Takes the one bearer token out of the request.
+    /// Takes the one access token out of the request.
     ///
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::SchemeUnsupported`], [`Reason::AuthorizationRepeated`],
     /// [`Reason::AuthorizationMalformed`].
-    pub fn of(request: &Request<'a>) -> Result<Self, Reason> {
+    pub fn of(request: &Request<'a>, dpop: Dpop) -> Result<Self, Reason> {
         let mut values = request.values("authorization");
         let value = values.next().ok_or(Reason::TokenMissing)?;
         if values.next().is_some() {
@@ -21,21 +34,73 @@ impl<'a> BearerToken<'a> {
         }
         let value = std::str::from_utf8(value).map_err(|_| Reason::AuthorizationMalformed)?;
         let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+            Scheme::Bearer
+        } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case("dpop") {
+            Scheme::Dpop
+        } else {
             return Err(Reason::SchemeUnsupported);
-        }
+        };
         let token = credentials.trim_start_matches(' ');
         // Envoy joins repeated values with a comma before any filter sees them.
         if token.contains(',') {
             return Err(Reason::AuthorizationRepeated);
         }
-        if is_b64token(token) { Ok(Self(token)) } else { Err(Reason::AuthorizationMalformed) }
+        if is_b64token(token) { Ok(Self { text: token, scheme }) } else { Err(Reason::AuthorizationMalformed) }
+    }
+
+    /// The scheme that it came under.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// The token itself. It must not be logged.
     pub(crate) fn text(&self) -> &'a str {
-        self.0
+        self.text
     }
+}
+
+/// Whether the query has a parameter `access_token` (RFC 6750 §2.3), as any server may read it: percent-encoded, in any
+/// case, between `&` or `;`, and, as PHP has it, with a space or a dot for the underscore and spaces before it.
+pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
+    let query = request
+        .values(":path")
+        .find_map(|path| path.iter().position(|byte| *byte == b'?').map(|at| path.split_at(at).1));
+    query.is_some_and(|query| {
+        query.split(|byte| matches!(byte, b'?' | b'&' | b';')).any(|parameter| {
+            let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+            let name: Vec<u8> =
+                percent_decoded(name).skip_while(|byte| matches!(byte, b' ' | b'+')).map(folded).collect();
+            name == b"access_token"
+        })
+    })
+}
+
+fn folded(byte: u8) -> u8 {
+    match byte {
+        b'+' | b' ' | b'.' => b'_',
+        other => other.to_ascii_lowercase(),
+    }
+}
+
+/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself.
+fn percent_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (first, after) = rest.split_first()?;
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let encoded = match after {
+            [high, low, after @ ..] if *first == b'%' => digit(high).zip(digit(low)).map(|pair| (pair, after)),
+            _ => None,
+        };
+        let (byte, after) = match encoded {
+            Some(((high, low), after)) => ((high << 4) | low, after),
+            None => (*first, after),
+        };
+        rest = after;
+        Some(byte)
+    })
 }
 
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::Dpop;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::reason::Reason;
 
@@ -10,7 +11,19 @@ const X5T_S256: &str = "x5t#S256";
 
 /// Members of `cnf` that bind a token to a key of their own (RFC 7800 §3, RFC 9449 §6.1). A token that has one demands
 /// a proof that is not made here.
-const OTHER_METHODS: &[&str] = &["jwk", "jwe", "kid", "jku", "jkt"];
+const OTHER_METHODS: &[&str] = &["jwk", "jwe", "kid", "jku"];
+
+/// The one of them whose proof an API may verify itself (RFC 9449 §6.1).
+const DPOP_METHOD: &str = "jkt";
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The certificate, by its thumbprint.
+    pub certificate: Option<Thumbprint>,
+    /// A DPoP key, whose proof is verified behind this proxy.
+    pub dpop_key: bool,
+}
 
 /// Where an issuer writes the thumbprint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -23,13 +36,21 @@ pub enum ConfirmationPlace {
     TopLevel,
 }
 
-/// The thumbprint of the certificate that the token is bound to, or `None` where the token is bound to nothing.
+/// What the token is bound to, which may be nothing.
 ///
 /// # Errors
 /// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
 /// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
-pub fn confirmation(claims: &Map<String, Value>, place: ConfirmationPlace) -> Result<Option<Thumbprint>, Reason> {
-    let confirmed = in_cnf(claims)?;
+pub fn confirmation(claims: &Map<String, Value>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+    let Confirmation { certificate, dpop_key } = in_cnf(claims, dpop)?;
+    Ok(Confirmation { certificate: or_top_level(claims, place, certificate)?, dpop_key })
+}
+
+fn or_top_level(
+    claims: &Map<String, Value>,
+    place: ConfirmationPlace,
+    confirmed: Option<Thumbprint>,
+) -> Result<Option<Thumbprint>, Reason> {
     // A JSON null counts as absent here, since these servers write it; `cnf` has no such custom.
     let top_level = claims.get(X5T_S256).filter(|value| !value.is_null());
     match (place, confirmed, top_level) {
@@ -46,17 +67,23 @@ pub fn confirmation(claims: &Map<String, Value>, place: ConfirmationPlace) -> Re
     }
 }
 
-fn in_cnf(claims: &Map<String, Value>) -> Result<Option<Thumbprint>, Reason> {
+fn in_cnf(claims: &Map<String, Value>, dpop: Dpop) -> Result<Confirmation, Reason> {
     let cnf = match claims.get("cnf") {
-        None => return Ok(None),
+        None => return Ok(Confirmation::default()),
         Some(Value::Object(cnf)) if !cnf.is_empty() => cnf,
         Some(_) => return Err(Reason::ConfirmationMalformed),
     };
-    let confirmed = cnf.get(X5T_S256).map(thumbprint).transpose()?;
-    if confirmed.is_none() || OTHER_METHODS.iter().any(|method| cnf.contains_key(*method)) {
+    let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
+    let dpop_key = match (cnf.get(DPOP_METHOD), dpop) {
+        (None, _) => false,
+        // A SHA-256 in the same spelling, of a key instead of a certificate.
+        (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
+        (Some(_), Dpop::Refuse) => return Err(Reason::ConfirmationUnsupported),
+    };
+    if (certificate.is_none() && !dpop_key) || OTHER_METHODS.iter().any(|method| cnf.contains_key(*method)) {
         return Err(Reason::ConfirmationUnsupported);
     }
-    Ok(confirmed)
+    Ok(Confirmation { certificate, dpop_key })
 }
 
 fn thumbprint(value: &Value) -> Result<Thumbprint, Reason> {
@@ -74,7 +101,9 @@ mod tests {
 
     fn at(place: ConfirmationPlace, claims: Value) -> Result<Option<String>, Reason> {
         let claims = claims.as_object().unwrap();
-        confirmation(claims, place).map(|confirmed| confirmed.map(|thumbprint| thumbprint.to_string()))
+        let confirmed = confirmation(claims, place, Dpop::Refuse)?;
+        assert!(!confirmed.dpop_key);
+        Ok(confirmed.certificate.map(|thumbprint| thumbprint.to_string()))
     }
 
     fn in_either_place(claims: &Value) -> Result<Option<String>, Reason> {
@@ -141,6 +170,26 @@ mod tests {
             json!({"unheard of": 1}),
         ] {
             assert_eq!(in_either_place(&json!({ "cnf": cnf })), Err(Reason::ConfirmationUnsupported), "{cnf}");
+        }
+    }
+
+    #[test]
+    fn a_dpop_key_passes_where_its_proof_is_verified_behind_and_the_thumbprint_beside_it_still_counts() {
+        let of = |cnf: Value| {
+            let claims = json!({ "cnf": cnf });
+            confirmation(claims.as_object().unwrap(), ConfirmationPlace::Cnf, Dpop::VerifiedUpstream)
+        };
+        let certificate = Thumbprint::from_x5t_s256(ONE);
+        assert_eq!(of(json!({"jkt": ONE})), Ok(Confirmation { certificate: None, dpop_key: true }));
+        assert_eq!(of(json!({"jkt": OTHER, "x5t#S256": ONE})), Ok(Confirmation { certificate, dpop_key: true }));
+        assert_eq!(of(json!({"x5t#S256": ONE})), Ok(Confirmation { certificate, dpop_key: false }));
+        for malformed in
+            [json!({"jkt": 1}), json!({"jkt": ""}), json!({"jkt": null}), json!({"jkt": ONE, "x5t#S256": 1})]
+        {
+            assert_eq!(of(malformed), Err(Reason::ConfirmationMalformed));
+        }
+        for unsupported in [json!({"jkt": ONE, "jwk": {}}), json!({"kid": "1"}), json!({"unheard of": 1})] {
+            assert_eq!(of(unsupported), Err(Reason::ConfirmationUnsupported));
         }
     }
 

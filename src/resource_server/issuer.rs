@@ -1,10 +1,14 @@
 //! Whose tokens are believed.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
 use super::confirmation::ConfirmationPlace;
+use super::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::KeySet;
+use crate::reason::Reason;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -12,8 +16,10 @@ use crate::jose::jwk::KeySet;
 pub(super) struct Issuer {
     identifier: String,
     audiences: Vec<String>,
-    keys: KeySet,
+    keys: Keys,
     algorithms: Vec<Algorithm>,
+    token_type: TokenType,
+    max_lifetime: Option<MaxLifetime>,
     pub(super) confirmation: ConfirmationPlace,
 }
 
@@ -22,24 +28,50 @@ pub(super) struct Issuer {
 struct Fields {
     issuer: String,
     audiences: Vec<String>,
-    keys: Keys,
+    keys: KeysFields,
     algorithms: Option<Vec<Algorithm>>,
+    #[serde(default)]
+    token_type: TokenType,
+    max_lifetime_seconds: Option<MaxLifetime>,
     #[serde(default)]
     confirmation: ConfirmationPlace,
 }
 
-/// Where the keys come from.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    jwks: KeySet,
+/// What the token's header must say that it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum TokenType {
+    /// Nothing, or some JWT.
+    #[default]
+    #[serde(rename = "any_jwt")]
+    AnyJwt,
+    /// An access token of RFC 9068, so that no ID token or logout token passes for one.
+    #[serde(rename = "at+jwt")]
+    AccessToken,
+}
+
+/// The longest time from `iat` to `exp`: 1 second to 1 year.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+struct MaxLifetime(u32);
+
+impl TryFrom<u64> for MaxLifetime {
+    type Error = &'static str;
+
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+        match u32::try_from(seconds) {
+            Ok(seconds @ 1..=31_536_000) => Ok(Self(seconds)),
+            _ => Err("the longest lifetime is 1 to 31536000 seconds (a year)"),
+        }
+    }
 }
 
 impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, audiences, keys: Keys { jwks: keys }, algorithms, confirmation } = fields;
+        let Fields { issuer: identifier, audiences, keys, algorithms, .. } = fields;
+        let (token_type, max_lifetime, confirmation) =
+            (fields.token_type, fields.max_lifetime_seconds, fields.confirmation);
         if identifier.is_empty() {
             return Err("the issuer is empty".to_owned());
         }
@@ -49,12 +81,15 @@ impl TryFrom<Fields> for Issuer {
                 .to_owned());
         }
         let algorithms = algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec());
-        if !algorithms.iter().any(|algorithm| keys.serves(*algorithm)) {
+        let keys = keys.of_issuer(&identifier)?;
+        if let Keys::Inline(keys) = &keys
+            && !algorithms.iter().any(|algorithm| keys.serves(*algorithm))
+        {
             return Err(
                 "none of the keys can be used with any of the algorithms, so every token would be refused".to_owned()
             );
         }
-        Ok(Self { identifier, audiences, keys, algorithms, confirmation })
+        Ok(Self { identifier, audiences, keys, algorithms, token_type, max_lifetime, confirmation })
     }
 }
 
@@ -63,8 +98,20 @@ impl Issuer {
         &self.identifier
     }
 
-    pub(super) fn keys(&self) -> &KeySet {
-        &self.keys
+    /// The keys as they are known now; the source of those that are not.
+    pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, &'i KeySource> {
+        match &self.keys {
+            Keys::Inline(keys) => Ok(keys),
+            Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(source),
+        }
+    }
+
+    /// Where the keys are fetched, if they are.
+    pub(super) fn key_source(&self) -> Option<&KeySource> {
+        match &self.keys {
+            Keys::Inline(_) => None,
+            Keys::Fetched(source) => Some(source),
+        }
     }
 
     pub(super) fn first_audience(&self) -> &str {
@@ -73,6 +120,21 @@ impl Issuer {
 
     pub(super) fn is_audience(&self, audience: &str) -> bool {
         self.audiences.iter().any(|own| own == audience)
+    }
+
+    /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, in any case (RFC 7515 §4.1.9).
+    pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), Reason> {
+        let is_access_token =
+            |kind: &str| ["at+jwt", "application/at+jwt"].iter().any(|own| own.eq_ignore_ascii_case(kind));
+        match self.token_type {
+            TokenType::AccessToken if !kind.is_some_and(is_access_token) => Err(Reason::TokenTypeUnsupported),
+            TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
+        }
+    }
+
+    /// In seconds.
+    pub(super) fn longest_lifetime(&self) -> Option<f64> {
+        self.max_lifetime.map(|longest| f64::from(longest.0))
     }
 
     pub(super) fn may_use(&self, algorithm: Algorithm) -> bool {

@@ -8,6 +8,12 @@ pub mod access_token;
 pub mod bearer_token;
 pub mod confirmation;
 mod issuer;
+pub mod judgement;
+pub mod keys;
+pub mod token_cache;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde::Deserialize;
 
@@ -15,10 +21,27 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::signature::SignatureEngine;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::request::Request;
-use access_token::AccessToken;
-use bearer_token::BearerToken;
+use crate::request::{Caller, Request};
+use crate::step::{AskKeys, Edit, Step};
+use access_token::{AccessToken, Unverified};
+use bearer_token::{BearerToken, Scheme};
 use issuer::Issuer;
+use judgement::{Candidate, Judgement};
+use keys::{KeyRing, KeySource, Wish};
+use token_cache::TokenCache;
+
+/// 32 bytes each in every VM, and some 700 kB of configuration.
+const MOST_REVOKED: usize = 10_000;
+
+/// What a judgement may use and does not own: the values of one VM at one moment.
+pub struct Means<'m> {
+    /// Verifies signatures.
+    pub engine: &'m dyn SignatureEngine,
+    /// The keys that were fetched so far.
+    pub keys: &'m KeyRing,
+    /// The tokens that were verified so far.
+    pub tokens: &'m mut TokenCache,
+}
 
 /// What an access token must be to pass.
 #[derive(Debug, Deserialize)]
@@ -26,6 +49,13 @@ use issuer::Issuer;
 pub struct ResourceServer {
     issuers: Vec<Issuer>,
     certificate_binding: CertificateBinding,
+    dpop: Dpop,
+    required_scopes: Vec<Scope>,
+    access_token_query: AccessTokenQuery,
+    cors_preflight: CorsPreflight,
+    server_name: ServerName,
+    certificate_validity: CertificateValidity,
+    revoked_certificates: Revoked,
     leeway: Leeway,
     realm: Realm,
 }
@@ -38,20 +68,101 @@ struct Fields {
     #[serde(default)]
     certificate_binding: CertificateBinding,
     #[serde(default)]
+    dpop: Dpop,
+    #[serde(default)]
+    required_scopes: Vec<Scope>,
+    #[serde(default)]
+    access_token_query: AccessTokenQuery,
+    #[serde(default)]
+    cors_preflight: CorsPreflight,
+    #[serde(default)]
+    server_name: ServerName,
+    #[serde(default)]
+    certificate_validity: CertificateValidity,
+    #[serde(default)]
+    revoked_certificates: Revoked,
+    #[serde(default)]
     leeway_seconds: Leeway,
     realm: Option<Realm>,
 }
 
-/// What becomes of a token that is bound to nothing. A token that is bound is always held to it.
+/// What becomes of a token that is not bound to the connection's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateBinding {
     /// It is refused.
     #[default]
     Required,
-    /// It passes as a bearer token: for the time of a migration.
+    /// One that is bound to nothing passes as a bearer token; one that is bound is held to it: for a migration.
     IfPresent,
+    /// It passes, and what `required` would have said is noted: before a migration.
+    Observe,
 }
+
+/// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme `DPoP`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dpop {
+    /// They are refused: no proof is verified here.
+    #[default]
+    Refuse,
+    /// They pass: the operator states that the API behind verifies the proof of every such request.
+    VerifiedUpstream,
+}
+
+/// What becomes of a query parameter `access_token` (RFC 6750 §2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AccessTokenQuery {
+    /// The request is refused: the API behind might believe a token that nobody judged.
+    #[default]
+    Refuse,
+    /// Nothing: the API has a parameter of its own by that name.
+    Ignore,
+}
+
+/// What becomes of a CORS preflight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CorsPreflight {
+    /// It needs a token like every request.
+    #[default]
+    Refuse,
+    /// It passes without one.
+    Forward,
+}
+
+/// What the server name of the TLS handshake must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ServerName {
+    /// Anything, or absent.
+    #[default]
+    Any,
+    /// The host of every request on the connection.
+    MustMatch,
+}
+
+/// Whether this filter looks at the validity period of the client's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CertificateValidity {
+    /// It does not: RFC 8705 §6.2 has no need of it, and the listener may check it.
+    #[default]
+    NotChecked,
+    /// A certificate that is presented must be valid now.
+    Checked,
+}
+
+/// A scope that tokens must have (RFC 6749 §3.3), whose characters need no escape in a challenge.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Scope(String);
+
+/// Certificates that are refused whatever a token says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<Thumbprint>")]
+struct Revoked(BTreeSet<[u8; 32]>);
 
 /// How far the clocks of the issuer and of this proxy may differ: 0 to 60 seconds, 10 unless told.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -90,23 +201,60 @@ impl TryFrom<String> for Realm {
     }
 }
 
+impl TryFrom<String> for Scope {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        if !text.is_empty() && text.bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err("a scope is visible ASCII text without ' ', '\"' and '\\'".to_owned())
+        }
+    }
+}
+
+impl TryFrom<Vec<Thumbprint>> for Revoked {
+    type Error = String;
+
+    fn try_from(thumbprints: Vec<Thumbprint>) -> Result<Self, String> {
+        if thumbprints.len() > MOST_REVOKED {
+            return Err(format!(
+                "at most {MOST_REVOKED} certificates can be listed; a CRL of the listener has no limit"
+            ));
+        }
+        Ok(Self(thumbprints.iter().map(Thumbprint::bytes).collect()))
+    }
+}
+
 impl TryFrom<Fields> for ResourceServer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuers, certificate_binding, leeway_seconds, realm } = fields;
-        for (position, issuer) in issuers.iter().enumerate() {
-            if issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
+        for (position, issuer) in fields.issuers.iter().enumerate() {
+            if fields.issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
                 return Err(format!("the issuer {:?} stands here twice", issuer.identifier()));
             }
         }
-        let Some(first) = issuers.first() else {
+        let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
         // The audience is the API's own name, which is what a realm is.
-        let realm = realm.or_else(|| Realm::try_from(first.first_audience().to_owned()).ok());
+        let realm = fields.realm.or_else(|| Realm::try_from(first.first_audience().to_owned()).ok());
         let realm = realm.ok_or("the first audience cannot stand in a challenge; give a `realm`")?;
-        Ok(Self { issuers, certificate_binding, leeway: leeway_seconds, realm })
+        Ok(Self {
+            issuers: fields.issuers,
+            certificate_binding: fields.certificate_binding,
+            dpop: fields.dpop,
+            required_scopes: fields.required_scopes,
+            access_token_query: fields.access_token_query,
+            cors_preflight: fields.cors_preflight,
+            server_name: fields.server_name,
+            certificate_validity: fields.certificate_validity,
+            revoked_certificates: fields.revoked_certificates,
+            leeway: fields.leeway_seconds,
+            realm,
+        })
     }
 }
 
@@ -114,49 +262,175 @@ impl TryFrom<Fields> for ResourceServer {
 #[derive(Debug)]
 pub enum Admitted {
     /// Its token is bound to the certificate of the connection that it came on.
-    Bound(AccessToken, Thumbprint),
+    Bound(Rc<AccessToken>, Thumbprint),
+    /// Its token is bound to a DPoP key alone, and the operator states that the proof is verified behind.
+    BoundToKey(Rc<AccessToken>),
     /// Its token is bound to nothing, and the policy lets such tokens pass.
-    Unbound(AccessToken),
+    Unbound(Rc<AccessToken>),
+    /// The policy only observes, and `required` would have refused it for this.
+    Observed(Rc<AccessToken>, Refusal),
+}
+
+impl Admitted {
+    /// What `required` would have refused it for, where the policy only observes.
+    #[must_use]
+    pub fn would_have_refused(self) -> Option<Refusal> {
+        match self {
+            Self::Observed(_, refusal) => Some(refusal),
+            Self::Bound(..) | Self::BoundToKey(_) | Self::Unbound(_) => None,
+        }
+    }
 }
 
 impl ResourceServer {
-    /// The realm of the challenges.
-    pub(crate) fn realm(&self) -> &str {
-        &self.realm.0
+    /// Where this policy's keys are fetched.
+    pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        self.issuers.iter().filter_map(Issuer::key_source)
     }
 
-    /// Judges the request's access token.
-    pub(crate) fn admit(&self, request: &Request<'_>, engine: &dyn SignatureEngine) -> Result<Admitted, Refusal> {
-        let bearer_token = BearerToken::of(request)?;
-        let access_token = self.verify(&bearer_token, request.now, engine)?;
-        self.bind(access_token, request.presented()?)
+    /// The first step of a request whose forged headers `cleaned` removes.
+    pub(crate) fn start<'p>(
+        &'p self,
+        policy: &'p str,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+        cleaned: Vec<Edit>,
+    ) -> Step<'p> {
+        let caller = request.caller();
+        match self.candidate(policy, request, means) {
+            Ok((presented, candidate)) => {
+                let now = request.now;
+                Judgement { server: self, policy, caller, now, presented, candidate, edits: cleaned }.start(request)
+            }
+            Err(Unverified::Refused(refusal)) => Step::Refuse(self.refusal(policy, caller, refusal)),
+            Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
+                source: source.clone(),
+                wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
+                refusal: self.refusal(policy, caller, refusal),
+            }),
+        }
     }
 
-    fn verify(
+    fn refusal(&self, policy: &str, caller: Caller, refusal: impl Into<Refusal>) -> Refusal {
+        refusal.into().under(policy, Some(&self.realm.0)).to(caller)
+    }
+
+    /// Judges what stands in the request itself.
+    fn candidate(
         &self,
+        policy: &str,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Result<(Option<Thumbprint>, Candidate), Unverified<'_>> {
+        let presented = request.presented()?;
+        if let Some(presented) = presented.filter(|presented| self.revoked_certificates.0.contains(&presented.bytes()))
+        {
+            return Err(Refusal::because(Reason::CertificateRevoked, format!("presented {presented}")).into());
+        }
+        if self.cors_preflight == CorsPreflight::Forward && request.is_preflight() {
+            return Ok((presented, Candidate::Preflight));
+        }
+        if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
+            return Err(Reason::TokenInQuery.into());
+        }
+        let bearer_token = BearerToken::of(request, self.dpop)?;
+        let access_token = self.verified(policy, &bearer_token, request.now, means)?;
+        access_token.judge(&self.issuers, self.leeway.0, request.now)?;
+        Ok((presented, Candidate::Token(access_token, bearer_token.scheme())))
+    }
+
+    /// The claims of a token, verified now or before.
+    fn verified(
+        &self,
+        policy: &str,
         bearer_token: &BearerToken<'_>,
         now: u64,
-        engine: &dyn SignatureEngine,
-    ) -> Result<AccessToken, Refusal> {
-        AccessToken::verify(bearer_token, &self.issuers, self.leeway.0, now, engine)
+        means: &mut Means<'_>,
+    ) -> Result<Rc<AccessToken>, Unverified<'_>> {
+        let known = means.tokens.find(policy, bearer_token.text());
+        if let Some(known) = known.filter(|known| known.is_current(&self.issuers, now, means.keys)) {
+            return Ok(known);
+        }
+        let verified = Rc::new(AccessToken::verify(bearer_token, &self.issuers, self.dpop, now, means)?);
+        means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
+        Ok(verified)
     }
 
-    fn bind(&self, access_token: AccessToken, presented: Option<Thumbprint>) -> Result<Admitted, Refusal> {
-        match (access_token.confirmation(), presented) {
-            (Some(confirmed), Some(presented)) if confirmed == presented => {
-                Ok(Admitted::Bound(access_token, presented))
-            }
-            (Some(confirmed), Some(presented)) => Err(Refusal::because(
-                Reason::CertificateMismatch,
-                format!("the token is bound to {confirmed}, presented was {presented}"),
-            )),
-            (Some(confirmed), None) => {
-                Err(Refusal::because(Reason::CertificateNotPresented, format!("the token is bound to {confirmed}")))
-            }
-            (None, _) => match self.certificate_binding {
-                CertificateBinding::Required => Err(Reason::ConfirmationMissing.into()),
-                CertificateBinding::IfPresent => Ok(Admitted::Unbound(access_token)),
-            },
+    /// Judges the binding of a verified token, and after it the scope.
+    fn admit(
+        &self,
+        access_token: Rc<AccessToken>,
+        scheme: Scheme,
+        presented: Option<Thumbprint>,
+    ) -> Result<Admitted, Refusal> {
+        let admitted = self.bind(access_token, scheme, presented)?;
+        let (Admitted::Bound(access_token, _)
+        | Admitted::BoundToKey(access_token)
+        | Admitted::Unbound(access_token)
+        | Admitted::Observed(access_token, _)) = &admitted;
+        self.check_scopes(access_token)?;
+        Ok(admitted)
+    }
+
+    fn check_scopes(&self, access_token: &AccessToken) -> Result<(), Refusal> {
+        let required: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+        if required.is_empty() {
+            return Ok(());
         }
+        let granted = access_token.scopes()?;
+        if required.iter().all(|scope| granted.contains(scope)) {
+            Ok(())
+        } else {
+            Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
+        }
+    }
+
+    fn bind(
+        &self,
+        access_token: Rc<AccessToken>,
+        scheme: Scheme,
+        presented: Option<Thumbprint>,
+    ) -> Result<Admitted, Refusal> {
+        match (binding(&access_token, scheme, presented), self.certificate_binding) {
+            (Ok(Binding::Certificate(presented)), _) => Ok(Admitted::Bound(access_token, presented)),
+            (Ok(Binding::DpopKey), _) => Ok(Admitted::BoundToKey(access_token)),
+            (Ok(Binding::Nothing), CertificateBinding::Required) => Err(Reason::ConfirmationMissing.into()),
+            (Ok(Binding::Nothing), CertificateBinding::IfPresent) => Ok(Admitted::Unbound(access_token)),
+            (Ok(Binding::Nothing), CertificateBinding::Observe) => {
+                Ok(Admitted::Observed(access_token, Reason::ConfirmationMissing.into()))
+            }
+            (Err(refusal), CertificateBinding::Observe) => Ok(Admitted::Observed(access_token, refusal)),
+            (Err(refusal), CertificateBinding::Required | CertificateBinding::IfPresent) => Err(refusal),
+        }
+    }
+}
+
+/// What a token is bound to and was held to.
+enum Binding {
+    /// The certificate of the connection.
+    Certificate(Thumbprint),
+    /// A DPoP key, whose proof is verified behind.
+    DpopKey,
+    Nothing,
+}
+
+/// Holds a token to whatever it is bound to.
+fn binding(access_token: &AccessToken, scheme: Scheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
+    let confirmation = access_token.confirmation()?;
+    // As a bearer token it would pass an API that verifies proofs under the scheme DPoP alone.
+    if confirmation.dpop_key && scheme == Scheme::Bearer {
+        return Err(Reason::DpopSchemeMissing.into());
+    }
+    match (confirmation.certificate, presented) {
+        (Some(confirmed), Some(presented)) if confirmed == presented => Ok(Binding::Certificate(presented)),
+        (Some(confirmed), Some(presented)) => Err(Refusal::because(
+            Reason::CertificateMismatch,
+            format!("the token is bound to {confirmed}, presented was {presented}"),
+        )),
+        (Some(confirmed), None) => {
+            Err(Refusal::because(Reason::CertificateNotPresented, format!("the token is bound to {confirmed}")))
+        }
+        (None, _) if confirmation.dpop_key => Ok(Binding::DpopKey),
+        (None, _) => Ok(Binding::Nothing),
     }
 }

@@ -42,6 +42,8 @@ pub struct Case {
     pub now: u64,
     pub without_host_cryptography: bool,
     pub forward: Option<BTreeMap<String, String>>,
+    /// The reason for which a policy that only observes would have refused it.
+    pub note: Option<String>,
     pub refusal: Option<Expected>,
 }
 
@@ -51,6 +53,8 @@ pub struct Expected {
     pub status: u16,
     pub error: Option<String>,
     pub challenge: bool,
+    pub scope: Option<String>,
+    pub grpc_status: Option<u32>,
     pub realm: String,
 }
 
@@ -64,8 +68,8 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error
 
 /// What a run of a case came to, at whichever depth.
 pub enum Outcome {
-    Forwarded(Vec<(String, Vec<u8>)>),
-    Refused { reason: String, status: u16, challenges: Vec<String>, body: Vec<u8> },
+    Forwarded { headers: Vec<(String, Vec<u8>)>, note: Option<String> },
+    Refused { reason: String, status: u16, grpc_status: Option<u32>, challenges: Vec<String>, body: Vec<u8> },
 }
 
 impl CaseList {
@@ -101,7 +105,10 @@ impl Case {
     /// What is wrong with an outcome, if anything is.
     pub fn judge(&self, outcome: &Outcome, forged: &str) -> Result<(), String> {
         match (&self.forward, &self.refusal, outcome) {
-            (Some(expected), None, Outcome::Forwarded(headers)) => {
+            (Some(_), None, Outcome::Forwarded { note, .. }) if *note != self.note => {
+                Err(format!("it is noted as {note:?}, expected {:?}", self.note))
+            }
+            (Some(expected), None, Outcome::Forwarded { headers, .. }) => {
                 for (name, value) in expected {
                     let seen: Vec<_> = headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).collect();
                     if seen.len() != 1 || seen[0].1 != value.as_bytes() {
@@ -113,18 +120,22 @@ impl Case {
                     None => Ok(()),
                 }
             }
-            (None, Some(expected), Outcome::Refused { reason, status, challenges, body }) => {
+            (None, Some(expected), Outcome::Refused { reason, status, grpc_status, challenges, body }) => {
                 let same = |what: &str, expected: &str, found: &str| match expected == found {
                     true => Ok(()),
                     false => Err(format!("{what} is {found}, expected {expected}")),
                 };
                 same("the reason", &expected.reason, reason)?;
-                same("the status", &expected.status.to_string(), &status.to_string())?;
                 expected.judge_challenges(challenges)?;
+                same("the gRPC status", &format!("{:?}", expected.grpc_status), &format!("{grpc_status:?}"))?;
+                if grpc_status.is_some() {
+                    return Ok(());
+                }
+                same("the status", &expected.status.to_string(), &status.to_string())?;
                 let body: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
                 same("the error", &format!("{:?}", expected.error.as_deref()), &format!("{:?}", body["error"].as_str()))
             }
-            (_, Some(expected), Outcome::Forwarded(_)) => Err(format!("forwarded, expected {}", expected.reason)),
+            (_, Some(expected), Outcome::Forwarded { .. }) => Err(format!("forwarded, expected {}", expected.reason)),
             (_, _, Outcome::Refused { reason, .. }) => Err(format!("refused for {reason}, expected to be forwarded")),
             (_, None, _) => Err("the case expects nothing".to_owned()),
         }
@@ -139,9 +150,10 @@ impl Expected {
             (true, None, [challenge]) => *challenge == realm,
             (true, Some(error), [challenge]) => {
                 let start = format!("{realm}, error=\"{error}\", error_description=\"");
+                let end = self.scope.as_ref().map_or_else(|| "\"".to_owned(), |scope| format!("\", scope=\"{scope}\""));
                 challenge
                     .strip_prefix(&start)
-                    .and_then(|rest| rest.strip_suffix('"'))
+                    .and_then(|rest| rest.strip_suffix(&end))
                     .is_some_and(|rest| !rest.is_empty() && !rest.contains('"'))
             }
             _ => false,

@@ -248,11 +248,15 @@ fn proxy_send_local_response(
     if !(200..=599).contains(&status) {
         return Err(failure(format!("the module sent a local response with the status {status}")));
     }
-    if grpc_status != NO_GRPC_STATUS {
-        return Err(failure("the module sent a local response for gRPC, which this host does not play"));
-    }
-    let headers = headers::decode(&read(&caller, pairs, pairs_size)?)?;
+    let mut headers = headers::decode(&read(&caller, pairs, pairs_size)?)?;
     headers::check_response(&headers)?;
+    if grpc_status != NO_GRPC_STATUS {
+        if !caller.data().readable_headers()?.is_grpc() {
+            // Envoy would send it as it is: 200, and no word of the gRPC status.
+            return Err(failure("the module answered in gRPC to a request that Envoy does not take for gRPC"));
+        }
+        headers.push((b"grpc-status".to_vec(), grpc_status.to_string().into_bytes()));
+    }
     let body = read(&caller, body, body_size)?;
     caller.data_mut().accept(Reply { status, headers, body })?;
     answer(Status::Ok)

@@ -54,6 +54,12 @@ impl HeaderMap {
         &self.entries
     }
 
+    /// Envoy's `Grpc::Common::isGrpcRequestHeaders`.
+    pub(super) fn is_grpc(&self) -> bool {
+        let kind = self.first("content-type").unwrap_or_default();
+        kind == b"application/grpc" || kind.starts_with(b"application/grpc+")
+    }
+
     /// The value of the first header of this name.
     pub(super) fn first(&self, name: &str) -> Option<&[u8]> {
         let name = if name == "host" { ":authority" } else { name };

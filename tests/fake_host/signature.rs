@@ -7,8 +7,8 @@
 //! VerifySignatureResult    { bool result=1; string error=2 }
 //! ```
 //!
-//! Where Envoy says no, so does this host. Where Envoy would verify but this host cannot (curves other than P-256, SHA-1),
-//! the test ends: a plain "no" would make a filter look right or wrong that nobody has tested.
+//! Where Envoy says no, so does this host. Where Envoy would verify but this host cannot (P-224, SHA-1), the test ends:
+//! a plain "no" would make a filter look right or wrong that nobody has tested.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs8::der::{Decode, SliceReader};
@@ -74,6 +74,8 @@ impl Hash {
 enum Key {
     Rsa(RsaPublicKey),
     P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+    P521(p521::ecdsa::VerifyingKey),
 }
 
 impl Key {
@@ -97,9 +99,11 @@ impl Key {
         match (spki.algorithm.oid, curve) {
             (RSA_ENCRYPTION, _) => Ok(RsaPublicKey::try_from(spki).ok().map(Key::Rsa)),
             (EC_PUBLIC_KEY, Some(P256)) => Ok(p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Key::P256)),
-            (EC_PUBLIC_KEY, Some(P224 | P384 | P521)) => Err(failure(
-                "verify_signature on a curve other than P-256: Envoy can do it, this host does not play it",
-            )),
+            (EC_PUBLIC_KEY, Some(P384)) => Ok(p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Key::P384)),
+            (EC_PUBLIC_KEY, Some(P521)) => Ok(p521::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(Key::P521)),
+            (EC_PUBLIC_KEY, Some(P224)) => {
+                Err(failure("verify_signature on P-224: Envoy can do it, this host does not play it"))
+            }
             _ => Ok(None),
         }
     }
@@ -108,6 +112,10 @@ impl Key {
         match self {
             Key::Rsa(key) => key.verify(hash.padding, &hash.digest, signature).is_ok(),
             Key::P256(key) => p256::ecdsa::Signature::from_der(signature)
+                .is_ok_and(|signature| key.verify_prehash(&hash.digest, &signature).is_ok()),
+            Key::P384(key) => p384::ecdsa::Signature::from_der(signature)
+                .is_ok_and(|signature| key.verify_prehash(&hash.digest, &signature).is_ok()),
+            Key::P521(key) => p521::ecdsa::Signature::from_der(signature)
                 .is_ok_and(|signature| key.verify_prehash(&hash.digest, &signature).is_ok()),
         }
     }

@@ -116,6 +116,24 @@ class Authority:
         )
         _write_new(self.pem_path, certificate.public_bytes(serialization.Encoding.PEM))
 
+    def revoke(self, *certificates: Certificate) -> Path:
+        """Writes the authority's list of revoked certificates, in force from an hour ago for ten days, beside its
+        certificate, over an older one."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - datetime.timedelta(hours=1))
+            .next_update(now + datetime.timedelta(days=10))
+        )
+        for certificate in certificates:
+            number = x509.load_der_x509_certificate(certificate.der).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(entry)
+        path = self.pem_path.with_suffix(".crl")
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
+
     def issue(
         self,
         name: str,

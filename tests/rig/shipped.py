@@ -1,6 +1,8 @@
 """The files of envoy/ as they are shipped, with the ports, paths and keys of a test run in place of the examples."""
 
+import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,40 @@ def read(
             raise ValueError(f"envoy/{name}.yaml does not have {old!r}")
         text = text.replace(old, new)
     return text
+
+
+def with_variants(text: str, variants: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """The text of envoy/resource-server.yaml with more policies, each under the route /NAME/: copies of `api` with
+    these keys in place of its own, and those under "issuer" in its one issuer. None is a route to a policy that is not
+    there. What the file shows as a comment for `server_name` is live."""
+    document = yaml.safe_load(uncommented(text, "listener_filters:", lines=3))
+    policies = plugin(document)["configuration"]["value"]["policies"]
+    (listener,) = document["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    for name, changes in variants.items():
+        if changes is not None:
+            server = copy.deepcopy(policies["api"]["resource_server"])
+            server["issuers"][0].update(changes.get("issuer", {}))
+            server.update({key: value for key, value in changes.items() if key != "issuer"})
+            policies[name] = {"resource_server": server}
+        metadata = {"filter_metadata": {"certbound": {"policy": name}}}
+        routes.insert(0, {"match": {"prefix": f"/{name}/"}, "metadata": metadata, "route": {"cluster": "api"}})
+    return yaml.safe_dump(document)
+
+
+def uncommented(text: str, beginning: str, *, lines: int = 1) -> str:
+    """The text with a comment made live: the line that begins so, and those that follow.
+
+    Raises ValueError when there is no such comment.
+    """
+    found = text.splitlines(keepends=True)
+    starts = [number for number, line in enumerate(found) if line.lstrip().startswith(f"# {beginning}")]
+    if len(starts) != 1:
+        raise ValueError(f"{len(starts)} comments begin with {beginning!r}")
+    for number in range(starts[0], starts[0] + lines):
+        found[number] = found[number].replace("# ", "", 1)
+    return "".join(found)
 
 
 def plugin_configuration(text: str) -> dict[str, Any]:

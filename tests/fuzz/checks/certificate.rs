@@ -159,7 +159,7 @@ pub fn check(input: &[u8]) {
         Request { headers: &headers, route_metadata: Some(&metadata), peer_digest: digest.as_deref(), now: 0 };
     let pem = certificate.pem();
     let host = Host { validated: *validated, certificate: pem.as_deref() };
-    let end = end(POLICIES.start(&request, &PortableEngine), &headers, host);
+    let end = end(&POLICIES, &request, &PortableEngine, host);
 
     let no_certificate = digest.as_deref().is_none_or(<[u8]>::is_empty);
     let not_validated = matches!(policy, Policy::Validated) && *validated != Some(true);

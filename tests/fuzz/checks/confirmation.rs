@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::certificate::thumbprint::Thumbprint;
+use certbound::resource_server::Dpop;
 use certbound::resource_server::confirmation::{ConfirmationPlace, confirmation};
 use serde_json::{Map, Value};
 
@@ -12,8 +13,11 @@ pub fn check(input: &[u8]) {
         return;
     };
     for place in [ConfirmationPlace::Cnf, ConfirmationPlace::TopLevel] {
-        match confirmation(&claims, place) {
-            Ok(found) => assert_eq!(found.map(|found| found.to_string()), held_to(&claims, place), "{claims:?}"),
+        match confirmation(&claims, place, Dpop::Refuse) {
+            Ok(found) => {
+                let certificate = found.certificate.map(|certificate| certificate.to_string());
+                assert_eq!((certificate, found.dpop_key), (held_to(&claims, place), false), "{claims:?}");
+            }
             // The only claims that are refused are those that have something of a confirmation.
             Err(reason) => assert!(
                 claims.contains_key("cnf") || claims.get("x5t#S256").is_some_and(|value| !value.is_null()),
@@ -25,7 +29,7 @@ pub fn check(input: &[u8]) {
         && let (1, Some(Value::String(text))) = (cnf.len(), cnf.get("x5t#S256"))
         && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
     {
-        assert!(confirmation(&claims, ConfirmationPlace::Cnf).is_ok(), "{claims:?}");
+        assert!(confirmation(&claims, ConfirmationPlace::Cnf, Dpop::Refuse).is_ok(), "{claims:?}");
     }
 }
 

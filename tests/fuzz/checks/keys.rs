@@ -68,7 +68,7 @@ impl SignatureEngine for Marks {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         let mark = match key.material() {
             Material::Rsa { .. } => Mark::Rsa,
-            Material::P256 { spki } => Mark::P256(*spki.last().unwrap()),
+            Material::Ec { spki, .. } => Mark::P256(*spki.last().unwrap()),
             _ => Mark::Ed25519,
         };
         let right = sign(mark, token.algorithm().name(), token.signing_input()) == token.signature();

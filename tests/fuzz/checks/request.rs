@@ -180,8 +180,7 @@ impl Scenario<'_> {
             return false;
         };
         let at_home = matches!(self.digest, Digest::Bound) && !matches!(self.policy, Policy::Raw(_));
-        let alone = !self.others.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-        at_home && alone && header.is_empty() && claims.is_empty() && (-10..610).contains(&self.later)
+        at_home && self.others.is_empty() && header.is_empty() && claims.is_empty() && (-10..610).contains(&self.later)
     }
 }
 
@@ -363,8 +362,8 @@ pub fn judge(input: &[u8]) -> Option<Came> {
     let now = NOW.saturating_add_signed((*later).into());
     let request =
         Request { headers: &headers, route_metadata: metadata.as_deref(), peer_digest: digest.as_deref(), now };
-    let marked = end(POLICIES.start(&request, &Marks), &headers, Host::default());
-    let portable = end(POLICIES.start(&request, &PortableEngine), &headers, Host::default());
+    let marked = end(&POLICIES, &request, &Marks, Host::default());
+    let portable = end(&POLICIES, &request, &PortableEngine, Host::default());
 
     let right = right(&headers, digest.as_deref(), now as f64, *policy);
     match &marked {

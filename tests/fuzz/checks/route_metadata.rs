@@ -28,7 +28,7 @@ pub fn check(input: &[u8]) {
 fn judge(metadata: &[u8]) {
     let headers = vec![(":path".to_owned(), b"/".to_vec())];
     let request = Request { headers: &headers, route_metadata: Some(metadata), peer_digest: None, now: 0 };
-    let reason = end(POLICIES.start(&request, &PortableEngine), &headers, Host::default()).err();
+    let reason = end(&POLICIES, &request, &PortableEngine, Host::default()).err();
     let reason = reason.map(|refusal| refusal.reason());
     // Where the value of `{ policy: ... }` would stand: 4 bytes of count, 8 of lengths, `policy` and its NUL.
     let name = metadata.get(19..metadata.len().max(20) - 1).filter(|name| metadata == encoded(b"policy", name));

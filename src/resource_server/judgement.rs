@@ -1,0 +1,153 @@
+//! The judgement of one request: the questions that the policy has for the host, and then the verdict.
+
+use std::rc::Rc;
+
+use super::access_token::AccessToken;
+use super::bearer_token::Scheme;
+use super::{CertificateValidity, ResourceServer, ServerName};
+use crate::certificate::Certificate;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::request::{Caller, Request};
+use crate::step::{Edit, Step};
+
+/// A request of which everything that stands in it has been judged.
+#[derive(Debug)]
+pub(super) struct Judgement<'p> {
+    pub(super) server: &'p ResourceServer,
+    pub(super) policy: &'p str,
+    pub(super) caller: Caller,
+    pub(super) now: u64,
+    pub(super) presented: Option<Thumbprint>,
+    pub(super) candidate: Candidate,
+    /// What is forwarded, if it is.
+    pub(super) edits: Vec<Edit>,
+}
+
+/// What may pass.
+#[derive(Debug)]
+pub(super) enum Candidate {
+    /// A CORS preflight, which has no token.
+    Preflight,
+    /// A request with a token that is verified and not yet bound.
+    Token(Rc<AccessToken>, Scheme),
+}
+
+/// The question for the server name of the TLS handshake.
+#[derive(Debug)]
+pub struct AskServerName<'p> {
+    judgement: Judgement<'p>,
+    host: String,
+}
+
+/// The question for the certificate, whose validity is to be checked.
+#[derive(Debug)]
+pub(crate) struct AskValidity<'p> {
+    judgement: Judgement<'p>,
+    presented: Thumbprint,
+}
+
+impl<'p> Judgement<'p> {
+    pub(super) fn start(self, request: &Request<'_>) -> Step<'p> {
+        match self.server.server_name {
+            ServerName::Any => self.check_certificate(),
+            ServerName::MustMatch => {
+                let authority = request.values(":authority").next().unwrap_or_default();
+                let host = host_of(&String::from_utf8_lossy(authority));
+                Step::AskServerName(AskServerName { judgement: self, host })
+            }
+        }
+    }
+
+    fn check_certificate(self) -> Step<'p> {
+        match (self.server.certificate_validity, self.presented) {
+            (CertificateValidity::Checked, Some(presented)) => AskValidity { judgement: self, presented }.into(),
+            _ => self.finish(),
+        }
+    }
+
+    fn finish(self) -> Step<'p> {
+        let note = match self.candidate {
+            Candidate::Preflight => Ok(None),
+            Candidate::Token(access_token, scheme) => {
+                self.server.admit(access_token, scheme, self.presented).map(super::Admitted::would_have_refused)
+            }
+        };
+        match note {
+            Ok(note) => {
+                let note = note.map(|note| note.under(self.policy, None));
+                Step::Forward { edits: self.edits, note }
+            }
+            Err(refusal) => Step::Refuse(self.server.refusal(self.policy, self.caller, refusal)),
+        }
+    }
+
+    fn refuse(self, refusal: impl Into<Refusal>) -> Step<'p> {
+        Step::Refuse(self.server.refusal(self.policy, self.caller, refusal))
+    }
+}
+
+impl<'p> AskServerName<'p> {
+    /// Goes on with the host's answer; `None` where the client named no server.
+    #[must_use]
+    pub fn answer(self, server_name: Option<&[u8]>) -> Step<'p> {
+        let server_name = String::from_utf8_lossy(server_name.unwrap_or_default());
+        if !server_name.is_empty() && folded(&server_name) == self.host {
+            self.judgement.check_certificate()
+        } else {
+            let detail = format!("the TLS server name is {server_name:.80}, the host {:.80}", self.host);
+            self.judgement.refuse(Refusal::because(Reason::ServerNameMismatch, detail))
+        }
+    }
+}
+
+impl<'p> AskValidity<'p> {
+    /// Goes on with the host's answer, as [`crate::step::AskCertificate::answer`].
+    pub(crate) fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
+        let checked = match pem {
+            None => Err(Reason::CertificateUnavailable),
+            Some(pem) => Certificate::of_connection(pem, &self.presented)
+                .and_then(|certificate| certificate.check_validity(self.judgement.now)),
+        };
+        match checked {
+            Ok(()) => self.judgement.finish(),
+            Err(reason) => {
+                let detail = format!("presented {}", self.presented);
+                self.judgement.refuse(Refusal::because(reason, detail))
+            }
+        }
+    }
+}
+
+/// The host of an authority (RFC 9110 §4.2.3, §7.2): without a port, in lower case, without one trailing dot.
+fn host_of(authority: &str) -> String {
+    // An IPv6 address stands in brackets. It is never a server name (RFC 6066 §3), so it need not be taken apart.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => folded(host),
+        _ => folded(authority),
+    }
+}
+
+fn folded(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_port_case_and_one_trailing_dot() {
+        for authority in
+            ["api.example.com", "API.Example.com", "api.example.com.", "api.example.com:8443", "api.example.com.:443"]
+        {
+            assert_eq!(host_of(authority), "api.example.com", "{authority}");
+        }
+        for authority in
+            ["", "api.example.com..", "api.example.com:x", "a@api.example.com", "[::1]:443", "api.example.com:443:443"]
+        {
+            assert_ne!(host_of(authority), "api.example.com", "{authority}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One fetch of an issuer's keys: one call, or two where a metadata document says where the keys are.
+
+use serde_json::Value;
+
+use super::source::KeySource;
+use crate::call::{Answer, Call};
+use crate::jose::json;
+use crate::jose::jwk::KeySet;
+
+/// Key sets in the field have up to a few dozen keys.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// Where an answer does not say how long it is fresh.
+const DEFAULT_MAX_AGE: u64 = 300;
+
+/// A fetch that waits for an answer.
+#[derive(Debug)]
+pub struct Fetch {
+    source: KeySource,
+    awaits: Document,
+}
+
+#[derive(Debug)]
+enum Document {
+    Metadata,
+    KeySet,
+}
+
+/// What a fetch comes to next.
+#[derive(Debug)]
+pub enum Next {
+    /// Make this call, and bring its answer to this fetch.
+    Call(Fetch, Call),
+    /// The keys are here.
+    Done(Fetched),
+    /// There are none, for this reason, which an operator reads.
+    Failed(String),
+}
+
+/// Keys that were fetched.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The key set, as it came.
+    pub document: Vec<u8>,
+    /// The same, read.
+    pub keys: KeySet,
+    /// For how many seconds the authorization server calls it fresh: 10 to 86,400.
+    pub max_age: u64,
+}
+
+impl Fetch {
+    /// Begins a fetch.
+    #[must_use]
+    pub fn begin(source: &KeySource) -> Next {
+        let awaits = if source.expected_issuer().is_some() { Document::Metadata } else { Document::KeySet };
+        Next::Call(Self { source: source.clone(), awaits }, source.first_call())
+    }
+
+    /// Where the keys come from.
+    #[must_use]
+    pub fn source(&self) -> &KeySource {
+        &self.source
+    }
+
+    /// Goes on with the answer to the last call.
+    #[must_use]
+    pub fn receive(self, answer: &Answer<'_>) -> Next {
+        match answer.status {
+            Some(200) => {}
+            Some(status) => return Next::Failed(format!("the answer has the status {status}")),
+            None => return Next::Failed("there was no answer".to_owned()),
+        }
+        if answer.body.is_empty() || answer.body.len() > LARGEST_BODY {
+            return Next::Failed(format!("the body is empty or longer than {LARGEST_BODY} bytes"));
+        }
+        match self.awaits {
+            Document::Metadata => self.read_metadata(answer.body),
+            Document::KeySet => match published(answer.body) {
+                Ok(keys) => {
+                    let max_age = answer.cache_control.and_then(max_age).unwrap_or(DEFAULT_MAX_AGE);
+                    Next::Done(Fetched { document: answer.body.to_vec(), keys, max_age: max_age.clamp(10, 86_400) })
+                }
+                Err(why) => Next::Failed(why),
+            },
+        }
+    }
+
+    /// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: the document must name the very issuer.
+    fn read_metadata(self, body: &[u8]) -> Next {
+        let Some(metadata) = json::object(body) else {
+            return Next::Failed("the metadata document is not one JSON object".to_owned());
+        };
+        if metadata.get("issuer").and_then(Value::as_str) != self.source.expected_issuer() {
+            return Next::Failed("the metadata document names another issuer".to_owned());
+        }
+        let jwks_uri = metadata.get("jwks_uri").and_then(Value::as_str);
+        match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
+            Some(call) => Next::Call(Self { awaits: Document::KeySet, ..self }, call),
+            None => Next::Failed(
+                "the metadata document's jwks_uri is not https at the issuer's origin or at a listed one".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Reads a key set that an authorization server publishes.
+pub(super) fn published(body: &[u8]) -> Result<KeySet, String> {
+    let document = json::object(body).ok_or("the key set is not one JSON object")?;
+    KeySet::published(document)
+}
+
+/// RFC 9111 §5.2.2.1; `no-store` and `no-cache` say that it is not fresh at all.
+fn max_age(cache_control: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(cache_control).ok()?;
+    let mut directives = text.split(',').map(str::trim);
+    directives.find_map(|directive| {
+        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.to_ascii_lowercase().as_str() {
+            "max-age" => value.trim_matches('"').parse().ok(),
+            "no-store" | "no-cache" => Some(0),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_read_from_cache_control() {
+        for (text, expected) in [
+            ("max-age=60", Some(60)),
+            ("public, Max-Age=\"60\"", Some(60)),
+            ("no-store", Some(0)),
+            ("private", None),
+            ("max-age=x", None),
+            ("max-age=-1", None),
+            ("s-maxage=5, max-age=7", Some(7)),
+        ] {
+            assert_eq!(max_age(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(max_age(b"\xff"), None);
+    }
+}

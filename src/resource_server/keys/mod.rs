@@ -1,0 +1,63 @@
+//! The public keys of an issuer: from the configuration, or fetched from the authorization server.
+//!
+//! A key that cannot be had is waited for or refused, never assumed. What was fetched last serves on while the
+//! authorization server is away, and nothing but a good key set takes its place.
+
+mod fetch;
+mod key_ring;
+mod schedule;
+mod source;
+
+pub use fetch::{Fetch, Fetched, Next};
+pub use key_ring::KeyRing;
+pub use schedule::{Schedule, Wish};
+pub use source::KeySource;
+
+use serde::Deserialize;
+
+use crate::jose::jwk::KeySet;
+
+/// Where the keys of an issuer come from.
+#[derive(Debug)]
+pub(super) enum Keys {
+    /// From the configuration itself.
+    Inline(KeySet),
+    /// From the authorization server.
+    Fetched(KeySource),
+}
+
+/// The configuration's own spelling.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysFields {
+    jwks: Option<KeySet>,
+    jwks_uri: Option<source::HttpUri>,
+    cluster: Option<source::ClusterName>,
+    discovery: Option<source::Discovery>,
+    #[serde(default)]
+    cool_down_seconds: source::CoolDown,
+    #[serde(default)]
+    max_stale_seconds: source::MaxStale,
+    #[serde(default)]
+    timeout_seconds: source::Timeout,
+}
+
+impl KeysFields {
+    /// The keys of the issuer that has this identifier.
+    pub(super) fn of_issuer(self, issuer: &str) -> Result<Keys, String> {
+        let limits = source::Limits {
+            cool_down: self.cool_down_seconds,
+            max_stale: self.max_stale_seconds,
+            timeout: self.timeout_seconds,
+        };
+        match (self.jwks, self.jwks_uri, self.cluster, self.discovery) {
+            (Some(jwks), None, None, None) => Ok(Keys::Inline(jwks)),
+            (None, Some(uri), Some(cluster), None) => Ok(Keys::Fetched(KeySource::jwks_uri(uri, cluster, limits))),
+            (None, Some(_), None, None) => {
+                Err("jwks_uri needs `cluster`, the name of the Envoy cluster through which it is fetched".to_owned())
+            }
+            (None, None, None, Some(discovery)) => KeySource::discovery(issuer, discovery, limits).map(Keys::Fetched),
+            _ => Err("keys has exactly one of `jwks`, `jwks_uri` with `cluster`, and `discovery`".to_owned()),
+        }
+    }
+}

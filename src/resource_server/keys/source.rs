@@ -1,0 +1,295 @@
+//! Where keys are fetched.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::call::Call;
+
+/// A place from which an issuer's keys are fetched, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySource {
+    start: Start,
+    limits: Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Start {
+    KeySet { uri: HttpUri, cluster: ClusterName },
+    Discovery { issuer: String, document: HttpUri, cluster: ClusterName, origins: BTreeMap<String, ClusterName> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) cool_down: CoolDown,
+    pub(super) max_stale: MaxStale,
+    pub(super) timeout: Timeout,
+}
+
+/// An absolute URI of http or https: only its authority and its path are used, the cluster says where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct HttpUri {
+    scheme: Scheme,
+    authority: String,
+    path: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Https,
+    Http,
+}
+
+/// The name of a cluster of this proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ClusterName(pub(super) String);
+
+/// `discovery: { cluster: NAME }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discovery {
+    cluster: ClusterName,
+    #[serde(default)]
+    document: Document,
+    /// Where the key set may be besides the issuer's own origin, each with its cluster.
+    #[serde(default)]
+    origins: BTreeMap<String, ClusterName>,
+}
+
+/// Which metadata document the authorization server publishes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Document {
+    /// OpenID Connect Discovery 1.0 §4: behind the issuer's path.
+    #[default]
+    OpenidConfiguration,
+    /// RFC 8414 §3.1: before the issuer's path.
+    OauthAuthorizationServer,
+}
+
+macro_rules! seconds {
+    ($($(#[doc = $meaning:literal])+ $name:ident, $default:literal, $range:expr, $refused:literal;)+) => {$(
+        $(#[doc = $meaning])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+        #[serde(try_from = "u64")]
+        pub(super) struct $name(u64);
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self($default)
+            }
+        }
+
+        impl TryFrom<u64> for $name {
+            type Error = &'static str;
+
+            fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+                if $range.contains(&seconds) { Ok(Self(seconds)) } else { Err($refused) }
+            }
+        }
+    )+};
+}
+
+seconds! {
+    /// Between two fetches that unknown keys cause.
+    CoolDown, 30, (1..=3600), "the cool-down is 1 to 3600 seconds";
+    /// How long keys serve on after the last good fetch.
+    MaxStale, 86_400, (60..=604_800), "keys serve on for 60 to 604800 seconds";
+    /// For each answer of the authorization server.
+    Timeout, 5, (1..=30), "the timeout is 1 to 30 seconds";
+}
+
+impl TryFrom<String> for ClusterName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name.is_empty() { Err("the name of the cluster is empty") } else { Ok(Self(name)) }
+    }
+}
+
+impl TryFrom<String> for HttpUri {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("{text:?} is no absolute URI of https or http"))
+    }
+}
+
+impl HttpUri {
+    /// Scheme and host in lower case; no user information, no fragment, nothing but visible ASCII.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            _ => return None,
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end)?;
+        let visible = |text: &str| text.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#');
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        (!authority.is_empty() && !authority.contains(['@', '\\']) && visible(authority) && visible(&path))
+            .then(|| Self { scheme, authority: authority.to_ascii_lowercase(), path })
+    }
+
+    /// Scheme and authority (RFC 6454 §4), without the port that the scheme has anyway.
+    pub(super) fn origin(&self) -> String {
+        let (scheme, port) = match self.scheme {
+            Scheme::Https => ("https", ":443"),
+            Scheme::Http => ("http", ":80"),
+        };
+        format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
+    }
+
+    fn with_path(&self, path: String) -> Self {
+        Self { path, ..self.clone() }
+    }
+}
+
+impl KeySource {
+    pub(super) fn jwks_uri(uri: HttpUri, cluster: ClusterName, limits: Limits) -> Self {
+        Self { start: Start::KeySet { uri, cluster }, limits }
+    }
+
+    pub(super) fn discovery(issuer: &str, discovery: Discovery, limits: Limits) -> Result<Self, String> {
+        let Discovery { cluster, document, origins } = discovery;
+        let uri = HttpUri::parse(issuer).filter(|uri| uri.scheme == Scheme::Https && !uri.path.contains('?'));
+        let uri = uri.ok_or("discovery needs an issuer that is an https URI without a query")?;
+        let behind = uri.path.strip_suffix('/').unwrap_or(&uri.path);
+        let document = match document {
+            Document::OpenidConfiguration => uri.with_path(format!("{behind}/.well-known/openid-configuration")),
+            Document::OauthAuthorizationServer => {
+                uri.with_path(format!("/.well-known/oauth-authorization-server{behind}"))
+            }
+        };
+        let mut folded = BTreeMap::from([(uri.origin(), cluster.clone())]);
+        for (origin, cluster) in origins {
+            let parsed = HttpUri::parse(&origin).filter(|parsed| parsed.scheme == Scheme::Https && parsed.path == "/");
+            let parsed = parsed.ok_or_else(|| format!("{origin:?} is no origin of https"))?;
+            folded.insert(parsed.origin(), cluster);
+        }
+        let start = Start::Discovery { issuer: issuer.to_owned(), document, cluster, origins: folded };
+        Ok(Self { start, limits })
+    }
+
+    /// Two sources of one identity are one: their keys are fetched once in a process.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let (what, uri, cluster) = match &self.start {
+            Start::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
+            Start::Discovery { document, cluster, .. } => ("discovery", document, cluster),
+        };
+        format!("{what} {}{} through {}", uri.origin(), uri.path, cluster.0)
+    }
+
+    /// Milliseconds between two fetches that unknown keys cause.
+    pub(super) fn cool_down(&self) -> u64 {
+        self.limits.cool_down.0.saturating_mul(1000)
+    }
+
+    /// Milliseconds for which keys serve on after the last good fetch.
+    pub(super) fn max_stale(&self) -> u64 {
+        self.limits.max_stale.0.saturating_mul(1000)
+    }
+
+    /// Milliseconds after which a whole fetch, of two documents at most, has failed.
+    pub(super) fn longest_fetch(&self) -> u64 {
+        self.limits.timeout.0.saturating_mul(2000).saturating_add(1000)
+    }
+
+    /// Milliseconds for which a request waits for keys.
+    #[must_use]
+    pub fn longest_wait(&self) -> u64 {
+        self.longest_fetch()
+    }
+
+    /// The issuer that the first document must name, where it is a metadata document.
+    pub(super) fn expected_issuer(&self) -> Option<&str> {
+        match &self.start {
+            Start::KeySet { .. } => None,
+            Start::Discovery { issuer, .. } => Some(issuer),
+        }
+    }
+
+    pub(super) fn first_call(&self) -> Call {
+        match &self.start {
+            Start::KeySet { uri, cluster } => self.call(uri, cluster),
+            Start::Discovery { document, cluster, .. } => self.call(document, cluster),
+        }
+    }
+
+    /// The call for the key set that a metadata document names, if it is where it may be.
+    pub(super) fn call_for_key_set(&self, jwks_uri: &str) -> Option<Call> {
+        let Start::Discovery { origins, .. } = &self.start else { return None };
+        let uri = HttpUri::parse(jwks_uri).filter(|uri| uri.scheme == Scheme::Https)?;
+        origins.get(&uri.origin()).map(|cluster| self.call(&uri, cluster))
+    }
+
+    fn call(&self, uri: &HttpUri, cluster: &ClusterName) -> Call {
+        Call {
+            cluster: cluster.0.clone(),
+            authority: uri.authority.clone(),
+            path: uri.path.clone(),
+            timeout: Duration::from_secs(self.limits.timeout.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_taken_apart() {
+        let uri = HttpUri::parse("HTTPS://As.Example.com:443/a/b?c=d").unwrap();
+        assert_eq!((uri.origin().as_str(), uri.path.as_str()), ("https://as.example.com", "/a/b?c=d"));
+        assert_eq!(HttpUri::parse("http://as:8080").unwrap().origin(), "http://as:8080");
+        for wrong in [
+            "",
+            "as.example.com",
+            "ftp://as",
+            "https://",
+            "https:///x",
+            "https://user@as/x",
+            "https://as/#x",
+            "https://as/ x",
+            "https://as\\evil/x",
+            "https://a\u{e9}s/",
+        ] {
+            assert_eq!(HttpUri::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    fn discovery(issuer: &str, text: &str) -> Result<KeySource, String> {
+        let limits = Limits { cool_down: CoolDown(30), max_stale: MaxStale(60), timeout: Timeout(5) };
+        KeySource::discovery(issuer, serde_json::from_str(text).unwrap(), limits)
+    }
+
+    #[test]
+    fn the_metadata_document_is_where_its_specification_puts_it() {
+        let path = |issuer, text| discovery(issuer, text).unwrap().first_call().path;
+        let openid = r#"{"cluster":"as"}"#;
+        let oauth = r#"{"cluster":"as","document":"oauth_authorization_server"}"#;
+        assert_eq!(path("https://as", openid), "/.well-known/openid-configuration");
+        assert_eq!(path("https://as/", openid), "/.well-known/openid-configuration");
+        assert_eq!(path("https://as/tenant", openid), "/tenant/.well-known/openid-configuration");
+        assert_eq!(path("https://as", oauth), "/.well-known/oauth-authorization-server");
+        assert_eq!(path("https://as/tenant", oauth), "/.well-known/oauth-authorization-server/tenant");
+        assert!(discovery("http://as", openid).is_err());
+        assert!(discovery("as", openid).is_err());
+    }
+
+    #[test]
+    fn the_key_set_must_be_at_the_issuers_origin_or_at_one_that_is_listed() {
+        let source = discovery("https://as", r#"{"cluster":"as","origins":{"https://keys.example":"keys"}}"#).unwrap();
+        assert_eq!(source.call_for_key_set("https://as:443/jwks").unwrap().cluster, "as");
+        assert_eq!(source.call_for_key_set("https://KEYS.example/jwks").unwrap().cluster, "keys");
+        for wrong in ["http://as/jwks", "https://as.evil/jwks", "https://as:8443/jwks", "https://as@evil/jwks", "/jwks"]
+        {
+            assert_eq!(source.call_for_key_set(wrong), None, "{wrong}");
+        }
+    }
+}

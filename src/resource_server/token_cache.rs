@@ -1,0 +1,161 @@
+//! Tokens that were verified before: the next time they cost no cryptography.
+//!
+//! What is kept are the claims, never the verdict: audience, time and certificate are judged on every request. An entry
+//! names the key that verified it, and counts only while the issuer's key set has that key.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::access_token::AccessToken;
+
+/// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
+const OVERHEAD: usize = 256;
+
+/// How much of a VM's memory verified tokens may take. Each worker of the proxy has a VM.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct TokenCacheSize(usize);
+
+impl Default for TokenCacheSize {
+    fn default() -> Self {
+        Self(4 * 1024 * 1024)
+    }
+}
+
+impl TryFrom<u64> for TokenCacheSize {
+    type Error = &'static str;
+
+    fn try_from(bytes: u64) -> Result<Self, Self::Error> {
+        match usize::try_from(bytes) {
+            Ok(bytes) if bytes == 0 || (65_536..=268_435_456).contains(&bytes) => Ok(Self(bytes)),
+            _ => Err("the token cache has 65536 to 268435456 bytes, or 0: then there is none"),
+        }
+    }
+}
+
+/// The cache of one VM, for all its policies.
+///
+/// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is
+/// forgotten whole. So a token that is used stays, at the cost of two look-ups and no list.
+#[derive(Debug, Default)]
+pub struct TokenCache {
+    size: TokenCacheSize,
+    young: Generation,
+    old: Generation,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    bytes: usize,
+    /// By policy, since what a policy expects of a token is part of the verification, and then by the whole token.
+    policies: HashMap<String, HashMap<Box<str>, Rc<AccessToken>>>,
+}
+
+impl TokenCache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(size: TokenCacheSize) -> Self {
+        Self { size, ..Self::default() }
+    }
+
+    /// The claims of a token that this policy has verified before.
+    pub(super) fn find(&mut self, policy: &str, token: &str) -> Option<Rc<AccessToken>> {
+        if let Some(found) = self.young.policies.get(policy).and_then(|tokens| tokens.get(token)) {
+            return Some(Rc::clone(found));
+        }
+        let (token, found) = self.old.policies.get_mut(policy)?.remove_entry(token)?;
+        self.keep(policy, token, Rc::clone(&found));
+        Some(found)
+    }
+
+    /// Keeps the claims of a token that this policy has just verified.
+    pub(super) fn insert(&mut self, policy: &str, token: &str, claims: Rc<AccessToken>) {
+        self.keep(policy, token.into(), claims);
+    }
+
+    fn keep(&mut self, policy: &str, token: Box<str>, claims: Rc<AccessToken>) {
+        let cost = token.len().saturating_add(claims.size()).saturating_add(OVERHEAD);
+        let half = self.size.0 / 2;
+        if cost > half {
+            return;
+        }
+        if self.young.bytes.saturating_add(cost) > half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.bytes = self.young.bytes.saturating_add(cost);
+        match self.young.policies.get_mut(policy) {
+            Some(tokens) => drop(tokens.insert(token, claims)),
+            None => drop(self.young.policies.insert(policy.to_owned(), HashMap::from([(token, claims)]))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = 1024 * 1024;
+
+    fn cache() -> TokenCache {
+        TokenCache::new(TokenCacheSize::try_from(SIZE).unwrap())
+    }
+
+    fn claims() -> Rc<AccessToken> {
+        Rc::new(AccessToken::example())
+    }
+
+    #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
+    fn held(cache: &TokenCache) -> usize {
+        let generation = |generation: &Generation| {
+            let tokens = generation.policies.values().flatten();
+            tokens.map(|(token, claims)| token.len() + claims.size() + OVERHEAD).sum::<usize>()
+        };
+        generation(&cache.young) + generation(&cache.old)
+    }
+
+    #[test]
+    fn a_million_tokens_take_no_more_than_the_cache_has() {
+        let mut cache = cache();
+        let claims = claims();
+        for number in 0..1_000_000 {
+            cache.insert("api", &format!("{number:0100}"), Rc::clone(&claims));
+            if number % 250_000 == 0 {
+                assert!(held(&cache) <= usize::try_from(SIZE).unwrap());
+            }
+        }
+        assert!(held(&cache) > usize::try_from(SIZE).unwrap() / 3);
+    }
+
+    #[test]
+    fn a_token_that_is_used_stays_and_one_that_is_not_goes() {
+        let mut cache = cache();
+        cache.insert("api", "used", claims());
+        cache.insert("api", "unused", claims());
+        for number in 0..10_000 {
+            cache.insert("api", &number.to_string(), claims());
+            assert!(cache.find("api", "used").is_some());
+        }
+        assert!(cache.find("api", "unused").is_none());
+    }
+
+    #[test]
+    fn what_one_policy_verified_is_nothing_to_another() {
+        let mut cache = cache();
+        cache.insert("api", "token", claims());
+        assert!(cache.find("api", "token").is_some());
+        assert!(cache.find("other", "token").is_none());
+        assert!(cache.find("api", "toke").is_none());
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_keeps_nothing() {
+        let mut cache = TokenCache::new(TokenCacheSize::try_from(0).unwrap());
+        cache.insert("api", "token", claims());
+        assert!(cache.find("api", "token").is_none());
+        for wrong in [1, 65_535, 268_435_457] {
+            assert!(TokenCacheSize::try_from(wrong).is_err());
+        }
+    }
+}
