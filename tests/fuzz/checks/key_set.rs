@@ -60,7 +60,7 @@ pub fn is_private(key: &Value) -> bool {
     ["d", "k"].iter().any(|member| key.get(member).is_some_and(|value| !value.is_null()))
 }
 
-fn is_usable(key: &Value) -> bool {
+pub fn is_usable(key: &Value) -> bool {
     let size = |member: &str| {
         let bytes = key[member].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).unwrap_or_default();
         bytes.iter().skip_while(|byte| **byte == 0).count()

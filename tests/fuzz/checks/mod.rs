@@ -19,6 +19,7 @@ pub mod configuration;
 pub mod confirmation;
 pub mod header_name;
 mod json;
+pub mod key_answer;
 pub mod key_set;
 mod keys;
 pub mod request;
@@ -35,6 +36,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("configuration", configuration::check),
     ("confirmation", confirmation::check),
     ("header_name", header_name::check),
+    ("key_answer", key_answer::check),
     ("key_set", key_set::check),
     ("request", request::check),
     ("route_metadata", route_metadata::check),
