@@ -36,11 +36,41 @@ test: module $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: t
 .PHONY: lint
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --target wasm32-wasip1 --features portable_crypto -- -D warnings
+	@# libFuzzer itself, in C++, is not built for this.
+	CUSTOM_LIBFUZZER_PATH=target/none.a cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --target wasm32-wasip1
+
+FUZZ_TARGETS := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 30
+CARGO_FUZZ := target/cargo-fuzz/bin/cargo-fuzz
+
+.PHONY: fuzz
+fuzz: cases ## Run every fuzz target for FUZZ_SECONDS (30) each; what they find is kept in target/fuzz/found
+	@if ! rustup toolchain list | grep ^nightly > /dev/null; then \
+		echo "skipped: the fuzz targets need Rust's nightly toolchain (rustup toolchain install nightly)"; \
+	else \
+		$(MAKE) --no-print-directory $(addprefix fuzz-,$(FUZZ_TARGETS)); \
+	fi
+
+.PHONY: fuzz-build
+fuzz-build: $(CARGO_FUZZ)
+	PATH="$(CURDIR)/$(dir $(CARGO_FUZZ)):$$PATH" cargo +nightly fuzz build --fuzz-dir tests/fuzz --target-dir target/fuzz/build
+
+# A corpus grows under target/ from run to run; the seeds are only read.
+.PHONY: $(addprefix fuzz-,$(FUZZ_TARGETS))
+$(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: fuzz-build
+	@mkdir -p target/fuzz/corpus/$* target/fuzz/seeds/$* target/fuzz/found/$*
+	target/fuzz/build/*/release/$* target/fuzz/corpus/$* tests/fuzz/seeds/$* target/fuzz/seeds/$* \
+		-artifact_prefix=target/fuzz/found/$*/ -dict=tests/fuzz/dictionary -max_total_time=$(FUZZ_SECONDS) \
+		-max_len=16500 -timeout=10 -print_final_stats=1 -verbosity=0
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --locked --version 0.13.2 --root target/cargo-fuzz --target-dir target/cargo-fuzz/build
 
 .PHONY: module
 module: wasm-target ## Build the filter: target/certbound.wasm
@@ -51,6 +81,7 @@ module: wasm-target ## Build the filter: target/certbound.wasm
 cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 	@echo "making the certificates and tokens of the cases"
 	@$(PYTHON) tests/cases.py target/cases.json
+	@$(PYTHON) tests/fuzz/seeds.py target/cases.json target/fuzz/seeds
 
 .PHONY: differential
 differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run

@@ -1,0 +1,44 @@
+//! What must hold whatever comes in: one check for each kind of input, each a function of any bytes that panics where
+//! something does not hold. A fuzzer calls them (`targets/`), and so does every run of the tests
+//! (`tests/fuzz_seeds.rs`), with the seeds and a few thousand inputs of its own.
+//!
+//! A check goes through the public entry points and judges by a few lines of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a check that fails must stop"
+)]
+#![allow(unreachable_pub, missing_docs, reason = "a library to the fuzz targets, a module to the tests")]
+
+pub mod certificate;
+pub mod configuration;
+pub mod confirmation;
+pub mod header_name;
+mod json;
+pub mod key_answer;
+pub mod key_set;
+mod keys;
+pub mod request;
+pub mod route_metadata;
+pub mod token;
+mod upstream;
+
+/// A check of any bytes.
+pub type Check = fn(&[u8]);
+
+/// Every check, by the name of its fuzz target and of its directory of seeds.
+pub const CHECKS: &[(&str, Check)] = &[
+    ("certificate", certificate::check),
+    ("configuration", configuration::check),
+    ("confirmation", confirmation::check),
+    ("header_name", header_name::check),
+    ("key_answer", key_answer::check),
+    ("key_set", key_set::check),
+    ("request", request::check),
+    ("route_metadata", route_metadata::check),
+    ("token", token::check),
+];

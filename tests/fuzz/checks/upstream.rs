@@ -1,0 +1,78 @@
+//! What a request comes to, and what the upstream sees of it.
+
+use certbound::jose::signature::SignatureEngine;
+use certbound::resource_server::keys::KeyRing;
+use certbound::resource_server::token_cache::TokenCache;
+use certbound::{Means, Policies, Refusal, Request, Step};
+
+use super::header_name;
+
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// What the host says when it is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Host<'a> {
+    pub validated: Option<bool>,
+    pub certificate: Option<&'a [u8]>,
+}
+
+/// The end of a request: the headers that the upstream sees, or the refusal. What must hold of every request is
+/// judged here: no header about a certificate passes as it came, and a refusal can stand in a log and in an answer.
+pub fn end(
+    policies: &Policies,
+    request: &Request<'_>,
+    engine: &dyn SignatureEngine,
+    host: Host<'_>,
+) -> Result<Headers, Refusal> {
+    let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    // A token seen before must come to the same as one that is new.
+    let first = policies.start(request, means);
+    let mut step = policies.start(request, means);
+    assert_eq!(format!("{first:?}"), format!("{step:?}"));
+    loop {
+        step = match step {
+            Step::Forward { edits, .. } => {
+                let mut seen = request.headers.to_vec();
+                let mut set: Vec<&str> = Vec::new();
+                for edit in &edits {
+                    seen.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
+                    set.retain(|name| !name.eq_ignore_ascii_case(edit.name()));
+                    if let Some(value) = edit.value() {
+                        assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
+                        seen.push((edit.name().to_owned(), value.as_bytes().to_vec()));
+                        set.push(edit.name());
+                    }
+                }
+                for (name, _) in &seen {
+                    let ours = set.iter().any(|own| own.eq_ignore_ascii_case(name));
+                    assert!(ours || !header_name::is_known(name), "{name:?} passes as it came");
+                }
+                return Ok(seen);
+            }
+            Step::Refuse(refusal) => {
+                judge(&refusal);
+                return Err(refusal);
+            }
+            Step::AskKeys(question) => return Err(question.refusal()),
+            Step::AskServerName(question) => question.answer(None),
+            Step::AskValidation(question) => question.answer(host.validated),
+            Step::AskCertificate(question) => question.answer(host.certificate),
+        };
+    }
+}
+
+fn judge(refusal: &Refusal) {
+    let visible = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let line = refusal.to_string();
+    assert!(line.chars().all(|character| !character.is_control()) && line.len() < 2048, "{line:?}");
+    assert!(line.contains(refusal.reason().name()), "{line:?}");
+    let status_stands_elsewhere = refusal.grpc_status().is_some() && refusal.status() == 200;
+    assert!((400..=599).contains(&refusal.status()) || status_stands_elsewhere, "{}", refusal.status());
+    assert!(refusal.headers().iter().all(|(name, value)| visible(name) && visible(value)), "{refusal:?}");
+    assert!(
+        status_stands_elsewhere || serde_json::from_str::<serde_json::Value>(&refusal.body()).unwrap().is_object(),
+        "{}",
+        refusal.body()
+    );
+}

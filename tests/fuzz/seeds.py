@@ -1,0 +1,57 @@
+"""Seeds that the list of cases has: its tokens, key sets, configurations and route metadata.
+
+`python tests/fuzz/seeds.py target/cases.json target/fuzz/seeds` writes them. They are made anew with the certificates
+and tokens of the cases, so they are not committed; the ones that are stand in tests/fuzz/seeds."""
+
+import base64
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LONGEST = 4096
+"""A longer input teaches a fuzzer little and slows it down."""
+
+
+def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Pairs of a fuzz target and an input for it."""
+    for configuration in cases["configurations"].values():
+        yield "configuration", configuration["json"].encode()
+        yield "configuration", base64.b64decode(configuration["struct"])
+        for policy in json.loads(configuration["json"])["policies"].values():
+            for issuer in policy.get("resource_server", {}).get("issuers", []):
+                if "jwks" in issuer["keys"]:
+                    yield "key_set", json.dumps(issuer["keys"]["jwks"]).encode()
+    deep = b"[" * 1900 + b"]" * 1900
+    yield "configuration", b'{"policies":' + deep + b"}"
+    yield "key_set", b'{"keys":[],"x":' + deep + b"}"
+    yield "token", b'{"alg":"ES256"}\n{"a":' + deep + b"}\n"
+    for case in cases["cases"]:
+        for name, value in case["headers"]:
+            if name == "authorization":
+                yield from token(base64.b64decode(value).rpartition(b" ")[2])
+        for path, value in case["properties"]:
+            if path[0] == "xds":
+                yield "route_metadata", base64.b64decode(value)
+
+
+def token(text: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "token", text
+    parts = text.split(b".")
+    if len(parts) == 3:
+        header, payload, signature = (base64.urlsafe_b64decode(part + b"==") for part in parts)
+        yield "token", b"\n".join([header, payload, signature])
+        yield "confirmation", payload
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:])
+    shutil.rmtree(target, ignore_errors=True)
+    for name, content in seeds(json.loads(source.read_text())):
+        if len(content) <= LONGEST:
+            path = target / name / hashlib.sha256(content).hexdigest()[:16]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
