@@ -1,6 +1,6 @@
 //! Which policy governs a request, and what every policy does first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -164,14 +164,23 @@ impl Policies {
         Ok(Self { named, default, token_cache_size: document.token_cache_bytes })
     }
 
+    fn resource_servers(&self) -> impl Iterator<Item = &ResourceServer> {
+        self.named.values().filter_map(|policy| match policy {
+            Policy::ResourceServer(server) => Some(server.as_ref()),
+            Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        })
+    }
+
+    /// Under which names another filter leaves the payloads of tokens that it verified, each once.
+    #[must_use]
+    pub fn payloads_in_metadata(&self) -> BTreeSet<&str> {
+        self.resource_servers().flat_map(ResourceServer::payloads_in_metadata).collect()
+    }
+
     /// Where keys are fetched, each place once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
-        let servers = self.named.values().filter_map(|policy| match policy {
-            Policy::ResourceServer(server) => Some(server),
-            _ => None,
-        });
-        let by_identity = servers.flat_map(|server| server.key_sources()).map(|source| (source.identity(), source));
-        by_identity.collect::<BTreeMap<_, _>>().into_values()
+        let sources = self.resource_servers().flat_map(ResourceServer::key_sources);
+        sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
     }
 
     /// How much memory verified tokens may take.

@@ -126,6 +126,8 @@ reasons! {
     AlgorithmNotAllowed, "algorithm_not_allowed", Client(InvalidToken), "the access token is signed with an algorithm that is not allowed";
     /// None of the issuer's keys has the token's `kid` and fits its algorithm.
     KeyUnknown, "key_unknown", Client(InvalidToken), "the access token is signed with an unknown key";
+    /// The filter that should have verified the token left nothing, or verified another one.
+    TokenNotVerified, "token_not_verified", Client(InvalidToken), "the access token was not verified";
     /// The signature is not right.
     SignatureInvalid, "signature_invalid", Client(InvalidToken), "the signature of the access token is invalid";
 

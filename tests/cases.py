@@ -7,6 +7,7 @@ software that shares nothing with certbound."""
 
 import base64
 import json
+import struct
 import sys
 import tempfile
 import time
@@ -68,11 +69,17 @@ def _fetched_keys(configuration: dict[str, Any]) -> None:
         issuer["keys"] = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "no such cluster"}
 
 
+def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
+    (issuer,) = configuration["policies"]["api"]["resource_server"]["issuers"]
+    issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
+
+
 CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
+    "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
 }
 """Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
 
@@ -200,7 +207,7 @@ class Case:
     method: str = "GET"
     validated: bool = True
     """Whether Envoy would say that the certificate's chain is valid."""
-    facts: Mapping[str, bytes | None] = field(default_factory=dict)
+    facts: Mapping[str | tuple[str, ...], bytes | None] = field(default_factory=dict)
     """Properties of a host that does not behave like the Envoy of today; no real Envoy can play it."""
     later: int = 0
     """Seconds between the making of the token and the request; no real Envoy can play it."""
@@ -224,13 +231,30 @@ class Case:
             properties["connection", "sha256_peer_certificate_digest"] = self.certificate.digest.encode()
             properties["connection", "peer_certificate"] = self.certificate.pem.encode()
             properties["connection", "peer_certificate_valid"] = bytes([self.validated])
-        properties.update({tuple(name.split(".")): value for name, value in self.facts.items()})
+        for name, value in self.facts.items():
+            properties[tuple(name.split(".")) if isinstance(name, str) else name] = value
         return {name: value for name, value in properties.items() if value is not None}
 
 
-def encoded_map(entries: Mapping[str, str]) -> bytes:
+def encoded_map(entries: Mapping[str, Any]) -> bytes:
     """A map as Envoy hands it to a module: count, lengths, then every text with a NUL behind it."""
-    pairs = [(key.encode(), value.encode()) for key, value in entries.items()]
+    return _encoded_pairs([(key.encode(), _encoded(value)) for key, value in entries.items()])
+
+
+def _encoded(value: Any) -> bytes:
+    match value:
+        case str():
+            return value.encode()
+        case bool():
+            return bytes([value])
+        case int() | float():
+            return struct.pack("<d", value)
+        case list():
+            return _encoded_pairs([(_encoded(item), b"") for item in value])
+    return encoded_map(value)
+
+
+def _encoded_pairs(pairs: list[tuple[bytes, bytes]]) -> bytes:
     sizes = b"".join(len(text).to_bytes(4, "little") for pair in pairs for text in pair)
     return len(pairs).to_bytes(4, "little") + sizes + b"".join(text + b"\0" for pair in pairs for text in pair)
 
@@ -241,6 +265,7 @@ def cases(world: World) -> list[Case]:
         *variants(world),
         *two_issuers(world),
         *fetched_keys(world),
+        *verified_by_jwt_authn(world),
         *authorization_server(world),
         *routes(world),
     ]
@@ -1187,6 +1212,50 @@ def two_issuers(world: World) -> Iterator[Case]:
         later=660,
         refusal=invalid_token("token_expired"),
     )
+
+
+def verified_by_jwt_authn(world: World) -> Iterator[Case]:
+    """Envoy's jwt_authn verified the token; tests/test_jwt_authn.py has the real one."""
+    one = world.client_1
+    payload = ("metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "access_token")
+
+    def case(sentence: str, claims: Any, token: str | None = None, on: Certificate | None = one, **rest: Any) -> Case:
+        headers = [("authorization", f"Bearer {token}")] if token else []
+        if "refusal" not in rest:
+            rest["forward"] = dict(headers)
+        facts = {payload: encoded_map(claims) if isinstance(claims, dict) else claims}
+        return Case(sentence, "verified-by-jwt-authn", None, "/", on, headers, facts=facts, **rest)
+
+    claims = world.claims(one, scope="accounts", roles=["a", {"b": True}])
+    # jwt_authn has judged the signature; nobody judges it again.
+    token = tokens.sign(world.stranger, claims)
+    yield case("a token that jwt_authn verified passes", claims, token)
+    yield case("a token that jwt_authn verified and removed passes", claims)
+    for sentence, verified, own in [
+        ("a token of which jwt_authn verified another is refused", world.claims(one, jti="2"), claims),
+        ("a token with a claim more than the verified one is refused", claims, {**claims, "admin": True}),
+        ("a token with a wider scope than the verified one is refused", claims, {**claims, "scope": "accounts all"}),
+        ("a token with another list than the verified one is refused", claims, {**claims, "roles": ["a"]}),
+        ("a token is refused where jwt_authn left nothing", None, claims),
+        ("a token is refused where what jwt_authn left cannot be read", b"\xff", claims),
+    ]:
+        yield case(sentence, verified, tokens.sign(world.stranger, own), refusal=invalid_token("token_not_verified"))
+    yield case("no token is refused where jwt_authn left nothing", None, refusal=no_token("token_missing"))
+    yield case(
+        "what jwt_authn left and cannot be read is refused", b"\xff", refusal=invalid_token("token_not_verified")
+    )
+    stolen = invalid_token("certificate_mismatch")
+    yield case("a verified token on another certificate is refused", claims, token, world.client_2, refusal=stolen)
+    yield case("a removed token on another certificate is refused", claims, None, world.client_2, refusal=stolen)
+    for sentence, changed, reason in [
+        ("a removed token that is bound to nothing is refused", {"cnf": None}, "confirmation_missing"),
+        ("a removed token that is expired is refused", {"exp": world.now - 600}, "token_expired"),
+        ("a removed token for another audience is refused", {"aud": ["other"]}, "audience_mismatch"),
+        ("a removed token of another issuer is refused", {"iss": "https://other"}, "issuer_not_trusted"),
+        ("a removed token with a DPoP key is refused", {"cnf": {"jkt": "x"}}, "confirmation_unsupported"),
+    ]:
+        yield case(sentence, world.claims(one, **changed), refusal=invalid_token(reason))
+    yield case("a removed token for several audiences passes", world.claims(one, aud=["other", AUDIENCE]))
 
 
 def fetched_keys(world: World) -> Iterator[Case]:

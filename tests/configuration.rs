@@ -212,7 +212,7 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         (
             format!("{first}/keys"),
             json!({}),
-            "resource_server.issuers[0]: keys has exactly one of `jwks`, `jwks_uri` with `cluster`, and `discovery`",
+            "resource_server.issuers[0]: keys has exactly one of `jwks`, `jwks_uri` with `cluster`, `discovery`, and `verified_by` with `payload_in_metadata`",
         ),
         (
             format!("{first}/keys"),

@@ -60,6 +60,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
         headers: &headers,
         route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
+        verified_payloads: &case.verified_payloads(),
         now: case.now,
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
@@ -143,6 +144,7 @@ fn no_refusal_tells_the_log_a_token() {
                 headers: &headers,
                 route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
                 peer_digest: case.property("connection.sha256_peer_certificate_digest"),
+                verified_payloads: &case.verified_payloads(),
                 now: case.now,
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));

@@ -164,8 +164,13 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
     let headers: Vec<_> = case.authorization.iter().map(|value| ("authorization".to_owned(), bytes(value))).collect();
     let metadata = route_metadata(&case.policy);
     let digest = case.digest.as_deref().map(bytes);
-    let request =
-        certbound::Request { headers: &headers, route_metadata: Some(&metadata), peer_digest: digest.as_deref(), now };
+    let request = certbound::Request {
+        headers: &headers,
+        route_metadata: Some(&metadata),
+        peer_digest: digest.as_deref(),
+        verified_payloads: &[],
+        now,
+    };
     match policies.start(&request, &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens }) {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),

@@ -11,6 +11,13 @@ pub(super) fn route_metadata() -> Option<Vec<u8>> {
     hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
 }
 
+/// The payload of a token that Envoy's `jwt_authn` verified, as an encoded map, under the provider's name for it. What
+/// cannot be encoded, as with a null in it, comes as bytes that are no map.
+pub(super) fn verified_payload(name: &str) -> Option<Vec<u8>> {
+    let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", name];
+    hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
+}
+
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.
 pub(super) fn peer_digest() -> Option<Vec<u8>> {
     property(["connection", "sha256_peer_certificate_digest"])

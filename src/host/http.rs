@@ -43,7 +43,8 @@ impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
         // neither be judged nor cleaned.
-        let (Some(vm), Some(arrived)) = (&self.vm, Arrived::read()) else { return fail() };
+        let Some(vm) = &self.vm else { return fail() };
+        let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
         match vm.judge(&arrived) {
             Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
             Judged::Refuse(refusal) => refuse(&refusal),

@@ -29,6 +29,7 @@ pub(super) struct Arrived {
     headers: Vec<(String, Vec<u8>)>,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
+    verified_payloads: Vec<(String, Vec<u8>)>,
 }
 
 /// A request that waits for keys.
@@ -73,6 +74,7 @@ impl Vm {
             headers: &arrived.headers,
             route_metadata: arrived.route_metadata.as_deref(),
             peer_digest: arrived.peer_digest.as_deref(),
+            verified_payloads: &arrived.verified_payloads,
             now: facts::now_in_milliseconds() / 1000,
         };
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
@@ -93,11 +95,13 @@ impl Vm {
 
 impl Arrived {
     /// Reads the request of the current context; `None` where its headers cannot be read.
-    pub(super) fn read() -> Option<Self> {
+    pub(super) fn read(policies: &Policies) -> Option<Self> {
+        let payload = |name: &str| Some((name.to_owned(), facts::verified_payload(name)?));
         Some(Self {
             headers: http::request_headers()?,
             route_metadata: facts::route_metadata(),
             peer_digest: facts::peer_digest(),
+            verified_payloads: policies.payloads_in_metadata().into_iter().filter_map(payload).collect(),
         })
     }
 }

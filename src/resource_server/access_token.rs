@@ -6,12 +6,17 @@ use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
 use super::issuer::Issuer;
 use super::keys::{KeyRing, KeySource};
+use super::verified_payload::VerifiedPayload;
 use super::{Dpop, Means};
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::request::Request;
+
+/// Of a token that was verified elsewhere: no key has this fingerprint, so such a token is never taken from the cache.
+const NO_KEY: Fingerprint = [0; 32];
 
 /// Times are JSON numbers up to this many seconds (the year 9999), so that no arithmetic on them can go wrong.
 const LATEST: f64 = 253_402_300_799.0;
@@ -54,7 +59,7 @@ impl AccessToken {
         bearer_token: &BearerToken<'_>,
         issuers: &'i [Issuer],
         dpop: Dpop,
-        now: u64,
+        request: &Request<'_>,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
         let token = CompactJws::parse(bearer_token.text())?;
@@ -62,9 +67,47 @@ impl AccessToken {
         let claims = Claims::parse(token.payload())?;
         let (place, issuer) = issuer_of(&claims, issuers)?;
         issuer.check_type(token.kind())?;
-        let key = verify_signature(&token, issuer, now, means)?;
+        let key = match issuer.payload_in_metadata() {
+            Some(name) => {
+                issuer.check_algorithm(token.algorithm())?;
+                was_verified(token.payload(), request.verified_payload(name))?;
+                NO_KEY
+            }
+            None => verify_signature(&token, issuer, request.now, means)?,
+        };
+        Ok(Self::of(&claims, token.payload(), (place, issuer), dpop, key)?)
+    }
+
+    /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
+    /// the token is judged. `None` where it left nothing.
+    pub(super) fn verified_before(
+        issuers: &[Issuer],
+        dpop: Dpop,
+        request: &Request<'_>,
+    ) -> Result<Option<Self>, Refusal> {
+        let left = issuers.iter().enumerate().find_map(|place| {
+            let payload = request.verified_payload(place.1.payload_in_metadata()?)?;
+            Some((place, payload))
+        });
+        let Some(((place, issuer), payload)) = left else { return Ok(None) };
+        let unreadable = || Refusal::because(Reason::TokenNotVerified, "the payload in the metadata cannot be read");
+        let payload = VerifiedPayload::read(payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
+        let claims = Claims::parse(&payload)?;
+        if claims.issuer != issuer.identifier() {
+            return Err(Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)));
+        }
+        Self::of(&claims, &payload, (place, issuer), dpop, NO_KEY).map(Some)
+    }
+
+    fn of(
+        claims: &Claims<'_>,
+        payload: &Map<String, Value>,
+        (place, issuer): (usize, &Issuer),
+        dpop: Dpop,
+        key: Fingerprint,
+    ) -> Result<Self, Refusal> {
         claims.check_lifetime(issuer.longest_lifetime())?;
-        let confirmation = confirmation(token.payload(), issuer.confirmation, dpop).map_err(|reason| match reason {
+        let confirmation = confirmation(payload, issuer.confirmation, dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
@@ -73,12 +116,12 @@ impl AccessToken {
         });
         Ok(Self {
             issuer: place,
-            audiences: claims.audiences.into_iter().map(str::to_owned).collect(),
+            audiences: claims.audiences.iter().map(|audience| (*audience).to_owned()).collect(),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,
             confirmation,
-            scope: text(token.payload(), "scope").map(|scope| scope.map(str::to_owned)),
+            scope: text(payload, "scope").map(|scope| scope.map(str::to_owned)),
             key,
         })
     }
@@ -155,6 +198,17 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
         .ok_or_else(|| Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)))
 }
 
+/// Whether another filter verified a token with this very payload.
+fn was_verified(payload: &Map<String, Value>, verified: Option<&[u8]>) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::because(Reason::TokenNotVerified, why));
+    match verified.map(VerifiedPayload::read) {
+        None => refused("there is no payload in the metadata"),
+        Some(None) => refused("the payload in the metadata cannot be read"),
+        Some(Some(verified)) if verified.is(payload) => Ok(()),
+        Some(Some(_)) => refused("the payload in the metadata is another token's"),
+    }
+}
+
 /// The key that made the signature.
 fn verify_signature<'i>(
     token: &CompactJws<'_>,
@@ -163,11 +217,10 @@ fn verify_signature<'i>(
     means: &Means<'_>,
 ) -> Result<Fingerprint, Unverified<'i>> {
     let algorithm = token.algorithm();
-    if !issuer.may_use(algorithm) {
-        return Err(Refusal::because(Reason::AlgorithmNotAllowed, algorithm.name()).into());
-    }
-    let keys = issuer.keys(means.keys, now).map_err(|source| {
-        Unverified::NeedsKeys(source, Refusal::because(Reason::KeysUnavailable, source.identity()))
+    issuer.check_algorithm(algorithm)?;
+    let keys = issuer.keys(means.keys, now).map_err(|source| match source {
+        Some(source) => Unverified::NeedsKeys(source, Refusal::because(Reason::KeysUnavailable, source.identity())),
+        None => Unverified::from(Reason::TokenNotVerified),
     })?;
     let mut answer = Reason::KeyUnknown;
     for key in keys.candidates(algorithm, token.key_id()) {

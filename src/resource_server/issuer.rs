@@ -9,6 +9,7 @@ use super::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::KeySet;
 use crate::reason::Reason;
+use crate::refusal::Refusal;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -98,18 +99,27 @@ impl Issuer {
         &self.identifier
     }
 
-    /// The keys as they are known now; the source of those that are not.
-    pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, &'i KeySource> {
+    /// The keys as they are known now; the source of those that are not, if there is one.
+    pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, Option<&'i KeySource>> {
         match &self.keys {
             Keys::Inline(keys) => Ok(keys),
-            Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(source),
+            Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(Some(source)),
+            Keys::VerifiedBefore(_) => Err(None),
+        }
+    }
+
+    /// Under which name another filter leaves the payload of a token that it verified, if one does.
+    pub(super) fn payload_in_metadata(&self) -> Option<&str> {
+        match &self.keys {
+            Keys::VerifiedBefore(name) => Some(name),
+            Keys::Inline(_) | Keys::Fetched(_) => None,
         }
     }
 
     /// Where the keys are fetched, if they are.
     pub(super) fn key_source(&self) -> Option<&KeySource> {
         match &self.keys {
-            Keys::Inline(_) => None,
+            Keys::Inline(_) | Keys::VerifiedBefore(_) => None,
             Keys::Fetched(source) => Some(source),
         }
     }
@@ -137,7 +147,11 @@ impl Issuer {
         self.max_lifetime.map(|longest| f64::from(longest.0))
     }
 
-    pub(super) fn may_use(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm)
+    pub(super) fn check_algorithm(&self, algorithm: Algorithm) -> Result<(), Refusal> {
+        if self.algorithms.contains(&algorithm) {
+            Ok(())
+        } else {
+            Err(Refusal::because(Reason::AlgorithmNotAllowed, algorithm.name()))
+        }
     }
 }

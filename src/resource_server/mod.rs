@@ -11,6 +11,7 @@ mod issuer;
 pub mod judgement;
 pub mod keys;
 pub mod token_cache;
+mod verified_payload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -283,6 +284,11 @@ impl Admitted {
 }
 
 impl ResourceServer {
+    /// Under which names another filter leaves the payloads of tokens that it verified.
+    pub(crate) fn payloads_in_metadata(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().filter_map(Issuer::payload_in_metadata)
+    }
+
     /// Where this policy's keys are fetched.
     pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         self.issuers.iter().filter_map(Issuer::key_source)
@@ -333,10 +339,16 @@ impl ResourceServer {
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let bearer_token = BearerToken::of(request, self.dpop)?;
-        let access_token = self.verified(policy, &bearer_token, request.now, means)?;
+        let (access_token, scheme) = match BearerToken::of(request, self.dpop) {
+            Ok(bearer_token) => (self.verified(policy, &bearer_token, request, means)?, bearer_token.scheme()),
+            Err(missing @ Reason::TokenMissing) => {
+                let left = AccessToken::verified_before(&self.issuers, self.dpop, request)?;
+                (Rc::new(left.ok_or(missing)?), Scheme::Bearer)
+            }
+            Err(reason) => return Err(reason.into()),
+        };
         access_token.judge(&self.issuers, self.leeway.0, request.now)?;
-        Ok((presented, Candidate::Token(access_token, bearer_token.scheme())))
+        Ok((presented, Candidate::Token(access_token, scheme)))
     }
 
     /// The claims of a token, verified now or before.
@@ -344,14 +356,14 @@ impl ResourceServer {
         &self,
         policy: &str,
         bearer_token: &BearerToken<'_>,
-        now: u64,
+        request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<Rc<AccessToken>, Unverified<'_>> {
         let known = means.tokens.find(policy, bearer_token.text());
-        if let Some(known) = known.filter(|known| known.is_current(&self.issuers, now, means.keys)) {
+        if let Some(known) = known.filter(|known| known.is_current(&self.issuers, request.now, means.keys)) {
             return Ok(known);
         }
-        let verified = Rc::new(AccessToken::verify(bearer_token, &self.issuers, self.dpop, now, means)?);
+        let verified = Rc::new(AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)?);
         means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
         Ok(verified)
     }

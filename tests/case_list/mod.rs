@@ -102,6 +102,16 @@ impl Case {
         self.properties.iter().find(|(path, _)| *path == wanted).map(|(_, value)| value.0.as_slice())
     }
 
+    /// What another filter left in its metadata, by name.
+    pub fn verified_payloads(&self) -> Vec<(String, Vec<u8>)> {
+        let under = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
+        let payloads = self.properties.iter().filter_map(|(path, value)| match path.as_slice() {
+            [before @ .., name] if before == under => Some((name.clone(), value.0.clone())),
+            _ => None,
+        });
+        payloads.collect()
+    }
+
     /// What is wrong with an outcome, if anything is.
     pub fn judge(&self, outcome: &Outcome, forged: &str) -> Result<(), String> {
         match (&self.forward, &self.refusal, outcome) {

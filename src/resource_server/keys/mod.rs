@@ -24,6 +24,16 @@ pub(super) enum Keys {
     Inline(KeySet),
     /// From the authorization server.
     Fetched(KeySource),
+    /// There are none: another filter verified the token, and wrote its payload into metadata under this name.
+    VerifiedBefore(String),
+}
+
+/// Which filter verified the token.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Verifier {
+    /// Envoy's own.
+    JwtAuthn,
 }
 
 /// The configuration's own spelling.
@@ -34,6 +44,8 @@ pub(super) struct KeysFields {
     jwks_uri: Option<source::HttpUri>,
     cluster: Option<source::ClusterName>,
     discovery: Option<source::Discovery>,
+    verified_by: Option<Verifier>,
+    payload_in_metadata: Option<String>,
     #[serde(default)]
     cool_down_seconds: source::CoolDown,
     #[serde(default)]
@@ -50,14 +62,26 @@ impl KeysFields {
             max_stale: self.max_stale_seconds,
             timeout: self.timeout_seconds,
         };
-        match (self.jwks, self.jwks_uri, self.cluster, self.discovery) {
-            (Some(jwks), None, None, None) => Ok(Keys::Inline(jwks)),
-            (None, Some(uri), Some(cluster), None) => Ok(Keys::Fetched(KeySource::jwks_uri(uri, cluster, limits))),
-            (None, Some(_), None, None) => {
+        match (self.jwks, self.jwks_uri, self.cluster, self.discovery, self.verified_by, self.payload_in_metadata) {
+            (Some(jwks), None, None, None, None, None) => Ok(Keys::Inline(jwks)),
+            (None, Some(uri), Some(cluster), None, None, None) => {
+                Ok(Keys::Fetched(KeySource::jwks_uri(uri, cluster, limits)))
+            }
+            (None, Some(_), None, None, None, None) => {
                 Err("jwks_uri needs `cluster`, the name of the Envoy cluster through which it is fetched".to_owned())
             }
-            (None, None, None, Some(discovery)) => KeySource::discovery(issuer, discovery, limits).map(Keys::Fetched),
-            _ => Err("keys has exactly one of `jwks`, `jwks_uri` with `cluster`, and `discovery`".to_owned()),
+            (None, None, None, Some(discovery), None, None) => {
+                KeySource::discovery(issuer, discovery, limits).map(Keys::Fetched)
+            }
+            (None, None, None, None, Some(Verifier::JwtAuthn), Some(name)) if !name.is_empty() => {
+                Ok(Keys::VerifiedBefore(name))
+            }
+            (None, None, None, None, Some(Verifier::JwtAuthn), _) => {
+                Err("verified_by needs `payload_in_metadata`, the name that jwt_authn's provider has there".to_owned())
+            }
+            _ => Err("keys has exactly one of `jwks`, `jwks_uri` with `cluster`, `discovery`, and `verified_by` with \
+                      `payload_in_metadata`"
+                .to_owned()),
         }
     }
 }

@@ -155,8 +155,13 @@ pub fn check(input: &[u8]) {
     headers.extend(forged.iter().map(|choices| (header_name::spelt(choices), b"forged".to_vec())));
     headers.extend(others.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
     let metadata = route_metadata::encoded(b"policy", policy.name().as_bytes());
-    let request =
-        Request { headers: &headers, route_metadata: Some(&metadata), peer_digest: digest.as_deref(), now: 0 };
+    let request = Request {
+        headers: &headers,
+        route_metadata: Some(&metadata),
+        peer_digest: digest.as_deref(),
+        verified_payloads: &[],
+        now: 0,
+    };
     let pem = certificate.pem();
     let host = Host { validated: *validated, certificate: pem.as_deref() };
     let end = end(&POLICIES, &request, &PortableEngine, host);

@@ -20,7 +20,8 @@ pub fn check(input: &[u8]) {
     };
     let start = |metadata: Option<&[u8]>| {
         let headers = vec![("x-clientcert".to_owned(), b"forged".to_vec())];
-        let request = Request { headers: &headers, route_metadata: metadata, peer_digest: None, now: 0 };
+        let request =
+            Request { headers: &headers, route_metadata: metadata, peer_digest: None, verified_payloads: &[], now: 0 };
         end(&policies, &request, &PortableEngine, Host::default())
     };
     let default = start(None).map_err(|refusal| refusal.reason());

@@ -360,8 +360,13 @@ pub fn judge(input: &[u8]) -> Option<Came> {
         Digest::Raw(bytes) => Some(bytes.to_vec()),
     };
     let now = NOW.saturating_add_signed((*later).into());
-    let request =
-        Request { headers: &headers, route_metadata: metadata.as_deref(), peer_digest: digest.as_deref(), now };
+    let request = Request {
+        headers: &headers,
+        route_metadata: metadata.as_deref(),
+        peer_digest: digest.as_deref(),
+        verified_payloads: &[],
+        now,
+    };
     let marked = end(&POLICIES, &request, &Marks, Host::default());
     let portable = end(&POLICIES, &request, &PortableEngine, Host::default());
 

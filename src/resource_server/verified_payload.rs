@@ -1,0 +1,202 @@
+//! The payload of a token that another filter verified: Envoy's `jwt_authn` writes it into dynamic metadata.
+//!
+//! The token that is judged must be the token that is forwarded. So where the request still has one, its payload must be
+//! the verified one, member for member: `jwt_authn` takes tokens from other places too, and the last one counts there.
+
+use serde_json::{Map, Number, Value};
+
+/// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
+/// items to nothing; strings are bytes, numbers the eight bytes of a double, and nothing says which of these a value is.
+#[derive(Debug)]
+pub(super) struct VerifiedPayload<'a>(Vec<(&'a [u8], &'a [u8])>);
+
+impl<'a> VerifiedPayload<'a> {
+    /// `None` where it is no map.
+    pub(super) fn read(encoded: &'a [u8]) -> Option<Self> {
+        entries(encoded).map(Self)
+    }
+
+    /// Whether it is this very payload.
+    pub(super) fn is(&self, payload: &Map<String, Value>) -> bool {
+        is_object(&self.0, payload)
+    }
+
+    /// The claims that are judged here, for a request whose token is no longer there. `None` where one of them is not
+    /// what its name says.
+    pub(super) fn claims(&self) -> Option<Map<String, Value>> {
+        let mut claims = Map::new();
+        for (name, value) in &self.0 {
+            let value = match *name {
+                b"iss" | b"sub" | b"jti" | b"scope" | b"x5t#S256" => text(value)?,
+                b"exp" | b"nbf" | b"iat" => {
+                    let seconds = f64::from_le_bytes(<[u8; 8]>::try_from(*value).ok()?);
+                    Value::Number(Number::from_f64(seconds)?)
+                }
+                b"aud" => match list(value) {
+                    Some(audiences) => Value::Array(audiences.into_iter().map(text).collect::<Option<_>>()?),
+                    None => text(value)?,
+                },
+                b"cnf" => {
+                    let members = entries(value)?.into_iter();
+                    let member = |(name, value): (&[u8], &[u8])| {
+                        let name = String::from_utf8(name.to_vec()).ok()?;
+                        // Of other members the name alone matters.
+                        let value = if name == "x5t#S256" { text(value)? } else { Value::Bool(true) };
+                        Some((name, value))
+                    };
+                    Value::Object(members.map(member).collect::<Option<_>>()?)
+                }
+                _ => continue,
+            };
+            claims.insert(String::from_utf8(name.to_vec()).ok()?, value);
+        }
+        Some(claims)
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<Value> {
+    String::from_utf8(bytes.to_vec()).ok().map(Value::String)
+}
+
+fn is_object(entries: &[(&[u8], &[u8])], object: &Map<String, Value>) -> bool {
+    entries.len() == object.len()
+        && object.iter().all(|(name, value)| {
+            entries.iter().any(|(own, encoded)| *own == name.as_bytes() && is_value(encoded, value))
+        })
+}
+
+fn is_value(encoded: &[u8], value: &Value) -> bool {
+    match value {
+        // The host encodes no map that has a null in it.
+        Value::Null => false,
+        Value::Bool(value) => encoded == [u8::from(*value)],
+        Value::Number(value) => value.as_f64().is_some_and(|value| encoded == value.to_le_bytes()),
+        Value::String(value) => encoded == value.as_bytes(),
+        Value::Array(items) => list(encoded).is_some_and(|encoded| {
+            encoded.len() == items.len() && encoded.iter().zip(items).all(|(encoded, item)| is_value(encoded, item))
+        }),
+        Value::Object(object) => entries(encoded).is_some_and(|entries| is_object(&entries, object)),
+    }
+}
+
+fn list(encoded: &[u8]) -> Option<Vec<&[u8]>> {
+    entries(encoded)?.into_iter().map(|(item, nothing)| nothing.is_empty().then_some(item)).collect()
+}
+
+/// A map as the host encodes it: the number of entries, the lengths of each key and value, and then these with a NUL
+/// behind each; all numbers are 32 bits, little endian.
+fn entries(encoded: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    let (count, rest) = encoded.split_first_chunk()?;
+    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+    let (lengths, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
+    let (lengths, _) = lengths.as_chunks::<4>();
+    let mut next = |length: &[u8; 4]| {
+        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let (0, rest) = rest.split_first().map(|(end, rest)| (*end, rest))? else { return None };
+        texts = rest;
+        Some(text)
+    };
+    let mut entries = Vec::new();
+    let (pairs, _) = lengths.as_chunks::<2>();
+    for [key, value] in pairs {
+        entries.push((next(key)?, next(value)?));
+    }
+    texts.is_empty().then_some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn encoded(value: &Value) -> Vec<u8> {
+        let pairs = |pairs: Vec<(Vec<u8>, Vec<u8>)>| {
+            let length = |text: &Vec<u8>| u32::try_from(text.len()).unwrap().to_le_bytes();
+            let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
+            bytes.extend(pairs.iter().flat_map(|(key, value)| [length(key), length(value)].concat()));
+            bytes.extend(
+                pairs.iter().flat_map(|(key, value)| [key, &vec![0], value, &vec![0]].map(Clone::clone).concat()),
+            );
+            bytes
+        };
+        match value {
+            Value::Null => panic!("the host encodes none"),
+            Value::Bool(value) => vec![u8::from(*value)],
+            Value::Number(value) => value.as_f64().unwrap().to_le_bytes().to_vec(),
+            Value::String(value) => value.as_bytes().to_vec(),
+            Value::Array(items) => pairs(items.iter().map(|item| (encoded(item), Vec::new())).collect()),
+            Value::Object(object) => {
+                pairs(object.iter().map(|(name, value)| (name.as_bytes().to_vec(), encoded(value))).collect())
+            }
+        }
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
+            "nbf": 1_700_000_000, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": "key"},
+            "roles": [{"name": "x", "active": true}], "active": false,
+        })
+    }
+
+    #[test]
+    fn a_payload_is_itself_and_no_other() {
+        let payload = claims();
+        let bytes = encoded(&payload);
+        let verified = VerifiedPayload::read(&bytes).unwrap();
+        assert!(verified.is(payload.as_object().unwrap()));
+        for (pointer, value) in [
+            ("/sub", json!("client-2")),
+            ("/aud/1", json!("another")),
+            ("/aud", json!("https://api")),
+            ("/exp", json!(1_800_000_001)),
+            ("/scope", json!("a b c")),
+            ("/cnf/x5t#S256", json!("another")),
+            ("/cnf/jkt", json!(true)),
+            ("/roles/0/active", json!(false)),
+            ("/active", json!(null)),
+        ] {
+            let mut other = payload.clone();
+            *other.pointer_mut(pointer).unwrap() = value;
+            assert!(!verified.is(other.as_object().unwrap()), "{pointer}");
+        }
+        let mut more = payload.as_object().unwrap().clone();
+        more.insert("admin".to_owned(), json!(true));
+        assert!(!verified.is(&more));
+        let mut less = payload.as_object().unwrap().clone();
+        less.remove("scope");
+        assert!(!verified.is(&less));
+    }
+
+    #[test]
+    fn the_claims_of_a_payload_alone_are_what_is_judged() {
+        let bytes = encoded(&claims());
+        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let expected = json!({
+            "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
+            "nbf": 1_700_000_000.0, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": true},
+        });
+        assert_eq!(Value::Object(found), expected);
+        let bytes = encoded(&json!({"aud": "https://api"}));
+        assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims().unwrap()["aud"], "https://api");
+    }
+
+    #[test]
+    fn a_claim_of_the_wrong_type_makes_the_payload_none() {
+        for wrong in [json!({"exp": "soon"}), json!({"nbf": true}), json!({"cnf": "x"}), json!({"aud": [1.5]})] {
+            let bytes = encoded(&wrong);
+            assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims(), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_other_bytes_are_a_payload() {
+        let bytes = encoded(&claims());
+        for length in 0..bytes.len() {
+            assert!(VerifiedPayload::read(&bytes[..length]).is_none(), "{length}");
+        }
+        assert!(VerifiedPayload::read(&[bytes.as_slice(), &[0]].concat()).is_none());
+        assert!(VerifiedPayload::read(&[0xff; 64]).is_none());
+    }
+}
