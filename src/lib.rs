@@ -23,10 +23,14 @@ pub mod authorization_server;
 pub mod call;
 pub mod certificate;
 pub mod config;
+pub mod decision;
 pub mod jose;
+pub mod log;
+pub mod metric;
 pub mod policy;
 pub mod reason;
 pub mod refusal;
+pub mod refusal_log;
 pub mod request;
 pub mod resource_server;
 pub mod step;
@@ -34,6 +38,7 @@ pub mod step;
 #[cfg(target_arch = "wasm32")]
 mod host;
 
+pub use decision::Decision;
 pub use policy::Policies;
 pub use reason::Reason;
 pub use refusal::Refusal;

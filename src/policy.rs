@@ -5,11 +5,13 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
+use crate::decision::{Decision, Ground, Verdict};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::refusal_log::LinesPerMinute;
 use crate::request::Request;
 use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
@@ -21,7 +23,10 @@ use crate::step::{Edit, Step};
 pub struct Policies {
     named: BTreeMap<PolicyName, Policy>,
     default: PolicyName,
+    refusal_lines_per_minute: LinesPerMinute,
     token_cache_size: TokenCacheSize,
+    /// Gathered once, since every request asks for them.
+    payloads_in_metadata: Vec<String>,
 }
 
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
@@ -58,6 +63,8 @@ struct CleanOnly {}
 struct Document {
     policies: Option<BTreeMap<PolicyName, Policy>>,
     default_policy: Option<PolicyName>,
+    #[serde(default)]
+    refusal_lines_per_minute: LinesPerMinute,
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
     // A configuration of one role may drop `policies` and name the role at the top.
@@ -161,25 +168,26 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
-        Ok(Self { named, default, token_cache_size: document.token_cache_bytes })
-    }
-
-    fn resource_servers(&self) -> impl Iterator<Item = &ResourceServer> {
-        self.named.values().filter_map(|policy| match policy {
-            Policy::ResourceServer(server) => Some(server.as_ref()),
-            Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        let payloads: BTreeSet<_> =
+            resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
+        Ok(Self {
+            payloads_in_metadata: payloads.into_iter().collect(),
+            named,
+            default,
+            refusal_lines_per_minute: document.refusal_lines_per_minute,
+            token_cache_size: document.token_cache_bytes,
         })
     }
 
     /// Under which names another filter leaves the payloads of tokens that it verified, each once.
     #[must_use]
-    pub fn payloads_in_metadata(&self) -> BTreeSet<&str> {
-        self.resource_servers().flat_map(ResourceServer::payloads_in_metadata).collect()
+    pub fn payloads_in_metadata(&self) -> &[String] {
+        &self.payloads_in_metadata
     }
 
     /// Where keys are fetched, each place once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
-        let sources = self.resource_servers().flat_map(ResourceServer::key_sources);
+        let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
         sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
     }
 
@@ -189,19 +197,49 @@ impl Policies {
         self.token_cache_size
     }
 
+    /// How many policies there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.named.len()
+    }
+
+    /// The policy of routes that name none.
+    #[must_use]
+    pub fn default_policy(&self) -> &str {
+        &self.default.0
+    }
+
+    /// How many refusals of one policy and reason get a line in the log.
+    #[must_use]
+    pub fn refusal_lines_per_minute(&self) -> LinesPerMinute {
+        self.refusal_lines_per_minute
+    }
+
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
         let (name, policy) = match self.governing(request.route_metadata) {
             Ok(governing) => governing,
-            Err(refusal) => return Step::Refuse(refusal.to(request.caller())),
+            Err(refusal) => {
+                let refusal = refusal.presenting(request.presented().ok().flatten());
+                return Step::Refuse(refusal.to(request.caller()));
+            }
         };
         let cleaned = cleaned(request.headers);
         match policy {
             Policy::ResourceServer(server) => server.start(name, request, means, cleaned),
             Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
-            Policy::CleanOnly => Step::forward(cleaned),
+            Policy::CleanOnly => {
+                let presented = request.presented().ok().flatten();
+                cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
+            }
         }
+    }
+
+    /// The name of the policy that governs a route; empty where none does.
+    #[must_use]
+    pub fn name_of(&self, route_metadata: Option<&[u8]>) -> &str {
+        self.governing(route_metadata).map_or("", |(name, _)| name)
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.
@@ -224,11 +262,39 @@ impl Policies {
     }
 }
 
-/// The removal of every header that claims something about a client certificate, in headers or trailers. Envoy's own
-/// `X-Forwarded-Client-Cert` is one of them.
+/// The removal of headers or trailers that claim something about a client certificate.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// It removes every one of them, and may be followed by more edits.
+    pub edits: Vec<Edit>,
+    /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
+    pub forged_headers: u32,
+}
+
+impl Cleaned {
+    /// Sends the request on.
+    pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
+        Step::Forward { edits: self.edits, decision: decision.without_forged_headers(self.forged_headers) }
+    }
+}
+
+/// Removes every header that claims something about a client certificate, in headers or trailers.
 #[must_use]
-pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Vec<Edit> {
-    headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| Edit::remove(name)).collect()
+pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Cleaned {
+    let mut forged_headers = 0_u32;
+    let edits = headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| {
+        let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
+        forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
+        Edit::remove(name)
+    });
+    Cleaned { edits: edits.collect(), forged_headers }
+}
+
+fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {
+    named.values().filter_map(|policy| match policy {
+        Policy::ResourceServer(server) => Some(server.as_ref()),
+        Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+    })
 }
 
 /// The policy that a route's metadata names: `certbound: { policy: NAME }`. The host encodes a map as the number of

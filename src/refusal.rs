@@ -1,27 +1,41 @@
 //! A refusal: what the client gets and what the operator reads, from one value.
 
-use std::fmt;
+use std::rc::Rc;
 
+use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Verdict};
 use crate::reason::{Answer, ErrorCode, Reason};
 use crate::request::Caller;
+use crate::resource_server::identity::Identity;
+use crate::resource_server::token_cache::Lookup;
 
 /// Failed fetches are tried again within seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// One refused request. It owns its status, its challenge and its log sentence.
+/// One refused request. It owns its status, its challenge and what the log says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     reason: Reason,
     detail: Option<String>,
-    policy: String,
     realm: Option<String>,
     scope: Option<String>,
     caller: Caller,
+    particulars: Box<Particulars>,
+}
+
+/// What the operator learns besides the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Particulars {
+    policy: String,
+    presented: Option<Thumbprint>,
+    expected: Option<Thumbprint>,
+    identity: Option<Rc<Identity>>,
+    lookup: Option<Lookup>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, policy: String::new(), realm: None, scope: None, caller: Caller::Http }
+        Self { reason, detail: None, realm: None, scope: None, caller: Caller::Http, particulars: Box::default() }
     }
 }
 
@@ -35,8 +49,81 @@ impl Refusal {
 
     /// Names the policy that refused, and the realm of its challenges, if it is one that challenges.
     #[must_use]
-    pub(crate) fn under(self, policy: &str, realm: Option<&str>) -> Self {
-        Self { policy: policy.to_owned(), realm: realm.map(str::to_owned), ..self }
+    pub(crate) fn under(mut self, policy: &str, realm: Option<&str>) -> Self {
+        policy.clone_into(&mut self.particulars.policy);
+        self.realm = realm.map(str::to_owned);
+        self
+    }
+
+    /// Names the certificate that the client proved to hold.
+    #[must_use]
+    pub(crate) fn presenting(mut self, presented: Option<Thumbprint>) -> Self {
+        self.particulars.presented = presented;
+        self
+    }
+
+    /// Names the certificate that the token is bound to.
+    #[must_use]
+    pub(crate) fn expecting(mut self, expected: Thumbprint) -> Self {
+        self.particulars.expected = Some(expected);
+        self
+    }
+
+    /// Names whom the token is about. Its signature was verified.
+    #[must_use]
+    pub(crate) fn about(mut self, identity: Rc<Identity>) -> Self {
+        self.particulars.identity = Some(identity);
+        self
+    }
+
+    /// Says whether the token was verified before.
+    #[must_use]
+    pub(crate) fn looked_up(mut self, lookup: Lookup) -> Self {
+        self.particulars.lookup = Some(lookup);
+        self
+    }
+
+    /// What counters and access logs tell of it.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        let Particulars { policy, presented, identity, lookup, expected: _ } = &*self.particulars;
+        Decision::new(policy, Verdict::Refused(self.reason), *presented).about(identity.clone()).looked_up(*lookup)
+    }
+
+    /// What they tell of a request that is forwarded all the same, since its policy only observes.
+    #[must_use]
+    pub(crate) fn observed(self) -> Decision {
+        self.decision().despite(self)
+    }
+
+    /// The name of the policy that refused; empty where none governs.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.particulars.policy
+    }
+
+    /// The certificate that the client proved to hold.
+    #[must_use]
+    pub fn presented(&self) -> Option<Thumbprint> {
+        self.particulars.presented
+    }
+
+    /// The certificate that the token is bound to.
+    #[must_use]
+    pub fn expected(&self) -> Option<Thumbprint> {
+        self.particulars.expected
+    }
+
+    /// Whom the token names, its signature being right.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.particulars.identity.as_deref()
+    }
+
+    /// What else the operator will want to know. It may hold a client's text.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// Names the scopes that the request needs, for the challenge of [`Reason::ScopeInsufficient`].
@@ -101,12 +188,6 @@ impl Refusal {
         }
     }
 
-    /// The log sentence of a request that was forwarded all the same, since its policy only observes.
-    #[must_use]
-    pub fn observed(&self) -> String {
-        format!("would have {self}")
-    }
-
     /// The response headers besides the status.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
@@ -155,18 +236,4 @@ pub enum GrpcStatus {
     Unavailable = 14,
     /// No token, or none that is any good.
     Unauthenticated = 16,
-}
-
-impl fmt::Display for Refusal {
-    /// The log sentence. A client's text in it is escaped, so that it cannot forge a line.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "refused: reason={}", self.reason)?;
-        if !self.policy.is_empty() {
-            write!(formatter, " policy={}", self.policy)?;
-        }
-        match &self.detail {
-            Some(detail) => write!(formatter, " detail=\"{}\"", detail.escape_default()),
-            None => Ok(()),
-        }
-    }
 }

@@ -57,6 +57,12 @@ impl<'a> Request<'a> {
         self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
     }
 
+    /// `X-Request-Id`, as Envoy made it or let it pass.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&'a [u8]> {
+        self.values("x-request-id").next()
+    }
+
     /// The thumbprint of the certificate that the client proved to hold, if it presented one.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What a request's judgement comes to next.
 
 use crate::authorization_server::{self, AskValidation};
+use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
 use crate::resource_server::keys::{KeySource, Wish};
@@ -12,8 +13,8 @@ pub enum Step<'p> {
     Forward {
         /// After these edits, in this order.
         edits: Vec<Edit>,
-        /// What the policy would have refused it for, did it not merely observe: to be logged and counted.
-        note: Option<Refusal>,
+        /// To be told.
+        decision: Decision,
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refusal),
@@ -85,14 +86,6 @@ impl<'p> From<authorization_server::AskCertificate<'p>> for Step<'p> {
 impl<'p> From<AskValidity<'p>> for Step<'p> {
     fn from(question: AskValidity<'p>) -> Self {
         Self::AskCertificate(AskCertificate(Asking::ToCheck(question)))
-    }
-}
-
-impl Step<'_> {
-    /// Forwards with nothing to note.
-    #[must_use]
-    pub(crate) fn forward(edits: Vec<Edit>) -> Self {
-        Self::Forward { edits, note: None }
     }
 }
 

@@ -236,6 +236,16 @@ fn a_mistake_in_a_resource_server_is_named_with_its_path() {
         ),
         (
             format!("{first}/keys"),
+            json!({"verified_by": "jwt_authn"}),
+            "resource_server.issuers[0]: verified_by needs `payload_in_metadata`, the name that jwt_authn's provider has there",
+        ),
+        (
+            format!("{first}/keys"),
+            json!({"verified_by": "jwt-auth", "payload_in_metadata": "x"}),
+            "resource_server.issuers[0].keys.verified_by: unknown value \"jwt-auth\"; did you mean \"jwt_authn\"?",
+        ),
+        (
+            format!("{first}/keys"),
             json!({"discovery": {"cluster": "as", "document": "oauth"}}),
             "resource_server.issuers[0].keys.discovery.document: unknown value \"oauth\"; did you mean \"oauth_authorization_server\"?",
         ),
@@ -437,6 +447,10 @@ fn policies_are_named_and_one_of_them_is_the_default() {
         ),
         (json!({"clean_only": {"off": true}}), "clean_only.off: unknown key \"off\"; there are none here"),
         (json!([]), "expected a map, found a list"),
+        (
+            json!({"policies": {"a": open}, "refusal_lines_per_minute": 0}),
+            "refusal_lines_per_minute: there are 1 to 10000 lines in a minute",
+        ),
     ] {
         assert_eq!(message(&configuration), expected);
     }
@@ -444,6 +458,8 @@ fn policies_are_named_and_one_of_them_is_the_default() {
         json!({"policies": {"a": open}}),
         json!({"policies": {"a": open, "b": open}, "default_policy": "b"}),
         open.clone(),
+        json!({"policies": {"a": open}, "refusal_lines_per_minute": 10000}),
+        json!({"clean_only": {}, "refusal_lines_per_minute": 1}),
         json!({"policies": {"a": {"clean_only": {}, "resource_server": null}}}),
     ] {
         Policies::load(right.to_string().as_bytes()).unwrap();

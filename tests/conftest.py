@@ -1,9 +1,12 @@
 """What the end-to-end tests share: certificates and keys of the run, and an Envoy on each shipped file."""
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,15 +34,27 @@ class Proxy:
             self.listener, ca_path=self.world.authority.pem_path, certificate=certificate, protocol=protocol, **options
         )
 
-    def refusals(self) -> list[str]:
-        """The log lines of the refusals so far, and of what would have been one."""
-        return [line for line in self.envoy.log().splitlines() if "refused: reason=" in line]
+    def told(self) -> list[dict[str, Any]]:
+        """What the access log says of the requests so far."""
+        return told(self.envoy.log())
 
-    def next_refusal(self, before: int) -> str:
-        """The one line that was logged after `before` others, notes of what would have been refused among them. Envoy
-        writes its log as it goes."""
-        (line,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
-        return line
+    def refusals(self) -> list[dict[str, Any]]:
+        """What the access log tells of the refusals so far, and of what would have been one: not each of them has a line
+        of its own elsewhere."""
+        return [told for told in self.told() if told["verdict"] != "forwarded"]
+
+    def next_refusal(self, before: int) -> dict[str, Any]:
+        """What is told of the one refusal, or of what would have been one, that came after `before` others."""
+        (refusal,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
+        return refusal
+
+
+def told(log: str) -> list[dict[str, Any]]:
+    """What a log with the shipped format for text says of each request."""
+    return [json.loads(told) for told in re.findall(r"^\[\S+\] .*? certbound=(\{.*\})$", log, re.MULTILINE)]
+
+
+WRITES_ITS_ACCESS_LOG_AT_ONCE = ("--file-flush-interval-msec", "5")
 
 
 @pytest.fixture(scope="session")
@@ -65,5 +80,5 @@ class _running(ExitStack):
         upstream = self.enter_context(Upstream())
         listener = free_port()
         document = envoy_configuration(name, world, listener=listener, upstream=upstream.port, admin=free_port())
-        envoy = self.enter_context(Envoy(yaml.safe_dump(document), directory, name=name))
-        return Proxy(envoy, listener, upstream, world)
+        envoy = Envoy(yaml.safe_dump(document), directory, name=name, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE)
+        return Proxy(self.enter_context(envoy), listener, upstream, world)

@@ -57,7 +57,7 @@ class Servers:
                     self._directory,
                     issuer=self.issuer,
                     audience=AUDIENCE,
-                    key=SigningKey.make("ES256", "1"),
+                    keys=[SigningKey.make("ES256", "1")],
                     clients=[client],
                 )
             )

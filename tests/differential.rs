@@ -220,8 +220,10 @@ fn in_module(vm: &mut Vm, case: &Case, now: u64) -> Outcome {
     match exchange.outcome {
         fake_host::Outcome::Forwarded { .. } => None,
         fake_host::Outcome::Replied { .. } => {
-            let line = exchange.log.iter().find_map(|line| line.text.strip_prefix("refused: reason=")).unwrap();
-            Some(line.split(' ').next().unwrap().to_owned())
+            // Not from the log, where not every refusal has a line.
+            let told: serde_json::Value = serde_json::from_slice(&exchange.properties["certbound"]).unwrap();
+            assert_eq!(told["verdict"], "refused");
+            Some(told["reason"].as_str().unwrap().to_owned())
         }
     }
 }

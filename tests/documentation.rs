@@ -1,14 +1,22 @@
 //! The README's table of reasons and the enum are one truth.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must stop")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
 
 use std::collections::BTreeMap;
 
-use certbound::{Reason, Refusal};
+use certbound::decision::{Ground, Verdict};
+use certbound::log::{Circumstances, Event, NotLogged};
+use certbound::metric::Metric;
+use certbound::resource_server::keys::FetchOutcome;
+use certbound::{Policies, Reason, Refusal};
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
 
 #[test]
 fn the_readme_has_every_reason_with_its_answer() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme = readme();
     let rows: Vec<(String, String)> = readme
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
@@ -28,4 +36,69 @@ fn the_readme_has_every_reason_with_its_answer() {
         })
         .collect();
     assert_eq!(documented, known);
+}
+
+/// The rows of the README's table of log lines: the beginnings of lines, the first digit of the answer, the level.
+fn log_table() -> Vec<(Vec<String>, Option<char>, String)> {
+    let readme = readme();
+    let (_, table) = readme.split_once("| the line begins with | level | answer |\n").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let quoted = cells[0].split('`').skip(1).step_by(2).filter(|text| text.ends_with(':'));
+        (quoted.map(str::to_owned).collect(), cells[2].chars().next(), cells[1].trim_matches('`').to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn every_event_has_the_level_that_the_readme_says() {
+    let policies = Policies::load(br#"{"clean_only": {}}"#).unwrap();
+    let mistake = Policies::load(b"").unwrap_err();
+    let circumstances = Circumstances { route: None, request_id: None };
+    let table = log_table();
+    let mut used = vec![false; table.len()];
+    let mut check = |event: &Event<'_>, status: Option<u16>| {
+        let line = event.to_string();
+        let answer = status.and_then(|status| status.to_string().chars().next());
+        let fits = |(beginnings, digit, _): &(Vec<String>, Option<char>, String)| {
+            *digit == answer && beginnings.iter().any(|beginning| line.starts_with(beginning))
+        };
+        let rows: Vec<_> = (0..table.len()).filter(|row| fits(&table[*row])).collect();
+        let [row] = rows.as_slice() else { panic!("{line} has the rows {rows:?}") };
+        assert_eq!(format!("{:?}", event.level()).to_lowercase(), table[*row].2, "{line}");
+        used[*row] = true;
+    };
+    check(&Event::Started(&policies), None);
+    check(&Event::ConfigurationRefused(&mistake), None);
+    check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the answer has the status 500"), None);
+    for reason in Reason::ALL {
+        let refusal = Refusal::from(*reason);
+        check(&Event::Refused(&refusal, circumstances), Some(refusal.status()));
+        if refusal.status() < 500 {
+            // What an operator has to mend, or another server, no policy observes.
+            check(&Event::WouldHaveRefused(&refusal, circumstances), Some(refusal.status()));
+        }
+        let not_logged = NotLogged { policy: "api".to_owned(), reason: *reason, count: 5 };
+        check(&Event::RefusalsNotLogged(&not_logged), Some(refusal.status()));
+    }
+    assert_eq!(used, vec![true; table.len()], "a row of the table is no event's");
+}
+
+#[test]
+fn the_readme_names_every_metric_and_every_ground() {
+    let readme = readme();
+    for ground in Ground::ALL {
+        assert!(readme.contains(&format!("`{}`", ground.name())), "{ground:?}");
+    }
+    for metric in [
+        Metric::Decisions(Verdict::Forwarded(Ground::TokenBound), None, None),
+        Metric::ForgedHeadersRemoved,
+        Metric::KeyFetches(FetchOutcome::Succeeded),
+        Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
+    ] {
+        let name = metric.name("");
+        let name = name.split("_.=.").next().unwrap();
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+    }
 }

@@ -12,6 +12,7 @@
 mod case_list;
 mod fake_host;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use case_list::{Case, CaseList, Outcome, target};
@@ -38,24 +39,38 @@ fn request(case: &Case) -> Request {
     }
 }
 
+/// What an access log would print of it.
+fn told(exchange: &Exchange) -> serde_json::Value {
+    serde_json::from_slice(&exchange.properties["certbound"]).unwrap()
+}
+
 fn outcome(exchange: &Exchange) -> Outcome {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let reason_after = |prefix: &str| {
-        let line = exchange.log.iter().find_map(|line| line.text.strip_prefix(prefix));
-        line.and_then(|line| line.split(' ').next()).map(str::to_owned)
+    // Not from the log, where not every refusal has a line. One that is there says the same.
+    let told = told(exchange);
+    let verdict = told["verdict"].as_str().unwrap();
+    let reason = told["reason"].as_str().unwrap().to_owned();
+    let beginning = match verdict {
+        "refused" => format!("refused: reason={reason} policy="),
+        "observed" => format!("would have refused: reason={reason} policy="),
+        _ => "nothing".to_owned(),
     };
+    for line in exchange.log.iter().filter(|line| !line.text.starts_with("refusals not logged: ")) {
+        assert!(line.text.starts_with(&beginning), "{verdict} for {reason}, and logged: {line}");
+    }
     match &exchange.outcome {
         fake_host::Outcome::Forwarded { headers } => Outcome::Forwarded {
             headers: headers.iter().map(|(name, value)| (text(name), value.clone())).collect(),
-            note: reason_after("would have refused: reason="),
+            note: (verdict != "forwarded").then_some(reason),
         },
         fake_host::Outcome::Replied { status, headers, body } => {
             let values = |wanted: &'static str| {
                 let named = headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
                 named.map(|(_, value)| text(value))
             };
+            assert_eq!(verdict, "refused");
             Outcome::Refused {
-                reason: reason_after("refused: reason=").unwrap_or_default(),
+                reason,
                 grpc_status: values("grpc-status").next().map(|status| status.parse().unwrap()),
                 status: u16::try_from(*status).unwrap(),
                 challenges: values("www-authenticate").collect(),
@@ -95,9 +110,13 @@ fn every_case_of_the_list_comes_out_as_it_says() {
 /// The host calls of one case.
 fn calls(sentence: &str) -> Vec<String> {
     let list = CaseList::read();
-    let case = list.cases.iter().find(|case| case.sentence == sentence).expect(sentence);
+    let case = list.case(sentence);
     let configuration = &list.configurations[&case.configuration];
-    start(&module(), &configuration.protobuf, None).request(&request(case)).calls
+    let mut vm = start(&module(), &configuration.protobuf, None);
+    let mut calls = vm.request(&request(case)).calls;
+    // Once for each counter.
+    calls.retain(|call| call != "proxy_define_metric certbound_decisions_total");
+    calls
 }
 
 const FACTS: [&str; 4] = [
@@ -107,39 +126,208 @@ const FACTS: [&str; 4] = [
     "proxy_get_current_time_nanoseconds",
 ];
 
+/// How a decision is told: one counter and one property, whatever the decision.
+const TOLD: [&str; 2] = ["proxy_increment_metric certbound_decisions_total", "proxy_set_property certbound"];
+
+/// How a refusal comes to the log.
+const LOGGED: [&str; 2] = ["proxy_get_property xds.route_name", "proxy_log info"];
+
 #[test]
-fn a_bound_token_costs_five_host_calls() {
-    let expected = [&FACTS[..], &["proxy_call_foreign_function verify_signature"]].concat();
+fn a_new_bound_token_costs_seven_host_calls() {
+    let expected = [&FACTS[..], &["proxy_call_foreign_function verify_signature"], &TOLD].concat();
     assert_eq!(calls("a token on the certificate that it is bound to passes"), expected);
 }
 
 #[test]
-fn a_token_seen_before_costs_four_host_calls_and_no_cryptography() {
+fn a_token_seen_before_costs_six_host_calls_and_no_cryptography() {
     let list = CaseList::read();
-    let sentence = "a token on the certificate that it is bound to passes";
-    let case = list.cases.iter().find(|case| case.sentence == sentence).expect(sentence);
+    let case = list.case("a token on the certificate that it is bound to passes");
     let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
     vm.request(&request(case));
-    assert_eq!(vm.request(&request(case)).calls, FACTS);
+    // The first hit defines its counter.
+    vm.request(&request(case));
+    assert_eq!(vm.request(&request(case)).calls, [&FACTS[..], &TOLD].concat());
 }
 
 #[test]
 fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
-    let asked = |fact| [&FACTS[..], &["proxy_call_foreign_function verify_signature", fact]].concat();
-    let server_name = "proxy_get_property connection.requested_server_name";
-    assert_eq!(calls("localhost is the server name"), asked(server_name));
-    let certificate = "proxy_get_property connection.peer_certificate";
-    assert_eq!(calls("a certificate that is valid passes"), asked(certificate));
-    let revoked = [&FACTS[..], &["proxy_log info", "proxy_send_local_response 401"]].concat();
+    let asked =
+        |fact: &[&'static str]| [&FACTS[..], &["proxy_call_foreign_function verify_signature"], fact, &TOLD].concat();
+    let server_name = ["proxy_get_property connection.requested_server_name"];
+    assert_eq!(calls("localhost is the server name"), asked(&server_name));
+    let certificate = ["proxy_get_property connection.peer_certificate"];
+    assert_eq!(calls("a certificate that is valid passes"), asked(&certificate));
+    let revoked = [&FACTS[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a certificate that is listed as x5t#S256 is refused with a token that is bound to it"), revoked);
-    assert_eq!(calls("an observed token on another certificate is noted"), asked("proxy_log info"));
-    assert_eq!(calls("a preflight passes where the policy says so"), FACTS);
+    assert_eq!(calls("an observed token on another certificate is noted"), asked(&LOGGED));
+    assert_eq!(calls("a preflight passes where the policy says so"), [&FACTS[..], &TOLD].concat());
 }
 
 #[test]
-fn a_refusal_costs_its_log_line_and_its_answer() {
-    let expected = [&FACTS[..], &["proxy_log info", "proxy_send_local_response 401"]].concat();
+fn a_refusal_costs_its_log_line_its_route_name_and_its_answer() {
+    let expected = [&FACTS[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a request without a token is challenged without an error code"), expected);
+}
+
+#[test]
+fn a_counter_is_defined_with_its_first_use_and_nothing_is_counted_before_a_request() {
+    let list = CaseList::read();
+    let case = list.case("a token on the certificate that it is bound to passes");
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    let named_metric = |call: &&String| call.contains("metric");
+    assert_eq!(vm.start_calls().iter().filter(named_metric).count(), 0);
+    for defined in [1, 1, 0] {
+        let calls = vm.request(&request(case)).calls;
+        assert_eq!(calls.iter().filter(|call| call.starts_with("proxy_define_metric ")).count(), defined);
+    }
+    let name = |token_cache: &str| {
+        format!(
+            "certbound_decisions_total_.=.policy.=.api;.;_.=.verdict.=.forwarded;.;_.=.reason.=.token_bound;.;\
+             _.=.algorithm.=.ES256;.;_.=.token_cache.=.{token_cache};.;"
+        )
+    };
+    assert_eq!(vm.counters(), &BTreeMap::from([(name("miss"), 1), (name("hit"), 2)]));
+    assert!(vm.histograms().is_empty());
+}
+
+#[test]
+fn every_case_is_counted_once_by_its_policy_and_its_reason() {
+    let list = CaseList::read();
+    let module = module();
+    for (name, configuration) in &list.configurations {
+        if name == "fetched-keys" {
+            continue; // As above.
+        }
+        let mut vm = start(&module, &configuration.protobuf, None);
+        let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+        for case in list.cases.iter().filter(|case| case.configuration == *name && !case.without_host_cryptography) {
+            let told = told(&vm.request(&request(case)));
+            let text = |key: &str| told[key].as_str().unwrap().to_owned();
+            let verdict = match (&case.refusal, &case.note) {
+                (Some(_), _) => "refused",
+                (None, Some(_)) => "observed",
+                (None, None) => "forwarded",
+            };
+            assert_eq!(text("verdict"), verdict);
+            let policy = told["policy"].as_str().map(|name| format!("_.=.policy.=.{name};.;")).unwrap_or_default();
+            let labels = format!("{policy}_.=.verdict.=.{};.;_.=.reason.=.{};.;", text("verdict"), text("reason"));
+            *expected.entry(labels).or_default() += 1;
+        }
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, count) in vm.counters() {
+            if let Some(labels) = name.strip_prefix("certbound_decisions_total") {
+                let labels = labels.split("_.=.algorithm").next().unwrap();
+                let labels = labels.split("_.=.token_cache").next().unwrap().to_owned();
+                *counted.entry(labels).or_default() += count;
+            }
+        }
+        assert_eq!(counted, expected);
+    }
+}
+
+/// A good request for the policy `api`, with more headers.
+fn with_headers(case: &Case, headers: &[(&str, &str)]) -> Request {
+    headers.iter().fold(request(case), |request, (name, value)| request.with_header(name, value))
+}
+
+#[test]
+fn forged_headers_are_counted_and_envoys_own_is_not_among_them() {
+    let list = CaseList::read();
+    let case = list.case("a token on the certificate that it is bound to passes");
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    let counter = "certbound_forged_headers_removed_total_.=.policy.=.api;.;";
+    vm.request(&with_headers(case, &[("x-forwarded-client-cert", "Hash=00")]));
+    assert_eq!(vm.counters().get(counter), None);
+    let exchange = vm.request(&with_headers(
+        case,
+        &[
+            ("x-forwarded-client-cert", "Hash=00"),
+            ("client-cert", "1"),
+            ("client-cert", "2"),
+            ("x_clientcert", "3"),
+            ("x_forwarded_client_cert", "4"),
+        ],
+    ));
+    assert_eq!(vm.counters().get(counter), Some(&4));
+    let fake_host::Outcome::Forwarded { headers } = exchange.outcome else { panic!("{exchange:?}") };
+    assert_eq!(headers.iter().filter(|(name, _)| name.ends_with(b"cert")).count(), 0);
+}
+
+#[test]
+fn the_access_log_learns_who_came_and_how_it_ended() {
+    let list = CaseList::read();
+    let configuration = &list.configurations["resource-server"];
+    let mut vm = start(&module(), &configuration.protobuf, None);
+    let mut told = |sentence: &str| told(&vm.request(&request(list.case(sentence))));
+    let passed = told("a token on the certificate that it is bound to passes");
+    let thumbprint = passed["thumbprint"].as_str().unwrap();
+    assert_eq!(thumbprint.len(), 43);
+    assert_eq!(
+        passed,
+        serde_json::json!({
+            "verdict": "forwarded", "reason": "token_bound", "policy": "api", "thumbprint": thumbprint,
+            "client": null, "subject": "client-1",
+        })
+    );
+    let stolen = told("a stolen token on another certificate of the same CA is refused");
+    assert_eq!((&stolen["reason"], &stolen["subject"]), (&"certificate_mismatch".into(), &"client-1".into()));
+    assert_ne!(stolen["thumbprint"], passed["thumbprint"]);
+    // Its claims were never the issuer's word.
+    let changed = told("a token signed with ES256 whose claims were changed is refused");
+    assert_eq!((&changed["reason"], &changed["subject"]), (&"signature_invalid".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn a_flood_of_refusals_gets_ten_lines_and_the_next_request_after_the_minute_tells_the_rest() {
+    let list = CaseList::read();
+    let refused = list.case("a request without a token is challenged without an error code");
+    let good = list.case("a token on the certificate that it is bound to passes");
+    let mut vm = start(&module(), &list.configurations["resource-server"].protobuf, None);
+    let mut at = |case: &Case, seconds: u64| {
+        let mut request = request(case);
+        request.now = Duration::from_secs(case.now + seconds);
+        vm.request(&request).log.into_iter().map(|line| line.to_string()).collect::<Vec<_>>()
+    };
+    let lines: usize = (0..1000).map(|_| at(refused, 0).len()).sum();
+    assert_eq!(lines, 10);
+    assert!(at(good, 59).is_empty());
+    assert_eq!(at(good, 60), ["Info: refusals not logged: reason=token_missing policy=api count=990"]);
+    assert!(at(good, 61).is_empty());
+    assert_eq!(at(refused, 62).len(), 1);
+}
+
+#[test]
+fn a_refusal_is_told_in_one_line_with_all_that_is_known() {
+    let list = CaseList::read();
+    let case = list.case("a stolen token on another certificate of the same CA is refused");
+    let mut vm = start(&module(), &list.configurations["resource-server"].protobuf, None);
+    let request = with_headers(case, &[("x-request-id", "7\"\u{e4}")]).with_property(&["xds", "route_name"], "a\nb");
+    let exchange = vm.request(&request);
+    let [line] = exchange.log.as_slice() else { panic!("{exchange:?}") };
+    let told = told(&exchange);
+    let presented = told["thumbprint"].as_str().unwrap();
+    let text = &line.text;
+    let expected = text.split(" expected=").nth(1).unwrap().split(' ').next().unwrap();
+    assert!(expected.len() == 43 && expected != presented);
+    assert_eq!(
+        *text,
+        format!(
+            "refused: reason=certificate_mismatch policy=api route=\"a\\u000ab\" presented={presented} \
+             expected={expected} client_id=- subject=\"client-1\" issuer=\"https://as.example.com\" \
+             request_id=\"7\\\"\\u00e4\" detail=-"
+        )
+    );
+}
+
+#[test]
+fn a_start_is_told_in_one_line() {
+    let list = CaseList::read();
+    let vm = start(&module(), &list.configurations["resource-server"].protobuf, None);
+    let lines: Vec<_> = vm.start_log().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [concat!("Info: started: certbound ", env!("CARGO_PKG_VERSION"), ", policies=4, default_policy=api")]
+    );
 }
 
 #[test]
@@ -152,10 +340,11 @@ fn a_certificate_is_read_only_where_it_is_handed_over() {
             "proxy_replace_header_map_value request x-clientcert",
             "proxy_replace_header_map_value request client-cert",
         ],
+        &TOLD,
     ]
     .concat();
     assert_eq!(calls("a validated certificate is handed over in every dialect"), expected);
-    assert_eq!(calls("without a certificate nothing is handed over"), FACTS);
+    assert_eq!(calls("without a certificate nothing is handed over"), [&FACTS[..], &TOLD].concat());
 }
 
 #[test]

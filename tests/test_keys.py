@@ -1,6 +1,10 @@
 """Keys that are fetched, with a real Envoy: how often, from whom, and what serves while they cannot be had."""
 
 import contextlib
+import http.client
+import json
+import re
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cases import ISSUER, World, envoy_configuration
-from rig import tokens
+from cases import AUDIENCE, ISSUER, World, envoy_configuration
+from rig import authorization_server, tokens
+from rig.authorization_server import AuthorizationServer
 from rig.client import Client, Response
 from rig.envoy import Envoy
 from rig.key_server import KeyServer, document
@@ -223,6 +228,20 @@ def test_a_request_that_meets_a_slow_fetch_waits_for_it_and_not_for_ever(world: 
         body = pool.map(api.ask, [api.token(key, jti=str(number)) for number in range(20)])
         assert [response.status for response in body] == [200] * 20
         assert server.count() == 1
+        # Envoy merges its histograms every five seconds.
+        merged = 'certbound_key_fetch_milliseconds_count{outcome="succeeded"} 1\n'
+        metrics = wait_until(
+            lambda: merged in (found := api.envoy.admin("/stats/prometheus")) and found, 15, "the histogram"
+        )
+        assert 'certbound_key_fetches_total{outcome="succeeded"} 1\n' in metrics
+        (took,) = re.findall(
+            r'^certbound_key_fetch_milliseconds_sum\{outcome="succeeded"\} (\S+)$', metrics, re.MULTILINE
+        )
+        assert 600 <= float(took) < 5000
+        # A request that waited is counted once, as every other.
+        assert 'verdict="forwarded",reason="token_bound",algorithm="ES256",token_cache="miss"} 20\n' in api.envoy.admin(
+            "/stats/prometheus"
+        )
     delay[0] = 3
     with (
         KeyServer({"/jwks": slow}) as server,
@@ -231,6 +250,68 @@ def test_a_request_that_meets_a_slow_fetch_waits_for_it_and_not_for_ever(world: 
         began = time.monotonic()
         assert api.ask(api.token(key)).status == 503
         assert time.monotonic() - began < 3
+        assert 'verdict="refused",reason="keys_unavailable",token_cache="miss"} 1\n' in api.envoy.admin(
+            "/stats/prometheus"
+        )
+        assert "refused: reason=keys_unavailable policy=api " in api.envoy.log()
+        failed = 'certbound_key_fetches_total{outcome="failed"} '
+        wait_until(lambda: failed in api.envoy.admin("/stats/prometheus"), 5, "the failure to be counted")
+        assert " warn" in next(line for line in api.envoy.log().splitlines() if "keys not fetched: " in line)
+
+
+def test_a_real_authorization_server_rotates_its_keys_under_load_and_goes_away(world: World, tmp_path: Path) -> None:
+    """oidc-provider: while it is away for ten seconds, and back with a new key beside the old one, nobody is refused."""
+    if why := authorization_server.missing():
+        pytest.skip(why)
+    old, new = SigningKey.make("ES256", "old"), SigningKey.make("ES256", "new")
+    client = {
+        "client_id": "client-1",
+        "token_endpoint_auth_method": "tls_client_auth",
+        "tls_client_auth_subject_dn": world.client_1.subject,
+        "tls_client_certificate_bound_access_tokens": True,
+    }
+    port = free_port()
+
+    def server(*keys: SigningKey) -> AuthorizationServer:
+        return AuthorizationServer(tmp_path, issuer=ISSUER, audience=AUDIENCE, keys=keys, clients=[client], port=port)
+
+    def token() -> str:
+        """What the proxy in front of the authorization server would ask for."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {"content-type": "application/x-www-form-urlencoded", "x-clientcert": world.client_1.apache_form}
+        connection.request("POST", "/token", "grant_type=client_credentials&client_id=client-1", headers)
+        return json.loads(connection.getresponse().read())["access_token"]
+
+    statuses: list[int] = []
+    stopped = threading.Event()
+    with server(old):
+        first = token()
+        assert tokens.decode(first)[0]["kid"] == "old"
+        stack = contextlib.ExitStack()
+        api = stack.enter_context(running(world, tmp_path, port, {**JWKS_URI, "cool_down_seconds": 1}))
+        wait_until(lambda: api.ask(first).status == 200, 5, "the first keys")
+
+    def load() -> None:
+        while not stopped.is_set():
+            statuses.append(api.ask(first).status)
+
+    with stack, ThreadPoolExecutor(4) as pool:
+        workers = [pool.submit(load) for _ in range(3)]
+        away = time.monotonic() + 10
+        while time.monotonic() < away:
+            # Somebody makes the filter look for keys all the while.
+            assert api.ask(unknown(api, world.keys["ES256"], "unheard of")).status == 401
+            time.sleep(0.5)
+        with server(new, old):
+            second = token()
+            assert tokens.decode(second)[0]["kid"] == "new"
+            wait_until(lambda: api.ask(second).status == 200, 10, "the new key")
+            assert api.ask(first).status == 200
+        stopped.set()
+        for worker in workers:
+            worker.result()
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
 
 
 def metadata(**members: Any) -> dict[str, Any]:

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use crate::certificate::Certificate;
 use crate::certificate::dialect::{self, Dialect};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Ground, Verdict};
+use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::step::{Edit, Step};
 
-const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
 /// What the authorization server gets to see of the client's certificate.
 #[derive(Debug, Deserialize)]
@@ -89,13 +91,15 @@ impl TryFrom<Fields> for AuthorizationServer {
 
 impl AuthorizationServer {
     /// The first step of a request whose forged headers `cleaned` removes.
-    pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Vec<Edit>) -> Step<'p> {
+    pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Cleaned) -> Step<'p> {
         let presented = match request.presented() {
             Ok(Some(presented)) => presented,
-            Ok(None) => return Step::forward(cleaned),
+            Ok(None) => {
+                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoCertificate), None));
+            }
             Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
         };
-        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, edits: cleaned };
+        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
             ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.into(),
@@ -129,7 +133,7 @@ impl<'p> AskValidation<'p> {
         match validated {
             Some(true) => self.0.into(),
             // To the authorization server this client presented no certificate.
-            Some(false) => Step::forward(self.0.edits),
+            Some(false) => self.0.forward(Ground::CertificateNotValidated),
             None => self.0.refuse(Reason::ChainValidationUnavailable),
         }
     }
@@ -142,7 +146,7 @@ pub(crate) struct AskCertificate<'p> {
     policy: &'p str,
     caller: Caller,
     presented: Thumbprint,
-    edits: Vec<Edit>,
+    cleaned: Cleaned,
 }
 
 impl<'p> AskCertificate<'p> {
@@ -153,15 +157,19 @@ impl<'p> AskCertificate<'p> {
         };
         match Certificate::of_connection(pem, &self.presented) {
             Ok(certificate) => {
-                self.edits.extend(self.server.edits(&certificate));
-                Step::forward(self.edits)
+                self.cleaned.edits.extend(self.server.edits(&certificate));
+                self.forward(Ground::CertificateHandedOver)
             }
             Err(reason) => self.refuse(reason),
         }
     }
 
+    fn forward(self, ground: Ground) -> Step<'p> {
+        self.cleaned.forward(Decision::new(self.policy, Verdict::Forwarded(ground), Some(self.presented)))
+    }
+
     fn refuse(&self, reason: Reason) -> Step<'p> {
-        let refusal = Refusal::because(reason, format!("presented {}", self.presented));
-        Step::Refuse(refusal.under(self.policy, None).to(self.caller))
+        let refusal = Refusal::from(reason).under(self.policy, None).presenting(Some(self.presented));
+        Step::Refuse(refusal.to(self.caller))
     }
 }

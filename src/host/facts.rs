@@ -42,6 +42,11 @@ pub(super) fn requested_server_name() -> Option<Vec<u8>> {
     property(["connection", "requested_server_name"])
 }
 
+/// The name of the route.
+pub(super) fn route_name() -> Option<Vec<u8>> {
+    property(["xds", "route_name"])
+}
+
 /// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
 pub(super) fn now_in_milliseconds() -> u64 {
     let now = hostcalls::get_current_time().ok();

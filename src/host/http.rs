@@ -4,13 +4,18 @@ use std::rc::Rc;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, GrpcStatusCode, LogLevel, MapType};
+use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::vm::{Arrived, Judged, Vm};
-use super::{keys, log};
+use super::{facts, keys, log};
+use crate::decision::Decision;
+use crate::log::Event;
 use crate::policy;
 use crate::refusal::{GrpcStatus, Refusal};
 use crate::step::Edit;
+
+/// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
+const FILTER_STATE: &str = "certbound";
 
 pub(super) struct Http {
     context: u32,
@@ -46,8 +51,8 @@ impl HttpContext for Http {
         let Some(vm) = &self.vm else { return fail() };
         let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
         match vm.judge(&arrived) {
-            Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
-            Judged::Refuse(refusal) => refuse(&refusal),
+            Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
+            Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
             Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
         }
     }
@@ -57,10 +62,15 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        match hostcalls::get_map_bytes(MapType::HttpRequestTrailers) {
-            Ok(trailers) if edit(MapType::HttpRequestTrailers, &policy::cleaned(&trailers)) => self.hold(),
-            _ => Action::Pause,
+        let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
+        let cleaned = policy::cleaned(&trailers);
+        if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
+            return Action::Pause;
         }
+        if let Some(vm) = self.vm.as_ref().filter(|_| cleaned.forged_headers > 0) {
+            vm.metrics.count_forged(vm.policies.name_of(facts::route_metadata().as_deref()), cleaned.forged_headers);
+        }
+        self.hold()
     }
 }
 
@@ -70,17 +80,26 @@ pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
 }
 
 /// Sends the request of the current context on, after these edits.
-pub(super) fn forward(edits: &[Edit], note: Option<&Refusal>) -> Action {
-    if let Some(note) = note {
-        log(LogLevel::Info, &note.observed());
-    }
+pub(super) fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
     // Otherwise a header that should be gone or ours would go on as it came.
-    if edit(MapType::HttpRequestHeaders, edits) { Action::Continue } else { fail() }
+    if !edit(MapType::HttpRequestHeaders, edits) {
+        return fail();
+    }
+    if let Some(refusal) = decision.would_have_refused().filter(|refusal| vm.admits_to_log(refusal)) {
+        let route = facts::route_name();
+        log(&Event::WouldHaveRefused(refusal, arrived.circumstances(route.as_deref())));
+    }
+    tell(vm, decision);
+    Action::Continue
 }
 
 /// Answers the request of the current context.
-pub(super) fn refuse(refusal: &Refusal) -> Action {
-    log(LogLevel::Info, &refusal.to_string());
+pub(super) fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
+    if vm.admits_to_log(refusal) {
+        let route = facts::route_name();
+        log(&Event::Refused(refusal, arrived.circumstances(route.as_deref())));
+    }
+    tell(vm, &refusal.decision());
     let headers = refusal.headers();
     // Whether or not the answer can be sent, the request goes no further.
     let _ = match refusal.grpc_status() {
@@ -94,6 +113,12 @@ pub(super) fn refuse(refusal: &Refusal) -> Action {
         }
     };
     Action::Pause
+}
+
+/// Counts a decision and leaves it for the access log: two host calls.
+fn tell(vm: &Vm, decision: &Decision) {
+    vm.metrics.count(decision);
+    let _ = hostcalls::set_property(vec![FILTER_STATE], Some(decision.to_string().as_bytes()));
 }
 
 /// Makes the edits, in their order; `false` where one could not be made.

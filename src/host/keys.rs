@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{Action, BufferType, LogLevel, MapType};
+use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::http::{forward, refuse};
 use super::vm::{Arrived, Judged, Vm, Waiting};
 use super::{facts, log};
 use crate::call::{Answer, Call};
-use crate::resource_server::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
+use crate::log::Event;
+use crate::resource_server::keys::{Fetch, FetchOutcome, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
 use crate::step::AskKeys;
 
 /// Requests that wait for keys in one VM; one more is refused.
@@ -59,14 +60,14 @@ pub(super) fn tend(vm: &Vm) {
         }
         let wish = if wishes.remove(&source.identity()) { Wish::UnknownKey } else { Wish::Routine };
         if schedule.permits(wish, now) && share(source, &schedule.begun(source, now), revision) {
-            advance(vm, source, Fetch::begin(source));
+            advance(vm, source, now, Fetch::begin(source));
         }
     }
 }
 
 /// Goes on with a fetch whose answer came.
 pub(super) fn receive(vm: &Vm, token: u32, headers: usize, body_size: usize) {
-    let Some(fetch) = vm.fetches.borrow_mut().remove(&token) else { return };
+    let Some((fetch, began)) = vm.fetches.borrow_mut().remove(&token) else { return };
     let source = fetch.source().clone();
     // Without headers there was no answer, and nothing to read.
     let header = |name| {
@@ -80,22 +81,28 @@ pub(super) fn receive(vm: &Vm, token: u32, headers: usize, body_size: usize) {
         _ => None,
     };
     let body = body.unwrap_or_default();
-    advance(vm, &source, fetch.receive(&Answer { status, cache_control: cache_control.as_deref(), body: &body }));
+    advance(
+        vm,
+        &source,
+        began,
+        fetch.receive(&Answer { status, cache_control: cache_control.as_deref(), body: &body }),
+    );
 }
 
-fn advance(vm: &Vm, source: &KeySource, next: Next) {
+fn advance(vm: &Vm, source: &KeySource, began: u64, next: Next) {
     match next {
         Next::Call(fetch, call) => match dispatch(&call) {
-            Some(token) => drop(vm.fetches.borrow_mut().insert(token, fetch)),
-            None => failed(source, &format!("the proxy has no cluster {:?}", call.cluster)),
+            Some(token) => drop(vm.fetches.borrow_mut().insert(token, (fetch, began))),
+            None => failed(vm, source, began, &format!("the proxy has no cluster {:?}", call.cluster)),
         },
-        Next::Done(fetched) => done(vm, source, fetched),
-        Next::Failed(why) => failed(source, &why),
+        Next::Done(fetched) => done(vm, source, began, fetched),
+        Next::Failed(why) => failed(vm, source, began, &why),
     }
 }
 
-fn done(vm: &Vm, source: &KeySource, Fetched { document, keys, max_age }: Fetched) {
+fn done(vm: &Vm, source: &KeySource, began: u64, Fetched { document, keys, max_age }: Fetched) {
     let now = facts::now_in_milliseconds();
+    vm.metrics.fetched(FetchOutcome::Succeeded, now.saturating_sub(began));
     let (schedule, revision) = schedule(source);
     let succeeded = schedule.succeeded(max_age, now);
     // The keys stand there before the version that announces them.
@@ -105,10 +112,12 @@ fn done(vm: &Vm, source: &KeySource, Fetched { document, keys, max_age }: Fetche
     vm.keys.borrow_mut().take(source, keys, succeeded.version, now);
 }
 
-fn failed(source: &KeySource, why: &str) {
-    log(LogLevel::Warn, &format!("keys not fetched: {}: {why}", source.identity()));
+fn failed(vm: &Vm, source: &KeySource, began: u64, why: &str) {
+    let now = facts::now_in_milliseconds();
+    vm.metrics.fetched(FetchOutcome::Failed, now.saturating_sub(began));
+    log(&Event::KeysNotFetched(source.identity(), why));
     let (schedule, revision) = schedule(source);
-    share(source, &schedule.failed(facts::now_in_milliseconds()), revision);
+    share(source, &schedule.failed(now), revision);
 }
 
 /// Has a request wait for keys, or decides it at once where nothing is to be waited for.
@@ -116,9 +125,9 @@ pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys) -
     let source = question.source().clone();
     if take_shared(vm, &source) {
         return match vm.judge(&arrived) {
-            Judged::Forward { edits, note } => forward(&edits, note.as_ref()),
-            Judged::Refuse(refusal) => refuse(&refusal),
-            Judged::NeedsKeys(question) => refuse(&question.refusal()),
+            Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
+            Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
+            Judged::NeedsKeys(question) => refuse(vm, &arrived, &question.refusal()),
         };
     }
     let now = facts::now_in_milliseconds();
@@ -126,7 +135,7 @@ pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys) -
     let wish = question.wish();
     let will_come = schedule.is_under_way(now) || schedule.permits(wish, now);
     if !will_come || vm.waiting.borrow().len() >= MOST_WAITING {
-        return refuse(&question.refusal());
+        return refuse(vm, &arrived, &question.refusal());
     }
     if wish == Wish::UnknownKey {
         vm.wishes.borrow_mut().insert(source.identity());
@@ -163,13 +172,13 @@ pub(super) fn resume_waiting(vm: &Vm, root: u32) {
         let _ = hostcalls::set_effective_context(waiting.context);
         let judged = if newer { vm.judge(&waiting.arrived) } else { Judged::Refuse(waiting.refusal) };
         match judged {
-            Judged::Forward { edits, note } => {
-                if forward(&edits, note.as_ref()) == Action::Continue {
+            Judged::Forward { edits, decision } => {
+                if forward(vm, &waiting.arrived, &edits, &decision) == Action::Continue {
                     let _ = hostcalls::resume_http_request();
                 }
             }
-            Judged::Refuse(refusal) => drop(refuse(&refusal)),
-            Judged::NeedsKeys(question) => drop(refuse(&question.refusal())),
+            Judged::Refuse(refusal) => drop(refuse(vm, &waiting.arrived, &refusal)),
+            Judged::NeedsKeys(question) => drop(refuse(vm, &waiting.arrived, &question.refusal())),
         }
     }
     let _ = hostcalls::set_effective_context(root);

@@ -7,6 +7,7 @@
 mod facts;
 mod http;
 mod keys;
+mod metrics;
 mod signature;
 mod vm;
 
@@ -16,6 +17,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
+use crate::log::{Event, Level};
 use crate::policy::Policies;
 use http::Http;
 use vm::Vm;
@@ -45,13 +47,14 @@ impl RootContext for Root {
         let configuration = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
         match Policies::load(&configuration.unwrap_or_default()) {
             Ok(policies) => {
+                log(&Event::Started(&policies));
                 let vm = Rc::new(Vm::new(policies));
                 keys::prepare(&vm);
                 self.vm = Some(vm);
                 true
             }
             Err(error) => {
-                log(LogLevel::Error, &format!("the configuration is refused: {error}"));
+                log(&Event::ConfigurationRefused(&error));
                 false
             }
         }
@@ -59,6 +62,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(vm) = &self.vm {
+            vm.tell_overdue(facts::now_in_milliseconds() / 1000);
             keys::tend(vm);
             keys::resume_waiting(vm, self.context);
         }
@@ -74,6 +78,11 @@ impl RootContext for Root {
 }
 
 /// Writes one line to the proxy's log. There is nothing to be done about a log that cannot be written.
-fn log(level: LogLevel, message: &str) {
-    let _ = hostcalls::log(level, message);
+fn log(event: &Event<'_>) {
+    let level = match event.level() {
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    };
+    let _ = hostcalls::log(level, &event.to_string());
 }

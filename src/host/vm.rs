@@ -1,11 +1,15 @@
 //! What one VM knows between requests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::metrics::Metrics;
 use super::signature::HostEngine;
-use super::{facts, http};
+use super::{facts, http, log};
+use crate::decision::Decision;
+use crate::log::{Circumstances, Event};
 use crate::policy::Policies;
+use crate::refusal_log::RefusalLog;
 use crate::resource_server::Means;
 use crate::resource_server::keys::{Fetch, KeyRing, KeySource};
 use crate::resource_server::token_cache::TokenCache;
@@ -17,11 +21,15 @@ pub(super) struct Vm {
     pub(super) policies: Policies,
     pub(super) keys: RefCell<KeyRing>,
     tokens: RefCell<TokenCache>,
-    /// By the host's token of the call.
-    pub(super) fetches: RefCell<BTreeMap<u32, Fetch>>,
+    /// By the host's token of the call; with when they began, in milliseconds since 1970.
+    pub(super) fetches: RefCell<BTreeMap<u32, (Fetch, u64)>>,
     /// The identities of the sources whose keys a request misses.
     pub(super) wishes: RefCell<BTreeSet<String>>,
     pub(super) waiting: RefCell<Vec<Waiting>>,
+    pub(super) metrics: Metrics,
+    refusals: RefCell<RefusalLog>,
+    /// When a request was judged last, in seconds since 1970.
+    now: Cell<u64>,
 }
 
 /// A request as it arrived.
@@ -46,11 +54,7 @@ pub(super) struct Waiting {
 
 /// What became of a request.
 pub(super) enum Judged {
-    /// With what `required` would have refused it for, where the policy only observes.
-    Forward {
-        edits: Vec<Edit>,
-        note: Option<Refusal>,
-    },
+    Forward { edits: Vec<Edit>, decision: Decision },
     Refuse(Refusal),
     NeedsKeys(AskKeys),
 }
@@ -58,6 +62,7 @@ pub(super) enum Judged {
 impl Vm {
     pub(super) fn new(policies: Policies) -> Self {
         let tokens = RefCell::new(TokenCache::new(policies.token_cache_size()));
+        let refusals = RefCell::new(RefusalLog::new(policies.refusal_lines_per_minute()));
         Self {
             policies,
             tokens,
@@ -65,6 +70,9 @@ impl Vm {
             fetches: RefCell::default(),
             wishes: RefCell::default(),
             waiting: RefCell::default(),
+            metrics: Metrics::default(),
+            refusals,
+            now: Cell::default(),
         }
     }
 
@@ -77,12 +85,14 @@ impl Vm {
             verified_payloads: &arrived.verified_payloads,
             now: facts::now_in_milliseconds() / 1000,
         };
+        self.now.set(request.now);
+        self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
         let mut step =
             self.policies.start(&request, &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens });
         loop {
             step = match step {
-                Step::Forward { edits, note } => return Judged::Forward { edits, note },
+                Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
@@ -93,15 +103,35 @@ impl Vm {
     }
 }
 
+impl Vm {
+    /// Writes how many refusals of the minutes that are over were not written.
+    pub(super) fn tell_overdue(&self, now: u64) {
+        for not_logged in self.refusals.borrow_mut().overdue(now) {
+            log(&Event::RefusalsNotLogged(&not_logged));
+        }
+    }
+
+    /// Whether a refusal of the request that was judged last is to be written.
+    pub(super) fn admits_to_log(&self, refusal: &Refusal) -> bool {
+        self.refusals.borrow_mut().admits(refusal.policy(), refusal.reason(), self.now.get())
+    }
+}
+
 impl Arrived {
+    /// What the log says of the request, which took this route.
+    pub(super) fn circumstances<'a>(&'a self, route: Option<&'a [u8]>) -> Circumstances<'a> {
+        let request_id = self.headers.iter().find(|(name, _)| name == "x-request-id");
+        Circumstances { route, request_id: request_id.map(|(_, value)| value.as_slice()) }
+    }
+
     /// Reads the request of the current context; `None` where its headers cannot be read.
     pub(super) fn read(policies: &Policies) -> Option<Self> {
-        let payload = |name: &str| Some((name.to_owned(), facts::verified_payload(name)?));
+        let payload = |name: &String| Some((name.clone(), facts::verified_payload(name)?));
         Some(Self {
             headers: http::request_headers()?,
             route_metadata: facts::route_metadata(),
             peer_digest: facts::peer_digest(),
-            verified_payloads: policies.payloads_in_metadata().into_iter().filter_map(payload).collect(),
+            verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),
         })
     }
 }

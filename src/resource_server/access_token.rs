@@ -1,13 +1,18 @@
 //! A token that was verified: its signature, its issuer and the form of its claims; then its audience and time.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
+use super::identity::Identity;
 use super::issuer::Issuer;
 use super::keys::{KeyRing, KeySource};
 use super::verified_payload::VerifiedPayload;
 use super::{Dpop, Means};
+#[cfg(test)]
+use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
@@ -34,6 +39,7 @@ pub struct AccessToken {
     issued_at: Option<f64>,
     confirmation: Result<Confirmation, Refusal>,
     scope: Result<Option<String>, Refusal>,
+    identity: Rc<Identity>,
     key: Fingerprint,
 }
 
@@ -45,6 +51,16 @@ pub(crate) enum Unverified<'i> {
     /// The issuer's keys are not here, or not the one that the token names; the refusal is what it comes to if no newer
     /// ones can be had.
     NeedsKeys(&'i KeySource, Refusal),
+}
+
+impl Unverified<'_> {
+    /// The same with a refusal that says more.
+    pub(super) fn map(self, more: impl FnOnce(Refusal) -> Refusal) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(more(refusal)),
+            Self::NeedsKeys(source, refusal) => Self::NeedsKeys(source, more(refusal)),
+        }
+    }
 }
 
 impl<T: Into<Refusal>> From<T> for Unverified<'_> {
@@ -75,7 +91,9 @@ impl AccessToken {
             }
             None => verify_signature(&token, issuer, request.now, means)?,
         };
-        Ok(Self::of(&claims, token.payload(), (place, issuer), dpop, key)?)
+        // From here on the claims are the issuer's word, and a refusal may name whom they are about.
+        let identity = Identity::of(Some(token.algorithm()), token.payload());
+        Ok(Self::of(&claims, token.payload(), (place, issuer), dpop, key, identity)?)
     }
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
@@ -96,7 +114,8 @@ impl AccessToken {
         if claims.issuer != issuer.identifier() {
             return Err(Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)));
         }
-        Self::of(&claims, &payload, (place, issuer), dpop, NO_KEY).map(Some)
+        // Which algorithm the token was signed with is not among what was left of it.
+        Self::of(&claims, &payload, (place, issuer), dpop, NO_KEY, Identity::of(None, &payload)).map(Some)
     }
 
     fn of(
@@ -105,8 +124,10 @@ impl AccessToken {
         (place, issuer): (usize, &Issuer),
         dpop: Dpop,
         key: Fingerprint,
+        identity: Identity,
     ) -> Result<Self, Refusal> {
-        claims.check_lifetime(issuer.longest_lifetime())?;
+        let identity = Rc::new(identity);
+        claims.check_lifetime(issuer.longest_lifetime()).map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
         let confirmation = confirmation(payload, issuer.confirmation, dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
@@ -122,6 +143,7 @@ impl AccessToken {
             issued_at: claims.issued_at,
             confirmation,
             scope: text(payload, "scope").map(|scope| scope.map(str::to_owned)),
+            identity,
             key,
         })
     }
@@ -167,6 +189,11 @@ impl AccessToken {
         }
     }
 
+    /// Whom it names.
+    pub(super) fn identity(&self) -> Rc<Identity> {
+        Rc::clone(&self.identity)
+    }
+
     #[cfg(test)]
     pub(super) fn example() -> Self {
         Self {
@@ -177,6 +204,7 @@ impl AccessToken {
             issued_at: None,
             confirmation: Err(Reason::ConfirmationMalformed.into()),
             scope: Ok(None),
+            identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Map::new())),
             key: [0; 32],
         }
     }
@@ -185,7 +213,8 @@ impl AccessToken {
     pub(super) fn size(&self) -> usize {
         let audiences = self.audiences.iter().map(|audience| audience.len().saturating_add(size_of::<String>()));
         let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
-        audiences.fold(size_of::<Self>().saturating_add(scope), usize::saturating_add)
+        let own = size_of::<Self>().saturating_add(scope).saturating_add(self.identity.size());
+        audiences.fold(own, usize::saturating_add)
     }
 }
 

@@ -4,13 +4,16 @@ use std::rc::Rc;
 
 use super::access_token::AccessToken;
 use super::bearer_token::Scheme;
-use super::{CertificateValidity, ResourceServer, ServerName};
+use super::token_cache::Lookup;
+use super::{Admitted, CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Ground, Verdict};
+use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
-use crate::step::{Edit, Step};
+use crate::step::Step;
 
 /// A request of which everything that stands in it has been judged.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(super) struct Judgement<'p> {
     pub(super) presented: Option<Thumbprint>,
     pub(super) candidate: Candidate,
     /// What is forwarded, if it is.
-    pub(super) edits: Vec<Edit>,
+    pub(super) cleaned: Cleaned,
 }
 
 /// What may pass.
@@ -31,7 +34,7 @@ pub(super) enum Candidate {
     /// A CORS preflight, which has no token.
     Preflight,
     /// A request with a token that is verified and not yet bound.
-    Token(Rc<AccessToken>, Scheme),
+    Token(Rc<AccessToken>, Scheme, Lookup),
 }
 
 /// The question for the server name of the TLS handshake.
@@ -68,23 +71,43 @@ impl<'p> Judgement<'p> {
     }
 
     fn finish(self) -> Step<'p> {
-        let note = match self.candidate {
-            Candidate::Preflight => Ok(None),
-            Candidate::Token(access_token, scheme) => {
-                self.server.admit(access_token, scheme, self.presented).map(super::Admitted::would_have_refused)
-            }
+        let Candidate::Token(access_token, scheme, _) = &self.candidate else {
+            return self.forward(Ground::Preflight);
         };
-        match note {
-            Ok(note) => {
-                let note = note.map(|note| note.under(self.policy, None));
-                Step::Forward { edits: self.edits, note }
+        match self.server.admit(Rc::clone(access_token), *scheme, self.presented) {
+            Ok(Admitted::Bound(..)) => self.forward(Ground::TokenBound),
+            Ok(Admitted::BoundToKey(_)) => self.forward(Ground::TokenBoundToKey),
+            Ok(Admitted::Unbound(_)) => self.forward(Ground::TokenUnbound),
+            Ok(Admitted::Observed(_, refusal)) => {
+                let decision = self.refusal(refusal).observed();
+                self.cleaned.forward(decision)
             }
-            Err(refusal) => Step::Refuse(self.server.refusal(self.policy, self.caller, refusal)),
+            Err(refusal) => self.refuse(refusal),
         }
     }
 
-    fn refuse(self, refusal: impl Into<Refusal>) -> Step<'p> {
-        Step::Refuse(self.server.refusal(self.policy, self.caller, refusal))
+    fn forward(self, ground: Ground) -> Step<'p> {
+        let decision = Decision::new(self.policy, Verdict::Forwarded(ground), self.presented);
+        let decision = match &self.candidate {
+            Candidate::Preflight => decision,
+            Candidate::Token(access_token, _, lookup) => {
+                decision.about(Some(access_token.identity())).looked_up(Some(*lookup))
+            }
+        };
+        self.cleaned.forward(decision)
+    }
+
+    fn refuse(&self, refusal: impl Into<Refusal>) -> Step<'p> {
+        Step::Refuse(self.refusal(refusal))
+    }
+
+    /// A refusal with all that is known of the request.
+    fn refusal(&self, refusal: impl Into<Refusal>) -> Refusal {
+        let refusal = self.server.refusal(self.policy, self.caller, refusal).presenting(self.presented);
+        match &self.candidate {
+            Candidate::Preflight => refusal,
+            Candidate::Token(access_token, _, lookup) => refusal.about(access_token.identity()).looked_up(*lookup),
+        }
     }
 }
 
@@ -112,10 +135,7 @@ impl<'p> AskValidity<'p> {
         };
         match checked {
             Ok(()) => self.judgement.finish(),
-            Err(reason) => {
-                let detail = format!("presented {}", self.presented);
-                self.judgement.refuse(Refusal::because(reason, detail))
-            }
+            Err(reason) => self.judgement.refuse(reason),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod access_token;
 pub mod bearer_token;
 pub mod confirmation;
+pub mod identity;
 mod issuer;
 pub mod judgement;
 pub mod keys;
@@ -20,16 +21,17 @@ use serde::Deserialize;
 
 use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::signature::SignatureEngine;
+use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
-use crate::step::{AskKeys, Edit, Step};
+use crate::step::{AskKeys, Step};
 use access_token::{AccessToken, Unverified};
 use bearer_token::{BearerToken, Scheme};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use keys::{KeyRing, KeySource, Wish};
-use token_cache::TokenCache;
+use token_cache::{Lookup, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -272,17 +274,6 @@ pub enum Admitted {
     Observed(Rc<AccessToken>, Refusal),
 }
 
-impl Admitted {
-    /// What `required` would have refused it for, where the policy only observes.
-    #[must_use]
-    pub fn would_have_refused(self) -> Option<Refusal> {
-        match self {
-            Self::Observed(_, refusal) => Some(refusal),
-            Self::Bound(..) | Self::BoundToKey(_) | Self::Unbound(_) => None,
-        }
-    }
-}
-
 impl ResourceServer {
     /// Under which names another filter leaves the payloads of tokens that it verified.
     pub(crate) fn payloads_in_metadata(&self) -> impl Iterator<Item = &str> {
@@ -300,19 +291,23 @@ impl ResourceServer {
         policy: &'p str,
         request: &Request<'_>,
         means: &mut Means<'_>,
-        cleaned: Vec<Edit>,
+        cleaned: Cleaned,
     ) -> Step<'p> {
         let caller = request.caller();
+        let refused = |refusal: Refusal| {
+            let refusal = self.refusal(policy, caller, refusal);
+            refusal.presenting(request.presented().ok().flatten())
+        };
         match self.candidate(policy, request, means) {
             Ok((presented, candidate)) => {
                 let now = request.now;
-                Judgement { server: self, policy, caller, now, presented, candidate, edits: cleaned }.start(request)
+                Judgement { server: self, policy, caller, now, presented, candidate, cleaned }.start(request)
             }
-            Err(Unverified::Refused(refusal)) => Step::Refuse(self.refusal(policy, caller, refusal)),
+            Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
             Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
                 source: source.clone(),
                 wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
-                refusal: self.refusal(policy, caller, refusal),
+                refusal: refused(refusal),
             }),
         }
     }
@@ -329,9 +324,8 @@ impl ResourceServer {
         means: &mut Means<'_>,
     ) -> Result<(Option<Thumbprint>, Candidate), Unverified<'_>> {
         let presented = request.presented()?;
-        if let Some(presented) = presented.filter(|presented| self.revoked_certificates.0.contains(&presented.bytes()))
-        {
-            return Err(Refusal::because(Reason::CertificateRevoked, format!("presented {presented}")).into());
+        if presented.is_some_and(|presented| self.revoked_certificates.0.contains(&presented.bytes())) {
+            return Err(Reason::CertificateRevoked.into());
         }
         if self.cors_preflight == CorsPreflight::Forward && request.is_preflight() {
             return Ok((presented, Candidate::Preflight));
@@ -339,16 +333,21 @@ impl ResourceServer {
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let (access_token, scheme) = match BearerToken::of(request, self.dpop) {
-            Ok(bearer_token) => (self.verified(policy, &bearer_token, request, means)?, bearer_token.scheme()),
+        let (access_token, scheme, lookup) = match BearerToken::of(request, self.dpop) {
+            Ok(bearer_token) => {
+                let (access_token, lookup) = self.verified(policy, &bearer_token, request, means)?;
+                (access_token, bearer_token.scheme(), lookup)
+            }
             Err(missing @ Reason::TokenMissing) => {
                 let left = AccessToken::verified_before(&self.issuers, self.dpop, request)?;
-                (Rc::new(left.ok_or(missing)?), Scheme::Bearer)
+                (Rc::new(left.ok_or(missing)?), Scheme::Bearer, Lookup::Miss)
             }
             Err(reason) => return Err(reason.into()),
         };
-        access_token.judge(&self.issuers, self.leeway.0, request.now)?;
-        Ok((presented, Candidate::Token(access_token, scheme)))
+        access_token
+            .judge(&self.issuers, self.leeway.0, request.now)
+            .map_err(|reason| Refusal::from(reason).about(access_token.identity()).looked_up(lookup))?;
+        Ok((presented, Candidate::Token(access_token, scheme, lookup)))
     }
 
     /// The claims of a token, verified now or before.
@@ -358,14 +357,16 @@ impl ResourceServer {
         bearer_token: &BearerToken<'_>,
         request: &Request<'_>,
         means: &mut Means<'_>,
-    ) -> Result<Rc<AccessToken>, Unverified<'_>> {
+    ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
         let known = means.tokens.find(policy, bearer_token.text());
         if let Some(known) = known.filter(|known| known.is_current(&self.issuers, request.now, means.keys)) {
-            return Ok(known);
+            return Ok((known, Lookup::Hit));
         }
-        let verified = Rc::new(AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)?);
+        let verified = AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)
+            .map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Lookup::Miss)))?;
+        let verified = Rc::new(verified);
         means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
-        Ok(verified)
+        Ok((verified, Lookup::Miss))
     }
 
     /// Judges the binding of a verified token, and after it the scope.
@@ -435,13 +436,8 @@ fn binding(access_token: &AccessToken, scheme: Scheme, presented: Option<Thumbpr
     }
     match (confirmation.certificate, presented) {
         (Some(confirmed), Some(presented)) if confirmed == presented => Ok(Binding::Certificate(presented)),
-        (Some(confirmed), Some(presented)) => Err(Refusal::because(
-            Reason::CertificateMismatch,
-            format!("the token is bound to {confirmed}, presented was {presented}"),
-        )),
-        (Some(confirmed), None) => {
-            Err(Refusal::because(Reason::CertificateNotPresented, format!("the token is bound to {confirmed}")))
-        }
+        (Some(confirmed), Some(_)) => Err(Refusal::from(Reason::CertificateMismatch).expecting(confirmed)),
+        (Some(confirmed), None) => Err(Refusal::from(Reason::CertificateNotPresented).expecting(confirmed)),
         (None, _) if confirmation.dpop_key => Ok(Binding::DpopKey),
         (None, _) => Ok(Binding::Nothing),
     }

@@ -27,7 +27,7 @@ impl<'a> VerifiedPayload<'a> {
         let mut claims = Map::new();
         for (name, value) in &self.0 {
             let value = match *name {
-                b"iss" | b"sub" | b"jti" | b"scope" | b"x5t#S256" => text(value)?,
+                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value)?,
                 b"exp" | b"nbf" | b"iat" => {
                     let seconds = f64::from_le_bytes(<[u8; 8]>::try_from(*value).ok()?);
                     Value::Number(Number::from_f64(seconds)?)

@@ -81,6 +81,11 @@ impl CaseList {
         });
         serde_json::from_slice(&text).unwrap()
     }
+
+    /// The case of this sentence.
+    pub fn case(&self, sentence: &str) -> &Case {
+        self.cases.iter().find(|case| case.sentence == sentence).expect(sentence)
+    }
 }
 
 /// The directory of everything that is built.

@@ -6,6 +6,7 @@ use wasmi::{Caller, Linker};
 
 use super::headers::{self, HeaderMap};
 use super::memory::{hand_over, read, read_text, write, write_word};
+use super::metrics::MetricKind;
 use super::signature::{self, Verification};
 use super::world::{Callback, Played, Property, Reply, World, failure};
 use super::{ForeignFunctions, LogLevel};
@@ -17,6 +18,10 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
         .func_wrap(ABI, "proxy_get_log_level", proxy_get_log_level)?
         .func_wrap(ABI, "proxy_get_current_time_nanoseconds", proxy_get_current_time_nanoseconds)?
         .func_wrap(ABI, "proxy_get_property", proxy_get_property)?
+        .func_wrap(ABI, "proxy_set_property", proxy_set_property)?
+        .func_wrap(ABI, "proxy_define_metric", proxy_define_metric)?
+        .func_wrap(ABI, "proxy_increment_metric", proxy_increment_metric)?
+        .func_wrap(ABI, "proxy_record_metric", proxy_record_metric)?
         .func_wrap(ABI, "proxy_get_buffer_bytes", proxy_get_buffer_bytes)?
         .func_wrap(ABI, "proxy_get_header_map_pairs", proxy_get_header_map_pairs)?
         .func_wrap(ABI, "proxy_get_header_map_value", proxy_get_header_map_value)?
@@ -97,6 +102,54 @@ fn proxy_get_property(
         Property::NotFound => answer(Status::NotFound),
         Property::NotAValue => answer(Status::SerializationFailure),
     }
+}
+
+/// Envoy keeps the value as filter state under `wasm.` and the path, for access logs and for later filters.
+fn proxy_set_property(mut caller: Caller<'_, World>, path: u32, path_size: u32, value: u32, value_size: u32) -> Answer {
+    let path = read_text(&caller, path, path_size)?;
+    caller.data_mut().record(format!("proxy_set_property {}", path.replace('\0', ".")));
+    let value = read(&caller, value, value_size)?;
+    caller.data_mut().write_property(path, value)?;
+    answer(Status::Ok)
+}
+
+// --- metrics ---------------------------------------------------------------------------------------------------------
+
+fn proxy_define_metric(mut caller: Caller<'_, World>, kind: u32, name: u32, name_size: u32, id_out: u32) -> Answer {
+    let kind = match kind {
+        0 => MetricKind::Counter,
+        1 => return Err(failure("the module defined a gauge: those of several VMs overwrite each other")),
+        2 => MetricKind::Histogram,
+        other => return Err(failure(format!("the module defined a metric of the kind {other}"))),
+    };
+    let name = read_text(&caller, name, name_size)?;
+    caller.data_mut().record(format!("proxy_define_metric {}", without_labels(&name)));
+    let id = caller.data_mut().metrics.define(kind, name)?;
+    write_word(&mut caller, id_out, id)?;
+    answer(Status::Ok)
+}
+
+fn proxy_increment_metric(mut caller: Caller<'_, World>, id: u32, offset: i64) -> Answer {
+    let world = caller.data_mut();
+    let name = world.metrics.name(id)?;
+    world.record(format!("proxy_increment_metric {}", without_labels(&name)));
+    world.in_request_or_later("counted something")?;
+    world.metrics.increment(id, offset)?;
+    answer(Status::Ok)
+}
+
+fn proxy_record_metric(mut caller: Caller<'_, World>, id: u32, value: u64) -> Answer {
+    let world = caller.data_mut();
+    let name = world.metrics.name(id)?;
+    world.record(format!("proxy_record_metric {}", without_labels(&name)));
+    world.in_request_or_later("recorded a value")?;
+    world.metrics.record(id, value)?;
+    answer(Status::Ok)
+}
+
+/// Labels stand behind a metric's name in the way that Istio began and Envoy's tag extraction reads.
+fn without_labels(name: &str) -> &str {
+    name.split("_.=.").next().unwrap_or_default()
 }
 
 fn proxy_get_buffer_bytes(

@@ -1,5 +1,6 @@
 //! A request, and what became of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Exchange {
     /// x-client-cert`. Values are left out.
     pub calls: Vec<String>,
     pub log: Vec<LogLine>,
+    /// What the filter wrote as properties: in Envoy filter state under `wasm.` and the name.
+    pub properties: BTreeMap<String, Vec<u8>>,
 }
 
 /// Where the request ended.

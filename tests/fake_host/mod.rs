@@ -35,10 +35,12 @@ mod exchange;
 mod headers;
 mod imports;
 mod memory;
+mod metrics;
 mod signature;
 mod wasi;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -187,6 +189,16 @@ impl Vm {
         &self.start_calls
     }
 
+    /// Every counter that has counted since the filter started, by the name it was defined with.
+    pub fn counters(&self) -> &BTreeMap<String, u64> {
+        self.store.data().metrics.counters()
+    }
+
+    /// Every histogram with its values since the filter started, by the name it was defined with.
+    pub fn histograms(&self) -> &BTreeMap<String, Vec<u64>> {
+        self.store.data().metrics.histograms()
+    }
+
     /// One request, from its headers to the end of its context. What the upstream would have answered is not played.
     #[track_caller]
     pub fn request(&mut self, request: &Request) -> Exchange {
@@ -209,7 +221,13 @@ impl Vm {
             self.let_pass(context, request, &outcome);
         }
         self.close(context);
-        Exchange { outcome, calls: self.world().calls.split_off(0), log: self.world().log.split_off(0) }
+        let world = self.world();
+        Exchange {
+            outcome,
+            calls: world.calls.split_off(0),
+            log: world.log.split_off(0),
+            properties: std::mem::take(&mut world.written),
+        }
     }
 
     #[track_caller]

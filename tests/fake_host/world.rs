@@ -1,10 +1,12 @@
 //! What the module sees of the world, and what it leaves behind there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wasmi::Error;
 
 use super::headers::HeaderMap;
+use super::metrics::Metrics;
 use super::{Header, Host, LogLevel, LogLine, Outcome, Request};
 
 /// The answer of a part of this host, or the sentence that ends the test.
@@ -27,6 +29,9 @@ pub(super) struct World {
     pub(super) calls: Vec<String>,
     pub(super) log: Vec<LogLine>,
     pub(super) random: u64,
+    pub(super) metrics: Metrics,
+    /// What the module wrote as properties of this request.
+    pub(super) written: BTreeMap<String, Vec<u8>>,
     properties: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -44,6 +49,7 @@ impl From<Reply> for Outcome {
 }
 
 /// What a property path leads to.
+#[derive(PartialEq, Eq)]
 pub(super) enum Property {
     Found(Vec<u8>),
     NotFound,
@@ -63,6 +69,8 @@ impl World {
             calls: Vec::new(),
             log: Vec::new(),
             random: 0,
+            metrics: Metrics::default(),
+            written: BTreeMap::new(),
             properties: Vec::new(),
         }
     }
@@ -72,6 +80,7 @@ impl World {
         self.now = request.now;
         self.headers = headers;
         self.reply = None;
+        self.written.clear();
         self.properties =
             request.properties.iter().map(|(path, value)| (path.join("\0").into_bytes(), value.clone())).collect();
     }
@@ -94,11 +103,36 @@ impl World {
         /// Envoy answers `SerializationFailure` to these, and the SDK's `Context::get_property` panics on that.
         const NAMESPACES: [&[u8]; 8] =
             [b"", b"connection", b"filter_state", b"request", b"response", b"source", b"upstream", b"xds"];
+        if let Some(value) = std::str::from_utf8(path).ok().and_then(|path| self.written.get(path)) {
+            return Property::Found(value.clone());
+        }
         let found = self.properties.iter().find(|(declared, _)| declared == path);
         match found {
             Some((_, value)) => Property::Found(value.clone()),
             None if NAMESPACES.contains(&path) => Property::NotAValue,
             None => Property::NotFound,
+        }
+    }
+
+    /// Keeps a property that the module writes.
+    pub(super) fn write_property(&mut self, path: String, value: Vec<u8>) -> Played<()> {
+        self.in_request_or_later("wrote a property")?;
+        if self.property(path.as_bytes()) == Property::NotFound || self.written.contains_key(&path) {
+            self.written.insert(path, value);
+            Ok(())
+        } else {
+            Err(failure(format!("the module wrote the property {path:?}, which is the host's")))
+        }
+    }
+
+    /// Ends the test where the module does in a callback of its start what belongs to requests: Envoy starts a filter
+    /// several times, and once only to see whether it starts.
+    pub(super) fn in_request_or_later(&self, what: &str) -> Played<()> {
+        match self.callback {
+            Callback::Initialize | Callback::ContextCreate | Callback::VmStart | Callback::Configure => {
+                Err(failure(format!("the module {what} in {}", self.callback.export())))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -30,18 +30,26 @@ class AuthorizationServer:
     """A running oidc-provider on 127.0.0.1 without TLS, from entry to exit of its context."""
 
     def __init__(
-        self, directory: Path, *, issuer: str, audience: str, key: SigningKey, clients: Sequence[dict[str, Any]]
+        self,
+        directory: Path,
+        *,
+        issuer: str,
+        audience: str,
+        keys: Sequence[SigningKey],
+        clients: Sequence[dict[str, Any]],
+        port: int = 0,
     ) -> None:
-        """Says how to start, and does not yet. `clients` are client metadata of RFC 7591 and RFC 8705."""
+        """Says how to start, and does not yet. `clients` are client metadata of RFC 7591 and RFC 8705. It publishes all
+        keys, and signs with the first. Port 0 has a free one chosen."""
         self._directory = Path(directory)
         self._configuration = {
-            "port": 0,
+            "port": port,
             "issuer": issuer,
             "audience": audience,
             "certificate_header": "x-clientcert",
             "clients": list(clients),
-            "jwks": {"keys": [key.private_jwk]},
-            "signing_alg": key.algorithm,
+            "jwks": {"keys": [key.private_jwk for key in keys]},
+            "signing_alg": keys[0].algorithm,
         }
         self.port = 0
 

@@ -186,8 +186,8 @@ pub fn check(input: &[u8]) {
             let made = matches!(certificate, Certificate::Made { .. });
             let right = matches!(scenario.digest, Digest::Right | Digest::UpperCase | Digest::None);
             let answered = !matches!(policy, Policy::Validated) || validated.is_some();
-            assert!(!(made && right && answered), "{refusal} {scenario:?}");
-            assert!(!matches!(policy, Policy::Open) && !no_certificate, "{refusal} {scenario:?}");
+            assert!(!(made && right && answered), "{refusal:?} {scenario:?}");
+            assert!(!matches!(policy, Policy::Open) && !no_certificate, "{refusal:?} {scenario:?}");
         }
     }
 }

@@ -1,0 +1,252 @@
+//! What became of a request, as the counters, the access log and the log tell it.
+
+use std::fmt::{self, Write as _};
+use std::rc::Rc;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::metric::Metric;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::resource_server::identity::Identity;
+use crate::resource_server::token_cache::Lookup;
+
+/// The end of one request's judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    policy: String,
+    verdict: Verdict,
+    presented: Option<Thumbprint>,
+    identity: Option<Rc<Identity>>,
+    lookup: Option<Lookup>,
+    forged_headers: u32,
+    would_have_refused: Option<Refusal>,
+}
+
+/// What was decided, and on what ground.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The request goes on.
+    Forwarded(Ground),
+    /// The request goes on because its policy only observes: otherwise it had been refused for this.
+    Observed(Reason),
+    /// The request got the filter's own answer.
+    Refused(Reason),
+}
+
+/// Why a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ground {
+    /// Its token is bound to the certificate of its connection.
+    TokenBound,
+    /// Its token is bound to a DPoP key alone, and the operator states that the proof is verified behind.
+    TokenBoundToKey,
+    /// Its token is bound to nothing, and the policy lets such tokens pass.
+    TokenUnbound,
+    /// It is a CORS preflight, and the policy lets those pass without a token.
+    Preflight,
+    /// The authorization server gets the certificate.
+    CertificateHandedOver,
+    /// The client presented none, so the authorization server gets none.
+    NoCertificate,
+    /// The chain of the client's certificate was not validated, so the authorization server does not get it.
+    CertificateNotValidated,
+    /// The policy only removes forged headers.
+    CleanOnly,
+}
+
+impl Ground {
+    /// Every ground there is.
+    pub const ALL: &[Self] = &[
+        Self::TokenBound,
+        Self::TokenBoundToKey,
+        Self::TokenUnbound,
+        Self::Preflight,
+        Self::CertificateHandedOver,
+        Self::NoCertificate,
+        Self::CertificateNotValidated,
+        Self::CleanOnly,
+    ];
+
+    /// The name in counters and logs: `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenBound => "token_bound",
+            Self::TokenBoundToKey => "token_bound_to_dpop_key",
+            Self::TokenUnbound => "token_unbound",
+            Self::Preflight => "preflight",
+            Self::CertificateHandedOver => "certificate_handed_over",
+            Self::NoCertificate => "no_certificate",
+            Self::CertificateNotValidated => "certificate_not_validated",
+            Self::CleanOnly => "clean_only",
+        }
+    }
+}
+
+impl Verdict {
+    /// The name in counters and logs: `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded(_) => "forwarded",
+            Self::Observed(_) => "observed",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// The name of the ground or reason.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Forwarded(ground) => ground.name(),
+            Self::Observed(reason) | Self::Refused(reason) => reason.name(),
+        }
+    }
+}
+
+impl Decision {
+    /// A decision under the policy of this name, empty where none governs, on a connection with this certificate.
+    #[must_use]
+    pub(crate) fn new(policy: &str, verdict: Verdict, presented: Option<Thumbprint>) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            verdict,
+            presented,
+            identity: None,
+            lookup: None,
+            forged_headers: 0,
+            would_have_refused: None,
+        }
+    }
+
+    /// The same decision about a token that names these.
+    #[must_use]
+    pub(crate) fn about(self, identity: Option<Rc<Identity>>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same decision about a token that was looked up.
+    #[must_use]
+    pub(crate) fn looked_up(self, lookup: Option<Lookup>) -> Self {
+        Self { lookup, ..self }
+    }
+
+    /// The decision to forward, in spite of this refusal, since the policy only observes.
+    #[must_use]
+    pub(crate) fn despite(self, refusal: Refusal) -> Self {
+        Self { verdict: Verdict::Observed(refusal.reason()), would_have_refused: Some(refusal), ..self }
+    }
+
+    /// The same decision about a request that lost this many forged headers.
+    #[must_use]
+    pub(crate) fn without_forged_headers(self, forged_headers: u32) -> Self {
+        Self { forged_headers, ..self }
+    }
+
+    /// The policy's name; empty where none governs.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// What the policy would have refused the request for, did it not merely observe.
+    #[must_use]
+    pub fn would_have_refused(&self) -> Option<&Refusal> {
+        self.would_have_refused.as_ref()
+    }
+
+    /// What is to be counted, and by how much: in the usual case one counter.
+    pub fn counts(&self) -> impl Iterator<Item = (Metric, u32)> {
+        let accepted = match self.verdict {
+            Verdict::Forwarded(_) | Verdict::Observed(_) => self.identity.as_deref().and_then(Identity::algorithm),
+            Verdict::Refused(_) => None,
+        };
+        let decided = (Metric::Decisions(self.verdict, accepted, self.lookup), 1);
+        let forged = (self.forged_headers > 0).then_some((Metric::ForgedHeadersRemoved, self.forged_headers));
+        std::iter::once(decided).chain(forged)
+    }
+}
+
+impl fmt::Display for Decision {
+    /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, verdict, presented, identity, lookup: _, forged_headers: _, would_have_refused: _ } = self;
+        write!(formatter, r#"{{"verdict":"{}","reason":"{}","policy":"#, verdict.name(), verdict.reason())?;
+        write!(formatter, "{}", OrNull(Some(policy.as_str()).filter(|policy| !policy.is_empty())))?;
+        match presented {
+            Some(thumbprint) => write!(formatter, r#","thumbprint":"{thumbprint}""#)?,
+            None => formatter.write_str(r#","thumbprint":null"#)?,
+        }
+        let client = OrNull(identity.as_deref().and_then(Identity::client));
+        let subject = OrNull(identity.as_deref().and_then(Identity::subject));
+        write!(formatter, r#","client":{client},"subject":{subject}}}"#)
+    }
+}
+
+struct OrNull<'a>(Option<&'a str>);
+
+impl fmt::Display for OrNull<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(text) => Quoted(text).fmt(formatter),
+            None => formatter.write_str("null"),
+        }
+    }
+}
+
+/// Somebody else's text as a JSON string of visible ASCII: it can neither end the string nor the line, and of a long one
+/// only the beginning is there.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+/// In characters before they are escaped; client identifiers and subjects in the field are shorter.
+const LONGEST_QUOTED: usize = 128;
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_char('"')?;
+        let mut rest = self.0.chars();
+        for character in rest.by_ref().take(LONGEST_QUOTED) {
+            match character {
+                '"' | '\\' => write!(formatter, "\\{character}")?,
+                ' '..='~' => formatter.write_char(character)?,
+                other => {
+                    other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(formatter, "\\u{unit:04x}"))?
+                }
+            }
+        }
+        formatter.write_str(if rest.next().is_some() { "...\"" } else { "\"" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_text_cannot_leave_its_quotes_or_its_line() {
+        for text in ["plain", "", "a\"b\\c", "a\r\nrefused: reason=none", "\u{1b}[31m", "Zoë 日本 😀", "\0"] {
+            let quoted = Quoted(text).to_string();
+            assert!(quoted.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{quoted}");
+            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+        }
+        let long = Quoted(&"😀".repeat(10_000)).to_string();
+        assert!(long.len() < 128 * 12 + 8 && long.ends_with("...\""), "{long}");
+    }
+
+    #[test]
+    fn the_access_log_gets_one_json_object() {
+        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None).to_string();
+        let value: serde_json::Value = serde_json::from_str(&refused).unwrap();
+        let expected = serde_json::json!({
+            "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,
+            "subject": null,
+        });
+        assert_eq!(value, expected);
+    }
+}

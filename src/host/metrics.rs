@@ -1,0 +1,61 @@
+//! The host's counters and histograms.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+use crate::decision::Decision;
+use crate::metric::{Kind, Metric};
+use crate::resource_server::keys::FetchOutcome;
+
+/// The metrics that were used so far. Each is defined with its first use: most of the many pairs of a policy and a
+/// reason never occur. All VMs of a proxy share a metric by its name.
+#[derive(Default)]
+pub(super) struct Metrics {
+    by_policy: RefCell<BTreeMap<String, BTreeMap<Metric, u32>>>,
+}
+
+impl Metrics {
+    /// Counts what a decision says: for a counter that was used before, one host call.
+    pub(super) fn count(&self, decision: &Decision) {
+        for (counter, amount) in decision.counts() {
+            self.add(decision.policy(), counter, u64::from(amount));
+        }
+    }
+
+    /// Counts forged trailers.
+    pub(super) fn count_forged(&self, policy: &str, trailers: u32) {
+        self.add(policy, Metric::ForgedHeadersRemoved, u64::from(trailers));
+    }
+
+    /// Counts and measures a fetch of keys.
+    pub(super) fn fetched(&self, outcome: FetchOutcome, milliseconds: u64) {
+        self.add("", Metric::KeyFetches(outcome), 1);
+        self.add("", Metric::KeyFetchMilliseconds(outcome), milliseconds);
+    }
+
+    /// There is nothing to be done about a metric that the host does not take.
+    fn add(&self, policy: &str, metric: Metric, value: u64) {
+        let Some(id) = self.id(policy, metric) else { return };
+        let _ = match metric.kind() {
+            Kind::Counter => hostcalls::increment_metric(id, i64::try_from(value).unwrap_or(i64::MAX)),
+            Kind::Histogram => hostcalls::record_metric(id, value),
+        };
+    }
+
+    fn id(&self, policy: &str, metric: Metric) -> Option<u32> {
+        let mut by_policy = self.by_policy.borrow_mut();
+        if let Some(id) = by_policy.get(policy).and_then(|metrics| metrics.get(&metric)) {
+            return Some(*id);
+        }
+        let kind = match metric.kind() {
+            Kind::Counter => MetricType::Counter,
+            Kind::Histogram => MetricType::Histogram,
+        };
+        let id = hostcalls::define_metric(kind, &metric.name(policy)).ok()?;
+        by_policy.entry(policy.to_owned()).or_default().insert(metric, id);
+        Some(id)
+    }
+}
