@@ -76,10 +76,10 @@ impl Refusal {
         self
     }
 
-    /// Says whether the token was verified before.
+    /// Says whether the token was verified before, if it was looked up.
     #[must_use]
-    pub(crate) fn looked_up(mut self, lookup: Lookup) -> Self {
-        self.particulars.lookup = Some(lookup);
+    pub(crate) fn looked_up(mut self, lookup: Option<Lookup>) -> Self {
+        self.particulars.lookup = lookup;
         self
     }
 

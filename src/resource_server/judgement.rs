@@ -34,7 +34,7 @@ pub(super) enum Candidate {
     /// A CORS preflight, which has no token.
     Preflight,
     /// A request with a token that is verified and not yet bound.
-    Token(Rc<AccessToken>, Scheme, Lookup),
+    Token(Rc<AccessToken>, Scheme, Option<Lookup>),
 }
 
 /// The question for the server name of the TLS handshake.
@@ -91,7 +91,7 @@ impl<'p> Judgement<'p> {
         let decision = match &self.candidate {
             Candidate::Preflight => decision,
             Candidate::Token(access_token, _, lookup) => {
-                decision.about(Some(access_token.identity())).looked_up(Some(*lookup))
+                decision.about(Some(access_token.identity())).looked_up(*lookup)
             }
         };
         self.cleaned.forward(decision)

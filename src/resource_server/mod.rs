@@ -336,11 +336,11 @@ impl ResourceServer {
         let (access_token, scheme, lookup) = match BearerToken::of(request, self.dpop) {
             Ok(bearer_token) => {
                 let (access_token, lookup) = self.verified(policy, &bearer_token, request, means)?;
-                (access_token, bearer_token.scheme(), lookup)
+                (access_token, bearer_token.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
                 let left = AccessToken::verified_before(&self.issuers, self.dpop, request)?;
-                (Rc::new(left.ok_or(missing)?), Scheme::Bearer, Lookup::Miss)
+                (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
         };
@@ -363,7 +363,7 @@ impl ResourceServer {
             return Ok((known, Lookup::Hit));
         }
         let verified = AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)
-            .map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Lookup::Miss)))?;
+            .map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
         means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
         Ok((verified, Lookup::Miss))
