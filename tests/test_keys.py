@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,13 @@ class Api:
 
 @contextlib.contextmanager
 def running(
-    world: World, directory: Path, key_server_port: int, keys: dict[str, Any], *, concurrency: int = 1
+    world: World,
+    directory: Path,
+    key_server_port: int,
+    keys: dict[str, Any],
+    *,
+    concurrency: int = 1,
+    change: Callable[[dict[str, Any]], None] = lambda configuration: None,
 ) -> Iterator[Api]:
     listener = free_port()
     with Upstream() as upstream:
@@ -71,6 +77,7 @@ def running(
                 },
             }
         )
+        change(configuration)
         with Envoy(yaml.safe_dump(configuration), directory, name="keys", concurrency=concurrency) as envoy:
             yield Api(world, envoy, listener)
 

@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from cases import World
-from rig import shipped
+from rig import shipped, tokens
 from rig.envoy import Envoy, refuses
+from rig.key_server import KeyServer, document
 from rig.ports import free_port
 from test_demo import demo
+from test_keys import JWKS_URI, running
 
 README = (shipped.ROOT / "README.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)]
@@ -57,6 +59,24 @@ def test_the_mistake_is_named_as_the_readme_shows(world: World, tmp_path: Path) 
     log = refuses(shipped_with(world, value), tmp_path, name="mistake")
     # A Struct has no lines; test_configuration.py has the position in text.
     assert shown.split(" (line")[0] in log
+
+
+def test_the_capabilities_that_it_lists_are_enough(world: World, tmp_path: Path) -> None:
+    """Keys are fetched, a token passes and another is refused, with these and nothing else."""
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("proxy_log ")]
+    restricted = {"allowed_capabilities": {name: {} for name in shown.split()}}
+
+    def restrict(configuration: dict) -> None:
+        shipped.plugin(configuration)["vm_config"]["capability_restriction_config"] = restricted
+
+    key = world.keys["ES256"]
+    with (
+        KeyServer({"/jwks": document(tokens.jwks(key))}) as server,
+        running(world, tmp_path, server.port, JWKS_URI, change=restrict) as api,
+    ):
+        assert api.ask(api.token(key)).status == 200
+        assert api.ask("x").status == 401
+        assert "capability_restriction_config" in api.envoy.configuration_path.read_text()
 
 
 def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:
