@@ -37,6 +37,7 @@ pub mod step;
 
 #[cfg(target_arch = "wasm32")]
 mod host;
+mod host_map;
 
 pub use decision::Decision;
 pub use policy::Policies;

@@ -9,6 +9,7 @@ use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
+use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::refusal_log::LinesPerMinute;
@@ -297,24 +298,13 @@ fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item 
     })
 }
 
-/// The policy that a route's metadata names: `certbound: { policy: NAME }`. The host encodes a map as the number of
-/// entries, the lengths of each key and value, and then these with a NUL behind each; all numbers are 32 bits, little
-/// endian. The outer `None` says that it is something else, or has another key: a misspelt key must not be ignored.
+/// The policy that a route's metadata names: `certbound: { policy: NAME }`. The outer `None` says that it is something
+/// else, or has another key: a misspelt key must not be ignored.
 #[expect(clippy::option_option, reason = "the outer one is an error of the caller's choice")]
 fn policy_in_route_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
-    let (count, rest) = map.split_first_chunk()?;
-    match u32::from_le_bytes(*count) {
-        0 => rest.is_empty().then_some(None),
-        1 => {
-            let (key_length, rest) = rest.split_first_chunk()?;
-            let (value_length, rest) = rest.split_first_chunk()?;
-            let (key, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*key_length)).ok()?)?;
-            let (0, rest) = rest.split_first().map(|(end, rest)| (*end, rest))? else {
-                return None;
-            };
-            let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*value_length)).ok()?)?;
-            (rest == [0] && key == b"policy").then_some(Some(value))
-        }
+    match host_map::entries(map)?.as_slice() {
+        [] => Some(None),
+        [(b"policy", value)] => Some(Some(value)),
         _ => None,
     }
 }

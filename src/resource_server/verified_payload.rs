@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::host_map::entries;
+
 /// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
 /// items to nothing; strings are bytes, numbers the eight bytes of a double, and nothing says which of these a value is.
 #[derive(Debug)]
@@ -81,27 +83,6 @@ fn is_value(encoded: &[u8], value: &Value) -> bool {
 
 fn list(encoded: &[u8]) -> Option<Vec<&[u8]>> {
     entries(encoded)?.into_iter().map(|(item, nothing)| nothing.is_empty().then_some(item)).collect()
-}
-
-/// A map as the host encodes it: the number of entries, the lengths of each key and value, and then these with a NUL
-/// behind each; all numbers are 32 bits, little endian.
-fn entries(encoded: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
-    let (count, rest) = encoded.split_first_chunk()?;
-    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-    let (lengths, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
-    let (lengths, _) = lengths.as_chunks::<4>();
-    let mut next = |length: &[u8; 4]| {
-        let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        let (0, rest) = rest.split_first().map(|(end, rest)| (*end, rest))? else { return None };
-        texts = rest;
-        Some(text)
-    };
-    let mut entries = Vec::new();
-    let (pairs, _) = lengths.as_chunks::<2>();
-    for [key, value] in pairs {
-        entries.push((next(key)?, next(value)?));
-    }
-    texts.is_empty().then_some(entries)
 }
 
 #[cfg(test)]
