@@ -57,6 +57,22 @@ impl Error {
         self
     }
 
+    /// The same mistake, met in a piece of a larger text that begins at this byte of it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn moved(mut self, piece: &str, start: usize) -> Self {
+        if let Some(Position { line, column }) = self.position.take() {
+            let before: usize = piece.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+            self.offset = Some(start.saturating_add(before).saturating_add(column.saturating_sub(1)));
+        }
+        self
+    }
+
+    /// The same mistake, at this place whatever was known of it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn placed(self, offset: usize) -> Self {
+        Self { offset: Some(offset), position: None, ..self }
+    }
+
     /// A mistake that the JSON parser met, in its own words.
     pub(super) fn syntax(error: &serde_json::Error) -> Self {
         let position = (error.line() > 0).then(|| Position { line: error.line(), column: error.column() });
@@ -64,11 +80,23 @@ impl Error {
         let message = message.split(" at line ").next().unwrap_or_default();
         Self { position, ..Self::new(format!("this is not JSON: {message}")) }
     }
-}
 
-impl fmt::Display for Error {
-    /// `policies.api.resource_server.issuers[0]: unknown key "jwk"; did you mean "jwks"? (line 3, column 9)`
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Line and column of the mistake in the text, both from 1 and in characters; `None` where there is no text.
+    #[must_use]
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.position.map(|Position { line, column }| (line, column))
+    }
+
+    /// The mistake without its line and column: the path of the key, what is wrong, the nearest right key.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut sentence = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write_sentence(&mut sentence);
+        sentence
+    }
+
+    fn write_sentence(&self, formatter: &mut impl fmt::Write) -> fmt::Result {
         for (position, segment) in self.path.iter().rev().enumerate() {
             match segment {
                 Segment::Key(key) if position == 0 => write!(formatter, "{key}")?,
@@ -79,7 +107,14 @@ impl fmt::Display for Error {
         if !self.path.is_empty() {
             formatter.write_str(": ")?;
         }
-        formatter.write_str(&self.message)?;
+        formatter.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Error {
+    /// `policies.api.resource_server.issuers[0]: unknown key "jwk"; did you mean "jwks"? (line 3, column 9)`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_sentence(formatter)?;
         match self.position {
             Some(Position { line, column }) => write!(formatter, " (line {line}, column {column})"),
             None => Ok(()),

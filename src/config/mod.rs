@@ -3,6 +3,8 @@
 //! Envoy hands over JSON text (`google.protobuf.StringValue`) or a `google.protobuf.Struct` in its binary form. Both
 //! become one tree, which remembers where each value stands, and serde reads the types from that tree.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod document;
 mod error;
 mod source;
 mod tree;

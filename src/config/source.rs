@@ -39,12 +39,19 @@ impl Source {
         Ok(Self { root, text: None })
     }
 
+    /// A tree that was read elsewhere, and the text in which its values stand.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn of_tree(root: Node, text: Option<String>) -> Self {
+        Self { root, text }
+    }
+
     /// Reads a typed value from the tree.
     ///
     /// # Errors
     /// The first mistake, with its path and position.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        T::deserialize(&self.root).map_err(|error| error.located_in(self.text.as_deref()))
+        let located = |error: Error| error.at(self.root.offset).located_in(self.text.as_deref());
+        T::deserialize(&self.root).map_err(located)
     }
 
     /// A mistake that shows only when the whole is known, at one of the topmost keys; `""` is the whole.

@@ -17,14 +17,14 @@ use super::error::{Error, Segment};
 const DEEPEST: usize = 32;
 
 /// One value. `offset` is its first byte in the text; a Struct has no text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
-    value: Value,
-    offset: Option<usize>,
+    pub(super) value: Value,
+    pub(super) offset: Option<usize>,
 }
 
-#[derive(Debug)]
-enum Value {
+#[derive(Clone, Debug)]
+pub(super) enum Value {
     Null,
     Bool(bool),
     Number(Number),
@@ -33,16 +33,48 @@ enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-#[derive(Debug)]
-struct Key {
-    name: String,
-    offset: Option<usize>,
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) offset: Option<usize>,
 }
 
 impl Node {
     pub(super) fn from_json(text: &str) -> Result<Self, Error> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| Error::syntax(&error))?;
         Self::from_raw(raw, text, DEEPEST)
+    }
+
+    /// Reads JSON that is a piece of a larger text: places are those in the whole.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn from_json_in(piece: &str, whole: &str) -> Result<Self, Error> {
+        let raw: &RawValue = serde_json::from_str(piece).map_err(|error| Error::syntax(&error))?;
+        Self::from_raw(raw, whole, DEEPEST)
+    }
+
+    /// The same value, all of it at one place.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn placed(self, offset: usize) -> Self {
+        let value = match self.value {
+            Value::List(items) => Value::List(items.into_iter().map(|item| item.placed(offset)).collect()),
+            Value::Map(entries) => {
+                let placed = |(key, value): (Key, Self)| (Key { offset: Some(offset), ..key }, value.placed(offset));
+                Value::Map(entries.into_iter().map(placed).collect())
+            }
+            other => other,
+        };
+        Self { value, offset: Some(offset) }
+    }
+
+    /// How many values it is made of, itself included.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn count(&self) -> usize {
+        let inside: usize = match &self.value {
+            Value::List(items) => items.iter().map(Self::count).sum(),
+            Value::Map(entries) => entries.iter().map(|(_, value)| value.count()).sum(),
+            _ => 0,
+        };
+        inside.saturating_add(1)
     }
 
     /// `raw` is a slice of `text`: where it starts says where its value stands.
