@@ -13,7 +13,8 @@ const INTERVAL: u64 = 60;
 /// How many lines one policy and reason get in a minute, in each VM: 1 to 10000, 10 unless told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
-pub struct LinesPerMinute(u64);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
+pub struct LinesPerMinute(#[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = 10_000)))] u64);
 
 impl Default for LinesPerMinute {
     fn default() -> Self {

@@ -1,6 +1,9 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
+#[cfg(not(target_arch = "wasm32"))]
+mod description;
+
 use serde::Deserialize;
 
 use crate::certificate::Certificate;
@@ -18,32 +21,43 @@ pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 /// What the authorization server gets to see of the client's certificate.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct AuthorizationServer {
     forward_certificate: Vec<Dialect>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
 }
 
-/// The configuration's own spelling.
+/// In front of an authorization server: it learns which certificate the client proved to hold.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "AuthorizationServer", transform = crate::desk::schema::something_is_handed_over))]
 struct Fields {
+    /// The forms in which the authorization server gets the certificate, any number; empty only with
+    /// `x_forwarded_client_cert: rebuild`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true)))]
     forward_certificate: Vec<Forwarding>,
+    /// Which certificates it may see.
     #[serde(default)]
     client_certificate: ClientCertificate,
+    /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(default)]
     x_forwarded_client_cert: XForwardedClientCert,
 }
 
+/// One form in which the certificate is handed over.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 struct Forwarding {
+    /// The name of the form.
     dialect: Dialect,
 }
 
 /// Which certificates the authorization server may see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum ClientCertificate {
     /// Only one whose chain Envoy validated, as it says of each connection (Envoy 1.39 or later). A resumed TLS
     /// session never counts as validated, so the listener must not resume.
@@ -60,6 +74,7 @@ pub enum ClientCertificate {
 /// What becomes of `X-Forwarded-Client-Cert`, which Envoy itself may have written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum XForwardedClientCert {
     /// Removed.
     #[default]

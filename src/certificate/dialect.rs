@@ -25,6 +25,18 @@ const DIALECTS: &[Row] = &[
     Row { name: "gluu", header: "x-clientcert", encode: apache_pem },
 ];
 
+#[cfg(not(target_arch = "wasm32"))]
+impl schemars::JsonSchema for Dialect {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names: Vec<_> = DIALECTS.iter().map(|row| row.name).collect();
+        schemars::json_schema!({ "type": "string", "enum": names })
+    }
+}
+
 impl TryFrom<String> for Dialect {
     type Error = String;
 

@@ -10,7 +10,15 @@ use sha2::{Digest, Sha256};
 /// The SHA-256 of a certificate's DER. Shown as `x5t#S256`: 43 characters of base64url without padding.
 #[derive(Clone, Copy, Eq, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "ThumbprintText"))]
 pub struct Thumbprint([u8; 32]);
+
+/// How the schema has it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct ThumbprintText(#[schemars(regex(pattern = r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[0-9A-Fa-f]{64})$"))] String);
 
 impl Thumbprint {
     /// The thumbprint of these bytes.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// An algorithm of RFC 7518 §3.1 or RFC 8037 §3.1. `none` and the HS family do not exist here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,

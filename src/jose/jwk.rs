@@ -31,6 +31,7 @@ const P521_SPKI: &[u8] = &[
 /// The keys of one issuer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Document")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Document"))]
 pub struct KeySet {
     keys: Vec<PublicKey>,
 }
@@ -80,32 +81,50 @@ pub enum Curve {
 
 /// A JWK Set. Members that are not known are ignored (RFC 7517 §5).
 #[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "JwkSet"))]
 struct Document {
+    /// Public keys.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     keys: Vec<Entry>,
 }
 
 /// A key of a set: usable, or one that a set may hold and that is nothing to us.
 #[derive(Deserialize)]
 #[serde(try_from = "Members")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Members"))]
 enum Entry {
     Usable(PublicKey),
     Ignored(String),
 }
 
+/// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
 #[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Jwk", transform = crate::desk::schema::public_key))]
 struct Members {
+    /// `RSA`, `EC` or `OKP`; keys of other types are ignored.
     kty: String,
+    /// The key's name, which tokens give in their header.
     kid: Option<String>,
+    /// The only algorithm that it may be used with.
     alg: Option<String>,
+    /// `sig`; keys for another use are ignored.
     #[serde(rename = "use")]
     usage: Option<String>,
+    /// Has `verify`; keys for other operations are ignored.
     key_ops: Option<Vec<String>>,
+    /// `P-256`, `P-384`, `P-521` or `Ed25519`.
     crv: Option<String>,
+    /// The modulus of an RSA key.
     n: Option<String>,
+    /// The exponent of an RSA key.
     e: Option<String>,
+    /// The first coordinate of a point.
     x: Option<String>,
+    /// The second coordinate of a point.
     y: Option<String>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     d: Option<serde::de::IgnoredAny>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     k: Option<serde::de::IgnoredAny>,
 }
 
@@ -264,6 +283,12 @@ impl KeySet {
             .filter(move |key| key_id.is_none_or(|wanted| key.key_id.as_deref() == Some(wanted)))
             .filter(move |key| key.fits(algorithm))
             .take(MOST_CANDIDATES)
+    }
+
+    /// How many keys it has.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn count(&self) -> usize {
+        self.keys.len()
     }
 
     /// Whether the set has this very key.

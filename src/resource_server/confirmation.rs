@@ -28,6 +28,7 @@ pub struct Confirmation {
 /// Where an issuer writes the thumbprint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum ConfirmationPlace {
     /// In `cnf`, as RFC 8705 §3.1 says.
     #[default]

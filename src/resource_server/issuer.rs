@@ -14,33 +14,47 @@ use crate::refusal::Refusal;
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct Issuer {
-    identifier: String,
-    audiences: Vec<String>,
-    keys: Keys,
-    algorithms: Vec<Algorithm>,
-    token_type: TokenType,
-    max_lifetime: Option<MaxLifetime>,
+    pub(super) identifier: String,
+    pub(super) audiences: Vec<String>,
+    pub(super) keys: Keys,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) token_type: TokenType,
+    pub(super) max_lifetime: Option<MaxLifetime>,
     pub(super) confirmation: ConfirmationPlace,
 }
 
+/// An authorization server whose tokens are believed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer"))]
 struct Fields {
+    /// The token's `iss`, exactly.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     issuer: String,
+    /// One of them must be in the token's `aud`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1))))]
     audiences: Vec<String>,
+    /// Which keys verify its tokens, or who verified them before.
     keys: KeysFields,
+    /// With which algorithms its tokens may be signed: all that there are unless said. `none` and HS256 do not exist.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     algorithms: Option<Vec<Algorithm>>,
+    /// What the token's header must say that it is.
     #[serde(default)]
     token_type: TokenType,
+    /// The longest time from `iat` to `exp`; not bounded unless said.
     max_lifetime_seconds: Option<MaxLifetime>,
+    /// Where it writes `x5t#S256`.
     #[serde(default)]
     confirmation: ConfirmationPlace,
 }
 
 /// What the token's header must say that it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-enum TokenType {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub(super) enum TokenType {
     /// Nothing, or some JWT.
     #[default]
     #[serde(rename = "any_jwt")]
@@ -53,7 +67,10 @@ enum TokenType {
 /// The longest time from `iat` to `exp`: 1 second to 1 year.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u64")]
-struct MaxLifetime(u32);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub(super) struct MaxLifetime(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = 31_536_000)))] pub(super) u32,
+);
 
 impl TryFrom<u64> for MaxLifetime {
     type Error = &'static str;
@@ -82,6 +99,9 @@ impl TryFrom<Fields> for Issuer {
                 .to_owned());
         }
         let algorithms = algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec());
+        if algorithms.is_empty() {
+            return Err("algorithms is empty, so every token would be refused".to_owned());
+        }
         let keys = keys.of_issuer(&identifier)?;
         if let Keys::Inline(keys) = &keys
             && !algorithms.iter().any(|algorithm| keys.serves(*algorithm))

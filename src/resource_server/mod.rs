@@ -7,6 +7,8 @@
 pub mod access_token;
 pub mod bearer_token;
 pub mod confirmation;
+#[cfg(not(target_arch = "wasm32"))]
+mod description;
 pub mod identity;
 mod issuer;
 pub mod judgement;
@@ -49,6 +51,7 @@ pub struct Means<'m> {
 /// What an access token must be to pass.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct ResourceServer {
     issuers: Vec<Issuer>,
     certificate_binding: CertificateBinding,
@@ -63,35 +66,49 @@ pub struct ResourceServer {
     realm: Realm,
 }
 
-/// The configuration's own spelling.
+/// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ResourceServer"))]
 struct Fields {
+    /// Whose tokens are believed; each issuer's keys serve its own tokens alone.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     issuers: Vec<Issuer>,
+    /// What becomes of a token that is not bound to the connection's certificate.
     #[serde(default)]
     certificate_binding: CertificateBinding,
+    /// What becomes of a token that is bound to a DPoP key (RFC 9449).
     #[serde(default)]
     dpop: Dpop,
+    /// Every one of them must be in the token's `scope`.
     #[serde(default)]
     required_scopes: Vec<Scope>,
+    /// What becomes of a request with `access_token` in its query (RFC 6750 §2.3).
     #[serde(default)]
     access_token_query: AccessTokenQuery,
+    /// What becomes of a CORS preflight, which has no token.
     #[serde(default)]
     cors_preflight: CorsPreflight,
+    /// What the server name of the TLS handshake must be; needs the listener filter `tls_inspector`.
     #[serde(default)]
     server_name: ServerName,
+    /// Whether the dates of the client's certificate are looked at.
     #[serde(default)]
     certificate_validity: CertificateValidity,
+    /// Certificates that are refused whatever a token says, by their SHA-256: `x5t#S256` or hexadecimal digits.
     #[serde(default)]
     revoked_certificates: Revoked,
+    /// How many seconds the clocks of the issuer and of this proxy may differ.
     #[serde(default)]
     leeway_seconds: Leeway,
+    /// The protection space of the challenges; the first audience unless said.
     realm: Option<Realm>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum CertificateBinding {
     /// It is refused.
     #[default]
@@ -105,6 +122,7 @@ pub enum CertificateBinding {
 /// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme `DPoP`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum Dpop {
     /// They are refused: no proof is verified here.
     #[default]
@@ -116,6 +134,7 @@ pub enum Dpop {
 /// What becomes of a query parameter `access_token` (RFC 6750 §2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum AccessTokenQuery {
     /// The request is refused: the API behind might believe a token that nobody judged.
     #[default]
@@ -127,6 +146,7 @@ enum AccessTokenQuery {
 /// What becomes of a CORS preflight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum CorsPreflight {
     /// It needs a token like every request.
     #[default]
@@ -138,6 +158,7 @@ enum CorsPreflight {
 /// What the server name of the TLS handshake must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum ServerName {
     /// Anything, or absent.
     #[default]
@@ -149,6 +170,7 @@ enum ServerName {
 /// Whether this filter looks at the validity period of the client's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum CertificateValidity {
     /// It does not: RFC 8705 §6.2 has no need of it, and the listener may check it.
     #[default]
@@ -160,22 +182,33 @@ enum CertificateValidity {
 /// A scope that tokens must have (RFC 6749 §3.3), whose characters need no escape in a challenge.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Scope(String);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+struct Scope(#[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!#-\[\]-~]+$")))] String);
 
 /// Certificates that are refused whatever a token says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(try_from = "Vec<Thumbprint>")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "RevokedList"))]
 struct Revoked(BTreeSet<[u8; 32]>);
+
+/// How the schema has it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct RevokedList(#[schemars(length(max = MOST_REVOKED))] Vec<Thumbprint>);
 
 /// How far the clocks of the issuer and of this proxy may differ: 0 to 60 seconds, 10 unless told.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u64")]
-struct Leeway(u64);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
+struct Leeway(#[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 60)))] u64);
 
 /// The protection space of the challenges (RFC 9110 §11.5), in the characters of a quoted string that need no escape.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-struct Realm(String);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+struct Realm(#[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[ !#-\[\]-~]+$")))] String);
 
 impl Default for Leeway {
     fn default() -> Self {

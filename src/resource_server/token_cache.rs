@@ -16,6 +16,7 @@ const OVERHEAD: usize = 256;
 /// How much of a VM's memory verified tokens may take. Each worker of the proxy has a VM.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "u64")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from, extend("anyOf" = [{ "const": 0 }, { "minimum": 65536, "maximum": 268_435_456 }])))]
 pub struct TokenCacheSize(usize);
 
 impl Default for TokenCacheSize {

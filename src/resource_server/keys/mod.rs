@@ -15,6 +15,8 @@ pub use source::KeySource;
 
 use serde::Deserialize;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::desk::schema;
 use crate::jose::jwk::KeySet;
 
 /// Where the keys of an issuer come from.
@@ -31,25 +33,37 @@ pub(super) enum Keys {
 /// Which filter verified the token.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 enum Verifier {
     /// Envoy's own.
     JwtAuthn,
 }
 
-/// The configuration's own spelling.
+/// Where the keys come from: exactly one of `jwks`, `jwks_uri` with `cluster`, `discovery`, and `verified_by` with
+/// `payload_in_metadata`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Keys", transform = schema::one_way_to_keys))]
 pub(super) struct KeysFields {
+    /// The keys themselves: the JWK Set (RFC 7517 §5) that the authorization server publishes.
     jwks: Option<KeySet>,
+    /// Where the JWK Set is fetched: needs `cluster`.
     jwks_uri: Option<source::HttpUri>,
+    /// The Envoy cluster through which `jwks_uri` is fetched; it alone decides where that leads and whether over TLS.
     cluster: Option<source::ClusterName>,
+    /// The issuer's metadata document says where the JWK Set is.
     discovery: Option<source::Discovery>,
+    /// Another filter before this one verified the token: needs `payload_in_metadata`.
     verified_by: Option<Verifier>,
+    /// The name under which that filter leaves the token's payload.
     payload_in_metadata: Option<String>,
+    /// Between two fetches that unknown key ids cause, in the whole process.
     #[serde(default)]
     cool_down_seconds: source::CoolDown,
+    /// How long known keys serve on while none can be fetched.
     #[serde(default)]
     max_stale_seconds: source::MaxStale,
+    /// For each answer of the authorization server.
     #[serde(default)]
     timeout_seconds: source::Timeout,
 }

@@ -1,6 +1,8 @@
 //! Where keys are fetched.
 
 use std::collections::BTreeMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -30,11 +32,22 @@ pub(super) struct Limits {
 /// An absolute URI of http or https: only its authority and its path are used, the cluster says where it leads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "HttpUriText"))]
 pub(super) struct HttpUri {
     scheme: Scheme,
     authority: String,
     path: String,
 }
+
+/// How the schema has it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct HttpUriText(
+    #[schemars(regex(pattern = r#"^[Hh][Tt][Tt][Pp][Ss]?://[!"$-.0->A-\[\]-~]+([/?][!"$-~]*)?$"#))]
+    String,
+);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
@@ -45,13 +58,17 @@ enum Scheme {
 /// The name of a cluster of this proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct ClusterName(pub(super) String);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub(super) struct ClusterName(#[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))] pub(super) String);
 
 /// `discovery: { cluster: NAME }`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) struct Discovery {
+    /// The Envoy cluster of the issuer's own origin.
     cluster: ClusterName,
+    /// Which metadata document is read.
     #[serde(default)]
     document: Document,
     /// Where the key set may be besides the issuer's own origin, each with its cluster.
@@ -62,6 +79,11 @@ pub(super) struct Discovery {
 /// Which metadata document the authorization server publishes.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(rename = "MetadataDocument")
+)]
 enum Document {
     /// OpenID Connect Discovery 1.0 §4: behind the issuer's path.
     #[default]
@@ -71,11 +93,14 @@ enum Document {
 }
 
 macro_rules! seconds {
-    ($($(#[doc = $meaning:literal])+ $name:ident, $default:literal, $range:expr, $refused:literal;)+) => {$(
+    ($($(#[doc = $meaning:literal])+ $name:ident, $default:literal, $least:literal, $most:literal, $refused:literal;)+) => {$(
         $(#[doc = $meaning])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
         #[serde(try_from = "u64")]
-        pub(super) struct $name(u64);
+        #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
+        pub(super) struct $name(
+            #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = $least, max = $most)))] u64,
+        );
 
         impl Default for $name {
             fn default() -> Self {
@@ -87,7 +112,7 @@ macro_rules! seconds {
             type Error = &'static str;
 
             fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-                if $range.contains(&seconds) { Ok(Self(seconds)) } else { Err($refused) }
+                if ($least..=$most).contains(&seconds) { Ok(Self(seconds)) } else { Err($refused) }
             }
         }
     )+};
@@ -95,11 +120,11 @@ macro_rules! seconds {
 
 seconds! {
     /// Between two fetches that unknown keys cause.
-    CoolDown, 30, (1..=3600), "the cool-down is 1 to 3600 seconds";
+    CoolDown, 30, 1, 3600, "the cool-down is 1 to 3600 seconds";
     /// How long keys serve on after the last good fetch.
-    MaxStale, 86_400, (60..=604_800), "keys serve on for 60 to 604800 seconds";
+    MaxStale, 86_400, 60, 604_800, "keys serve on for 60 to 604800 seconds";
     /// For each answer of the authorization server.
-    Timeout, 5, (1..=30), "the timeout is 1 to 30 seconds";
+    Timeout, 5, 1, 30, "the timeout is 1 to 30 seconds";
 }
 
 impl TryFrom<String> for ClusterName {
@@ -183,6 +208,15 @@ impl KeySource {
             Start::Discovery { document, cluster, .. } => ("discovery", document, cluster),
         };
         format!("{what} {}{} through {}", uri.origin(), uri.path, cluster.0)
+    }
+
+    /// The clusters through which it may be fetched.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn clusters(&self) -> BTreeSet<&str> {
+        match &self.start {
+            Start::KeySet { cluster, .. } => BTreeSet::from([cluster.0.as_str()]),
+            Start::Discovery { origins, .. } => origins.values().map(|cluster| cluster.0.as_str()).collect(),
+        }
     }
 
     /// Milliseconds between two fetches that unknown keys cause.

@@ -1,0 +1,77 @@
+//! The JSON Schema of a plugin configuration, made from the types that read it.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use serde_json::{Map, Value, json};
+
+use crate::policy::Document;
+
+/// The schema as `envoy/certbound.schema.json` has it: JSON Schema 2020-12.
+#[must_use]
+pub fn schema() -> String {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(unwrap_lines));
+    let schema = settings.into_generator().into_root_schema_for::<Document>();
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A description is prose, whose lines end where the reader's window does; a number is whole, whatever Rust holds it in.
+fn unwrap_lines(schema: &mut Schema) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+    schema.remove("format");
+}
+
+/// A policy has exactly one role.
+pub(crate) fn one_role(schema: &mut Schema) {
+    one_of(schema, &[&["resource_server"], &["authorization_server"], &["clean_only"]]);
+}
+
+/// A configuration has policies, or one role at the top. Where there are several policies one of them is the default.
+pub(crate) fn policies_or_one_role(schema: &mut Schema) {
+    one_of(schema, &[&["policies"], &["resource_server"], &["authorization_server"], &["clean_only"]]);
+    let several = json!({ "type": "object", "minProperties": 2 });
+    schema.insert("if".to_owned(), json!({ "required": ["policies"], "properties": { "policies": several } }));
+    schema.insert("then".to_owned(), present(&["default_policy"]));
+}
+
+/// A policy that hands over nothing is none.
+pub(crate) fn something_is_handed_over(schema: &mut Schema) {
+    let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
+    schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
+}
+
+/// Keys come from exactly one place.
+pub(crate) fn one_way_to_keys(schema: &mut Schema) {
+    one_of(schema, &[&["jwks"], &["jwks_uri", "cluster"], &["discovery"], &["verified_by", "payload_in_metadata"]]);
+}
+
+/// A key must not be private or symmetric.
+pub(crate) fn public_key(schema: &mut Schema) {
+    let secret = |name: &str| present(&[name]);
+    schema.insert("not".to_owned(), json!({ "anyOf": [secret("d"), secret("k")] }));
+}
+
+/// Exactly one of these groups of keys is there, and none of another's.
+fn one_of(schema: &mut Schema, groups: &[&[&str]]) {
+    let shape = |group: &&[&str]| {
+        let others = groups.iter().copied().flatten().filter(|name| !group.contains(name));
+        let mut shape = present(group);
+        let absent = others.map(|name| ((*name).to_owned(), json!({ "type": "null" })));
+        if let Some(properties) = shape.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(absent);
+        }
+        shape
+    };
+    schema.insert("oneOf".to_owned(), groups.iter().map(shape).collect());
+}
+
+/// These keys are there, and not null, which counts as absent.
+fn present(names: &[&str]) -> Value {
+    let not_null: Map<_, _> =
+        names.iter().map(|name| ((*name).to_owned(), json!({ "not": { "type": "null" } }))).collect();
+    json!({ "required": names, "properties": not_null })
+}
