@@ -24,6 +24,8 @@ pub mod call;
 pub mod certificate;
 pub mod config;
 pub mod decision;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod desk;
 pub mod jose;
 pub mod log;
 pub mod metric;

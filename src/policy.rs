@@ -9,6 +9,8 @@ use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::desk::schema;
 use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -33,11 +35,15 @@ pub struct Policies {
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-pub struct PolicyName(String);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub struct PolicyName(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,64}$")))] String,
+);
 
 /// What is done with the requests of a route.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Roles")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Roles"))]
 pub enum Policy {
     /// In front of an API: the access token must be bound to this connection's certificate.
     ResourceServer(Box<ResourceServer>),
@@ -47,32 +53,56 @@ pub enum Policy {
     CleanOnly,
 }
 
+/// What is done with the requests of a route: exactly one role.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Policy", transform = schema::one_role))]
 struct Roles {
+    /// In front of an API.
     resource_server: Option<Box<ResourceServer>>,
+    /// In front of an authorization server.
     authorization_server: Option<AuthorizationServer>,
+    /// An open route: forged certificate headers are removed and nothing else is done.
     clean_only: Option<CleanOnly>,
 }
 
+/// Nothing is configured here.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 struct CleanOnly {}
 
+/// The configuration of certbound, an Envoy filter for OAuth 2.0 bound to mutual TLS (RFC 8705).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(title = "certbound", transform = schema::policies_or_one_role))]
+pub(crate) struct Document {
+    /// The policies by name: 1 to 64 letters, digits, `-`, `_` and `.`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<NamedPolicies>"))]
     policies: Option<BTreeMap<PolicyName, Policy>>,
+    /// What governs a route that names no policy; required where there are several.
     default_policy: Option<PolicyName>,
+    /// How many refusals of one policy and reason get a line in the log, in each worker.
     #[serde(default)]
     refusal_lines_per_minute: LinesPerMinute,
+    /// How much memory verified tokens may take in each worker; 0 for none.
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
     // A configuration of one role may drop `policies` and name the role at the top.
+    /// In front of an API, where that is the only role.
     resource_server: Option<Box<ResourceServer>>,
+    /// In front of an authorization server, where that is the only role.
     authorization_server: Option<AuthorizationServer>,
+    /// Forged certificate headers are removed and nothing else is done, on every route.
     clean_only: Option<CleanOnly>,
 }
+
+/// How the schema has it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct NamedPolicies(#[schemars(extend("minProperties" = 1))] BTreeMap<PolicyName, Policy>);
 
 impl TryFrom<String> for PolicyName {
     type Error = String;
@@ -125,7 +155,14 @@ impl Policies {
     /// The sentence an operator reads: the path of the key, what is wrong with it, the nearest right key, and line
     /// and column where the source is text.
     pub fn load(configuration: &[u8]) -> Result<Self, config::Error> {
-        let source = config::Source::read(configuration)?;
+        Self::read(&config::Source::read(configuration)?)
+    }
+
+    /// Reads a plugin configuration that has been taken apart.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn read(source: &config::Source) -> Result<Self, config::Error> {
         let document: Document = source.parse()?;
         let wrong = |key: &str, message: String| Err(source.error_at(key, message));
 
@@ -196,6 +233,11 @@ impl Policies {
     #[must_use]
     pub fn token_cache_size(&self) -> TokenCacheSize {
         self.token_cache_size
+    }
+
+    /// Every policy by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.named.iter().map(|(name, policy)| (name.0.as_str(), policy))
     }
 
     /// How many policies there are.

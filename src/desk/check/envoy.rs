@@ -1,0 +1,315 @@
+//! What stands around the filter in an Envoy configuration and works against it.
+
+use super::finding::{Finding, Warning};
+use super::installation::{HttpFilter, Manager, message};
+use crate::authorization_server::ClientCertificate;
+use crate::certificate::forwarding_headers::is_forwarding_header;
+use crate::config::document::Place;
+use crate::policy::{Policies, Policy};
+
+/// Filters that can change the headers, the route or the token of a request.
+const CHANGING: &[&str] = &[
+    "AwsRequestSigning",
+    "Composite",
+    "CredentialInjector",
+    "CustomResponse",
+    "DynamicModuleFilter",
+    "ExtAuthz",
+    "ExternalProcessor",
+    "FilterChainConfig",
+    "GcpAuthnFilterConfig",
+    "HeaderMutation",
+    "JwtAuthentication",
+    "Lua",
+    "LuaPerRoute",
+    "OAuth2",
+    "Wasm",
+];
+
+/// What a client's certificate may be signed with that Envoy does not offer to accept unless told.
+const NOT_OFFERED: &[&str] = &["ed25519", "ecdsa_secp521r1_sha512"];
+
+/// The plugin itself: what becomes of requests when it fails.
+pub(super) fn of_plugin(plugin: Place<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let policy = plugin.at(&["failure_policy"]);
+    if plugin.is_true_at(&["fail_open"]) || policy.and_then(Place::text) == Some("FAIL_OPEN") {
+        found.push(Finding::warning(
+            policy.or(plugin.at(&["fail_open"])).unwrap_or(plugin),
+            Warning::FailOpen,
+            "after a crash of the filter requests pass unjudged, with forged certificate headers; use FAIL_RELOAD",
+        ));
+    } else if policy.and_then(Place::text) != Some("FAIL_RELOAD") {
+        found.push(Finding::warning(
+            policy.unwrap_or(plugin),
+            Warning::FailClosedForEver,
+            "after a crash of the filter its worker answers 503 until Envoy is restarted; use failure_policy: \
+             FAIL_RELOAD",
+        ));
+    }
+    found
+}
+
+/// The filter's surroundings, seen with its policies.
+pub(super) fn of_filter(filter: HttpFilter<'_>, policies: &Policies) -> Vec<Finding> {
+    let mut found = of_certificates(filter.manager, policies);
+    found.extend(of_manager(filter.manager, policies));
+    found.extend(of_order(filter));
+    found.extend(policies.iter().flat_map(|(_, policy)| of_jwt_authn(filter, policy)));
+    found.extend(of_key_clusters(filter, policies));
+    found
+}
+
+/// The filter as it is wrongly configured for a route: Envoy refuses the file.
+pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
+    let of_routes = root.everything().into_iter().filter_map(|place| place.at(&["typed_per_filter_config"]));
+    let wasm = of_routes.flat_map(Place::entries).filter(|(_, config)| {
+        config.text_at(&["@type"]).is_some_and(|kind| kind.ends_with("wasm.v3.Wasm") || kind.ends_with(".PluginConfig"))
+    });
+    wasm.map(|(_, config)| {
+        let sentence = "Envoy refuses a Wasm filter in typed_per_filter_config; a route names its policy in its \
+                        metadata: `filter_metadata: { certbound: { policy: NAME } }`";
+        Finding::error_at(config, sentence.to_owned())
+    })
+    .collect()
+}
+
+fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
+    let wanting: Vec<_> = policies.iter().filter(|(_, policy)| !matches!(policy, Policy::CleanOnly)).collect();
+    let Some((name, _)) = wanting.first() else { return Vec::new() };
+    let Some(tls) = message_of(manager.filter_chain, "transport_socket", "DownstreamTlsContext") else {
+        let sentence = format!(
+            "this listener has no TLS of its own, so no client can present the certificate that the \
+                                policy {name} needs"
+        );
+        return vec![Finding::warning(manager.filter_chain, Warning::CertificateNotRequested, sentence)];
+    };
+    let common = tls.at(&["common_tls_context"]);
+    let at = |path: &[&str]| common.and_then(|common| common.at(path));
+    let context = at(&["validation_context"])
+        .or(at(&["combined_validation_context", "default_validation_context"]))
+        .filter(|context| context.entries().next().is_some());
+    let elsewhere = at(&["validation_context_sds_secret_config"])
+        .or(at(&["combined_validation_context", "validation_context_sds_secret_config"]));
+    let demanded = tls.is_true_at(&["require_client_certificate"]);
+    if context.is_none() && elsewhere.is_none() && !demanded {
+        let sentence = format!(
+            "this listener never asks for a certificate, and the policy {name} needs one; give it a \
+                                validation_context with trusted_ca, or with ACCEPT_UNTRUSTED"
+        );
+        return vec![Finding::warning(common.unwrap_or(tls), Warning::CertificateNotRequested, sentence)];
+    }
+    let mut found = Vec::new();
+    let offered: Vec<_> =
+        common.into_iter().flat_map(|common| common.list(&["tls_params", "signature_algorithms"])).collect();
+    let missing = NOT_OFFERED.iter().filter(|wanted| !offered.iter().any(|own| own.text() == Some(**wanted)));
+    let missing: Vec<_> = missing.copied().collect();
+    if !missing.is_empty() {
+        let place = at(&["tls_params", "signature_algorithms"]).or(common).unwrap_or(tls);
+        let sentence = format!(
+            "a client whose certificate is signed with {} seems to have none; name it in tls_params.\
+                                signature_algorithms, with all the others, since the list replaces Envoy's own",
+            crate::desk::sentence::listed(&missing, "or")
+        );
+        found.push(Finding::warning(place, Warning::SignatureAlgorithmNotOffered, sentence));
+    }
+    let accepts_untrusted = context.and_then(|context| context.at(&["trust_chain_verification"]));
+    let accepts_untrusted = accepts_untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
+    let resumes = !(tls.is_true_at(&["disable_stateless_session_resumption"])
+        && tls.is_true_at(&["disable_stateful_session_resumption"]));
+    for (name, policy) in policies.iter() {
+        let Policy::AuthorizationServer(server) = policy else { continue };
+        match (server.client_certificate(), accepts_untrusted) {
+            (ClientCertificate::ValidatedByListener, Some(place)) => found.push(Finding::warning(
+                place,
+                Warning::UntrustedCertificateHandedOver,
+                format!(
+                    "the policy {name} says `client_certificate: validated_by_listener`, and this listener accepts \
+                         certificates that it cannot validate: whoever makes one with a client's name in it is taken \
+                         for that client (tls_client_auth)"
+                ),
+            )),
+            (ClientCertificate::Presented, Some(place)) => found.push(Finding::warning(
+                place,
+                Warning::UntrustedCertificateHandedOver,
+                format!(
+                    "the policy {name} hands over certificates that this listener cannot validate: an authorization \
+                         server that looks at names in them (tls_client_auth) takes anybody for anybody"
+                ),
+            )),
+            (ClientCertificate::Validated, _) if resumes => found.push(Finding::warning(
+                tls,
+                Warning::ValidatedCertificateLostOnResumption,
+                format!(
+                    "the certificate of a resumed TLS session never counts as validated, so the policy {name} does \
+                         not hand it over; set disable_stateless_session_resumption and \
+                         disable_stateful_session_resumption, or `client_certificate: validated_by_listener` where \
+                         every certificate is validated"
+                ),
+            )),
+            _ => {}
+        }
+    }
+    let asks_for_name = policies
+        .iter()
+        .find(|(_, policy)| matches!(policy, Policy::ResourceServer(server) if server.needs_server_name()));
+    let inspected =
+        manager.listener.list(&["listener_filters"]).any(|filter| message(filter, "TlsInspector").is_some());
+    if let Some((name, _)) = asks_for_name.filter(|_| !inspected) {
+        let sentence = format!(
+            "the policy {name} compares the TLS server name, which Envoy does not know without the \
+                                listener filter envoy.filters.listener.tls_inspector: every request would get 421"
+        );
+        found.push(Finding::warning(manager.listener, Warning::ServerNameUnknown, sentence));
+    }
+    found
+}
+
+fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let details = manager.at(&["forward_client_cert_details"]);
+    if let Some(place) =
+        details.filter(|place| matches!(place.text(), Some("FORWARD_ONLY" | "APPEND_FORWARD" | "ALWAYS_FORWARD_ONLY")))
+    {
+        let sentence = "X-Forwarded-Client-Cert of a client's own making is believed by every filter before certbound, \
+                        and by the upstream wherever certbound does not run; use SANITIZE or SANITIZE_SET";
+        found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
+    }
+    let waits = policies.key_sources().next().is_some();
+    match manager.at(&["stream_idle_timeout"]) {
+        None if waits => found.push(Finding::warning(
+            manager,
+            Warning::StreamIdleTimeoutMissing,
+            "a request that waits for keys when the filter crashes waits for Envoy's five minutes; set \
+             stream_idle_timeout to a minute or less",
+        )),
+        Some(place) if place.text().is_some_and(|text| text.trim_end_matches(['0', '.', 's']).is_empty()) => {
+            found.push(Finding::warning(
+                place,
+                Warning::StreamIdleTimeoutMissing,
+                "stream_idle_timeout is off, so a request that waits when the filter crashes waits for ever",
+            ));
+        }
+        _ => {}
+    }
+    if policies.count() > 1 {
+        let path = manager.at(&["path_with_escaped_slashes_action"]).and_then(Place::text);
+        let normal = manager.is_true_at(&["normalize_path"]) && manager.is_true_at(&["merge_slashes"]);
+        let slashes = matches!(path, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD"));
+        if !normal || !slashes {
+            found.push(Finding::warning(
+                manager,
+                Warning::PathNotNormalized,
+                "with /one/../other a client takes the policy of one route to the resources of another; set \
+                 normalize_path, merge_slashes and path_with_escaped_slashes_action: REJECT_REQUEST",
+            ));
+        }
+    }
+    for matched in manager.everything().into_iter().flat_map(|place| place.list(&["match", "headers"])) {
+        if matched.text_at(&["name"]).is_some_and(is_forwarding_header) {
+            found.push(Finding::warning(
+                matched,
+                Warning::RouteMatchesCertificateHeader,
+                "Envoy chooses the route before certbound removes this header, so a client chooses its policy",
+            ));
+        }
+    }
+    found
+}
+
+fn of_order(HttpFilter { manager, index }: HttpFilter<'_>) -> Vec<Finding> {
+    let own = manager.filters().nth(index);
+    let later = manager.filters().skip(index.saturating_add(1)).filter(|filter| {
+        let kind = filter.text_at(&["typed_config", "@type"]).and_then(|url| url.rsplit(['.', '/']).next());
+        let discovered = filter.at(&["config_discovery"]).is_some();
+        let ours = super::installation::is_certbound_filter(*filter);
+        !ours && (discovered || kind.is_some_and(|kind| CHANGING.contains(&kind)))
+    });
+    let mut found: Vec<_> = later
+        .map(|filter| {
+            let name = filter.text_at(&["name"]).unwrap_or("without a name");
+            let sentence = format!(
+                "the filter {name} comes after certbound and may change the route, the token or a \
+                                    certificate header after the decision; put it before certbound if it does"
+            );
+            Finding::warning(filter, Warning::ChangedAfterDecision, sentence)
+        })
+        .collect();
+    let router = manager.filters().position(|filter| message(filter, "Router").is_some());
+    if let (Some(own), true) = (own, router.is_some_and(|router| router < index)) {
+        found.push(Finding::error_at(own, "this filter stands behind the router, so it is never run".to_owned()));
+    }
+    found
+}
+
+fn of_jwt_authn(filter: HttpFilter<'_>, policy: &Policy) -> Vec<Finding> {
+    let Policy::ResourceServer(server) = policy else { return Vec::new() };
+    server.verified_before().flat_map(|(issuer, payload)| of_verifier(filter, issuer, payload)).collect()
+}
+
+/// The settings of Envoy's jwt_authn on which `verified_by` depends.
+fn of_verifier(HttpFilter { manager, index }: HttpFilter<'_>, issuer: &str, payload: &str) -> Vec<Finding> {
+    let before = manager.filters().take(index).find_map(|filter| message(filter, "JwtAuthentication"));
+    let Some(own) = manager.filters().nth(index) else { return Vec::new() };
+    let Some(jwt_authn) = before else {
+        let sentence = format!(
+            "tokens of {issuer} are verified by jwt_authn, and no such filter comes before certbound: \
+                                every one of them would be refused"
+        );
+        return vec![Finding::warning(own, Warning::JwtAuthnMissing, sentence)];
+    };
+    let providers = jwt_authn.at(&["providers"]).into_iter().flat_map(Place::entries);
+    let mut leaving = providers.filter(|(_, provider)| provider.text_at(&["payload_in_metadata"]) == Some(payload));
+    let Some((name, provider)) = leaving.next() else {
+        let sentence = format!(
+            "no provider of jwt_authn has payload_in_metadata: {payload}, so every token of {issuer} \
+                                would be refused"
+        );
+        return vec![Finding::warning(jwt_authn, Warning::JwtAuthnPayloadMissing, sentence)];
+    };
+    let mut found = Vec::new();
+    let mut warn = |place: Place<'_>, name, sentence: String| found.push(Finding::warning(place, name, sentence));
+    if let Some((other, second)) = leaving.next() {
+        let sentence = format!("the providers {name} and {other} leave their payloads under one name, {payload}");
+        warn(second, Warning::JwtAuthnPayloadAmbiguous, sentence);
+    }
+    if provider.text_at(&["issuer"]).is_some_and(|own| own != issuer) {
+        let sentence = format!("the provider {name} is for another issuer than {issuer}");
+        warn(provider, Warning::JwtAuthnIssuerDiffers, sentence);
+    }
+    let headers: Vec<_> = provider.list(&["from_headers"]).filter_map(|header| header.text_at(&["name"])).collect();
+    let authorization = headers.iter().all(|header| header.eq_ignore_ascii_case("authorization"));
+    let elsewhere = ["from_params", "from_cookies"].iter().find_map(|from| provider.at(&[from]));
+    if headers.is_empty() || !authorization || elsewhere.is_some() {
+        let sentence = format!(
+            "the provider {name} takes tokens from elsewhere than Authorization, as it does unless \
+                                told: set from_headers: [ {{ name: Authorization, value_prefix: \"Bearer \" }} ] and \
+                                nothing else"
+        );
+        warn(elsewhere.unwrap_or(provider), Warning::JwtAuthnTakesOtherTokens, sentence);
+    }
+    let unverified = jwt_authn.everything().into_iter();
+    if let Some(place) = unverified.filter_map(|place| place.at(&["extract_only_without_validation"])).next() {
+        let sentence = "extract_only_without_validation leaves payloads that nobody verified".to_owned();
+        warn(place, Warning::JwtAuthnDoesNotVerify, sentence);
+    }
+    found
+}
+
+/// The clusters through which keys are fetched, where the file has all clusters.
+fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Policies) -> Vec<Finding> {
+    let root = manager.manager.root();
+    if root.at(&["dynamic_resources", "cds_config"]).is_some() || root.at(&["static_resources"]).is_none() {
+        return Vec::new();
+    }
+    let known: Vec<_> =
+        root.list(&["static_resources", "clusters"]).filter_map(|cluster| cluster.text_at(&["name"])).collect();
+    let wanted = policies.key_sources().flat_map(|source| source.clusters().into_iter());
+    let missing = wanted.filter(|cluster| !known.contains(cluster));
+    let own = manager.filters().nth(index).unwrap_or(root);
+    missing.map(|cluster| Finding::error_at(own, crate::config::unknown("cluster", cluster, &known))).collect()
+}
+
+fn message_of<'d>(holder: Place<'d>, name: &str, kind: &str) -> Option<Place<'d>> {
+    message(holder.at(&[name])?, kind)
+}

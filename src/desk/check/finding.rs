@@ -1,0 +1,122 @@
+//! What is wrong, where.
+
+use std::fmt;
+
+use crate::config::document::Place;
+
+/// One thing that is wrong at one place of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Which warning it is, if it is one.
+    pub warning: Option<Warning>,
+    file: String,
+    /// Line and column, from 1, where they are known.
+    position: Option<(usize, usize)>,
+    sentence: String,
+}
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It would not load, or would refuse requests that should pass.
+    Error,
+    /// It loads, and may let pass or refuse what its author did not mean.
+    Warning,
+}
+
+macro_rules! warnings {
+    ($($(#[doc = $meaning:literal])+ $variant:ident, $name:literal;)+) => {
+        /// What works against the filter. The name is stable from 1.0 on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Warning {
+            $($(#[doc = $meaning])+ $variant,)+
+        }
+
+        impl Warning {
+            /// Every warning there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The name behind the sentence: `snake_case`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+warnings! {
+    /// The listener never asks a client for its certificate, and a policy needs one.
+    CertificateNotRequested, "certificate_not_requested";
+    /// The listener does not offer to accept Ed25519 or P-521, so such a client seems to have no certificate.
+    SignatureAlgorithmNotOffered, "signature_algorithm_not_offered";
+    /// An authorization server gets certificates that nobody validated.
+    UntrustedCertificateHandedOver, "untrusted_certificate_handed_over";
+    /// A validated certificate does not count as validated any more once its TLS session is resumed.
+    ValidatedCertificateLostOnResumption, "validated_certificate_lost_on_resumption";
+    /// A policy compares the TLS server name, which nothing reads.
+    ServerNameUnknown, "server_name_unknown";
+    /// Envoy believes the `X-Forwarded-Client-Cert` of a client.
+    ForwardedCertificateBelieved, "forwarded_certificate_believed";
+    /// Nothing ends a request that waits for ever.
+    StreamIdleTimeoutMissing, "stream_idle_timeout_missing";
+    /// The path that chooses the policy is not the path that the server gets.
+    PathNotNormalized, "path_not_normalized";
+    /// A client chooses the route by a header that is removed only afterwards.
+    RouteMatchesCertificateHeader, "route_matches_certificate_header";
+    /// A later filter may change what was judged.
+    ChangedAfterDecision, "changed_after_decision";
+    /// A filter that fails lets requests pass.
+    FailOpen, "fail_open";
+    /// A filter that crashed once is not started again.
+    FailClosedForEver, "fail_closed_for_ever";
+    /// No `jwt_authn` runs before the filter that relies on it.
+    JwtAuthnMissing, "jwt_authn_missing";
+    /// No provider of it leaves the payload that is relied on.
+    JwtAuthnPayloadMissing, "jwt_authn_payload_missing";
+    /// Two providers leave their payloads under one name.
+    JwtAuthnPayloadAmbiguous, "jwt_authn_payload_ambiguous";
+    /// The provider is for another issuer.
+    JwtAuthnIssuerDiffers, "jwt_authn_issuer_differs";
+    /// The provider takes tokens from where nobody judges them.
+    JwtAuthnTakesOtherTokens, "jwt_authn_takes_other_tokens";
+    /// Payloads are left that nobody verified.
+    JwtAuthnDoesNotVerify, "jwt_authn_does_not_verify";
+}
+
+impl Finding {
+    pub(super) fn is_in(&self, file: &str) -> bool {
+        self.file == file
+    }
+
+    pub(super) fn error(file: &str, position: Option<(usize, usize)>, sentence: String) -> Self {
+        Self { severity: Severity::Error, warning: None, file: file.to_owned(), position, sentence }
+    }
+
+    pub(super) fn error_at(place: Place<'_>, sentence: String) -> Self {
+        Self::error(place.file(), Some(place.position()), sentence)
+    }
+
+    pub(super) fn warning(place: Place<'_>, warning: Warning, sentence: impl Into<String>) -> Self {
+        let (file, position) = (place.file().to_owned(), Some(place.position()));
+        Self { severity: Severity::Warning, warning: Some(warning), file, position, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// `envoy.yaml:12:5: warning: what is wrong and what to do (name_of_the_warning)`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.file)?;
+        if let Some((line, column)) = self.position {
+            write!(formatter, ":{line}:{column}")?;
+        }
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(formatter, ": {severity}: {}", self.sentence)?;
+        self.warning.map_or(Ok(()), |warning| write!(formatter, " ({})", warning.name()))
+    }
+}

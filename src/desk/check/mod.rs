@@ -1,0 +1,213 @@
+//! Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
+//! works against it.
+
+mod envoy;
+mod finding;
+mod installation;
+mod kubernetes;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+pub use finding::{Finding, Severity, Warning};
+
+use super::sentence::counted;
+use crate::config;
+use crate::config::document::{Document, Place};
+use crate::policy::{Policies, Policy};
+use installation::{Installation, Platform};
+
+/// What was found in some files.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What each configuration will do, in sentences.
+    descriptions: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+/// Checks files, each a name and a text, that belong together.
+#[must_use]
+pub fn check(files: &[(String, String)]) -> Report {
+    let mut report = Report::default();
+    let mut documents = Vec::new();
+    for (file, text) in files {
+        match Document::read(file, text) {
+            Ok(read) => documents.extend(read),
+            Err(error) => report.wrong(file, &error),
+        }
+    }
+    let installations = installation::installations(&documents);
+    let policies: Vec<_> = installations.iter().map(|installation| report.read(*installation)).collect();
+    for (file, _) in files {
+        let has = installations.iter().any(|installation| installation.configuration.file() == file);
+        if !has && !report.findings.iter().any(|finding| finding.is_in(file)) {
+            let sentence = "there is no configuration of certbound in this file".to_owned();
+            report.findings.push(Finding::error(file, None, sentence));
+        }
+    }
+    for (installation, policies) in installations.iter().zip(&policies) {
+        report.surroundings(*installation, policies.as_ref());
+    }
+    let known: Vec<_> = policies.iter().flatten().collect();
+    for document in &documents {
+        report.findings.extend(envoy::of_per_route_configuration(document.root()));
+        let beside = |installation: &Installation<'_>| installation.configuration.file() == document.root().file();
+        let alone = !installations.iter().any(beside);
+        let meant = installations.iter().zip(&policies).filter(|(installation, _)| alone || beside(installation));
+        // With a configuration that could not be read any name may be right.
+        let names =
+            meant.map(|(_, policies)| policies.as_ref()).collect::<Option<Vec<_>>>().and_then(|all| names(&all));
+        report.findings.extend(named_by_metadata(document.root(), names.as_deref()));
+    }
+    for policies in &known {
+        report.findings.extend(kubernetes::of_listeners(&documents, policies));
+    }
+    let mut seen = Vec::new();
+    report.findings.retain(|finding| {
+        let new = !seen.contains(finding);
+        seen.push(finding.clone());
+        new
+    });
+    report
+}
+
+/// The one configuration in a file.
+///
+/// # Errors
+/// A sentence, where there is none, or several, or it is wrong.
+pub(super) fn only_configuration(file: &str, text: &str) -> Result<Policies, String> {
+    let wrong = |error: &config::Error| Finding::error(file, error.position(), error.sentence()).to_string();
+    let documents = Document::read(file, text).map_err(|error| wrong(&error))?;
+    match installation::installations(&documents).as_slice() {
+        [] => Err(format!("{file}: there is no configuration of certbound in this file")),
+        [only] => only.configuration.source().and_then(|source| Policies::read(&source)).map_err(|error| wrong(&error)),
+        [first, second, ..] => {
+            let ((first, _), (second, _)) = (first.configuration.position(), second.configuration.position());
+            Err(format!(
+                "{file}: there are several configurations of certbound, in lines {first} and {second}: give one \
+                         in a file of its own"
+            ))
+        }
+    }
+}
+
+impl Report {
+    /// 0 where all is well, 1 where there are warnings and `strict` is asked for, 2 where there are errors.
+    #[must_use]
+    pub fn exit_code(&self, strict: bool) -> u8 {
+        let has = |severity| self.findings.iter().any(|finding| finding.severity == severity);
+        match (has(Severity::Error), has(Severity::Warning) && strict) {
+            (true, _) => 2,
+            (false, true) => 1,
+            (false, false) => 0,
+        }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    fn wrong(&mut self, file: &str, error: &config::Error) {
+        self.findings.push(Finding::error(file, error.position(), error.sentence()));
+    }
+
+    fn read(&mut self, installation: Installation<'_>) -> Option<Policies> {
+        let place = installation.configuration;
+        match place.source().and_then(|source| Policies::read(&source)) {
+            Ok(policies) => {
+                self.descriptions.push(described(place, &policies));
+                Some(policies)
+            }
+            Err(error) => {
+                self.wrong(place.file(), &error);
+                None
+            }
+        }
+    }
+
+    fn surroundings(&mut self, installation: Installation<'_>, policies: Option<&Policies>) {
+        let found = match (installation.platform, policies) {
+            (Platform::Nobody, _) | (Platform::Istio { .. } | Platform::EnvoyGateway { .. }, None) => Vec::new(),
+            (Platform::Envoy { plugin, filter }, policies) => {
+                let mut found = envoy::of_plugin(plugin);
+                if let Some((filter, policies)) = filter.zip(policies) {
+                    found.extend(envoy::of_filter(filter, policies));
+                }
+                found
+            }
+            (Platform::Istio { spec, wasm }, Some(policies)) => kubernetes::of_istio(spec, wasm, policies),
+            (Platform::EnvoyGateway { extension }, Some(policies)) => kubernetes::of_gateway(extension, policies),
+        };
+        self.findings.extend(found);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for description in &self.descriptions {
+            formatter.write_str(description)?;
+        }
+        for finding in &self.findings {
+            writeln!(formatter, "{finding}")?;
+        }
+        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        writeln!(formatter, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))
+    }
+}
+
+/// What a configuration will do.
+fn described(place: Place<'_>, policies: &Policies) -> String {
+    let (line, column) = place.position();
+    let count = if policies.count() == 1 { "1 policy".to_owned() } else { format!("{} policies", policies.count()) };
+    let file = place.file();
+    let mut lines =
+        vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on every route.")];
+    for (name, policy) in policies.iter() {
+        let routes = match name == policies.default_policy() {
+            true if policies.count() == 1 => ", on every route",
+            true => ", on routes that name none",
+            false => "",
+        };
+        lines.push(format!("  {name} ({}{routes})", policy.role()));
+        let sentences = match policy {
+            Policy::ResourceServer(server) => server.sentences(),
+            Policy::AuthorizationServer(server) => server.sentences(),
+            Policy::CleanOnly => vec!["Every request passes.".to_owned()],
+        };
+        lines.extend(sentences.iter().map(|sentence| format!("    {sentence}")));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn names<'p>(known: &[&'p Policies]) -> Option<Vec<&'p str>> {
+    let names: BTreeSet<_> = known.iter().flat_map(|policies| policies.iter().map(|(name, _)| name)).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect())
+}
+
+/// What the metadata of routes, virtual hosts and listeners says under `certbound`. Whether a policy of that name exists
+/// is known only with the names.
+fn named_by_metadata(root: Place<'_>, names: Option<&[&str]>) -> Vec<Finding> {
+    let metadata = root.everything().into_iter().filter_map(|place| place.at(&["filter_metadata"])?.get("certbound"));
+    metadata.filter_map(|place| wrong_metadata(place, names)).collect()
+}
+
+fn wrong_metadata(place: Place<'_>, names: Option<&[&str]>) -> Option<Finding> {
+    let mut entries = place.entries();
+    let (first, second) = (entries.next(), entries.next());
+    let named = first.and_then(|(key, value)| Some((key, value, value.text()?)));
+    match (named, second) {
+        (Some(("policy", value, name)), None) => names.filter(|names| !names.contains(&name)).map(|names| {
+            let unknown = config::unknown("policy", name, names);
+            Finding::error_at(value, format!("{unknown}; requests of this route would get 500"))
+        }),
+        _ => {
+            let sentence = "the metadata under certbound is `policy: NAME` and nothing else; requests of this route would \
+                            get 500";
+            Some(Finding::error_at(place, sentence.to_owned()))
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a policy in front of an API does, in sentences.
+
+use super::confirmation::ConfirmationPlace;
+use super::issuer::{Issuer, TokenType};
+use super::keys::Keys;
+use super::{
+    AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, Dpop, ResourceServer, ServerName,
+};
+use crate::desk::sentence::listed;
+use crate::jose::algorithm::Algorithm;
+
+impl ResourceServer {
+    /// One sentence for each thing that it does.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
+        let mut say = |sentence: &str| sentences.push(sentence.to_owned());
+        match self.certificate_binding {
+            CertificateBinding::Required => {
+                say("A token that is not bound to the certificate of its connection is refused.");
+            }
+            CertificateBinding::IfPresent => {
+                say("A token that is bound to nothing passes; one that is bound is held to its certificate.");
+            }
+            CertificateBinding::Observe => {
+                say("A token passes whatever it is bound to; what `required` would refuse is only noted.");
+            }
+        }
+        match self.dpop {
+            Dpop::Refuse => {}
+            Dpop::VerifiedUpstream => {
+                say("A token that is bound to a DPoP key passes under the scheme DPoP: the API must verify the proof.");
+            }
+        }
+        if !self.required_scopes.is_empty() {
+            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+            say(&format!("A token that lacks a scope of {} gets 403.", listed(&scopes, "and")));
+        }
+        match self.access_token_query {
+            AccessTokenQuery::Refuse => {}
+            AccessTokenQuery::Ignore => {
+                say("A parameter access_token in the query is the API's own, and not looked at.")
+            }
+        }
+        match self.cors_preflight {
+            CorsPreflight::Refuse => {}
+            CorsPreflight::Forward => say("A CORS preflight passes without a token."),
+        }
+        match self.server_name {
+            ServerName::Any => {}
+            ServerName::MustMatch => say("The TLS server name must be the host of the request; otherwise it gets 421."),
+        }
+        match self.certificate_validity {
+            CertificateValidity::NotChecked => {}
+            CertificateValidity::Checked => say("A certificate whose dates are over, or have not begun, is refused."),
+        }
+        match self.revoked_certificates.0.len() {
+            0 => {}
+            1 => say("One certificate is refused whatever a token says."),
+            count => say(&format!("{count} certificates are refused whatever a token says.")),
+        }
+        sentences
+    }
+
+    /// Whether it asks for the server name of the TLS handshake.
+    pub(crate) fn needs_server_name(&self) -> bool {
+        self.server_name == ServerName::MustMatch
+    }
+
+    /// The issuers whose tokens another filter verifies, each with the name of the payload in the metadata.
+    pub(crate) fn verified_before(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.payload_in_metadata()?)))
+    }
+}
+
+impl Issuer {
+    fn sentence(&self) -> String {
+        let audiences: Vec<_> = self.audiences.iter().map(String::as_str).collect();
+        let kind = match self.token_type {
+            TokenType::AnyJwt => "A request needs an access token",
+            TokenType::AccessToken => "A request needs an access token of the type at+jwt",
+        };
+        let algorithms: Vec<_> = self.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let algorithms = match algorithms.len() == Algorithm::ALL.len() {
+            true => "any asymmetric algorithm".to_owned(),
+            false => listed(&algorithms, "or"),
+        };
+        let keys = match &self.keys {
+            Keys::Inline(keys) => match keys.count() {
+                1 => format!("signed with {algorithms} by the one key of this configuration"),
+                count => format!("signed with {algorithms} by one of the {count} keys of this configuration"),
+            },
+            Keys::Fetched(source) => format!("signed with {algorithms} by a key from {}", source.identity()),
+            Keys::VerifiedBefore(name) => {
+                format!("verified by jwt_authn, which leaves its payload in the metadata under {name:?}")
+            }
+        };
+        let lifetime = match self.max_lifetime {
+            None => String::new(),
+            Some(longest) => format!(", that lives {} seconds at most", longest.0),
+        };
+        let place = match self.confirmation {
+            ConfirmationPlace::Cnf => "cnf",
+            ConfirmationPlace::TopLevel => "cnf or beside the other claims",
+        };
+        format!(
+            "{kind} from {} for {}, {keys}{lifetime}; it says in {place} what it is bound to.",
+            self.identifier,
+            listed(&audiences, "or")
+        )
+    }
+}

@@ -1,0 +1,364 @@
+//! What `certbound check` says: of every example that is shipped, of every mistake, and of what around the filter works
+//! against it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use certbound::desk::check::{Report, Warning, check};
+
+/// RFC 7517 appendix A.1.
+const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+
+fn one(name: &str, text: &str) -> Report {
+    check(&[(name.to_owned(), text.to_owned())])
+}
+
+/// The files of a folder that end so, with their names from the root of the repository.
+fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.to_str().unwrap().ends_with(end));
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
+
+/// The example of an API, with a key in place of the empty set.
+fn resource_server() -> String {
+    let shipped = fs::read_to_string("envoy/resource-server.yaml").unwrap();
+    shipped.replace("jwks: { keys: [] }", &format!("jwks: {{ keys: [{KEY}] }}"))
+}
+
+fn authorization_server() -> String {
+    fs::read_to_string("envoy/authorization-server.yaml").unwrap()
+}
+
+fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replace(old, new)
+    })
+}
+
+/// The name of each finding, and the text of the line at which it is.
+fn findings(text: &str) -> Vec<(String, String)> {
+    let report = one("envoy.yaml", text);
+    let found = report.findings().iter().map(|finding| {
+        let shown = finding.to_string();
+        let line: usize = shown.strip_prefix("envoy.yaml:").unwrap().split(':').next().unwrap().parse().unwrap();
+        let line = text.lines().nth(line - 1).unwrap().trim().trim_start_matches("- ").to_owned();
+        (finding.warning.map_or("error", Warning::name).to_owned(), line)
+    });
+    found.collect()
+}
+
+#[test]
+fn every_invalid_configuration_is_refused_with_the_sentence_beside_it() {
+    let mut seen = 0;
+    for folder in ["tests/configurations/invalid", "tests/configurations/invalid/beyond-the-schema"] {
+        for path in files(folder, ".yaml") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let report = one(name, &fs::read_to_string(&path).unwrap());
+            let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+            assert_eq!(report.to_string(), expected, "{name}");
+            assert_eq!(report.exit_code(false), 2, "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 90, "{seen}");
+}
+
+#[test]
+fn every_valid_configuration_is_described_with_the_sentences_beside_it() {
+    for path in files("tests/configurations/valid", ".yaml") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let report = one(name, &fs::read_to_string(&path).unwrap());
+        assert_eq!(report.to_string(), fs::read_to_string(path.with_extension("txt")).unwrap(), "{name}");
+        assert_eq!(report.exit_code(true), 0, "{name}");
+    }
+}
+
+/// A file that is shipped with an empty key set says that it must be changed; with keys it is flawless.
+#[test]
+fn every_example_has_its_sentences_and_no_warning() {
+    for path in files("envoy", ".yaml") {
+        let name = path.to_str().unwrap();
+        let golden = Path::new("tests/configurations/examples").join(path.with_extension("txt").file_name().unwrap());
+        let shipped = fs::read_to_string(&path).unwrap();
+        let with_keys = shipped.replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
+        let report = one(name, &with_keys);
+        assert_eq!(report.to_string(), fs::read_to_string(&golden).unwrap(), "{name}");
+        assert_eq!(report.exit_code(true), 0, "{name}");
+        if shipped != with_keys {
+            let report = one(name, &shipped).to_string();
+            assert!(report.contains("error") && report.contains("the key set is empty"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn what_works_against_the_filter_is_named_at_its_place() {
+    let (api, clients) = (resource_server(), authorization_server());
+    let no_context = |text: &str| {
+        let (before, rest) = text.split_once("            validation_context:").unwrap();
+        let (_, after) = rest.split_once("      filters:").unwrap();
+        format!("{before}            validation_context: {{}}\n      filters:{after}")
+    };
+    let fetched = replaced(&api, &[(&format!("jwks: {{ keys: [{KEY}] }}"), "jwks_uri: https://as.example.com/jwks, cluster: api")])
+        .replace("                              jwks_uri: https://as.example.com/jwks, cluster: api", "                              jwks_uri: https://as.example.com/jwks\n                              cluster: api");
+    let router = "          - name: envoy.filters.http.router";
+    let later = |kind: &str| {
+        let filter = format!(
+            "          - name: later\n            typed_config: {{ \"@type\": type.googleapis.com/{kind} }}\n{router}"
+        );
+        replaced(&api, &[(router, &filter)])
+    };
+    let no_requests = "          normalize_path: true\n";
+    for (what, text, expected) in [
+        ("nothing", api.clone(), vec![]),
+        ("fetched keys", fetched.clone(), vec![]),
+        ("no certificate", no_context(&api), vec![("certificate_not_requested", "common_tls_context:")]),
+        (
+            "no certificate for the server",
+            no_context(&clients),
+            vec![("certificate_not_requested", "common_tls_context:")],
+        ),
+        (
+            "no TLS",
+            replaced(
+                &api,
+                &[
+                    ("name: envoy.transport_sockets.tls", "name: raw"),
+                    ("tls.v3.DownstreamTlsContext", "raw_buffer.v3.RawBuffer"),
+                ],
+            ),
+            vec![("certificate_not_requested", "transport_socket:")],
+        ),
+        (
+            "a list without Ed25519",
+            replaced(&api, &[("              - ed25519\n", "")]),
+            vec![("signature_algorithm_not_offered", "signature_algorithms:")],
+        ),
+        (
+            "FAIL_OPEN",
+            replaced(&api, &[("FAIL_RELOAD", "FAIL_OPEN")]),
+            vec![("fail_open", "failure_policy: FAIL_OPEN")],
+        ),
+        (
+            "fail_open",
+            replaced(&api, &[("failure_policy: FAIL_RELOAD", "fail_open: true")]),
+            vec![("fail_open", "fail_open: true")],
+        ),
+        (
+            "FAIL_CLOSED",
+            replaced(&api, &[("FAIL_RELOAD", "FAIL_CLOSED")]),
+            vec![("fail_closed_for_ever", "failure_policy: FAIL_CLOSED")],
+        ),
+        (
+            "validated by a listener that does not",
+            replaced(&clients, &[("client_certificate: validated\n", "client_certificate: validated_by_listener\n")]),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "presented",
+            replaced(&clients, &[("client_certificate: validated\n", "client_certificate: presented\n")]),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "resumption",
+            replaced(
+                &clients,
+                &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
+            ),
+            vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "no tls_inspector",
+            replaced(&api, &[("certificate_binding: required", "server_name: must_match")]),
+            vec![("server_name_unknown", "name: api")],
+        ),
+        (
+            "X-Forwarded-Client-Cert believed",
+            replaced(&api, &[("codec_type: AUTO", "forward_client_cert_details: APPEND_FORWARD")]),
+            vec![("forwarded_certificate_believed", "forward_client_cert_details: APPEND_FORWARD")],
+        ),
+        (
+            "no timeout",
+            replaced(&fetched, &[("          stream_idle_timeout: 60s\n", "")]),
+            vec![("stream_idle_timeout_missing", "typed_config:")],
+        ),
+        (
+            "a timeout that is off",
+            replaced(&api, &[("stream_idle_timeout: 60s", "stream_idle_timeout: 0s")]),
+            vec![("stream_idle_timeout_missing", "stream_idle_timeout: 0s")],
+        ),
+        ("a path as it came", replaced(&api, &[(no_requests, "")]), vec![("path_not_normalized", "typed_config:")]),
+        (
+            "a route by a certificate header",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health, headers: [ { name: X-SSL-Client-Verify, present_match: true } ] }",
+                )],
+            ),
+            vec![(
+                "route_matches_certificate_header",
+                "match: { path: /health, headers: [ { name: X-SSL-Client-Verify, present_match: true } ] }",
+            )],
+        ),
+        (
+            "Lua after",
+            later("envoy.extensions.filters.http.lua.v3.Lua"),
+            vec![("changed_after_decision", "name: later")],
+        ),
+        ("CORS after", later("envoy.extensions.filters.http.cors.v3.Cors"), vec![]),
+        (
+            "the router before",
+            {
+                let (before, rest) = api.split_once("          - name: certbound\n").unwrap();
+                let (own, after) = rest.split_once(router).unwrap();
+                let (typed, after) = after.split_once("          route_config:").unwrap();
+                format!("{before}{router}{typed}          - name: certbound\n{own}          route_config:{after}")
+            },
+            vec![("error", "name: certbound")],
+        ),
+        (
+            "a policy that is not there",
+            replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: opne }")]),
+            vec![("error", "metadata: { filter_metadata: { certbound: { policy: opne } } }")],
+        ),
+        (
+            "another key in the metadata",
+            replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: open, mode: x }")]),
+            vec![("error", "metadata: { filter_metadata: { certbound: { policy: open, mode: x } } }")],
+        ),
+        (
+            "a cluster that is not there",
+            replaced(
+                &fetched,
+                &[(
+                    "cluster: api\n                            algorithms",
+                    "cluster: apo\n                            algorithms",
+                )],
+            ),
+            vec![("error", "name: certbound")],
+        ),
+        (
+            "typed_per_filter_config",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health }\n                typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm } }",
+                )],
+            ),
+            vec![(
+                "error",
+                "typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm } }",
+            )],
+        ),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|(name, line)| (name.to_owned(), line.to_owned())).collect();
+        assert_eq!(findings(&text), expected, "{what}");
+    }
+}
+
+#[test]
+fn settings_of_jwt_authn_that_break_verified_by_are_named() {
+    let keys = format!("jwks: {{ keys: [{KEY}] }}");
+    let api = resource_server();
+    let (first, rest) = api.split_once(&keys).unwrap();
+    let api = format!("{first}{{ verified_by: jwt_authn, payload_in_metadata: verified }}{rest}")
+        .replace("                            keys:\n", "                            keys: # x\n")
+        .replace("                              { verified_by", "                              { verified_by");
+    let with = |provider: &str, more: &str| {
+        let filter = format!(
+            "          - name: jwt_authn\n            typed_config:\n              \"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\n              providers:\n                as: {provider}\n{more}          - name: certbound\n"
+        );
+        replaced(&api, &[("          - name: certbound\n", &filter)])
+    };
+    let from = "from_headers: [ { name: Authorization, value_prefix: \"Bearer \" } ]";
+    let right = format!("{{ issuer: https://as.example.com, payload_in_metadata: verified, {from} }}");
+    let extra = format!("                other: {right}\n");
+    let open = "              rules: [ { requires: { extract_only_without_validation: {} } } ]\n";
+    for (what, text, expected) in [
+        ("right", with(&right, ""), None),
+        ("none", api.clone(), Some("jwt_authn_missing")),
+        ("no payload", with(&right.replace("verified", "payload"), ""), Some("jwt_authn_payload_missing")),
+        ("two payloads", with(&right, &extra), Some("jwt_authn_payload_ambiguous")),
+        ("another issuer", with(&right.replace("https://as", "https://other"), ""), Some("jwt_authn_issuer_differs")),
+        ("tokens from anywhere", with(&right.replace(from, "forward: true"), ""), Some("jwt_authn_takes_other_tokens")),
+        (
+            "tokens from cookies",
+            with(&right.replace(from, &format!("{from}, from_cookies: [ t ]")), ""),
+            Some("jwt_authn_takes_other_tokens"),
+        ),
+        (
+            "tokens from another header",
+            with(&right.replace("name: Authorization", "name: X-Token"), ""),
+            Some("jwt_authn_takes_other_tokens"),
+        ),
+        ("nobody verifies", with(&right, open), Some("jwt_authn_does_not_verify")),
+    ] {
+        let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
+    }
+}
+
+#[test]
+fn a_file_without_a_configuration_and_one_that_cannot_be_read_are_errors() {
+    for (text, expected) in [
+        (
+            "static_resources: {}\n",
+            "x.yaml: error: there is no configuration of certbound in this file\n1 error, 0 warnings\n",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\n",
+            "x.yaml: error: there is no configuration of certbound in this file\n1 error, 0 warnings\n",
+        ),
+    ] {
+        let report = one("x.yaml", text);
+        assert_eq!((report.to_string().as_str(), report.exit_code(false)), (expected, 2), "{text}");
+    }
+}
+
+#[test]
+fn a_warning_is_exit_code_1_only_when_it_is_asked_for() {
+    let report = one("envoy.yaml", &replaced(&resource_server(), &[("FAIL_RELOAD", "FAIL_OPEN")]));
+    assert_eq!((report.exit_code(false), report.exit_code(true)), (0, 1));
+}
+
+#[test]
+fn json_in_a_string_value_is_placed_in_the_file() {
+    let (before, rest) = authorization_server()
+        .split_once("                  \"@type\": type.googleapis.com/google.protobuf.Struct\n")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let (_, after) = rest.split_once("          - name: envoy.filters.http.router").unwrap();
+    let json = "                  value: |\n                    {\n                      \"clean_onyl\": {}\n                    }\n";
+    let text = format!(
+        "{before}                  \"@type\": type.googleapis.com/google.protobuf.StringValue\n{json}          - name: envoy.filters.http.router{after}"
+    );
+    let line = text.lines().position(|line| line.contains("clean_onyl")).unwrap() + 1;
+    let report = one("envoy.yaml", &text).to_string();
+    assert!(
+        report.starts_with(&format!(
+            "envoy.yaml:{line}:23: error: clean_onyl: unknown key \"clean_onyl\"; did you mean \"clean_only\"?\n"
+        )),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_schema_that_is_shipped_is_the_one_that_the_types_make() {
+    let shipped = fs::read_to_string("envoy/certbound.schema.json").unwrap();
+    assert_eq!(shipped, certbound::desk::schema::schema(), "write it anew: make schema");
+}
