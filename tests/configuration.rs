@@ -467,12 +467,69 @@ fn policies_are_named_and_one_of_them_is_the_default() {
 }
 
 #[test]
+fn routes_choose_among_policies_and_each_of_them_can_be_reached() {
+    let with =
+        |routes: Value| json!({"policies": {"api": {"clean_only": {}}, "open": {"clean_only": {}}}, "routes": routes});
+    let mut beside_default = with(json!([{"policy": "api", "path": "/"}]));
+    beside_default["default_policy"] = json!("api");
+    for (wrong, expected) in [
+        (with(json!([])), "routes: there is no route"),
+        (
+            with(json!([{"policy": "apo", "path": "/"}])),
+            "routes[0].policy: unknown policy \"apo\"; did you mean \"api\"?",
+        ),
+        (
+            with(json!([{"policy": "api", "path": "/a"}, {"policy": "of", "path": "/b"}])),
+            "routes[1].policy: unknown policy \"of\"; known are api, open",
+        ),
+        (
+            with(json!([{"policy": "api", "path": "a"}])),
+            "routes[0].path: no request has this path, since it does not begin with a slash; every character stands for itself here",
+        ),
+        (
+            with(json!([{"policy": "api", "path_prefx": "/"}])),
+            "routes[0].path_prefx: unknown key \"path_prefx\"; did you mean \"path_prefix\"?",
+        ),
+        (
+            with(json!([{"policy": "api", "path": "/", "hosts": ["api", "a b"]}])),
+            "routes[0].hosts[1]: \"a b\" is no host: a name without a port, or `*.` and the end of names, is",
+        ),
+        (with(json!([{"policy": "api"}])), "routes[0]: a route has exactly one of `path` and `path_prefix`"),
+        (
+            with(json!([{"policy": "api", "path_prefix": "/"}, {"policy": "open", "path": "/health"}])),
+            "routes[1]: no request comes here, since routes[0] takes them all",
+        ),
+        (
+            beside_default,
+            "default_policy: `routes` and `default_policy` exclude each other: a last route `path_prefix: /` is for all \
+             that no other one is for",
+        ),
+        (
+            json!({"clean_only": {}, "routes": [{"policy": "clean_only", "path": "/"}]}),
+            "routes: routes choose among `policies`, and there is one role at the top",
+        ),
+    ] {
+        assert_eq!(message(&wrong), expected);
+    }
+    Policies::load(with(json!([{"policy": "api", "path": "/"}])).to_string().as_bytes()).unwrap();
+}
+
+#[test]
 fn a_mistake_in_text_is_named_with_line_and_column() {
     for (text, expected) in [
         ("", "the plugin configuration is empty"),
         ("policies: {}", "this is not JSON: expected value (line 1, column 1)"),
         ("{\n  \"policies\": {,}\n}", "this is not JSON: key must be a string (line 2, column 16)"),
         ("{\n  \"polices\": {}\n}", "polices: unknown key \"polices\"; did you mean \"policies\"? (line 2, column 3)"),
+        (
+            "{\"policies\": {\"a\": {\"clean_only\": {}}},\n\"routes\": [\n{\"path\": \"/\",\n \"policy\": \"b\"}]}",
+            "routes[0].policy: unknown policy \"b\"; did you mean \"a\"? (line 4, column 2)",
+        ),
+        (
+            "{\"policies\": {\"a\": {\"clean_only\": {}}}, \"routes\": [\n{\"path\": \"/\", \"policy\": \"a\"},\n \
+             {\"path\": \"/\", \"policy\": \"a\"}]}",
+            "routes[1]: no request comes here, since routes[0] takes them all (line 3, column 2)",
+        ),
         ("\n{ \"policies\": 5 }", "policies: expected a map, found a number (line 2, column 15)"),
         (
             "{\"clean_only\": {},\n \"clean_only\": {}}",
