@@ -35,6 +35,7 @@ pub mod refusal;
 pub mod refusal_log;
 pub mod request;
 pub mod resource_server;
+pub mod route;
 pub mod step;
 
 #[cfg(target_arch = "wasm32")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config;
 use crate::decision::Quoted;
-use crate::policy::Policies;
+use crate::policy::{Choice, Policies};
 use crate::reason::{Answer, Reason};
 use crate::refusal::Refusal;
 
@@ -62,7 +62,7 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         let of = |reason: Reason| match reason.answer() {
             Answer::Operator | Answer::Later => Level::Warn,
-            Answer::Challenge | Answer::Client(_) | Answer::Misdirected => Level::Info,
+            Answer::Challenge | Answer::Client(_) | Answer::Unknown | Answer::Misdirected => Level::Info,
         };
         match self {
             Self::Started(_) => Level::Info,
@@ -78,13 +78,14 @@ impl fmt::Display for Event<'_> {
     /// One line of ASCII. What others chose in it is quoted, escaped and cut.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started(policies) => write!(
-                formatter,
-                "started: certbound {}, policies={}, default_policy={}",
-                env!("CARGO_PKG_VERSION"),
-                policies.count(),
-                policies.default_policy()
-            ),
+            Self::Started(policies) => {
+                let (version, count) = (env!("CARGO_PKG_VERSION"), policies.count());
+                write!(formatter, "started: certbound {version}, policies={count}, ")?;
+                match policies.choice() {
+                    Choice::Default(name) => write!(formatter, "default_policy={name}"),
+                    Choice::ByRoute(routes) => write!(formatter, "routes={}", routes.count()),
+                }
+            }
             Self::ConfigurationRefused(error) => write!(formatter, "the configuration is refused: {error}"),
             Self::KeysNotFetched(source, why) => write!(formatter, "keys not fetched: {source}: {why}"),
             Self::Refused(refusal, circumstances) => refused(formatter, refusal, circumstances),

@@ -19,17 +19,27 @@ use crate::request::Request;
 use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
+use crate::route::Routes;
 use crate::step::{Edit, Step};
 
-/// Every policy of one plugin configuration, and the one for routes that name none.
+/// Every policy of one plugin configuration, and what chooses among them.
 #[derive(Debug)]
 pub struct Policies {
     named: BTreeMap<PolicyName, Policy>,
-    default: PolicyName,
+    choice: Choice,
     refusal_lines_per_minute: LinesPerMinute,
     token_cache_size: TokenCacheSize,
     /// Gathered once, since every request asks for them.
     payloads_in_metadata: Vec<String>,
+}
+
+/// What chooses the policy of a request.
+#[derive(Debug)]
+pub enum Choice {
+    /// Metadata. This policy governs where none names one.
+    Default(PolicyName),
+    /// The configuration's own routes. There may be no metadata beside them.
+    ByRoute(Routes),
 }
 
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
@@ -80,8 +90,11 @@ pub(crate) struct Document {
     /// The policies by name: 1 to 64 letters, digits, `-`, `_` and `.`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<NamedPolicies>"))]
     policies: Option<BTreeMap<PolicyName, Policy>>,
-    /// What governs a route that names no policy; required where there are several.
+    /// What governs a route that names no policy; required where there are several, and no `routes`.
     default_policy: Option<PolicyName>,
+    /// What chooses the policy of a request where the platform cannot write route metadata: the first route that matches
+    /// its host and path. Without a match it is refused.
+    routes: Option<Routes>,
     /// How many refusals of one policy and reason get a line in the log, in each worker.
     #[serde(default)]
     refusal_lines_per_minute: LinesPerMinute,
@@ -114,6 +127,14 @@ impl TryFrom<String> for PolicyName {
         } else {
             Err(format!("{name:?} is no name for a policy: 1 to 64 letters, digits, '-', '_' and '.' are"))
         }
+    }
+}
+
+impl PolicyName {
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -193,14 +214,34 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
-        let default = match (document.default_policy, named.first_key_value()) {
-            (Some(default), _) if named.contains_key(&default) => default,
-            (Some(default), _) => {
-                let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
-                return wrong("default_policy", config::unknown("policy", &default.0, &known));
+        let unknown = |name: &PolicyName| {
+            let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
+            config::unknown("policy", &name.0, &known)
+        };
+        let choice = match (document.routes, document.default_policy, named.first_key_value()) {
+            (Some(_), _, _) if single => {
+                return wrong("routes", "routes choose among `policies`, and there is one role at the top".to_owned());
             }
-            (None, Some((only, _))) if named.len() == 1 => only.clone(),
-            (None, _) => {
+            (Some(_), Some(_), _) => {
+                let message = "`routes` and `default_policy` exclude each other: a last route `path_prefix: /` is for \
+                               all that no other one is for";
+                return wrong("default_policy", message.to_owned());
+            }
+            (Some(routes), None, _) => {
+                let misnamed = routes.policies().enumerate().find(|(_, name)| !named.contains_key(name));
+                if let Some((index, name)) = misnamed {
+                    return Err(source.error_in_item("routes", index, "policy", unknown(name)));
+                }
+                if let Some((index, earlier)) = routes.unreachable() {
+                    let message = format!("no request comes here, since routes[{earlier}] takes them all");
+                    return Err(source.error_in_item("routes", index, "", message));
+                }
+                Choice::ByRoute(routes)
+            }
+            (None, Some(default), _) if named.contains_key(&default) => Choice::Default(default),
+            (None, Some(default), _) => return wrong("default_policy", unknown(&default)),
+            (None, None, Some((only, _))) if named.len() == 1 => Choice::Default(only.clone()),
+            (None, None, _) => {
                 let message = "`default_policy` is required where there are several policies: it governs every route \
                                that names none";
                 return wrong("", message.to_owned());
@@ -211,7 +252,7 @@ impl Policies {
         Ok(Self {
             payloads_in_metadata: payloads.into_iter().collect(),
             named,
-            default,
+            choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
             token_cache_size: document.token_cache_bytes,
         })
@@ -246,10 +287,10 @@ impl Policies {
         self.named.len()
     }
 
-    /// The policy of routes that name none.
+    /// What chooses among them.
     #[must_use]
-    pub fn default_policy(&self) -> &str {
-        &self.default.0
+    pub fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// How many refusals of one policy and reason get a line in the log.
@@ -261,7 +302,7 @@ impl Policies {
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
-        let (name, policy) = match self.governing(request.route_metadata) {
+        let (name, policy) = match self.governing(request) {
             Ok(governing) => governing,
             Err(refusal) => {
                 let refusal = refusal.presenting(request.presented().ok().flatten());
@@ -279,28 +320,25 @@ impl Policies {
         }
     }
 
-    /// The name of the policy that governs a route; empty where none does.
-    #[must_use]
-    pub fn name_of(&self, route_metadata: Option<&[u8]>) -> &str {
-        self.governing(route_metadata).map_or("", |(name, _)| name)
-    }
-
     /// A name that does not exist refuses: a typing error must not open a route.
-    fn governing(&self, route_metadata: Option<&[u8]>) -> Result<(&str, &Policy), Refusal> {
-        let name = match route_metadata {
-            None | Some([]) => None,
-            Some(metadata) => policy_in_route_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?,
-        };
-        let found = match name {
-            None => self.named.get_key_value(&self.default),
-            Some(name) => std::str::from_utf8(name)
+    fn governing(&self, request: &Request<'_>) -> Result<(&str, &Policy), Refusal> {
+        let metadata = request.route_metadata.unwrap_or_default();
+        let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
+        let found = match (&self.choice, in_metadata) {
+            (Choice::Default(default), None) => self.named.get_key_value(default),
+            (Choice::Default(_), Some(name)) => std::str::from_utf8(name)
                 .ok()
                 .and_then(|name| PolicyName::try_from(name.to_owned()).ok())
                 .and_then(|name| self.named.get_key_value(&name)),
+            (Choice::ByRoute(routes), None) => self.named.get_key_value(routes.policy_of(request)?),
+            (Choice::ByRoute(_), Some(_)) => {
+                let detail = "metadata names a policy, and the configuration has routes: one of them must go";
+                return Err(Refusal::because(Reason::RouteMetadataMalformed, detail));
+            }
         };
         found.map(|(name, policy)| (name.0.as_str(), policy)).ok_or_else(|| {
-            let named = String::from_utf8_lossy(name.unwrap_or_default());
-            Refusal::because(Reason::UnknownPolicy, format!("the route names the policy {named:.64}"))
+            let named = String::from_utf8_lossy(in_metadata.unwrap_or_default());
+            Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {named:.64}"))
         })
     }
 }
@@ -340,10 +378,20 @@ fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item 
     })
 }
 
-/// The policy that a route's metadata names: `certbound: { policy: NAME }`. The outer `None` says that it is something
+/// What is said of a route under `certbound`: by the first of these that says anything. From the nearest to the furthest
+/// they are the metadata of the route, of its virtual host and of the listener.
+#[must_use]
+pub fn nearest(mut metadata: impl Iterator<Item = Option<Vec<u8>>>) -> Option<Vec<u8>> {
+    metadata.find_map(|level| level.filter(|map| policy_in_metadata(map) != Some(None)))
+}
+
+/// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` says that it is something
 /// else, or has another key: a misspelt key must not be ignored.
 #[expect(clippy::option_option, reason = "the outer one is an error of the caller's choice")]
-fn policy_in_route_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
+fn policy_in_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
+    if map.is_empty() {
+        return Some(None);
+    }
     match host_map::entries(map)?.as_slice() {
         [] => Some(None),
         [(b"policy", value)] => Some(Some(value)),
@@ -369,8 +417,25 @@ mod tests {
 
     #[test]
     fn route_metadata_names_a_policy() {
-        assert_eq!(policy_in_route_metadata(&map(&[("policy", "api")])), Some(Some(&b"api"[..])));
-        assert_eq!(policy_in_route_metadata(&map(&[])), Some(None));
+        assert_eq!(policy_in_metadata(&map(&[("policy", "api")])), Some(Some(&b"api"[..])));
+        assert_eq!(policy_in_metadata(&map(&[])), Some(None));
+    }
+
+    #[test]
+    fn the_nearest_metadata_that_says_anything_decides_and_what_is_further_is_not_read() {
+        let says = |name| Some(map(&[("policy", name)]));
+        let mut read = 0;
+        let mut first = |levels: [Option<Vec<u8>>; 3]| {
+            read = 0;
+            let found = nearest(levels.into_iter().inspect(|_| read += 1));
+            (found, read)
+        };
+        assert_eq!(first([says("route"), says("host"), says("listener")]), (says("route"), 1));
+        assert_eq!(first([None, says("host"), says("listener")]), (says("host"), 2));
+        assert_eq!(first([Some(map(&[])), Some(vec![]), says("listener")]), (says("listener"), 3));
+        assert_eq!(first([None, None, None]), (None, 3));
+        let malformed = Some(vec![0xff]);
+        assert_eq!(first([malformed.clone(), says("host"), None]), (malformed, 1));
     }
 
     #[test]
@@ -388,10 +453,10 @@ mod tests {
             [&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0][..], b"policy\0api\0"].concat(),
             b"api".to_vec(),
         ] {
-            assert_eq!(policy_in_route_metadata(&wrong), None, "{wrong:?}");
+            assert_eq!(policy_in_metadata(&wrong), None, "{wrong:?}");
         }
         for length in 1..right.len() {
-            assert_eq!(policy_in_route_metadata(&right[..length]), None, "{length}");
+            assert_eq!(policy_in_metadata(&right[..length]), None, "{length}");
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Answer {
     Client(ErrorCode),
     /// The client asks on a connection that it made for another server name: 421 (RFC 9110 §15.5.20), no challenge.
     Misdirected,
+    /// The proxy serves nothing there: 404, no challenge.
+    Unknown,
     /// The proxy cannot decide, for want of something the operator must provide: 500, no challenge.
     Operator,
     /// The proxy cannot decide now, for want of something another server must provide: 503 and `Retry-After`.
@@ -75,14 +77,18 @@ macro_rules! reasons {
     };
 }
 
-use Answer::{Challenge, Client, Later, Misdirected, Operator};
+use Answer::{Challenge, Client, Later, Misdirected, Operator, Unknown};
 use ErrorCode::{InsufficientScope, InvalidRequest, InvalidToken};
 
 reasons! {
-    /// The route's metadata names a policy that the configuration does not have.
+    /// The metadata of the route, its virtual host or the listener names a policy that the configuration does not have.
     UnknownPolicy, "unknown_policy", Operator, "the proxy has no policy for this route";
-    /// The route's metadata under `certbound` holds something else than `policy: NAME`.
+    /// The metadata under `certbound` holds something else than `policy: NAME`, or something at all beside `routes`.
     RouteMetadataMalformed, "route_metadata_malformed", Operator, "the proxy has no policy for this route";
+    /// The configuration has `routes`, and none is for this host and path.
+    RouteUnknown, "route_unknown", Unknown, "nothing is here";
+    /// Servers may differ about which host or path this is, so `routes` cannot choose a policy.
+    TargetAmbiguous, "target_ambiguous", Client(InvalidRequest), "the host or the path of the request is ambiguous";
     /// The host's digest of the client certificate is not 64 hexadecimal digits.
     PeerDigestMalformed, "peer_digest_malformed", Operator, "the proxy cannot identify the client certificate";
     /// The policy forwards validated certificates only, and this host does not say which are (Envoy before 1.39).

@@ -151,6 +151,7 @@ impl Refusal {
             Answer::Client(ErrorCode::InvalidRequest) => 400,
             Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
             Answer::Client(ErrorCode::InsufficientScope) => 403,
+            Answer::Unknown => 404,
             Answer::Misdirected => 421,
             Answer::Operator => 500,
             Answer::Later => 503,
@@ -166,6 +167,8 @@ impl Refusal {
             Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // It may try again on a connection of its own, which is what 421 says.
             Answer::Misdirected | Answer::Later => GrpcStatus::Unavailable,
+            // What gRPC makes of a 404.
+            Answer::Unknown => GrpcStatus::Unimplemented,
             Answer::Operator => GrpcStatus::Internal,
         })
     }
@@ -184,7 +187,7 @@ impl Refusal {
                     self.reason.description()
                 ))
             }
-            Answer::Misdirected | Answer::Operator | Answer::Later => None,
+            Answer::Unknown | Answer::Misdirected | Answer::Operator | Answer::Later => None,
         }
     }
 
@@ -211,7 +214,9 @@ impl Refusal {
     pub fn body(&self) -> String {
         let description = self.reason.description();
         match self.reason.answer() {
-            Answer::Challenge | Answer::Misdirected => format!("{{\"error_description\":\"{description}\"}}"),
+            Answer::Challenge | Answer::Unknown | Answer::Misdirected => {
+                format!("{{\"error_description\":\"{description}\"}}")
+            }
             Answer::Client(code) => {
                 format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", code.name())
             }
@@ -230,6 +235,8 @@ pub enum GrpcStatus {
     InvalidArgument = 3,
     /// The token is good for other calls.
     PermissionDenied = 7,
+    /// The proxy serves no such call.
+    Unimplemented = 12,
     /// The proxy cannot decide.
     Internal = 13,
     /// Not on this connection.

@@ -8,7 +8,8 @@ use crate::reason::Reason;
 pub struct Request<'a> {
     /// Every header in the order of arrival, pseudo-headers included. Values are any bytes.
     pub headers: &'a [(String, Vec<u8>)],
-    /// What the route's metadata says under `certbound`, as the host encodes a map; see [`crate::policy`].
+    /// What metadata says of the route under `certbound`, as the host encodes a map: the [nearest](crate::policy::nearest)
+    /// that says something.
     pub route_metadata: Option<&'a [u8]>,
     /// The SHA-256 of the DER of the certificate that the client proved to hold in the TLS handshake, as 64
     /// hexadecimal digits; `None` or empty where it presented none.
@@ -47,6 +48,12 @@ impl<'a> Request<'a> {
             && self.values("access-control-request-method").next().is_some()
     }
 
+    /// The host (RFC 9110 §4.2.3, §7.2): without a port, in lower case, without one trailing dot.
+    pub(crate) fn host(&self) -> String {
+        let authority = self.values(":authority").next().unwrap_or_default();
+        host_of(&String::from_utf8_lossy(authority))
+    }
+
     /// The payload that another filter left under this name.
     pub(crate) fn verified_payload(&self, name: &str) -> Option<&'a [u8]> {
         self.verified_payloads.iter().find(|(own, _)| own == name).map(|(_, payload)| payload.as_slice())
@@ -71,6 +78,39 @@ impl<'a> Request<'a> {
         match self.peer_digest {
             None | Some([]) => Ok(None),
             Some(digest) => Thumbprint::from_hex(digest).map(Some).ok_or(Reason::PeerDigestMalformed),
+        }
+    }
+}
+
+/// The host of an authority: without a port, in lower case, without one trailing dot.
+fn host_of(authority: &str) -> String {
+    // An IPv6 address stands in brackets. It is never a server name (RFC 6066 §3), so it need not be taken apart.
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => folded(host),
+        _ => folded(authority),
+    }
+}
+
+/// A host's name in lower case, without one trailing dot.
+pub(crate) fn folded(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_port_case_and_one_trailing_dot() {
+        for authority in
+            ["api.example.com", "API.Example.com", "api.example.com.", "api.example.com:8443", "api.example.com.:443"]
+        {
+            assert_eq!(host_of(authority), "api.example.com", "{authority}");
+        }
+        for authority in
+            ["", "api.example.com..", "api.example.com:x", "a@api.example.com", "[::1]:443", "api.example.com:443:443"]
+        {
+            assert_ne!(host_of(authority), "api.example.com", "{authority}");
         }
     }
 }

@@ -49,6 +49,12 @@ impl AskKeys {
         self.wish
     }
 
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.refusal.policy()
+    }
+
     /// What the request comes to where there are no newer keys, or these do not help either.
     #[must_use]
     pub fn refusal(self) -> Refusal {

@@ -211,12 +211,14 @@ class Case:
     """Properties of a host that does not behave like the Envoy of today; no real Envoy can play it."""
     later: int = 0
     """Seconds between the making of the token and the request; no real Envoy can play it."""
+    as_it_came: bool = False
+    """The path as the client sent it, which the shipped file has Envoy normalize; tests/test_routes.py has that off."""
     without_host_cryptography: bool = False
     """A host that has no `verify_signature`; no real Envoy can play it."""
 
     @property
     def plays_in_envoy(self) -> bool:
-        return not (self.facts or self.later or self.without_host_cryptography)
+        return not (self.facts or self.later or self.as_it_came or self.without_host_cryptography)
 
     @property
     def realm(self) -> str:
@@ -268,13 +270,14 @@ def cases(world: World) -> list[Case]:
         *verified_by_jwt_authn(world),
         *authorization_server(world),
         *routes(world),
+        *routes_of_the_configuration(world),
     ]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     return found
 
 
-CONFIGURATIONS = ("resource-server", "variants", "authorization-server", *CHANGED)
+CONFIGURATIONS = ("resource-server", "variants", "authorization-server", "policies-by-path", *CHANGED)
 
 
 def text_of(name: str, world: World, **ports: int) -> str:
@@ -298,6 +301,14 @@ def no_token(reason: str) -> Refusal:
 
 def insufficient_scope(scope: str) -> Refusal:
     return Refusal("scope_insufficient", 403, "insufficient_scope", challenge=True, scope=scope)
+
+
+def no_route() -> Refusal:
+    return Refusal("route_unknown", 404, None, challenge=False)
+
+
+def ambiguous() -> Refusal:
+    return Refusal("target_ambiguous", 400, "invalid_request", challenge=False)
 
 
 def misdirected() -> Refusal:
@@ -1428,6 +1439,89 @@ def routes(world: World) -> Iterator[Case]:
         "route_metadata_malformed",
     )
     yield case("route metadata that is no map is refused", {metadata: b"open"}, "route_metadata_malformed")
+
+
+    for level in ("virtual_host", "listener"):
+        further = f"xds.{level}_metadata.filter_metadata.certbound"
+        name = level.replace("_", " ")
+
+        def open_by(sentence: str, facts: Mapping[str, bytes]) -> Case:
+            return Case(sentence, "resource-server", None, "/", one, forged_headers(), facts=facts, forward={})
+
+        opens = {further: encoded_map({"policy": "open"})}
+        yield open_by(f"a {name}'s metadata names the policy of its routes", opens)
+        yield open_by(
+            f"a route's metadata is nearer than its {name}'s",
+            {further: encoded_map({"policy": "api"}), metadata: encoded_map({"policy": "open"})},
+        )
+        yield open_by(
+            f"a route's metadata without an entry leaves it to its {name}'s", {**opens, metadata: encoded_map({})}
+        )
+        yield case(
+            f"a route's malformed metadata does not leave it to its {name}'s",
+            {**opens, metadata: encoded_map({"polcy": "api"})},
+            "route_metadata_malformed",
+        )
+        yield case(f"a {name}'s metadata that is no map is refused", {further: b"open"}, "route_metadata_malformed")
+        yield case(
+            f"a {name}'s metadata with a name that no policy has is refused",
+            {further: encoded_map({"policy": "opne"})},
+            "unknown_policy",
+        )
+
+
+def routes_of_the_configuration(world: World) -> Iterator[Case]:
+    """envoy/policies-by-path.yaml."""
+    one = world.client_1
+
+    def bearer(**claims: Any) -> list[Header]:
+        return [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(one, **claims)))]
+
+    def case(
+        sentence: str, path: str, headers: Sequence[Header], authority: str = "api.example.com", **rest: Any
+    ) -> Case:
+        return Case(sentence, "policies-by-path", None, path, one, headers, authority=authority, **rest)
+
+    scoped, plain, lacking = bearer(scope="payments"), bearer(), insufficient_scope("payments")
+    for path in ("/payments", "/payments/1", "/%70ayments", "/payments?/../health"):
+        yield case(f"the route of {path} needs a scope that the token lacks", path, plain, refusal=lacking)
+        yield case(f"the route of {path} needs a scope that the token has", path, scoped, forward=dict(scoped))
+    for authority in (
+        *("api.example.com:8443", "API.Example.com", "api.example.com."),
+        *("eu.api.example.com", "a.b.api.example.com"),
+    ):
+        yield case(f"the host {authority} has its route", "/payments", plain, authority, refusal=lacking)
+    for path in ("/", "/payments-2", "/Payments", "/caf%C3%A9%20au%20lait", "/health/", "/health2"):
+        yield case(f"the route of {path} is the one for the others", path, plain, forward=dict(plain))
+        yield case(f"the route of {path} needs a token", path, [], refusal=no_token("token_missing"))
+    yield case("a route for all hosts is for any", "/health", forged_headers(), "other.example.org", forward={})
+    for authority in ("other.example.org", "example.com", "badapi.example.com", "api.example.com.example.org"):
+        yield case(f"no route is for the host {authority}", "/", plain, authority, refusal=no_route())
+    yield case(
+        "a gRPC call that no route is for gets the status of gRPC",
+        "/accounts.Accounts/List",
+        [("content-type", "application/grpc"), ("te", "trailers")],
+        "other.example.org",
+        refusal=replace(no_route(), grpc_status=12),
+    )
+    for path in ("/health;x", "/health%3Bx", "/health/..;/payments", "/%25", "/a%0ab", "/%ff"):
+        yield case(f"the path {path} has more than one reading", path, plain, refusal=ambiguous())
+    for authority in ("api.example.com..", "api..example.com"):
+        yield case(f"the host {authority} has more than one reading", "/", plain, authority, refusal=ambiguous())
+    for path in (
+        *("//payments", "/health/../payments", "/./payments", "/health/.", "/%2e%2e/payments", "/payments%2f1"),
+        *("/%5cpayments", "/payments%00", "/health#/payments", "/health\\payments"),
+    ):
+        yield case(f"the path {path} has more than one reading", path, plain, as_it_came=True, refusal=ambiguous())
+    for level in ("route", "virtual_host", "listener"):
+        for name in ("open", "api", "nobody"):
+            yield case(
+                f"a {level} whose metadata names the policy {name} beside routes is refused",
+                "/health",
+                plain,
+                facts={f"xds.{level}_metadata.filter_metadata.certbound": encoded_map({"policy": name})},
+                refusal=cannot_decide("route_metadata_malformed"),
+            )
 
 
 def forged_headers() -> list[Header]:

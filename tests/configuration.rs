@@ -112,6 +112,15 @@ fn a_mistake_in_text_is_named_with_line_and_column() {
         ("policies: {}", "this is not JSON: expected value (line 1, column 1)"),
         ("{\n  \"policies\": {,}\n}", "this is not JSON: key must be a string (line 2, column 16)"),
         ("{\n  \"polices\": {}\n}", "polices: unknown key \"polices\"; did you mean \"policies\"? (line 2, column 3)"),
+        (
+            "{\"policies\": {\"a\": {\"clean_only\": {}}},\n\"routes\": [\n{\"path\": \"/\",\n \"policy\": \"b\"}]}",
+            "routes[0].policy: unknown policy \"b\"; did you mean \"a\"? (line 4, column 2)",
+        ),
+        (
+            "{\"policies\": {\"a\": {\"clean_only\": {}}}, \"routes\": [\n{\"path\": \"/\", \"policy\": \"a\"},\n \
+             {\"path\": \"/\", \"policy\": \"a\"}]}",
+            "routes[1]: no request comes here, since routes[0] takes them all (line 3, column 2)",
+        ),
         ("\n{ \"policies\": 5 }", "policies: expected a map, found a number (line 2, column 15)"),
         (
             "{\"clean_only\": {},\n \"clean_only\": {}}",

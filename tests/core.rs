@@ -56,10 +56,10 @@ impl SignatureEngine for WithEs512 {
 }
 
 fn run(policies: &Policies, case: &Case) -> Outcome {
-    let headers = case.headers();
+    let (headers, metadata) = (case.headers(), case.metadata());
     let request = Request {
         headers: &headers,
-        route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
+        route_metadata: metadata.as_deref(),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
         verified_payloads: &case.verified_payloads(),
         now: case.now,
@@ -141,10 +141,10 @@ fn no_refusal_tells_the_log_a_token() {
     for name in ["resource-server", "variants"] {
         let policies = Policies::load(&list.configurations[name].protobuf).unwrap();
         for case in list.cases.iter().filter(|case| case.configuration == name) {
-            let headers = case.headers();
+            let (headers, metadata) = (case.headers(), case.metadata());
             let request = Request {
                 headers: &headers,
-                route_metadata: case.property("xds.route_metadata.filter_metadata.certbound"),
+                route_metadata: metadata.as_deref(),
                 peer_digest: case.property("connection.sha256_peer_certificate_digest"),
                 verified_payloads: &case.verified_payloads(),
                 now: case.now,

@@ -119,9 +119,12 @@ fn calls(sentence: &str) -> Vec<String> {
     calls
 }
 
-const FACTS: [&str; 4] = [
+/// Where no metadata says anything.
+const FACTS: [&str; 6] = [
     "proxy_get_header_map_pairs request",
     "proxy_get_property xds.route_metadata.filter_metadata.certbound",
+    "proxy_get_property xds.virtual_host_metadata.filter_metadata.certbound",
+    "proxy_get_property xds.listener_metadata.filter_metadata.certbound",
     "proxy_get_property connection.sha256_peer_certificate_digest",
     "proxy_get_current_time_nanoseconds",
 ];
@@ -133,13 +136,13 @@ const TOLD: [&str; 2] = ["proxy_increment_metric certbound_decisions_total", "pr
 const LOGGED: [&str; 2] = ["proxy_get_property xds.route_name", "proxy_log info"];
 
 #[test]
-fn a_new_bound_token_costs_seven_host_calls() {
+fn a_new_bound_token_costs_nine_host_calls() {
     let expected = [&FACTS[..], &["proxy_call_foreign_function verify_signature"], &TOLD].concat();
     assert_eq!(calls("a token on the certificate that it is bound to passes"), expected);
 }
 
 #[test]
-fn a_token_seen_before_costs_six_host_calls_and_no_cryptography() {
+fn a_token_seen_before_costs_eight_host_calls_and_no_cryptography() {
     let list = CaseList::read();
     let case = list.case("a token on the certificate that it is bound to passes");
     let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
@@ -149,18 +152,42 @@ fn a_token_seen_before_costs_six_host_calls_and_no_cryptography() {
     assert_eq!(vm.request(&request(case)).calls, [&FACTS[..], &TOLD].concat());
 }
 
+/// Where the route's metadata names the policy, the further ones are not read.
+fn facts_of_a_named_route() -> Vec<&'static str> {
+    FACTS
+        .into_iter()
+        .filter(|call| !call.contains("virtual_host_metadata") && !call.contains("listener_metadata"))
+        .collect()
+}
+
+#[test]
+fn metadata_is_read_from_the_nearest_outwards_until_it_says_something() {
+    let metadata = |sentence: &str| -> Vec<String> {
+        let calls = calls(sentence).into_iter().filter_map(|call| {
+            let path =
+                call.strip_prefix("proxy_get_property xds.")?.strip_suffix("_metadata.filter_metadata.certbound")?;
+            Some(path.to_owned())
+        });
+        calls.collect()
+    };
+    assert_eq!(metadata("an open route needs no token"), ["route"]);
+    assert_eq!(metadata("a virtual host's metadata names the policy of its routes"), ["route", "virtual_host"]);
+    assert_eq!(metadata("a listener's metadata names the policy of its routes"), ["route", "virtual_host", "listener"]);
+}
+
 #[test]
 fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
+    let facts = facts_of_a_named_route();
     let asked =
-        |fact: &[&'static str]| [&FACTS[..], &["proxy_call_foreign_function verify_signature"], fact, &TOLD].concat();
+        |fact: &[&'static str]| [&facts[..], &["proxy_call_foreign_function verify_signature"], fact, &TOLD].concat();
     let server_name = ["proxy_get_property connection.requested_server_name"];
     assert_eq!(calls("localhost is the server name"), asked(&server_name));
     let certificate = ["proxy_get_property connection.peer_certificate"];
     assert_eq!(calls("a certificate that is valid passes"), asked(&certificate));
-    let revoked = [&FACTS[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
+    let revoked = [&facts[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a certificate that is listed as x5t#S256 is refused with a token that is bound to it"), revoked);
     assert_eq!(calls("an observed token on another certificate is noted"), asked(&LOGGED));
-    assert_eq!(calls("a preflight passes where the policy says so"), [&FACTS[..], &TOLD].concat());
+    assert_eq!(calls("a preflight passes where the policy says so"), [&facts[..], &TOLD].concat());
 }
 
 #[test]
@@ -332,8 +359,9 @@ fn a_start_is_told_in_one_line() {
 
 #[test]
 fn a_certificate_is_read_only_where_it_is_handed_over() {
+    let facts = facts_of_a_named_route();
     let expected = [
-        &FACTS[..],
+        &facts[..],
         &[
             "proxy_get_property connection.peer_certificate_valid",
             "proxy_get_property connection.peer_certificate",
@@ -344,7 +372,7 @@ fn a_certificate_is_read_only_where_it_is_handed_over() {
     ]
     .concat();
     assert_eq!(calls("a validated certificate is handed over in every dialect"), expected);
-    assert_eq!(calls("without a certificate nothing is handed over"), [&FACTS[..], &TOLD].concat());
+    assert_eq!(calls("without a certificate nothing is handed over"), [&facts[..], &TOLD].concat());
 }
 
 #[test]

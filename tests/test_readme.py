@@ -39,9 +39,9 @@ def test_every_configuration_starts(text: str, world: World, tmp_path: Path) -> 
         pass
 
 
-def test_there_are_four_configurations_to_start() -> None:
+def test_there_are_five_configurations_to_start() -> None:
     roles = [text.split(":")[0] for text in CONFIGURATIONS]
-    assert roles == ["resource_server", "resource_server", "authorization_server", "policies"]
+    assert roles == ["resource_server", "resource_server", "authorization_server", "policies", "policies"]
 
 
 def test_the_demo_shows_what_the_readme_shows(tmp_path: Path) -> None:

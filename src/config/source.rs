@@ -58,4 +58,9 @@ impl Source {
     pub(crate) fn error_at(&self, key: &str, message: String) -> Error {
         self.root.error_at(key, message).located_in(self.text.as_deref())
     }
+
+    /// The same at a key of an item of a list; `""` is the item.
+    pub(crate) fn error_in_item(&self, list: &str, index: usize, key: &str, message: String) -> Error {
+        self.root.error_in_item(list, index, key, message).located_in(self.text.as_deref())
+    }
 }

@@ -153,6 +153,24 @@ impl Node {
     }
 }
 
+impl Node {
+    pub(super) fn error_in_item(&self, list: &str, index: usize, name: &str, message: String) -> Error {
+        let item = self.child(list).and_then(|list| match &list.value {
+            Value::List(items) => items.get(index),
+            _ => None,
+        });
+        let error = item.unwrap_or(self).error_at(name, message);
+        error.within(Segment::Index(index), None).within(Segment::Key(list.to_owned()), None)
+    }
+
+    fn child(&self, name: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(map) => map.iter().find(|(key, _)| key.name == name).map(|(_, child)| child),
+            _ => None,
+        }
+    }
+}
+
 /// A Struct has no integers: 60 arrives as 60.0.
 #[expect(clippy::cast_possible_truncation, reason = "only numbers that an i64 and an f64 share get here")]
 fn number(value: f64) -> Option<Number> {

@@ -30,18 +30,29 @@ pub(crate) fn one_role(schema: &mut Schema) {
     one_of(schema, &[&["resource_server"], &["authorization_server"], &["clean_only"]]);
 }
 
-/// A configuration has policies, or one role at the top. Where there are several policies one of them is the default.
+/// A configuration has policies, or one role at the top. Where there are several policies something chooses among them:
+/// the default, besides metadata, or routes.
 pub(crate) fn policies_or_one_role(schema: &mut Schema) {
     one_of(schema, &[&["policies"], &["resource_server"], &["authorization_server"], &["clean_only"]]);
     let several = json!({ "type": "object", "minProperties": 2 });
     schema.insert("if".to_owned(), json!({ "required": ["policies"], "properties": { "policies": several } }));
-    schema.insert("then".to_owned(), present(&["default_policy"]));
+    schema.insert("then".to_owned(), json!({ "oneOf": [present(&["default_policy"]), present(&["routes"])] }));
+    let mut by_route = present(&["policies"]);
+    if let Some(properties) = by_route.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("default_policy".to_owned(), json!({ "type": "null" }));
+    }
+    schema.insert("anyOf".to_owned(), json!([{ "properties": { "routes": { "type": "null" } } }, by_route]));
 }
 
 /// A policy that hands over nothing is none.
 pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
+}
+
+/// A route is for one path, or for all below one.
+pub(crate) fn one_path(schema: &mut Schema) {
+    one_of(schema, &[&["path"], &["path_prefix"]]);
 }
 
 /// Keys come from exactly one place.

@@ -4,11 +4,14 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 
-/// The metadata of the route, as an encoded map. What the host has and cannot encode is not the same as none: it comes
-/// as bytes that are no map.
-pub(super) fn route_metadata() -> Option<Vec<u8>> {
-    let path = vec!["xds", "route_metadata", "filter_metadata", "certbound"];
-    hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
+/// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
+/// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
+/// no map.
+pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
+    ["route_metadata", "virtual_host_metadata", "listener_metadata"].into_iter().map(|level| {
+        let path = vec!["xds", level, "filter_metadata", "certbound"];
+        hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
+    })
 }
 
 /// The payload of a token that Envoy's `jwt_authn` verified, as an encoded map, under the provider's name for it. What

@@ -20,11 +20,13 @@ const FILTER_STATE: &str = "certbound";
 pub(super) struct Http {
     context: u32,
     vm: Option<Rc<Vm>>,
+    /// The name of the policy that governs a request of which more is to come than its headers; empty where none does.
+    policy: String,
 }
 
 impl Http {
     pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { context, vm }
+        Self { context, vm, policy: String::new() }
     }
 
     /// Nothing of a request that waits may go on.
@@ -45,12 +47,16 @@ impl Drop for Http {
 impl Context for Http {}
 
 impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
         // neither be judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
         let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
-        match vm.judge(&arrived) {
+        let judged = vm.judge(&arrived);
+        if !end_of_stream {
+            judged.policy().clone_into(&mut self.policy);
+        }
+        match judged {
             Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
             Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
             Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
@@ -68,7 +74,7 @@ impl HttpContext for Http {
             return Action::Pause;
         }
         if let Some(vm) = self.vm.as_ref().filter(|_| cleaned.forged_headers > 0) {
-            vm.metrics.count_forged(vm.policies.name_of(facts::route_metadata().as_deref()), cleaned.forged_headers);
+            vm.metrics.count_forged(&self.policy, cleaned.forged_headers);
         }
         self.hold()
     }
@@ -138,6 +144,7 @@ fn grpc_code(status: GrpcStatus) -> GrpcStatusCode {
     match status {
         GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
         GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+        GrpcStatus::Unimplemented => GrpcStatusCode::Unimplemented,
         GrpcStatus::Internal => GrpcStatusCode::Internal,
         GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
         GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,

@@ -8,7 +8,7 @@ use super::signature::HostEngine;
 use super::{facts, http, log};
 use crate::decision::Decision;
 use crate::log::{Circumstances, Event};
-use crate::policy::Policies;
+use crate::policy::{self, Policies};
 use crate::refusal_log::RefusalLog;
 use crate::resource_server::Means;
 use crate::resource_server::keys::{Fetch, KeyRing, KeySource};
@@ -57,6 +57,17 @@ pub(super) enum Judged {
     Forward { edits: Vec<Edit>, decision: Decision },
     Refuse(Refusal),
     NeedsKeys(AskKeys),
+}
+
+impl Judged {
+    /// The name of the policy that judged; empty where none governs.
+    pub(super) fn policy(&self) -> &str {
+        match self {
+            Self::Forward { decision, .. } => decision.policy(),
+            Self::Refuse(refusal) => refusal.policy(),
+            Self::NeedsKeys(question) => question.policy(),
+        }
+    }
 }
 
 impl Vm {
@@ -129,7 +140,7 @@ impl Arrived {
         let payload = |name: &String| Some((name.clone(), facts::verified_payload(name)?));
         Some(Self {
             headers: http::request_headers()?,
-            route_metadata: facts::route_metadata(),
+            route_metadata: policy::nearest(facts::metadata()),
             peer_digest: facts::peer_digest(),
             verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),
         })

@@ -12,7 +12,7 @@ use crate::decision::{Decision, Ground, Verdict};
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
-use crate::request::{Caller, Request};
+use crate::request::{Caller, Request, folded};
 use crate::step::Step;
 
 /// A request of which everything that stands in it has been judged.
@@ -56,8 +56,7 @@ impl<'p> Judgement<'p> {
         match self.server.server_name {
             ServerName::Any => self.check_certificate(),
             ServerName::MustMatch => {
-                let authority = request.values(":authority").next().unwrap_or_default();
-                let host = host_of(&String::from_utf8_lossy(authority));
+                let host = request.host();
                 Step::AskServerName(AskServerName { judgement: self, host })
             }
         }
@@ -136,38 +135,6 @@ impl<'p> AskValidity<'p> {
         match checked {
             Ok(()) => self.judgement.finish(),
             Err(reason) => self.judgement.refuse(reason),
-        }
-    }
-}
-
-/// The host of an authority (RFC 9110 §4.2.3, §7.2): without a port, in lower case, without one trailing dot.
-fn host_of(authority: &str) -> String {
-    // An IPv6 address stands in brackets. It is never a server name (RFC 6066 §3), so it need not be taken apart.
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => folded(host),
-        _ => folded(authority),
-    }
-}
-
-fn folded(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_compared_without_port_case_and_one_trailing_dot() {
-        for authority in
-            ["api.example.com", "API.Example.com", "api.example.com.", "api.example.com:8443", "api.example.com.:443"]
-        {
-            assert_eq!(host_of(authority), "api.example.com", "{authority}");
-        }
-        for authority in
-            ["", "api.example.com..", "api.example.com:x", "a@api.example.com", "[::1]:443", "api.example.com:443:443"]
-        {
-            assert_ne!(host_of(authority), "api.example.com", "{authority}");
         }
     }
 }

@@ -107,6 +107,13 @@ impl Case {
         self.properties.iter().find(|(path, _)| *path == wanted).map(|(_, value)| value.0.as_slice())
     }
 
+    /// What the nearest metadata says.
+    pub fn metadata(&self) -> Option<Vec<u8>> {
+        let levels = ["route_metadata", "virtual_host_metadata", "listener_metadata"];
+        let said = |level| Some(self.property(&format!("xds.{level}.filter_metadata.certbound"))?.to_vec());
+        certbound::policy::nearest(levels.into_iter().map(said))
+    }
+
     /// What another filter left in its metadata, by name.
     pub fn verified_payloads(&self) -> Vec<(String, Vec<u8>)> {
         let under = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];

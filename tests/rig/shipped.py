@@ -14,6 +14,19 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "target" / "certbound.wasm"
 
 
+PORTS = {
+    "resource-server": {"listener": 8443, "upstream": 8080, "admin": 9901},
+    "authorization-server": {"listener": 8444, "upstream": 8081, "admin": 9902},
+    "policies-by-metadata": {"listener": 8445, "inside": 8446, "upstream": 8080, "admin": 9903},
+    "filters-by-route": {"listener": 8447, "upstream": 8080, "authorization_server": 8081, "admin": 9904},
+    "policies-by-ecds": {"listener": 8448, "upstream": 8080, "admin": 9905},
+    "policies-by-path": {"listener": 8449, "upstream": 8080, "admin": 9906},
+}
+"""What each file says, by what it is for."""
+
+NO_KEYS = "jwks: { keys: [] }"
+
+
 def read(
     name: str,
     *,
@@ -21,33 +34,33 @@ def read(
     client_ca: Path,
     jwks: dict[str, Any] | None = None,
     module: Path = MODULE,
-    listener: int | None = None,
-    upstream: int | None = None,
-    admin: int | None = None,
     issuer: str | None = None,
+    files: Mapping[str, Path] = {},
+    **ports: int,
 ) -> str:
-    """The text of envoy/`name`.yaml with these in place of what it says. Ports that are None stay as they are.
+    """The text of envoy/`name`.yaml with these in place of what it says. `files` are by the name that they have in
+    /etc/certbound, `ports` by those of `PORTS`; one that is not given stays as it is.
 
     Raises ValueError when the file has nothing to put one of them in place of.
     """
     text = (ROOT / "envoy" / f"{name}.yaml").read_text()
-    ports = {"resource-server": (8443, 8080, 9901), "authorization-server": (8444, 8081, 9902)}[name]
-    replaced = {
+    # Not every file has them: with ECDS they stand in another.
+    optional = {
         "/etc/certbound/certbound.wasm": str(module),
         "/etc/certbound/server.pem": str(server.certificate_path),
         "/etc/certbound/server.key": str(server.key_path),
         "/etc/certbound/client-ca.pem": str(client_ca),
+        **({} if jwks is None else {NO_KEYS: f"jwks: {json.dumps(jwks)}"}),
     }
-    if name == "resource-server" and jwks is not None:
-        replaced["jwks: { keys: [] }"] = f"jwks: {json.dumps(jwks)}"
+    replaced = {f"/etc/certbound/{name}": str(path) for name, path in files.items()}
     if issuer is not None:
         replaced["issuer: https://as.example.com"] = f"issuer: {issuer}"
-    for shipped, port in zip(ports, (listener, upstream, admin), strict=True):
-        if port is not None:
-            replaced[f"port_value: {shipped} "] = f"port_value: {port} "
+    for port, number in ports.items():
+        replaced[f"port_value: {PORTS[name][port]} "] = f"port_value: {number} "
     for old, new in replaced.items():
         if old not in text:
             raise ValueError(f"envoy/{name}.yaml does not have {old!r}")
+    for old, new in {**optional, **replaced}.items():
         text = text.replace(old, new)
     return text
 

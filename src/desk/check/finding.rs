@@ -66,6 +66,8 @@ warnings! {
     PathNotNormalized, "path_not_normalized";
     /// A client chooses the route by a header that is removed only afterwards.
     RouteMatchesCertificateHeader, "route_matches_certificate_header";
+    /// Nothing in these files chooses the policy.
+    PolicyNeverChosen, "policy_never_chosen";
     /// A later filter may change what was judged.
     ChangedAfterDecision, "changed_after_decision";
     /// A filter that fails lets requests pass.

@@ -5,8 +5,8 @@ mod envoy;
 mod finding;
 mod installation;
 mod kubernetes;
+mod metadata;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 pub use finding::{Finding, Severity, Warning};
@@ -14,7 +14,7 @@ pub use finding::{Finding, Severity, Warning};
 use super::sentence::counted;
 use crate::config;
 use crate::config::document::{Document, Place};
-use crate::policy::{Policies, Policy};
+use crate::policy::{Choice, Policies, Policy};
 use installation::{Installation, Platform};
 
 /// What was found in some files.
@@ -48,19 +48,20 @@ pub fn check(files: &[(String, String)]) -> Report {
     for (installation, policies) in installations.iter().zip(&policies) {
         report.surroundings(*installation, policies.as_ref());
     }
-    let known: Vec<_> = policies.iter().flatten().collect();
     for document in &documents {
-        report.findings.extend(envoy::of_per_route_configuration(document.root()));
-        let beside = |installation: &Installation<'_>| installation.configuration.file() == document.root().file();
+        let root = document.root();
+        let beside = |installation: &Installation<'_>| installation.configuration.file() == root.file();
         let alone = !installations.iter().any(beside);
         let meant = installations.iter().zip(&policies).filter(|(installation, _)| alone || beside(installation));
-        // With a configuration that could not be read any name may be right.
-        let names =
-            meant.map(|(_, policies)| policies.as_ref()).collect::<Option<Vec<_>>>().and_then(|all| names(&all));
-        report.findings.extend(named_by_metadata(document.root(), names.as_deref()));
+        let meant: Option<Vec<_>> = meant.map(|(_, policies)| policies.as_ref()).collect();
+        report.findings.extend(envoy::of_per_route_configuration(root));
+        // Beside a configuration that could not be read any name may be right.
+        report.findings.extend(metadata::wrong(root, meant.filter(|meant| !meant.is_empty()).as_deref()));
     }
-    for policies in &known {
+    for (installation, policies) in installations.iter().zip(&policies) {
+        let Some(policies) = policies else { continue };
         report.findings.extend(kubernetes::of_listeners(&documents, policies));
+        report.findings.extend(metadata::never_chosen(*installation, policies, &documents));
     }
     let mut seen = Vec::new();
     report.findings.retain(|finding| {
@@ -166,10 +167,10 @@ fn described(place: Place<'_>, policies: &Policies) -> String {
     let mut lines =
         vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on every route.")];
     for (name, policy) in policies.iter() {
-        let routes = match name == policies.default_policy() {
-            true if policies.count() == 1 => ", on every route",
-            true => ", on routes that name none",
-            false => "",
+        let routes = match policies.choice() {
+            Choice::Default(_) if policies.count() == 1 => ", on every route",
+            Choice::Default(default) if default.as_str() == name => ", on routes that name none",
+            Choice::Default(_) | Choice::ByRoute(_) => "",
         };
         lines.push(format!("  {name} ({}{routes})", policy.role()));
         let sentences = match policy {
@@ -179,35 +180,11 @@ fn described(place: Place<'_>, policies: &Policies) -> String {
         };
         lines.extend(sentences.iter().map(|sentence| format!("    {sentence}")));
     }
+    if let Choice::ByRoute(routes) = policies.choice() {
+        lines.push("  routes".to_owned());
+        lines.extend(routes.sentences().map(|sentence| format!("    {sentence}")));
+        lines.push("    Any other request gets 404.".to_owned());
+    }
     lines.push(String::new());
     lines.join("\n")
-}
-
-fn names<'p>(known: &[&'p Policies]) -> Option<Vec<&'p str>> {
-    let names: BTreeSet<_> = known.iter().flat_map(|policies| policies.iter().map(|(name, _)| name)).collect();
-    (!names.is_empty()).then(|| names.into_iter().collect())
-}
-
-/// What the metadata of routes, virtual hosts and listeners says under `certbound`. Whether a policy of that name exists
-/// is known only with the names.
-fn named_by_metadata(root: Place<'_>, names: Option<&[&str]>) -> Vec<Finding> {
-    let metadata = root.everything().into_iter().filter_map(|place| place.at(&["filter_metadata"])?.get("certbound"));
-    metadata.filter_map(|place| wrong_metadata(place, names)).collect()
-}
-
-fn wrong_metadata(place: Place<'_>, names: Option<&[&str]>) -> Option<Finding> {
-    let mut entries = place.entries();
-    let (first, second) = (entries.next(), entries.next());
-    let named = first.and_then(|(key, value)| Some((key, value, value.text()?)));
-    match (named, second) {
-        (Some(("policy", value, name)), None) => names.filter(|names| !names.contains(&name)).map(|names| {
-            let unknown = config::unknown("policy", name, names);
-            Finding::error_at(value, format!("{unknown}; requests of this route would get 500"))
-        }),
-        _ => {
-            let sentence = "the metadata under certbound is `policy: NAME` and nothing else; requests of this route would \
-                            get 500";
-            Some(Finding::error_at(place, sentence.to_owned()))
-        }
-    }
 }

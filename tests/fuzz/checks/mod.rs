@@ -23,6 +23,7 @@ pub mod key_answer;
 pub mod key_set;
 mod keys;
 pub mod request;
+pub mod route;
 pub mod route_metadata;
 pub mod token;
 mod upstream;
@@ -39,6 +40,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("key_answer", key_answer::check),
     ("key_set", key_set::check),
     ("request", request::check),
+    ("route", route::check),
     ("route_metadata", route_metadata::check),
     ("token", token::check),
 ];
