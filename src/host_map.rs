@@ -20,3 +20,13 @@ pub(crate) fn entries(encoded: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     }
     texts.is_empty().then_some(entries)
 }
+
+/// A map as the host would encode it.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn encoded(entries: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let texts = entries.iter().flat_map(|(key, value)| [key, value]);
+    let lengths = texts.clone().flat_map(|text| length(text.len()));
+    let texts = texts.flat_map(|text| text.iter().copied().chain([0]));
+    length(entries.len()).into_iter().chain(lengths).chain(texts).collect()
+}

@@ -167,6 +167,18 @@ impl Policy {
             Self::CleanOnly => "clean_only",
         }
     }
+
+    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>) -> Step<'p> {
+        let cleaned = cleaned(request.headers);
+        match self {
+            Self::ResourceServer(server) => server.start(name, request, means, cleaned),
+            Self::AuthorizationServer(server) => server.start(name, request, cleaned),
+            Self::CleanOnly => {
+                let presented = request.presented().ok().flatten();
+                cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
+            }
+        }
+    }
 }
 
 impl Policies {
@@ -309,15 +321,15 @@ impl Policies {
                 return Step::Refuse(refusal.to(request.caller()));
             }
         };
-        let cleaned = cleaned(request.headers);
-        match policy {
-            Policy::ResourceServer(server) => server.start(name, request, means, cleaned),
-            Policy::AuthorizationServer(server) => server.start(name, request, cleaned),
-            Policy::CleanOnly => {
-                let presented = request.presented().ok().flatten();
-                cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
-            }
-        }
+        policy.start(name, request, means)
+    }
+
+    /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
+    /// policy.
+    #[must_use]
+    pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step<'_>> {
+        let (name, policy) = self.iter().find(|(own, _)| *own == name)?;
+        Some(policy.start(name, request, means))
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.

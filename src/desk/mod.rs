@@ -2,5 +2,8 @@
 //! no part of the module.
 
 pub mod check;
+pub mod explain;
 pub mod schema;
 pub(crate) mod sentence;
+pub mod signature;
+mod stage;

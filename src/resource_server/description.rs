@@ -2,7 +2,7 @@
 
 use super::confirmation::ConfirmationPlace;
 use super::issuer::{Issuer, TokenType};
-use super::keys::Keys;
+use super::keys::{KeySource, Keys};
 use super::{
     AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, Dpop, ResourceServer, ServerName,
 };
@@ -64,6 +64,11 @@ impl ResourceServer {
     /// Whether it asks for the server name of the TLS handshake.
     pub(crate) fn needs_server_name(&self) -> bool {
         self.server_name == ServerName::MustMatch
+    }
+
+    /// The issuers whose keys are fetched, each with the place.
+    pub(crate) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
+        self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.key_source()?)))
     }
 
     /// The issuers whose tokens another filter verifies, each with the name of the payload in the metadata.

@@ -54,6 +54,16 @@ impl KeyRing {
         true
     }
 
+    /// Takes over a key set as an authorization server publishes it; `now` in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// A sentence, where it is no key set that can be used.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: u64) -> Result<(), String> {
+        self.take(source, fetch::published(document)?, 1, now);
+        Ok(())
+    }
+
     /// What the other VMs of the process take over.
     #[must_use]
     pub fn shared(version: u64, fetched: u64, document: &[u8]) -> Vec<u8> {

@@ -1,0 +1,402 @@
+//! What the filter would do with a request, and why, step by step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::check;
+use super::sentence::listed;
+use super::signature::DeskEngine;
+use super::stage::{self, Stage};
+use crate::certificate::Certificate;
+use crate::certificate::forwarding_headers::is_forwarding_header;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::config;
+use crate::config::document::Document;
+use crate::decision::{Decision, Quoted};
+use crate::host_map;
+use crate::policy::{Choice, Policies, Policy};
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::resource_server::Means;
+use crate::resource_server::keys::KeyRing;
+use crate::resource_server::token_cache::TokenCache;
+use crate::step::{Edit, Step};
+
+/// A configuration, a request, and what the proxy and other servers would say of it.
+#[derive(Debug)]
+pub struct Question {
+    policies: Policies,
+    policy: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+    certificate: Option<Vec<u8>>,
+    validated: Option<bool>,
+    server_name: Option<String>,
+    verified_payloads: Vec<(String, Vec<u8>)>,
+    keys: KeyRing,
+    now: u64,
+}
+
+/// A request as a file has it: `{"method", "path", "headers": [[name, value], ...], "body"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestFile {
+    method: String,
+    path: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    /// Nothing of it is looked at.
+    #[serde(rename = "body")]
+    _body: Option<String>,
+}
+
+/// The answer. As JSON it has the members `decision`, `policy`, `status`, `headers`, `edits`, `reason` and `steps`.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    decision: &'static str,
+    /// The name of the policy; `None` where none governs.
+    policy: Option<String>,
+    /// The HTTP status of the filter's own answer.
+    status: Option<u16>,
+    /// The headers of that answer.
+    headers: Vec<(String, String)>,
+    /// What becomes of the request's headers: a name and its only value, or `None` where the header is removed.
+    edits: Vec<(String, Option<String>)>,
+    reason: &'static str,
+    /// What was looked at, in its order.
+    steps: Vec<String>,
+}
+
+impl Question {
+    /// A request under the configuration in a file: a plugin configuration, or a file with one in it.
+    ///
+    /// # Errors
+    /// A sentence that names the file, where one of them cannot be read.
+    pub fn new(
+        (config_file, config): (&str, &str),
+        (request_file, request): (&str, &str),
+        now: u64,
+    ) -> Result<Self, String> {
+        let policies = check::only_configuration(config_file, config)?;
+        let headers = headers(request_file, request)?;
+        Ok(Self {
+            policies,
+            policy: None,
+            headers,
+            certificate: None,
+            validated: None,
+            server_name: None,
+            verified_payloads: Vec::new(),
+            keys: KeyRing::default(),
+            now,
+        })
+    }
+
+    /// Has this policy govern the request, as a route's metadata would say.
+    ///
+    /// # Errors
+    /// A sentence, where the configuration has none of that name.
+    pub fn under(self, policy: &str) -> Result<Self, String> {
+        let known: Vec<_> = self.policies.iter().map(|(name, _)| name).collect();
+        if known.contains(&policy) {
+            Ok(Self { policy: Some(policy.to_owned()), ..self })
+        } else {
+            Err(config::unknown("policy", policy, &known))
+        }
+    }
+
+    /// The certificate of the connection, as DER, and whether the proxy validated its chain, where that is known.
+    #[must_use]
+    pub fn presenting(self, certificate: Vec<u8>, validated: Option<bool>) -> Self {
+        Self { certificate: Some(certificate), validated, ..self }
+    }
+
+    /// The server name of the TLS handshake.
+    #[must_use]
+    pub fn for_server(self, name: String) -> Self {
+        Self { server_name: Some(name), ..self }
+    }
+
+    /// The key set that an authorization server publishes: that of an issuer, or of the only one whose keys are fetched.
+    ///
+    /// # Errors
+    /// A sentence, where it is none, or the issuer has nothing fetched, or there are several.
+    pub fn with_keys(mut self, issuer: Option<&str>, key_set: &[u8]) -> Result<Self, String> {
+        let servers = self.policies.iter().filter_map(|(_, policy)| match policy {
+            Policy::ResourceServer(server) => Some(server),
+            Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        });
+        let sources: BTreeMap<_, _> = servers
+            .flat_map(|server| server.fetching())
+            .filter(|(own, _)| issuer.is_none_or(|issuer| issuer == *own))
+            .map(|(_, source)| (source.identity(), source.clone()))
+            .collect();
+        match (sources.len(), issuer) {
+            (0, None) => return Err("no keys are fetched under this configuration".to_owned()),
+            (0, Some(issuer)) => return Err(format!("no keys of {issuer} are fetched under this configuration")),
+            (1, _) | (_, Some(_)) => {}
+            (_, None) => {
+                let sources: Vec<_> = sources.keys().map(String::as_str).collect();
+                return Err(format!("keys come from {}: say whose these are, ISSUER=FILE", listed(&sources, "and")));
+            }
+        }
+        for source in sources.values() {
+            self.keys.take_published(source, key_set, self.now.saturating_mul(1000))?;
+        }
+        Ok(self)
+    }
+
+    /// The payload of a token that another filter verified, as JSON, under its name in the metadata.
+    ///
+    /// # Errors
+    /// A sentence, where it is no JSON object, or no issuer is configured with that name.
+    pub fn with_verified_payload(mut self, name: &str, payload: &[u8]) -> Result<Self, String> {
+        let known: Vec<_> = self.policies.payloads_in_metadata().iter().map(String::as_str).collect();
+        if !known.contains(&name) {
+            return Err(config::unknown("name of a payload", name, &known));
+        }
+        let payload: Value = serde_json::from_slice(payload).map_err(|error| format!("this is not JSON: {error}"))?;
+        if !payload.is_object() {
+            return Err("a payload is a JSON object".to_owned());
+        }
+        self.verified_payloads.push((name.to_owned(), encoded(&payload)));
+        Ok(self)
+    }
+
+    /// What the filter would do.
+    ///
+    /// # Errors
+    /// A sentence, where that depends on something that was not said.
+    pub fn explain(&self) -> Result<Explanation, String> {
+        let thumbprint = self.certificate.as_deref().map(Thumbprint::of_der);
+        let digest = thumbprint.map(|thumbprint| thumbprint.hex().into_bytes());
+        let request = Request {
+            headers: &self.headers,
+            route_metadata: None,
+            peer_digest: digest.as_deref(),
+            verified_payloads: &self.verified_payloads,
+            now: self.now,
+        };
+        let mut tokens = TokenCache::new(self.policies.token_cache_size());
+        let means = &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens };
+        let mut step = match &self.policy {
+            None => self.policies.start(&request, means),
+            Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy")?,
+        };
+        let pem = self.certificate.as_deref().map(pem);
+        let mut told = vec![];
+        let mut fetched = None;
+        let end = loop {
+            step = match step {
+                Step::Forward { edits, decision } => break End::Forward(edits, decision),
+                Step::Refuse(refusal) => break End::Refuse(refusal),
+                Step::AskKeys(question) => {
+                    fetched = Some(question.source().identity());
+                    break End::Refuse(question.refusal());
+                }
+                Step::AskValidation(question) => {
+                    let validated = self.validated.ok_or(
+                        "the policy asks whether the chain of the certificate was validated: say --validated true or false",
+                    )?;
+                    let word = if validated { "validated" } else { "did not validate" };
+                    told.push(format!("the proxy {word} the chain of the certificate"));
+                    question.answer(Some(validated))
+                }
+                Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),
+                Step::AskCertificate(question) => question.answer(pem.as_deref()),
+            };
+        };
+        let mut steps = self.beginning(thumbprint, end.policy());
+        steps.append(&mut told);
+        steps.extend(self.stages(&end));
+        if let Some(source) = fetched {
+            steps.push(format!(
+                "keys would be fetched now ({source}), and the request would wait for them: give them with --keys"
+            ));
+        }
+        steps.push(end.sentence());
+        Ok(end.explanation(steps))
+    }
+
+    fn beginning(&self, presented: Option<Thumbprint>, policy: &str) -> Vec<String> {
+        let mut steps = Vec::new();
+        let role = self.policies.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy.role());
+        if let Some(role) = role {
+            let because = match (&self.policy, self.policies.choice()) {
+                (Some(_), _) => "as asked for",
+                (None, Choice::Default(_)) => "the default: no metadata names another one here",
+                (None, Choice::ByRoute(_)) => "chosen by host and path",
+            };
+            steps.push(format!("the policy is {policy} ({role}), {because}"));
+        }
+        let forged: Vec<_> =
+            self.headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_forwarding_header(name)).collect();
+        if !forged.is_empty() {
+            steps.push(format!("the client's own {} would be removed", listed(&forged, "and")));
+        }
+        steps.push(match presented {
+            Some(thumbprint) => format!("the client presented the certificate with x5t#S256 {thumbprint}"),
+            None => "the client presented no certificate".to_owned(),
+        });
+        steps
+    }
+
+    /// What a policy in front of an API looks at, up to the end.
+    fn stages(&self, end: &End) -> Vec<String> {
+        let policy = self.policies.iter().find(|(name, _)| *name == end.policy()).map(|(_, policy)| policy);
+        let Some(Policy::ResourceServer(_)) = policy else { return Vec::new() };
+        let last = match end {
+            End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
+            End::Forward(_, decision) => decision.would_have_refused().map(stage::of),
+            End::Refuse(refusal) => Some(stage::of(refusal)),
+        };
+        let passed = Stage::ALL.iter().take_while(|stage| last.is_none_or(|last| last != **stage));
+        passed.map(|stage| stage.sentence().to_owned()).collect()
+    }
+}
+
+/// What became of the request.
+enum End {
+    Forward(Vec<Edit>, Decision),
+    Refuse(Refusal),
+}
+
+impl End {
+    fn policy(&self) -> &str {
+        match self {
+            Self::Forward(_, decision) => decision.policy(),
+            Self::Refuse(refusal) => refusal.policy(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::Forward(_, decision) => match decision.would_have_refused() {
+                None => format!("forwarded: {}", decision.verdict().reason()),
+                Some(refusal) => {
+                    format!("forwarded, since the policy only observes; required would refuse: {}", because(refusal))
+                }
+            },
+            Self::Refuse(refusal) => format!("refused: {}", because(refusal)),
+        }
+    }
+
+    fn explanation(self, steps: Vec<String>) -> Explanation {
+        let policy = Some(self.policy().to_owned()).filter(|policy| !policy.is_empty());
+        match self {
+            Self::Forward(edits, decision) => Explanation {
+                decision: "forward",
+                policy,
+                status: None,
+                headers: Vec::new(),
+                edits: edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect(),
+                reason: decision.verdict().reason(),
+                steps,
+            },
+            Self::Refuse(refusal) => {
+                let own = refusal.headers().into_iter().map(|(name, value)| (name.to_owned(), value));
+                let grpc = refusal.grpc_status();
+                let status = grpc.map(|status| ("grpc-status".to_owned(), (status as u32).to_string()));
+                Explanation {
+                    decision: "refuse",
+                    policy,
+                    // An answer in the form of gRPC is one of HTTP that went well.
+                    status: Some(if grpc.is_some() { 200 } else { refusal.status() }),
+                    headers: status.into_iter().chain(own).collect(),
+                    edits: Vec::new(),
+                    reason: refusal.reason().name(),
+                    steps,
+                }
+            }
+        }
+    }
+}
+
+impl Explanation {
+    /// The members of the answer.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// One line for each step, and then what the client or the upstream gets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in (1_usize..).zip(&self.steps) {
+            writeln!(formatter, "{number:2}. {step}")?;
+        }
+        if let Some(status) = self.status {
+            writeln!(formatter, "the client gets {status}")?;
+        }
+        for (name, value) in &self.headers {
+            writeln!(formatter, "  {name}: {value}")?;
+        }
+        if !self.edits.is_empty() {
+            writeln!(formatter, "the upstream gets the request with")?;
+        }
+        for (name, value) in &self.edits {
+            match value {
+                Some(value) => writeln!(formatter, "  {name}: {value}")?,
+                None => writeln!(formatter, "  no {name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn because(refusal: &Refusal) -> String {
+    let mut sentence = format!("{}: {}", refusal.reason(), refusal.reason().description());
+    if let Some(expected) = refusal.expected() {
+        sentence.push_str(&format!("; the token is bound to {expected}"));
+    }
+    if let Some(detail) = refusal.detail() {
+        sentence.push_str(&format!("; {}", Quoted(detail)));
+    }
+    sentence
+}
+
+/// Every header as the proxy hands it over: names in lower case, and what HTTP/2 has in pseudo-headers in those.
+fn headers(file: &str, text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let located = |error: &config::Error| match error.position() {
+        Some((line, column)) => format!("{file}:{line}:{column}: {}", error.sentence()),
+        None => format!("{file}: {}", error.sentence()),
+    };
+    let documents = Document::read(file, text).map_err(|error| located(&error))?;
+    let [document] = documents.as_slice() else { return Err(format!("{file}: a request is one JSON object")) };
+    let parsed = document.root().source().and_then(|source| source.parse::<RequestFile>());
+    let RequestFile { method, path, headers, _body: _ } = parsed.map_err(|error| located(&error))?;
+    let pseudo = [(":method".to_owned(), method.into_bytes()), (":path".to_owned(), path.into_bytes())];
+    let others = headers.into_iter().map(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        (if name == "host" { ":authority".to_owned() } else { name }, value.into_bytes())
+    });
+    Ok(pseudo.into_iter().chain(others).collect())
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let base64 = STANDARD.encode(der);
+    Certificate::pem_lines(&base64).flat_map(|line| line.bytes().chain(*b"\n")).collect()
+}
+
+/// A value of metadata as the host encodes it; a null makes it unreadable.
+fn encoded(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Null => vec![0xff],
+        Value::Bool(value) => vec![u8::from(*value)],
+        Value::Number(value) => value.as_f64().unwrap_or(f64::NAN).to_le_bytes().to_vec(),
+        Value::String(value) => value.as_bytes().to_vec(),
+        Value::Array(items) => {
+            host_map::encoded(&items.iter().map(|item| (encoded(item), Vec::new())).collect::<Vec<_>>())
+        }
+        Value::Object(members) if members.values().any(Value::is_null) => vec![0xff],
+        Value::Object(members) => {
+            let entry = |(name, value): (&String, &Value)| (name.as_bytes().to_vec(), encoded(value));
+            host_map::encoded(&members.iter().map(entry).collect::<Vec<_>>())
+        }
+    }
+}

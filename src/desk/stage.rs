@@ -1,0 +1,117 @@
+//! The order in which a policy in front of an API looks at a request, as it is told.
+
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// One thing that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The certificate of the connection.
+    Certificate,
+    /// Where the token stands in the request.
+    Carriage,
+    /// What the token is, before anything in it is believed.
+    Form,
+    /// Who made it.
+    Signature,
+    /// How long it lives.
+    Lifetime,
+    /// Whom it is for.
+    Audience,
+    /// When it is good.
+    Time,
+    /// The server name of the TLS handshake.
+    ServerName,
+    /// The dates of the certificate.
+    Dates,
+    /// What it is bound to.
+    Binding,
+    /// What it allows.
+    Scope,
+}
+
+impl Stage {
+    /// Every stage, in its order.
+    pub(super) const ALL: &[Self] = &[
+        Self::Certificate,
+        Self::Carriage,
+        Self::Form,
+        Self::Signature,
+        Self::Lifetime,
+        Self::Audience,
+        Self::Time,
+        Self::ServerName,
+        Self::Dates,
+        Self::Binding,
+        Self::Scope,
+    ];
+
+    /// What is known of a request that has passed it.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Certificate => "the certificate is not one of the revoked ones",
+            Self::Carriage => "there is one token where one may be",
+            Self::Form => "the token has the right form and type, a trusted issuer, and an algorithm that is allowed",
+            Self::Signature => "its signature is right",
+            Self::Lifetime => "it does not live too long",
+            Self::Audience => "it is for this API",
+            Self::Time => "it has not expired, and is valid already",
+            Self::ServerName => "the server name of the TLS handshake may be what it is",
+            Self::Dates => "the dates of the certificate may be what they are",
+            Self::Binding => "what it is bound to, the request has",
+            Self::Scope => "it has the required scopes",
+        }
+    }
+}
+
+/// Where a request was stopped.
+pub(super) fn of(refusal: &Refusal) -> Stage {
+    // Whom a token is about is known only once its signature was right.
+    let verified = refusal.identity().is_some();
+    match refusal.reason() {
+        Reason::UnknownPolicy
+        | Reason::RouteMetadataMalformed
+        | Reason::RouteUnknown
+        | Reason::TargetAmbiguous
+        | Reason::ChainValidationUnavailable
+        | Reason::CertificateUnavailable
+        | Reason::CertificateMalformed
+        | Reason::CertificateDigestMismatch
+        | Reason::PeerDigestMalformed
+        | Reason::CertificateRevoked => Stage::Certificate,
+        Reason::TokenMissing
+        | Reason::SchemeUnsupported
+        | Reason::TokenInQuery
+        | Reason::AuthorizationRepeated
+        | Reason::AuthorizationMalformed => Stage::Carriage,
+        Reason::ClaimMissing if verified => Stage::Lifetime,
+        Reason::ClaimMalformed if verified => Stage::Scope,
+        Reason::TokenTooLong
+        | Reason::TokenMalformed
+        | Reason::TokenTypeUnsupported
+        | Reason::TokenHeaderUnsupported
+        | Reason::ClaimMissing
+        | Reason::ClaimMalformed
+        | Reason::IssuerNotTrusted
+        | Reason::AlgorithmNotAllowed => Stage::Form,
+        Reason::KeyUnknown
+        | Reason::KeysUnavailable
+        | Reason::TokenNotVerified
+        | Reason::SignatureEngineUnavailable
+        | Reason::SignatureInvalid => Stage::Signature,
+        Reason::TokenLifetimeTooLong => Stage::Lifetime,
+        Reason::AudienceMismatch => Stage::Audience,
+        Reason::TokenExpired | Reason::TokenNotYetValid => Stage::Time,
+        Reason::ServerNameMismatch => Stage::ServerName,
+        Reason::CertificateExpired | Reason::CertificateNotYetValid => Stage::Dates,
+        Reason::ConfirmationMissing
+        | Reason::ConfirmationMalformed
+        | Reason::ConfirmationUnsupported
+        | Reason::ConfirmationAtTopLevel
+        | Reason::ConfirmationConflict
+        | Reason::DpopSchemeMissing
+        | Reason::CertificateNotPresented
+        | Reason::CertificateMismatch => Stage::Binding,
+        Reason::ScopeInsufficient => Stage::Scope,
+    }
+}
