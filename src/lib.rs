@@ -4,7 +4,7 @@
 //! library. The core is deaf to the host: headers, the certificate, the time and the signature engine come in as
 //! values; what goes out is a [`Step`]: forward with these edits, refuse with this [`Refusal`], or one
 //! question that the host must answer first. Only the private module `host`, compiled for wasm32 alone, names
-//! `proxy_wasm`.
+//! `proxy_wasm`, and only [`desk`], compiled for any other, is for people.
 //!
 //! | RFC 8705 | where |
 //! | --- | --- |
@@ -35,6 +35,8 @@ pub mod request;
 pub mod resource_server;
 pub mod step;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod desk;
 #[cfg(target_arch = "wasm32")]
 mod host;
 mod host_map;
