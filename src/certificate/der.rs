@@ -8,6 +8,7 @@ use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};
 pub(crate) struct Element<'a> {
     class: Class,
     tag: Tag,
+    constructed: bool,
     /// All of its bytes.
     pub(crate) whole: &'a [u8],
     /// Its bytes after the length.
@@ -19,7 +20,16 @@ impl<'a> Element<'a> {
     pub(crate) fn first(der: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (rest, any) = Any::from_der(der).ok()?;
         let whole = der.get(..der.len().checked_sub(rest.len())?)?;
-        Some((Self { class: any.class(), tag: any.tag(), whole, contents: any.data }, rest))
+        Some((
+            Self {
+                class: any.class(),
+                tag: any.tag(),
+                constructed: any.header.is_constructed(),
+                whole,
+                contents: any.data,
+            },
+            rest,
+        ))
     }
 
     /// The element that `der` is, with nothing after it.
@@ -40,6 +50,11 @@ impl<'a> Element<'a> {
     /// The number of its context-specific tag, if it has one.
     pub(crate) fn context(&self) -> Option<u32> {
         (self.class == Class::ContextSpecific).then_some(self.tag.0)
+    }
+
+    /// Its contents, unless they are elements (X.690 §8.1.2.5): a string must not be made of strings (§10.2).
+    pub(crate) fn primitive(&self) -> Option<&'a [u8]> {
+        (!self.constructed).then_some(self.contents)
     }
 
     /// The elements in its contents. `None` where the contents are something else.

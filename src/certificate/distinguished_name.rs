@@ -91,7 +91,7 @@ impl Attribute {
     #[must_use]
     pub fn text(&self) -> Option<String> {
         let value = Element::only(&self.value)?;
-        let bytes = value.contents;
+        let bytes = value.primitive()?;
         match value.universal()? {
             Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
             Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
@@ -227,6 +227,7 @@ mod tests {
             (28, b"\xff\xff\xff\xff", "#1c04ffffffff"),
             (2, b"\x01", "#020101"),
             (0x8c, b"a", "#8c0161"),
+            (0x2c, b"\x0c\x01a", "#2c030c0161"),
         ] {
             assert_eq!(shown(&[&[attribute(CN, tag, value)]]), format!("CN={expected}"));
         }

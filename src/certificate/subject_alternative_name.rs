@@ -38,7 +38,7 @@ impl SubjectAlternativeName {
     }
 
     fn of(name: &Element<'_>) -> Option<Self> {
-        let ascii = || std::str::from_utf8(name.contents).ok().filter(|text| text.is_ascii()).map(str::to_owned);
+        let ascii = || std::str::from_utf8(name.primitive()?).ok().filter(|text| text.is_ascii()).map(str::to_owned);
         let (kind, read) = match name.context()? {
             0 => ("otherName", None),
             1 => ("rfc822Name", ascii().map(Self::Email)),
@@ -48,7 +48,7 @@ impl SubjectAlternativeName {
             4 => ("directoryName", DistinguishedName::from_der(name.contents).map(Self::DirectoryName)),
             5 => ("ediPartyName", None),
             6 => ("uniformResourceIdentifier", ascii().map(Self::Uri)),
-            7 => ("iPAddress", ip(name.contents).map(Self::Ip)),
+            7 => ("iPAddress", name.primitive().and_then(ip).map(Self::Ip)),
             8 => ("registeredID", ObjectIdentifier::from_contents(name.contents).map(Self::RegisteredId)),
             _ => return None,
         };
@@ -88,6 +88,7 @@ mod tests {
             (&b"\x82\x03a.b"[..], "a.b"),
             (b"\x82\x04a\0.b", "a\\00.b"),
             (b"\x82\x02\xc3\xa9", "dNSName #8202c3a9"),
+            (b"\xa2\x03\x16\x01a", "dNSName #a203160161"),
             (b"\x86\x03a:b", "a:b"),
             (b"\x81\x03a@b", "a@b"),
             (b"\x87\x04\xc0\x00\x02\x01", "192.0.2.1"),

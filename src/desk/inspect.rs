@@ -139,7 +139,7 @@ impl Inspection {
     fn name(&mut self, field: &str, der: &[u8]) -> Option<String> {
         let name = DistinguishedName::from_der(der);
         match &name {
-            None => self.note(format!("{field} is no distinguished name")),
+            None => self.note(format!("{field} cannot be read as a distinguished name")),
             Some(name) if name.relative_distinguished_names().iter().any(Vec::is_empty) => {
                 self.note(format!("{field} has a part without an attribute, which is not shown"));
             }

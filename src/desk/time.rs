@@ -11,7 +11,7 @@ use crate::certificate::der::Element;
 /// RFC 5280 asks for seconds and `Z`; like OpenSSL this also reads a time without seconds, with a fraction or with an
 /// offset. `None` where it is no time, or one without a zone.
 pub(super) fn rfc3339(time: &Element<'_>) -> Option<String> {
-    let text = std::str::from_utf8(time.contents).ok()?;
+    let text = std::str::from_utf8(time.primitive()?).ok()?;
     let (year, text) = match time.universal()? {
         Tag::UtcTime => {
             let (year, text) = number(text, 2)?;
