@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-UTF8, NUMERIC, PRINTABLE, T61, IA5, VISIBLE, UNIVERSAL, BMP = 12, 18, 19, 20, 22, 26, 28, 30
+UTF8, NUMERIC, PRINTABLE, T61, IA5, UNIVERSAL, BMP = 12, 18, 19, 20, 22, 28, 30
 """Tags of the string types that names have."""
 
 Attribute = tuple[str, int, bytes]
@@ -21,7 +21,7 @@ def sequence(*contents: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    return element(2, value.to_bytes(value.bit_length() // 8 + 1, signed=True))
+    return element(2, value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, signed=True))
 
 
 def bit_string(content: bytes) -> bytes:
