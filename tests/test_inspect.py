@@ -506,7 +506,8 @@ def test_what_is_no_certificate_is_named(certificate: Certificate, tmp_path: Pat
         (b"-----BEGIN \x1b[2J-----\n-----END x-----\n", 'a PEM block "\\1B[2J", not a certificate'),
         (b"-----BEGIN ", "PEM with a broken BEGIN line"),
         (der.sequence(der.integer(1)), "DER, but not a certificate"),
-        (b"\x30\x80" + certificate.der[4:] + b"\0\0", "not DER: it has an indefinite length (BER)"),
+        (b"\x30\x80" + certificate.der[4:] + b"\0\0", "BER but not DER"),
+        (b"\x30\x83\0" + certificate.der[2:], "BER but not DER"),
         (der.sequence(der.sequence(), der.sequence(), der.bit_string(b"")), "a broken certificate"),
         (b"a" * 1024 * 1024 + b"a", "larger than 1 MiB"),
     ]:

@@ -1,6 +1,7 @@
 //! The command `certbound`: what the filter knows, on a desk. Arguments, output and exit codes; the rest is
 //! [`certbound::desk`].
 
+// Cargo would put this file in the place of the filter, which has the same name.
 #[cfg(target_arch = "wasm32")]
 compile_error!("the filter is the library: build it with `make module`, or with --lib");
 

@@ -180,9 +180,7 @@ mod tests {
     #[test]
     fn the_examples_of_rfc_4514_come_out_as_the_rfc_has_them() {
         // §4. The RFC gives the names; it writes a carriage return as \0D, and ł as it is or as its bytes.
-        let example_net = [utf8(DC, "net"), utf8(DC, "example")];
-        let [net, example] = &example_net;
-        let with = |relative: &[Vec<u8>]| shown(&[&[net.clone()], &[example.clone()], relative]);
+        let with = |relative: &[Vec<u8>]| shown(&[&[utf8(DC, "net")], &[utf8(DC, "example")], relative]);
         assert_eq!(with(&[utf8(UID, "jsmith")]), "UID=jsmith,DC=example,DC=net");
         assert_eq!(with(&[utf8(OU, "Sales"), utf8(CN, "J.  Smith")]), "OU=Sales+CN=J.  Smith,DC=example,DC=net");
         assert_eq!(

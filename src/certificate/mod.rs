@@ -6,7 +6,7 @@ pub mod distinguished_name;
 pub(crate) mod escaped;
 pub mod forwarding_headers;
 pub mod object_identifier;
-mod pem;
+pub(crate) mod pem;
 pub mod public_key;
 pub mod subject_alternative_name;
 pub mod thumbprint;

@@ -11,6 +11,7 @@ use x509_parser::asn1_rs::Tag;
 use crate::certificate::der::Element;
 use crate::certificate::escaped::Escaped;
 use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::pem::is_one_sequence;
 use crate::certificate::to_be_signed::ToBeSigned;
 
 /// A larger file, in bytes, is not looked at: a certificate has a few thousand.
@@ -57,6 +58,7 @@ const PUBLIC_KEY: &str = "a public key, not a certificate";
 const REVOCATION_LIST: &str = "a certificate revocation list, not a certificate";
 const PKCS7: &str = "a PKCS #7 bundle; `openssl pkcs7 -print_certs` takes the certificates out";
 const PKCS12: &str = "a PKCS #12 bundle; `openssl pkcs12 -nokeys` takes the certificates out";
+const BER: &str = "BER but not DER: a length is not in its shortest form, and a thumbprint is over the DER";
 const SSH_KEY: &str = "an SSH key, not a certificate";
 
 impl CertificateFile {
@@ -161,10 +163,14 @@ impl<'a> Block<'a> {
 fn certificate(der: &[u8]) -> Result<&[u8], NoCertificate> {
     let Some((outer, rest)) = Element::first(der) else {
         return Err(match der {
-            [0x30, 0x80, ..] => is("not DER: it has an indefinite length (BER), and a thumbprint is over the DER"),
+            [0x30, 0x80, ..] => is(BER),
             _ => is("truncated DER: it ends before its own length says"),
         });
     };
+    // OpenSSL would encode it anew before it hashes it, and others would not.
+    if !is_one_sequence(outer.whole) && outer.is(Tag::Sequence) {
+        return Err(is(BER));
+    }
     let tags: Vec<_> = outer.children().unwrap_or_default().iter().map(Element::universal).collect();
     let first_children = outer.children().and_then(|children| children.first()?.children()).unwrap_or_default();
     let inner: Vec<_> = first_children.iter().map(Element::universal).collect();

@@ -73,7 +73,7 @@ impl Parts<'_> {
         };
         let subject = element(0x30, &[&self.subject.iter().flat_map(relative).collect::<Vec<_>>()]);
         let times = self.times.map(|(utc, text)| element(if utc { 23 } else { 24 }, &[text]));
-        let names: Vec<_> = self.names.iter().flat_map(|(tag, name)| element(0x80 | tag % 9, &[name])).collect();
+        let names: Vec<_> = self.names.iter().flat_map(|(tag, name)| element(0x80 | (tag % 9), &[name])).collect();
         let names = element(4, &[&element(0x30, &[&names])]);
         let names = element(0x30, &[b"\x06\x03\x55\x1d\x11", &names]);
         let others: Vec<_> = self.extensions.iter().flat_map(|extension| element(0x30, &[extension])).collect();
