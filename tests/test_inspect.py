@@ -60,7 +60,11 @@ def sentence(content: bytes) -> str:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return Authority(tmp_path_factory.mktemp("authority")).issue(
-        "client", dns=["client.example.org"], uri=["urn:client"], ip=["192.0.2.1", "2001:db8::1"], email=["c@example.org"]
+        "client",
+        dns=["client.example.org"],
+        uri=["urn:client"],
+        ip=["192.0.2.1", "2001:db8::1"],
+        email=["c@example.org"],
     )
 
 
@@ -239,7 +243,7 @@ NO_TIMES = [
 @pytest.mark.parametrize("time", TIMES, ids=lambda time: time[2:].decode())
 def test_dates_are_openssls(time: bytes) -> None:
     certificate = der.certificate(not_before=time, not_after=time)
-    expected = openssl_x509(certificate, "-startdate", "-dateopt", "iso_8601").removeprefix("notBefore=").replace(" ", "T")
+    expected = openssl_x509(certificate, "-startdate", "-dateopt", "iso_8601").partition("=")[2].replace(" ", "T")
     description = inspected(certificate)
     assert [description["not_before"], description["not_after"]] == [expected, expected]
     assert "notes" not in description
@@ -277,9 +281,10 @@ KEYS = {
 def test_a_certificate_with_any_key_is_described_as_openssl_does(key: str, tmp_path: Path) -> None:
     path = tmp_path / "certificate.pem"
     subject = r"/C=DE/O=Example \+ Sons, Ltd/OU=a+OU=b/CN= client/emailAddress=c@example.org"
+    names = "DNS:a.example,DNS:*.b.example,URI:urn:x,IP:192.0.2.1,IP:2001:db8::1,email:c@d.example"
     openssl(
         *["req", "-x509", "-nodes", "-multivalue-rdn", "-subj", subject, "-keyout", tmp_path / "key.pem", "-out", path],
-        *["-addext", "subjectAltName=DNS:a.example,DNS:*.b.example,URI:urn:x,IP:192.0.2.1,IP:2001:db8::1,email:c@d.example"],
+        *["-addext", f"subjectAltName={names}"],
         *KEYS[key],
     )
     certificate = openssl("x509", "-in", path, "-outform", "DER")
@@ -346,7 +351,8 @@ def test_names_in_any_number_keep_their_order() -> None:
     numbers = random.Random(5280)
     addresses = [ipaddress.ip_address(numbers.randbytes(numbers.choice([4, 16]))) for _ in range(300)]
     labels = [f"{number}.example" for number in numbers.sample(range(10_000), 300)]
-    names = [der.element(0x87, address.packed) for address in addresses] + [der.element(0x82, x.encode()) for x in labels]
+    names = [der.element(0x87, address.packed) for address in addresses]
+    names += [der.element(0x82, label.encode()) for label in labels]
     shown = inspected(der.certificate(extensions=[der.general_names(*names)]))["subject_alternative_names"]
     assert [ipaddress.ip_address(address) for address in shown["ip"]] == addresses
     assert shown["dns"] == labels
@@ -374,7 +380,7 @@ def test_what_is_wrong_with_extensions_is_named_and_the_rest_is_shown() -> None:
         assert description["subject_alternative_names"]["dns"] == dns
         assert description["notes"] == notes
         text = certbound("inspect", "-", stdin=certificate).stdout.decode()
-        assert [line for line in text.splitlines() if line.startswith("note:")] == [f"note:          {x}" for x in notes]
+        assert re.findall("^note: +(.*)$", text, re.MULTILINE) == notes
 
 
 # What is printed
@@ -480,7 +486,7 @@ def test_what_is_no_certificate_is_named(certificate: Certificate, tmp_path: Pat
         (key.public_key().public_bytes(raw, spki), public),
         (openssl("rsa", "-RSAPublicKey_out", stdin=rsa), public),
         (openssl("rsa", "-RSAPublicKey_out", "-outform", "DER", stdin=rsa), public),
-        (key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH), "an SSH key"),
+        (b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== operator@example.org", "an SSH key"),
         (request, "a certificate request, not a certificate"),
         (as_der("req", request), "a certificate request, not a certificate"),
         (crl, "a certificate revocation list"),

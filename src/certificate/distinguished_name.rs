@@ -10,8 +10,8 @@ use super::object_identifier::ObjectIdentifier;
 
 /// A subject or an issuer: relative distinguished names in the order of the certificate.
 ///
-/// Two are equal when their attributes are, byte for byte and with the string types. RFC 5280 §7.1 also calls some others
-/// equal (letter case, white space, string types); that is for whoever compares.
+/// Two are equal when their attributes are, byte for byte and with the string types. RFC 5280 §7.1 also calls some
+/// others equal (letter case, white space, string types); that is for whoever compares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistinguishedName(Vec<RelativeDistinguishedName>);
 
@@ -26,8 +26,8 @@ pub struct Attribute {
     value: Vec<u8>,
 }
 
-/// The short names that everyone must know (RFC 4514 §3), and none else: for `emailAddress` and `serialNumber`, say, tools
-/// differ, and a dotted object identifier is understood by all.
+/// The short names that everyone must know (RFC 4514 §3), and none else: for `emailAddress` and `serialNumber`, say,
+/// tools differ, and a dotted object identifier is understood by all.
 const SHORT_NAMES: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
     ("2.5.4.7", "L"),
@@ -85,9 +85,9 @@ impl Attribute {
 
     /// The value as text. `None` where it is no string, or has bytes that its string type does not.
     ///
-    /// A TeletexString is read as ISO 8859-1, as OpenSSL and Java do, since nobody writes T.61; and a BMPString may hold
-    /// surrogate pairs, since Windows writes them. Characters that a PrintableString must not have are passed over if
-    /// they are ASCII.
+    /// A TeletexString is read as ISO 8859-1, as OpenSSL and Java do, since nobody writes T.61; and a BMPString may
+    /// hold surrogate pairs, since Windows writes them. Characters that a PrintableString must not have are passed over
+    /// if they are ASCII.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         let value = Element::only(&self.value)?;

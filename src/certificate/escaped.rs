@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Text in which nothing hides: `\` stands before each `special` character, and a character that has no glyph of its own,
-/// or that moves others, is written as its bytes in UTF-8, each `\` and two hexadecimal digits (RFC 4514 §2.4 hexpair).
-/// So no terminal obeys it, and one text looks like no other.
+/// Text in which nothing hides: `\` stands before each `special` character, and a character that has no glyph of its
+/// own, or that moves others, is written as its bytes in UTF-8, each `\` and two hexadecimal digits (RFC 4514 §2.4
+/// hexpair). So no terminal obeys it, and one text looks like no other.
 pub(crate) struct Escaped<'a> {
     pub(crate) text: &'a str,
     /// Must have `\` itself, so that an escape is told from the same characters in the text.
@@ -28,8 +28,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Control characters, and those of Unicode's Default_Ignorable_Code_Point and Bidi_Control that a terminal does not show
-/// or that turn text round. Variation selectors are left: they only choose between glyphs.
+/// Control characters, and those of Unicode's Default_Ignorable_Code_Point and Bidi_Control that a terminal does not
+/// show or that turn text round. Variation selectors are left: they only choose between glyphs.
 fn hides(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

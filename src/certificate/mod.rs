@@ -47,7 +47,8 @@ impl Certificate {
         Ok(Self { der, thumbprint })
     }
 
-    /// A certificate on the desk: nobody proved to hold it, so a module cannot make one this way. `der` is taken as it is.
+    /// A certificate on the desk: nobody proved to hold it, so a module cannot make one this way. `der` is taken as it
+    /// is.
     #[cfg(not(target_arch = "wasm32"))]
     #[must_use]
     pub fn on_the_desk(der: Vec<u8>) -> Self {
@@ -96,8 +97,8 @@ impl Certificate {
     }
 }
 
-/// The validity of a certificate (RFC 5280 §4.1.2.5). What stands around it is passed over unread: the handshake has judged
-/// that, and a parser of the whole would make the module a ninth larger.
+/// The validity of a certificate (RFC 5280 §4.1.2.5). What stands around it is passed over unread: the handshake has
+/// judged that, and a parser of the whole would make the module a ninth larger.
 fn validity(der: &[u8]) -> Option<Validity> {
     Validity::from_der(ToBeSigned::of_certificate(der)?.validity).ok().map(|(_, validity)| validity)
 }

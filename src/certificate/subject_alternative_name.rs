@@ -25,7 +25,8 @@ pub enum SubjectAlternativeName {
     DirectoryName(DistinguishedName),
     /// `registeredID`.
     RegisteredId(ObjectIdentifier),
-    /// Any other, and any of these with a value that its kind does not have: its kind as RFC 5280 spells it, and its DER.
+    /// Any other, and any of these with a value that its kind does not have: its kind as RFC 5280 spells it, and its
+    /// DER.
     Other(&'static str, Vec<u8>),
 }
 
@@ -62,8 +63,8 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 impl fmt::Display for SubjectAlternativeName {
-    /// The value alone for the four kinds that RFC 8705 §2.1.2 knows, on one line and fit for a terminal; the others with
-    /// their kind, and what has no text of its own as `#` and its DER in hexadecimal.
+    /// The value alone for the four kinds that RFC 8705 §2.1.2 knows, on one line and fit for a terminal; the others
+    /// with their kind, and what has no text of its own as `#` and its DER in hexadecimal.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(text) | Self::Uri(text) | Self::Email(text) => Escaped { text, special: "\\" }.fmt(formatter),

@@ -4,8 +4,8 @@ use x509_parser::asn1_rs::Tag;
 
 use super::der::{Element, Elements};
 
-/// The fields of a certificate of any version of X.509, each as the DER it came in. Only their order is looked at: whoever
-/// needs a field reads it, and what is wrong with another does not matter to him.
+/// The fields of a certificate of any version of X.509, each as the DER it came in. Only their order is looked at:
+/// whoever needs a field reads it, and what is wrong with another does not matter to him.
 #[derive(Debug)]
 pub struct ToBeSigned<'a> {
     /// INTEGER.

@@ -26,8 +26,8 @@ pub struct CertificateFile {
     pub certificates: usize,
 }
 
-/// What a file is if there is no certificate in it, for a sentence that begins with its name and "is". Nothing in it comes
-/// from the contents but the label of a PEM block.
+/// What a file is if there is no certificate in it, for a sentence that begins with its name and "is". Nothing in it
+/// comes from the contents but the label of a PEM block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoCertificate(Cow<'static, str>);
 

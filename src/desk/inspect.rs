@@ -19,8 +19,8 @@ use crate::certificate::to_be_signed::ToBeSigned;
 use super::certificate_file::{CertificateFile, NoCertificate};
 use super::time;
 
-/// A certificate's description. [`fmt::Display`] writes it for people and [`Inspection::json`] for programs; both are fit
-/// for a terminal, whatever the certificate says.
+/// A certificate's description. [`fmt::Display`] writes it for people and [`Inspection::json`] for programs; both are
+/// fit for a terminal, whatever the certificate says.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     /// RFC 8705 §3.1.

@@ -1,5 +1,5 @@
-//! The command `certbound`: the same core on an operator's desk. What a command prints is made here; src/bin/certbound.rs
-//! reads the arguments.
+//! The command `certbound`: the same core on an operator's desk. What a command prints is made here;
+//! src/bin/certbound.rs reads the arguments.
 
 pub mod certificate_file;
 pub mod inspect;

@@ -6,7 +6,8 @@ use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::der::Element;
 
-/// A UTCTime or GeneralizedTime in RFC 3339 and UTC, `2026-01-31T23:59:59Z`, with the fraction of a second if there is one.
+/// A UTCTime or GeneralizedTime in RFC 3339 and UTC, `2026-01-31T23:59:59Z`, with the fraction of a second if there is
+/// one.
 ///
 /// RFC 5280 asks for seconds and `Z`; like OpenSSL this also reads a time without seconds, with a fraction or with an
 /// offset. `None` where it is no time, or one without a zone.

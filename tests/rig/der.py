@@ -12,8 +12,9 @@ Attribute = tuple[str, int, bytes]
 def element(tag: int, *contents: bytes) -> bytes:
     """An element with these contents, its length in the shortest form."""
     content = b"".join(contents)
-    length = len(content).to_bytes((len(content).bit_length() + 7) // 8)
-    return bytes([tag]) + (bytes([len(content)]) if len(content) < 0x80 else bytes([0x80 | len(length)]) + length) + content
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8 or 1)
+    form = b"" if len(content) < 0x80 else bytes([0x80 | len(length)])
+    return bytes([tag]) + form + length + content
 
 
 def sequence(*contents: bytes) -> bytes:

@@ -1,5 +1,5 @@
-//! A file on the desk: a certificate of any names, dates and extensions is described, anything else is told in a sentence,
-//! and a name that is shown can be read back.
+//! A file on the desk: a certificate of any names, dates and extensions is described, anything else is told in a
+//! sentence, and a name that is shown can be read back.
 
 use arbitrary::{Arbitrary, Unstructured};
 use base64::Engine;
