@@ -29,7 +29,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module desk $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -38,12 +38,12 @@ lint: wasm-target ## Check format, lints and documentation, for the library and 
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --target wasm32-wasip1 -- -D warnings
-	cargo clippy --locked --target wasm32-wasip1 --features portable_crypto -- -D warnings
+	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --lib --target wasm32-wasip1 --features portable_crypto -- -D warnings
 	@# libFuzzer itself, in C++, is not built for this.
 	CUSTOM_LIBFUZZER_PATH=target/none.a cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --target wasm32-wasip1
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --lib --no-deps --document-private-items --target wasm32-wasip1
 
 FUZZ_TARGETS := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 30
@@ -74,8 +74,13 @@ $(CARGO_FUZZ):
 
 .PHONY: module
 module: wasm-target ## Build the filter: target/certbound.wasm
-	cargo build --locked --release --target wasm32-wasip1
+	cargo build --locked --lib --release --target wasm32-wasip1
 	@cmp -s target/wasm32-wasip1/release/certbound.wasm $(MODULE) || cp target/wasm32-wasip1/release/certbound.wasm $(MODULE)
+
+# Without optimization: a certificate takes no time, and the fat link of a release does.
+.PHONY: desk
+desk: ## Build the command certbound as the tests run it: target/debug/certbound
+	cargo build --locked --bin certbound
 
 .PHONY: cases
 cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json

@@ -4,7 +4,7 @@
 //! library. The core is deaf to the host: headers, the certificate, the time and the signature engine come in as
 //! values; what goes out is a [`Step`]: forward with these edits, refuse with this [`Refusal`], or one
 //! question that the host must answer first. Only the private module `host`, compiled for wasm32 alone, names
-//! `proxy_wasm`.
+//! `proxy_wasm`, and only the module `desk`, compiled for any other target, is for people.
 //!
 //! | RFC 8705 | where |
 //! | --- | --- |

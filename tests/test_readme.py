@@ -8,10 +8,12 @@ import yaml
 
 from cases import World
 from rig import shipped, tokens
+from rig.desk import certbound
 from rig.envoy import Envoy, refuses
 from rig.key_server import KeyServer, document
 from rig.ports import free_port
 from test_demo import demo
+from test_inspect import APPENDIX_A
 from test_keys import JWKS_URI, running
 
 README = (shipped.ROOT / "README.md").read_text()
@@ -49,6 +51,15 @@ def test_the_demo_shows_what_the_readme_shows(tmp_path: Path) -> None:
     output = demo(tmp_path / "demo", shipped.MODULE).stdout
     transcript = output[output.index(" 1. ") :]
     assert THUMBPRINT.sub("...", transcript) == THUMBPRINT.sub("...", shown)
+
+
+def test_the_certificate_of_rfc_8705_is_described_as_the_readme_shows(tmp_path: Path) -> None:
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("$ certbound inspect ")]
+    command, _, expected = shown.partition("\n")
+    *arguments, name = command.split()[2:]
+    path = tmp_path / name
+    path.write_text(f"-----BEGIN CERTIFICATE-----{APPENDIX_A}-----END CERTIFICATE-----\n")
+    assert certbound(*arguments, path).stdout.decode() == expected
 
 
 def test_the_mistake_is_named_as_the_readme_shows(world: World, tmp_path: Path) -> None:

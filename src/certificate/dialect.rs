@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Certificate;
 
 /// One header and the encoding of the certificate in it: a row of a table.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Dialect {
     row: &'static Row,

@@ -1,17 +1,25 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
+pub(crate) mod der;
 pub mod dialect;
+pub mod distinguished_name;
+pub(crate) mod escaped;
 pub mod forwarding_headers;
-mod pem;
+pub mod object_identifier;
+pub(crate) mod pem;
+pub mod public_key;
+pub mod subject_alternative_name;
 pub mod thumbprint;
+pub mod to_be_signed;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use x509_parser::asn1_rs::{Any, FromDer, Tag};
+use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::Validity;
 
 use crate::reason::Reason;
 use thumbprint::Thumbprint;
+use to_be_signed::ToBeSigned;
 
 /// The certificate that the client proved to hold.
 ///
@@ -37,6 +45,14 @@ impl Certificate {
             return Err(Reason::CertificateDigestMismatch);
         }
         Ok(Self { der, thumbprint })
+    }
+
+    /// A certificate on the desk: nobody proved to hold it, so a module cannot make one this way. `der` is taken as it
+    /// is.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn on_the_desk(der: Vec<u8>) -> Self {
+        Self { thumbprint: Thumbprint::of_der(&der), der }
     }
 
     /// Whether the certificate is valid at this time, both ends included (RFC 5280 §4.1.2.5).
@@ -81,21 +97,10 @@ impl Certificate {
     }
 }
 
-/// The validity of a certificate (RFC 5280 §4.1). What stands around it is passed over unread: the handshake has judged
-/// that, and a parser of the whole would make the module a ninth larger.
+/// The validity of a certificate (RFC 5280 §4.1.2.5). What stands around it is passed over unread: the handshake has
+/// judged that, and a parser of the whole would make the module a ninth larger.
 fn validity(der: &[u8]) -> Option<Validity> {
-    let sequence = |der| Any::from_der(der).ok().filter(|(_, any)| any.tag() == Tag::Sequence);
-    let (_, certificate) = sequence(der)?;
-    let (_, to_be_signed) = sequence(certificate.data)?;
-    let (after_first, first) = Any::from_der(to_be_signed.data).ok()?;
-    // The version has the tag [0] and is absent in version 1; the serial number is an INTEGER.
-    let after_serial_number = match first.tag() {
-        Tag::Integer => after_first,
-        _ => Any::from_der(after_first).ok()?.0,
-    };
-    let (after_signature, _) = sequence(after_serial_number)?;
-    let (after_issuer, _) = sequence(after_signature)?;
-    Validity::from_der(after_issuer).ok().map(|(_, validity)| validity)
+    Validity::from_der(ToBeSigned::of_certificate(der)?.validity).ok().map(|(_, validity)| validity)
 }
 
 #[cfg(test)]
@@ -103,14 +108,10 @@ mod tests {
     use super::thumbprint::APPENDIX_A;
     use super::*;
 
-    fn certificate(der: Vec<u8>) -> Certificate {
-        Certificate { thumbprint: Thumbprint::of_der(&der), der }
-    }
-
     #[test]
     fn the_dates_of_a_version_1_certificate_are_read_with_both_ends() {
         // From 2018-10-18 12:37:09Z to 2022-05-02 12:37:09Z, as `openssl x509 -dates` has them.
-        let certificate = certificate(STANDARD.decode(APPENDIX_A).unwrap());
+        let certificate = Certificate::on_the_desk(STANDARD.decode(APPENDIX_A).unwrap());
         let (first, last) = (1_539_866_229, 1_651_495_029);
         for (now, answer) in [
             (0, Err(Reason::CertificateNotYetValid)),
@@ -130,7 +131,7 @@ mod tests {
         // Up to the end of the dates.
         for length in 0..0x44 {
             assert_eq!(
-                certificate(der[..length].to_vec()).check_validity(1_600_000_000),
+                Certificate::on_the_desk(der[..length].to_vec()).check_validity(1_600_000_000),
                 Err(Reason::CertificateMalformed)
             );
         }

@@ -43,7 +43,7 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether the whole of `der` is one SEQUENCE of definite length in its shortest form (X.690 §10.1).
-fn is_one_sequence(der: &[u8]) -> bool {
+pub(crate) fn is_one_sequence(der: &[u8]) -> bool {
     let Some((0x30, rest)) = der.split_first().map(|(tag, rest)| (*tag, rest)) else {
         return false;
     };

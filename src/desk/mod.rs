@@ -1,9 +1,12 @@
-//! The core on a desk: what a person asks before and after a configuration is shipped. The counterpart of `host`, and
-//! no part of the module.
+//! The command `certbound`: the same core on an operator's desk. What a command prints is made here;
+//! src/bin/certbound.rs reads the arguments.
 
+pub mod certificate_file;
 pub mod check;
 pub mod explain;
+pub mod inspect;
 pub mod schema;
 pub(crate) mod sentence;
 pub mod signature;
 mod stage;
+mod time;

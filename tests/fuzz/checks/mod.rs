@@ -15,6 +15,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "a library to the fuzz targets, a module to the tests")]
 
 pub mod certificate;
+pub mod certificate_file;
 pub mod configuration;
 pub mod confirmation;
 pub mod header_name;
@@ -34,6 +35,7 @@ pub type Check = fn(&[u8]);
 /// Every check, by the name of its fuzz target and of its directory of seeds.
 pub const CHECKS: &[(&str, Check)] = &[
     ("certificate", certificate::check),
+    ("certificate_file", certificate_file::check),
     ("configuration", configuration::check),
     ("confirmation", confirmation::check),
     ("header_name", header_name::check),

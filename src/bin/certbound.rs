@@ -1,0 +1,249 @@
+//! The command `certbound`: what the filter knows, on a desk. Arguments, output and exit codes; the rest is
+//! [`certbound::desk`].
+
+// Cargo would put this file in the place of the filter, which has the same name.
+#[cfg(target_arch = "wasm32")]
+compile_error!("the filter is the library: build it with `make module`, or with --lib");
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use certbound::certificate::dialect::Dialect;
+use certbound::desk::certificate_file::CertificateFile;
+use certbound::desk::check::check;
+use certbound::desk::explain::Question;
+use certbound::desk::inspect::Inspection;
+use certbound::desk::schema::schema;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// In bytes: more than any configuration of the field, and than any certificate.
+const LARGEST_TEXT: usize = 16 * 1024 * 1024;
+
+/// OAuth 2.0 bound to mutual TLS (RFC 8705), on a desk.
+///
+/// Exit codes: 0 for an answer, 2 where the arguments or the files do not allow one; `check` has 1 for warnings too.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(Inspect),
+    Check(Check),
+    Explain(Box<Explain>),
+    /// Prints the JSON Schema of a configuration.
+    Schema,
+}
+
+/// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key.
+///
+/// Names are RFC 4514 strings, times RFC 3339 in UTC, the serial number hexadecimal.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  certbound inspect client.pem
+  certbound inspect client.pem --dialect gluu --dialect rfc9440
+  openssl s_client -connect api.example.com:443 < /dev/null | certbound inspect --format json -")]
+struct Inspect {
+    /// A certificate in PEM, percent-encoded PEM, DER or base64; `-` is the standard input.
+    file: PathBuf,
+    /// Also print the header in which this dialect hands the certificate over, as it names itself in the configuration.
+    #[arg(long = "dialect", value_name = "NAME", value_parser = |name: &str| Dialect::try_from(name.to_owned()))]
+    dialects: Vec<Dialect>,
+    /// For people or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
+/// works against it.
+///
+/// A file is a plugin configuration, YAML or JSON, or a whole file of Envoy, Istio or Envoy Gateway, in which every
+/// configuration of certbound is found. Files that belong together are given together.
+///
+/// Exit codes: 0 without errors, 1 for warnings with --strict, 2 for errors.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  certbound check envoy.yaml
+  certbound check --strict envoy.yaml certbound.ecds.yaml")]
+struct Check {
+    /// The files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Exit with 1 where there are warnings.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Says what the filter would do with a request, and why, step by step.
+///
+/// The request is JSON: {"method", "path", "headers": [[name, value], ...], "body"}. No token is printed.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  certbound explain --config envoy.yaml --request request.json --certificate client.pem
+  certbound explain --config api.yaml --request request.json --keys jwks.json --now 1800000000 --format json")]
+struct Explain {
+    /// A plugin configuration, or a file of Envoy, Istio or Envoy Gateway with one of certbound in it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The policy, as the metadata of a route names it; what the configuration chooses unless said.
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// The request.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// The certificate that the client presented, as `inspect` reads it; none unless said.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Whether the proxy validated the chain of that certificate.
+    #[arg(long, value_name = "true|false", action = ArgAction::Set, requires = "certificate")]
+    validated: Option<bool>,
+    /// The server name that the client asked for in the TLS handshake.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// What the authorization server publishes at its jwks_uri; ISSUER= where keys of several are fetched.
+    #[arg(long = "keys", value_name = "[ISSUER=]FILE")]
+    keys: Vec<String>,
+    /// The payload of the token, as JSON, that jwt_authn left under this name.
+    #[arg(long = "verified-payload", value_name = "NAME=FILE")]
+    verified_payloads: Vec<String>,
+    /// The time of the request, in seconds since 1970; now unless said.
+    #[arg(long, value_name = "UNIX_SECONDS")]
+    now: Option<u64>,
+    /// For people or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What a command prints, and its exit code.
+type Answer = Result<(String, u8), String>;
+
+fn main() -> ExitCode {
+    let answer = match Arguments::parse().command {
+        Command::Inspect(arguments) => inspect(&arguments),
+        Command::Check(arguments) => check_files(&arguments),
+        Command::Explain(arguments) => explain(&arguments),
+        Command::Schema => Ok((schema(), 0)),
+    };
+    let printed = answer.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads the output has read enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
+        result => result.map(|()| code).map_err(|error| format!("standard output: {error}")),
+    });
+    match printed {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => {
+            say(&message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn inspect(arguments: &Inspect) -> Answer {
+    let name = shown(&arguments.file);
+    let bytes = content(&arguments.file)?;
+    let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
+    if inspection.certificates() > 1 {
+        say(&format!("{name} has {} certificates; this is the first", inspection.certificates()));
+    }
+    let text = match arguments.format {
+        Format::Text => inspection.to_string(),
+        Format::Json => format!("{}\n", inspection.json()),
+    };
+    Ok((text, 0))
+}
+
+fn check_files(arguments: &Check) -> Answer {
+    let read = |path: &PathBuf| Ok((shown(path), text(path)?));
+    let files: Vec<_> = arguments.files.iter().map(read).collect::<Result<_, String>>()?;
+    let report = check(&files);
+    Ok((report.to_string(), report.exit_code(arguments.strict)))
+}
+
+fn explain(arguments: &Explain) -> Answer {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now =
+        arguments.now.or(since_1970.ok().map(|now| now.as_secs())).ok_or("the clock cannot be read: say --now")?;
+    let (config, request) = (text(&arguments.config)?, text(&arguments.request)?);
+    let config = (&*shown(&arguments.config), &*config);
+    let mut question = Question::new(config, (&shown(&arguments.request), &request), now)?;
+    if let Some(policy) = &arguments.policy {
+        question = question.under(policy)?;
+    }
+    if let Some(path) = &arguments.certificate {
+        let file = CertificateFile::read(&content(path)?).map_err(|error| format!("{} is {error}", shown(path)))?;
+        question = question.presenting(file.der, arguments.validated);
+    }
+    if let Some(name) = &arguments.server_name {
+        question = question.for_server(name.clone());
+    }
+    for keys in &arguments.keys {
+        // An issuer may have the sign in it too; a file's name seldom has.
+        let (issuer, path) = keys.rsplit_once('=').map_or((None, keys.as_str()), |(issuer, path)| (Some(issuer), path));
+        let document = content(Path::new(path))?;
+        question = question.with_keys(issuer, &document).map_err(|error| format!("{path}: {error}"))?;
+    }
+    for payload in &arguments.verified_payloads {
+        let (name, path) = payload.rsplit_once('=').ok_or("--verified-payload is NAME=FILE")?;
+        let document = content(Path::new(path))?;
+        question = question.with_verified_payload(name, &document).map_err(|error| format!("{path}: {error}"))?;
+    }
+    let explanation = question.explain()?;
+    let text = match arguments.format {
+        Format::Text => explanation.to_string(),
+        Format::Json => format!("{}\n", explanation.json()),
+    };
+    Ok((text, 0))
+}
+
+/// A file that is text.
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = content(path)?;
+    if bytes.len() > LARGEST_TEXT {
+        return Err(format!("{}: this is larger than {LARGEST_TEXT} bytes", shown(path)));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{}: this is no text in UTF-8", shown(path)))
+}
+
+/// The bytes of a file, or of the standard input for `-`; of a large one just enough to see that it is.
+fn content(path: &Path) -> Result<Vec<u8>, String> {
+    read(path).map_err(|error| format!("{}: {error}", shown(path)))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let input: &mut dyn Read = if is_standard_input(path) { &mut io::stdin() } else { &mut File::open(path)? };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(LARGEST_TEXT).unwrap_or(u64::MAX).saturating_add(1);
+    input.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// How a message names a file: on one line, and nothing in it that a terminal obeys.
+fn shown(path: &Path) -> String {
+    if is_standard_input(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string().escape_debug().to_string()
+    }
+}
+
+/// A message to the operator. If nobody can read it, there is nobody to tell.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "certbound: {message}");
+}

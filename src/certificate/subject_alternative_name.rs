@@ -1,0 +1,124 @@
+//! Subject alternative names (RFC 5280 §4.2.1.6).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use x509_parser::asn1_rs::Tag;
+
+use super::der::Element;
+use super::distinguished_name::DistinguishedName;
+use super::escaped::Escaped;
+use super::object_identifier::ObjectIdentifier;
+
+/// One of the names: a GeneralName.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectAlternativeName {
+    /// `dNSName`: ASCII, otherwise whatever the certificate says.
+    Dns(String),
+    /// `uniformResourceIdentifier`: ASCII, likewise.
+    Uri(String),
+    /// `iPAddress` of 4 or 16 bytes.
+    Ip(IpAddr),
+    /// `rfc822Name`: ASCII, likewise.
+    Email(String),
+    /// `directoryName`.
+    DirectoryName(DistinguishedName),
+    /// `registeredID`.
+    RegisteredId(ObjectIdentifier),
+    /// Any other, and any of these with a value that its kind does not have: its kind as RFC 5280 spells it, and its
+    /// DER.
+    Other(&'static str, Vec<u8>),
+}
+
+impl SubjectAlternativeName {
+    /// Reads the extension's value, a GeneralNames in DER, in its order. `None` where it is something else.
+    #[must_use]
+    pub fn list_from_der(der: &[u8]) -> Option<Vec<Self>> {
+        let names = Element::only(der).filter(|names| names.is(Tag::Sequence))?;
+        names.children()?.iter().map(Self::of).collect()
+    }
+
+    fn of(name: &Element<'_>) -> Option<Self> {
+        let ascii = || std::str::from_utf8(name.primitive()?).ok().filter(|text| text.is_ascii()).map(str::to_owned);
+        let (kind, read) = match name.context()? {
+            0 => ("otherName", None),
+            1 => ("rfc822Name", ascii().map(Self::Email)),
+            2 => ("dNSName", ascii().map(Self::Dns)),
+            3 => ("x400Address", None),
+            // A Name is a CHOICE, so the tag stands around it (X.680 §31.2.7).
+            4 => ("directoryName", DistinguishedName::from_der(name.contents).map(Self::DirectoryName)),
+            5 => ("ediPartyName", None),
+            6 => ("uniformResourceIdentifier", ascii().map(Self::Uri)),
+            7 => ("iPAddress", name.primitive().and_then(ip).map(Self::Ip)),
+            8 => ("registeredID", ObjectIdentifier::from_contents(name.contents).map(Self::RegisteredId)),
+            _ => return None,
+        };
+        Some(read.unwrap_or_else(|| Self::Other(kind, name.whole.to_vec())))
+    }
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+impl fmt::Display for SubjectAlternativeName {
+    /// The value alone for the four kinds that RFC 8705 §2.1.2 knows, on one line and fit for a terminal; the others
+    /// with their kind, and what has no text of its own as `#` and its DER in hexadecimal.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(text) | Self::Uri(text) | Self::Email(text) => Escaped { text, special: "\\" }.fmt(formatter),
+            Self::Ip(address) => address.fmt(formatter),
+            Self::DirectoryName(name) => write!(formatter, "directoryName {name}"),
+            Self::RegisteredId(identifier) => write!(formatter, "registeredID {identifier}"),
+            Self::Other(kind, der) => {
+                write!(formatter, "{kind} #")?;
+                der.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_read_and_what_its_kind_does_not_have_is_shown_as_bytes() {
+        for (der, shown) in [
+            (&b"\x82\x03a.b"[..], "a.b"),
+            (b"\x82\x04a\0.b", "a\\00.b"),
+            (b"\x82\x02\xc3\xa9", "dNSName #8202c3a9"),
+            (b"\xa2\x03\x16\x01a", "dNSName #a203160161"),
+            (b"\x86\x03a:b", "a:b"),
+            (b"\x81\x03a@b", "a@b"),
+            (b"\x87\x04\xc0\x00\x02\x01", "192.0.2.1"),
+            (b"\x87\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01", "2001:db8::1"),
+            (b"\x87\x03\x01\x02\x03", "iPAddress #8703010203"),
+            (b"\xa4\x10\x30\x0e\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03a,b", "directoryName CN=a\\,b"),
+            (b"\xa4\x02\x31\x00", "directoryName #a4023100"),
+            (b"\x88\x03\x55\x04\x03", "registeredID 2.5.4.3"),
+            (b"\xa0\x02\x06\x00", "otherName #a0020600"),
+            (b"\xa3\x00", "x400Address #a300"),
+            (b"\xa5\x00", "ediPartyName #a500"),
+        ] {
+            let list = [&[0x30, u8::try_from(der.len()).unwrap()], der].concat();
+            let names = SubjectAlternativeName::list_from_der(&list).unwrap();
+            assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), [shown]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_general_names_is_not_read() {
+        for der in [
+            &b""[..],
+            b"\x82\x01a",
+            b"\x30\x03\x82\x01a\0",
+            b"\x30\x02\x82\x01",
+            b"\x30\x02\x0c\x00",
+            b"\x30\x02\x89\x00",
+        ] {
+            assert_eq!(SubjectAlternativeName::list_from_der(der), None, "{der:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The signed part of a certificate (RFC 5280 §4.1, TBSCertificate).
+
+use x509_parser::asn1_rs::Tag;
+
+use super::der::{Element, Elements};
+
+/// The fields of a certificate of any version of X.509, each as the DER it came in. Only their order is looked at:
+/// whoever needs a field reads it, and what is wrong with another does not matter to him.
+#[derive(Debug)]
+pub struct ToBeSigned<'a> {
+    /// INTEGER.
+    pub serial_number: &'a [u8],
+    /// Name.
+    pub issuer: &'a [u8],
+    /// Two times.
+    pub validity: &'a [u8],
+    /// Name.
+    pub subject: &'a [u8],
+    /// SubjectPublicKeyInfo.
+    pub subject_public_key_info: &'a [u8],
+    /// What stands behind: unique identifiers and extensions, each with a tag; nothing in version 1.
+    pub rest: &'a [u8],
+}
+
+impl<'a> ToBeSigned<'a> {
+    /// The fields of the certificate `der`. `None` where they are not there in this order.
+    #[must_use]
+    pub fn of_certificate(der: &'a [u8]) -> Option<Self> {
+        let (certificate, _) = Element::first(der).filter(|(certificate, _)| certificate.is(Tag::Sequence))?;
+        let mut fields = Elements(Elements(certificate.contents).next_if(Tag::Sequence)?.contents);
+        let serial_number = match fields.next_if(Tag::Integer) {
+            Some(serial_number) => serial_number,
+            // The version has the tag [0] and is absent in version 1.
+            None => fields.next().filter(|version| version.context() == Some(0)).and(fields.next_if(Tag::Integer))?,
+        };
+        let _signature = fields.next_if(Tag::Sequence)?;
+        Some(Self {
+            serial_number: serial_number.whole,
+            issuer: fields.next_if(Tag::Sequence)?.whole,
+            validity: fields.next_if(Tag::Sequence)?.whole,
+            subject: fields.next_if(Tag::Sequence)?.whole,
+            subject_public_key_info: fields.next_if(Tag::Sequence)?.whole,
+            rest: fields.0,
+        })
+    }
+}

@@ -1,0 +1,289 @@
+//! What a certificate says, as those need it who bind tokens to it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+use x509_parser::asn1_rs::Tag;
+
+use crate::certificate::Certificate;
+use crate::certificate::der::{Element, Elements};
+use crate::certificate::dialect::Dialect;
+use crate::certificate::distinguished_name::DistinguishedName;
+use crate::certificate::escaped::Escaped;
+use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::public_key::PublicKey;
+use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::to_be_signed::ToBeSigned;
+
+use super::certificate_file::{CertificateFile, NoCertificate};
+use super::time;
+
+/// A certificate's description. [`fmt::Display`] writes it for people and [`Inspection::json`] for programs; both are
+/// fit for a terminal, whatever the certificate says.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// RFC 8705 §3.1.
+    #[serde(rename = "x5t#S256")]
+    x5t_s256: String,
+    /// The same in hexadecimal.
+    sha256: String,
+    /// RFC 4514.
+    subject: Option<String>,
+    issuer: Option<String>,
+    /// Hexadecimal, as `openssl x509 -serial` writes it.
+    serial_number: String,
+    /// RFC 3339, UTC.
+    not_before: Option<String>,
+    not_after: Option<String>,
+    subject_alternative_names: Names,
+    key: Option<String>,
+    /// Header lines, where a dialect was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    /// What the certificate has and this description has not, or not as RFC 5280 wants it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    #[serde(skip)]
+    certificates: usize,
+}
+
+/// The names by the kinds that RFC 8705 §2.1.2 has, in the order of the certificate.
+#[derive(Debug, Default, Serialize)]
+struct Names {
+    dns: Vec<String>,
+    uri: Vec<String>,
+    ip: Vec<String>,
+    email: Vec<String>,
+    /// Names of other kinds, each with its kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other: Vec<String>,
+}
+
+const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
+
+impl Inspection {
+    /// Describes the first certificate of a file, with the header that each of `dialects` would carry it in.
+    ///
+    /// # Errors
+    /// [`NoCertificate`], where the file has none.
+    pub fn of_file(bytes: &[u8], dialects: &[Dialect]) -> Result<Self, NoCertificate> {
+        let CertificateFile { der, certificates } = CertificateFile::read(bytes)?;
+        let certificate = Certificate::on_the_desk(der);
+        let headers =
+            dialects.iter().map(|dialect| (dialect.header().to_owned(), dialect.encode(&certificate))).collect();
+        let mut inspection = Self {
+            x5t_s256: certificate.thumbprint().to_string(),
+            sha256: certificate.thumbprint().hex(),
+            subject: None,
+            issuer: None,
+            serial_number: String::new(),
+            not_before: None,
+            not_after: None,
+            subject_alternative_names: Names::default(),
+            key: None,
+            headers,
+            notes: Vec::new(),
+            certificates,
+        };
+        if let Some(fields) = ToBeSigned::of_certificate(certificate.der()) {
+            inspection.describe(&fields);
+        }
+        Ok(inspection)
+    }
+
+    /// How many certificates the file has, the described one included.
+    #[must_use]
+    pub fn certificates(&self) -> usize {
+        self.certificates
+    }
+
+    /// One JSON object on several lines, all in ASCII.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut ascii = String::new();
+        // Serialization fails for maps with keys of other types and for writers that fail; here is neither.
+        for character in serde_json::to_string_pretty(self).unwrap_or_default().chars() {
+            match character {
+                '\n' | ' '..='~' => ascii.push(character),
+                // Outside strings JSON has nothing else, so this stands within one.
+                other => {
+                    for unit in other.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(ascii, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        ascii
+    }
+
+    fn describe(&mut self, fields: &ToBeSigned<'_>) {
+        self.subject = self.name("subject", fields.subject);
+        self.issuer = self.name("issuer", fields.issuer);
+        self.serial_number =
+            Element::only(fields.serial_number).map(|number| hexadecimal(number.contents)).unwrap_or_default();
+        let times = Element::only(fields.validity).and_then(|validity| validity.children()).unwrap_or_default();
+        self.not_before = self.time("not_before", times.first());
+        self.not_after = self.time("not_after", times.get(1));
+        self.key = PublicKey::from_der(fields.subject_public_key_info).map(|key| key.to_string());
+        if self.key.is_none() {
+            self.note("the public key cannot be read");
+        }
+        self.rest(fields.rest);
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    fn name(&mut self, field: &str, der: &[u8]) -> Option<String> {
+        let name = DistinguishedName::from_der(der);
+        match &name {
+            None => self.note(format!("{field} cannot be read as a distinguished name")),
+            Some(name) if name.relative_distinguished_names().iter().any(Vec::is_empty) => {
+                self.note(format!("{field} has a part without an attribute, which is not shown"));
+            }
+            Some(_) => {}
+        }
+        name.map(|name| name.to_string())
+    }
+
+    fn time(&mut self, field: &str, time: Option<&Element<'_>>) -> Option<String> {
+        let shown = time.and_then(time::rfc3339);
+        if shown.is_none() {
+            let bytes = time.map_or(&[][..], |time| time.contents);
+            self.note(format!("{field} is no time: \"{}\"", bytes.escape_ascii()));
+        }
+        shown
+    }
+
+    /// Unique identifiers and extensions.
+    fn rest(&mut self, der: &[u8]) {
+        let mut fields = Elements(der);
+        for field in fields.by_ref() {
+            match (field.context(), Element::only(field.contents).and_then(|list| list.children())) {
+                (Some(1 | 2), _) => {}
+                (Some(3), Some(extensions)) => self.extensions(&extensions),
+                (Some(3), None) => self.note("the extensions cannot be read"),
+                _ => self.note("there is an unknown field beside the extensions"),
+            }
+        }
+        if !fields.0.is_empty() {
+            self.note("there are bytes behind the last field");
+        }
+    }
+
+    fn extensions(&mut self, extensions: &[Element<'_>]) {
+        let mut times = BTreeMap::<_, usize>::new();
+        for extension in extensions {
+            let Some((identifier, value)) = extension_parts(extension) else {
+                self.note("an extension cannot be read");
+                continue;
+            };
+            if identifier.as_str() == SUBJECT_ALTERNATIVE_NAME {
+                match SubjectAlternativeName::list_from_der(value) {
+                    Some(names) => names.into_iter().for_each(|name| self.subject_alternative_names.add(name)),
+                    None => self.note("the extension subjectAltName cannot be read"),
+                }
+            }
+            let times = times.entry(identifier).or_default();
+            *times = times.saturating_add(1);
+        }
+        for (identifier, times) in times.into_iter().filter(|(_, times)| *times > 1) {
+            // RFC 5280 §4.2.
+            self.note(format!(
+                "the extension {identifier} is there {times} times, and servers differ in which they read"
+            ));
+        }
+    }
+}
+
+impl Names {
+    fn add(&mut self, name: SubjectAlternativeName) {
+        match name {
+            // JSON has escapes of its own for these; where they are written for people they get others.
+            SubjectAlternativeName::Dns(text) => self.dns.push(text),
+            SubjectAlternativeName::Uri(text) => self.uri.push(text),
+            SubjectAlternativeName::Email(text) => self.email.push(text),
+            SubjectAlternativeName::Ip(address) => self.ip.push(address.to_string()),
+            other => self.other.push(other.to_string()),
+        }
+    }
+}
+
+/// The identifier and the value of an extension, critical or not.
+fn extension_parts<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a [u8])> {
+    let parts = extension.children()?;
+    let identifier = parts.first().filter(|identifier| identifier.is(Tag::Oid))?;
+    let value = parts.last().filter(|value| value.is(Tag::OctetString))?;
+    Some((ObjectIdentifier::from_contents(identifier.contents)?, value.contents))
+}
+
+/// An INTEGER's contents (X.690 §8.3, two's complement) in hexadecimal, two digits for each byte, with `-` if negative.
+fn hexadecimal(contents: &[u8]) -> String {
+    let negative = contents.first().is_some_and(|first| *first >= 0x80);
+    let mut magnitude = contents.to_vec();
+    if negative {
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    let zeros = magnitude.iter().take_while(|byte| **byte == 0).count();
+    let digits: String = magnitude.iter().skip(zeros).map(|byte| format!("{byte:02X}")).collect();
+    match digits.as_str() {
+        "" => "00".to_owned(),
+        _ => format!("{}{digits}", if negative { "-" } else { "" }),
+    }
+}
+
+impl fmt::Display for Inspection {
+    /// A line for each fact, by the names that the JSON has, and the header lines after an empty one.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |label: &str, value: &dyn fmt::Display| writeln!(formatter, "{label:<14} {value}");
+        let shown = |value: &Option<String>| match value.as_deref() {
+            None => "(unreadable)".to_owned(),
+            Some("") => "(empty)".to_owned(),
+            Some(value) => value.to_owned(),
+        };
+        line("x5t#S256:", &self.x5t_s256)?;
+        line("sha256:", &self.sha256)?;
+        line("subject:", &shown(&self.subject))?;
+        line("issuer:", &shown(&self.issuer))?;
+        line("serial_number:", &self.serial_number)?;
+        line("not_before:", &shown(&self.not_before))?;
+        line("not_after:", &shown(&self.not_after))?;
+        let Names { dns, uri, ip, email, other } = &self.subject_alternative_names;
+        for (label, texts) in [("dns:", dns), ("uri:", uri), ("ip:", ip), ("email:", email)] {
+            texts.iter().try_for_each(|text| line(label, &Escaped { text, special: "\\" }))?;
+        }
+        other.iter().try_for_each(|name| line("other:", name))?;
+        line("key:", &shown(&self.key))?;
+        self.notes.iter().try_for_each(|note| line("note:", note))?;
+        if !self.headers.is_empty() {
+            writeln!(formatter)?;
+        }
+        self.headers.iter().try_for_each(|(name, value)| writeln!(formatter, "{name}: {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_written_as_openssl_writes_them() {
+        for (contents, shown) in [
+            (&b"\x01"[..], "01"),
+            (b"\x00", "00"),
+            (b"", "00"),
+            (b"\x00\x80", "80"),
+            (b"\xff", "-01"),
+            (b"\x80", "-80"),
+            (b"\xff\x00", "-0100"),
+            (b"\x0f\xff", "0FFF"),
+        ] {
+            assert_eq!(hexadecimal(contents), shown);
+        }
+    }
+}
