@@ -18,7 +18,7 @@ from test_keys import JWKS_URI, running
 
 README = (shipped.ROOT / "README.md").read_text()
 BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)]
-CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml" and not text.startswith("routes:")]
+CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml"]
 THUMBPRINT = re.compile(r"[\w-]{43}")
 
 

@@ -17,8 +17,8 @@ import yaml
 
 from rig.process import Process, wait_until
 
-MINIMUM_VERSION = "1.39.0"
-"""The first Envoy that gives a filter the certificate of the client (`connection.peer_certificate`)."""
+MINIMUM_VERSION = os.environ.get("ENVOY_MINIMUM", "1.39.0")
+"""The first Envoy that says of a client's certificate whether it is valid. `make test-hosts` has older ones, too."""
 
 _START_LIMIT = 30
 _ADMIN_LIMIT = 10

@@ -24,8 +24,6 @@ PORTS = {
 }
 """What each file says, by what it is for."""
 
-NO_KEYS = "jwks: { keys: [] }"
-
 
 def read(
     name: str,
@@ -38,21 +36,13 @@ def read(
     files: Mapping[str, Path] = {},
     **ports: int,
 ) -> str:
-    """The text of envoy/`name`.yaml with these in place of what it says. `files` are by the name that they have in
-    /etc/certbound, `ports` by those of `PORTS`; one that is not given stays as it is.
+    """The text of envoy/`name`.yaml with these in place of what it says. `files` are by the names that they have in
+    /etc/certbound, `ports` by those of `PORTS`; what is not given stays as it is.
 
-    Raises ValueError when the file has nothing to put one of them in place of.
+    Raises ValueError when the file has no such file, port or issuer.
     """
-    text = (ROOT / "envoy" / f"{name}.yaml").read_text()
-    # Not every file has them: with ECDS they stand in another.
-    optional = {
-        "/etc/certbound/certbound.wasm": str(module),
-        "/etc/certbound/server.pem": str(server.certificate_path),
-        "/etc/certbound/server.key": str(server.key_path),
-        "/etc/certbound/client-ca.pem": str(client_ca),
-        **({} if jwks is None else {NO_KEYS: f"jwks: {json.dumps(jwks)}"}),
-    }
-    replaced = {f"/etc/certbound/{name}": str(path) for name, path in files.items()}
+    text = filled(name, server=server, client_ca=client_ca, jwks=jwks, module=module)
+    replaced = {f"/etc/certbound/{file}": str(path) for file, path in files.items()}
     if issuer is not None:
         replaced["issuer: https://as.example.com"] = f"issuer: {issuer}"
     for port, number in ports.items():
@@ -60,7 +50,24 @@ def read(
     for old, new in replaced.items():
         if old not in text:
             raise ValueError(f"envoy/{name}.yaml does not have {old!r}")
-    for old, new in {**optional, **replaced}.items():
+        text = text.replace(old, new)
+    return text
+
+
+def filled(
+    name: str, *, server: Certificate, client_ca: Path, jwks: dict[str, Any] | None = None, module: Path = MODULE
+) -> str:
+    """The text of envoy/`name`.yaml with what it has of these in place of the examples. No file has all of them."""
+    text = (ROOT / "envoy" / f"{name}.yaml").read_text()
+    replaced = {
+        "/etc/certbound/certbound.wasm": str(module),
+        "/etc/certbound/server.pem": str(server.certificate_path),
+        "/etc/certbound/server.key": str(server.key_path),
+        "/etc/certbound/client-ca.pem": str(client_ca),
+    }
+    if jwks is not None:
+        replaced["jwks: { keys: [] }"] = f"jwks: {json.dumps(jwks)}"
+    for old, new in replaced.items():
         text = text.replace(old, new)
     return text
 
