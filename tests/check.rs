@@ -85,20 +85,31 @@ fn every_valid_configuration_is_described_with_the_sentences_beside_it() {
     }
 }
 
-/// A file that is shipped with an empty key set says that it must be changed; with keys it is flawless.
+/// A file that is shipped with an empty key set says that it must be changed; with keys it is flawless. What ECDS brings
+/// belongs to the file that watches it.
 #[test]
 fn every_example_has_its_sentences_and_no_warning() {
+    let with_keys = |text: &str| text.replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
     for path in files("envoy", ".yaml") {
         let name = path.to_str().unwrap();
         let golden = Path::new("tests/configurations/examples").join(path.with_extension("txt").file_name().unwrap());
-        let shipped = fs::read_to_string(&path).unwrap();
-        let with_keys = shipped.replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
-        let report = one(name, &with_keys);
+        let with = match name {
+            "envoy/policies-by-ecds.yaml" => vec![name, "envoy/certbound.ecds.yaml"],
+            _ => vec![name],
+        };
+        let read = |name: &&str| ((*name).to_owned(), fs::read_to_string(name).unwrap());
+        let shipped: Vec<_> = with.iter().map(read).collect();
+        let changed: Vec<_> = shipped.iter().map(|(name, text)| (name.clone(), with_keys(text))).collect();
+        let report = check(&changed);
         assert_eq!(report.to_string(), fs::read_to_string(&golden).unwrap(), "{name}");
         assert_eq!(report.exit_code(true), 0, "{name}");
-        if shipped != with_keys {
-            let report = one(name, &shipped).to_string();
-            assert!(report.contains("error") && report.contains("the key set is empty"), "{report}");
+        if shipped != changed {
+            let report = check(&shipped);
+            assert_eq!(report.exit_code(false), 2, "{name}");
+            assert!(
+                report.findings().iter().all(|finding| finding.to_string().contains("the key set is empty")),
+                "{report}"
+            );
         }
     }
 }
@@ -231,14 +242,64 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("error", "name: certbound")],
         ),
         (
+            "a policy that nothing chooses",
+            replaced(&api, &[("metadata: { filter_metadata: { certbound: { policy: gluu } } }", "")]),
+            vec![("policy_never_chosen", "value:")],
+        ),
+        (
+            "metadata beside routes",
+            replaced(
+                &api,
+                &[
+                    ("default_policy: api", "routes: [ { policy: api, path_prefix: / } ]"),
+                    ("                metadata: { filter_metadata: { certbound: { policy: migration } } }\n", ""),
+                    ("                metadata: { filter_metadata: { certbound: { policy: gluu } } }\n", ""),
+                ],
+            ),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open } } }"),
+                ("policy_never_chosen", "value:"),
+                ("policy_never_chosen", "value:"),
+                ("policy_never_chosen", "value:"),
+            ],
+        ),
+        (
+            "a filter that runs nowhere unless a route enables it",
+            replaced(
+                &api,
+                &[("          - name: certbound\n", "          - name: certbound\n            disabled: true\n")],
+            ),
+            vec![("filter_disabled", "name: certbound")],
+        ),
+        (
+            "a filter that a route disables",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health }\n                typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }",
+                )],
+            ),
+            vec![(
+                "filter_disabled",
+                "typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }",
+            )],
+        ),
+        (
             "a policy that is not there",
             replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: opne }")]),
-            vec![("error", "metadata: { filter_metadata: { certbound: { policy: opne } } }")],
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: opne } } }"),
+                ("policy_never_chosen", "value:"),
+            ],
         ),
         (
             "another key in the metadata",
             replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: open, mode: x }")]),
-            vec![("error", "metadata: { filter_metadata: { certbound: { policy: open, mode: x } } }")],
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open, mode: x } } }"),
+                ("policy_never_chosen", "value:"),
+            ],
         ),
         (
             "a cluster that is not there",
@@ -314,15 +375,46 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
 }
 
 #[test]
+fn what_works_against_the_filter_in_a_cluster_is_named() {
+    let key = format!("{{ keys: [{KEY}] }}");
+    let istio = replaced(&fs::read_to_string("envoy/istio.yaml").unwrap(), &[("{ keys: [] }", &key)]);
+    let gateway = replaced(&fs::read_to_string("envoy/envoy-gateway.yaml").unwrap(), &[("{ keys: [] }", &key)]);
+    let verified = "{ verified_by: jwt_authn, payload_in_metadata: verified }";
+    let inline = format!("jwks: {key}");
+    for (what, text, expected) in [
+        ("Istio", istio.clone(), ""),
+        ("FAIL_OPEN", istio.replace("FAIL_RELOAD", "FAIL_OPEN"), "fail_open"),
+        ("FAIL_CLOSE", istio.replace("FAIL_RELOAD", "FAIL_CLOSE"), "fail_closed_for_ever"),
+        (
+            "Istio's jwt_authn",
+            istio.replace(&inline, "JWKS").replace("{ JWKS }", verified).replace("AUTHZ", "AUTHN"),
+            "jwt_authn_missing",
+        ),
+        ("Istio's Gateway", istio.replace("OPTIONAL_MUTUAL", "SIMPLE"), "certificate_not_requested"),
+        ("Envoy Gateway", gateway.clone(), ""),
+        ("failOpen", gateway.replace("failOpen: false", "failOpen: true"), "fail_open"),
+        (
+            "Envoy Gateway's jwt_authn",
+            gateway.replace(&inline, "JWKS").replace("{ JWKS }", verified),
+            "jwt_authn_missing",
+        ),
+        ("no clientValidation", gateway.replace("clientValidation:", "cipherSuites:"), "certificate_not_requested"),
+    ] {
+        let names: std::collections::BTreeSet<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>().join(" "), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_file_without_a_configuration_and_one_that_cannot_be_read_are_errors() {
     for (text, expected) in [
         (
             "static_resources: {}\n",
-            "x.yaml: error: there is no configuration of certbound in this file\n1 error, 0 warnings\n",
+            "x.yaml: error: there is no configuration of certbound in this file; where it comes by ECDS, give that file too\n1 error, 0 warnings\n",
         ),
         (
             "apiVersion: v1\nkind: ConfigMap\n",
-            "x.yaml: error: there is no configuration of certbound in this file\n1 error, 0 warnings\n",
+            "x.yaml: error: there is no configuration of certbound in this file; where it comes by ECDS, give that file too\n1 error, 0 warnings\n",
         ),
     ] {
         let report = one("x.yaml", text);

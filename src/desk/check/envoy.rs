@@ -1,7 +1,7 @@
 //! What stands around the filter in an Envoy configuration and works against it.
 
 use super::finding::{Finding, Warning};
-use super::installation::{HttpFilter, Manager, message};
+use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
 use crate::authorization_server::ClientCertificate;
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config::document::Place;
@@ -55,6 +55,7 @@ pub(super) fn of_filter(filter: HttpFilter<'_>, policies: &Policies) -> Vec<Find
     let mut found = of_certificates(filter.manager, policies);
     found.extend(of_manager(filter.manager, policies));
     found.extend(of_order(filter));
+    found.extend(of_disabled(filter));
     found.extend(policies.iter().flat_map(|(_, policy)| of_jwt_authn(filter, policy)));
     found.extend(of_key_clusters(filter, policies));
     found
@@ -222,7 +223,7 @@ fn of_order(HttpFilter { manager, index }: HttpFilter<'_>) -> Vec<Finding> {
     let later = manager.filters().skip(index.saturating_add(1)).filter(|filter| {
         let kind = filter.text_at(&["typed_config", "@type"]).and_then(|url| url.rsplit(['.', '/']).next());
         let discovered = filter.at(&["config_discovery"]).is_some();
-        let ours = super::installation::is_certbound_filter(*filter);
+        let ours = is_certbound_filter(*filter);
         !ours && (discovered || kind.is_some_and(|kind| CHANGING.contains(&kind)))
     });
     let mut found: Vec<_> = later
@@ -240,6 +241,28 @@ fn of_order(HttpFilter { manager, index }: HttpFilter<'_>) -> Vec<Finding> {
         found.push(Finding::error_at(own, "this filter stands behind the router, so it is never run".to_owned()));
     }
     found
+}
+
+/// Routes on which neither this filter nor another one of ours runs.
+fn of_disabled(HttpFilter { manager, index }: HttpFilter<'_>) -> Vec<Finding> {
+    let Some(own) = manager.filters().nth(index) else { return Vec::new() };
+    let runs = |filter: &Place<'_>| is_certbound_filter(*filter) && !filter.is_true_at(&["disabled"]);
+    let what = "forged certificate headers reach the server, and nothing is judged";
+    if own.is_true_at(&["disabled"]) {
+        let sentence = format!(
+            "on routes that do not enable this filter {what}; put a filter with clean_only before it, \
+                                which is always enabled"
+        );
+        let alone = !manager.filters().any(|filter| runs(&filter));
+        return alone.then(|| Finding::warning(own, Warning::FilterDisabled, sentence)).into_iter().collect();
+    }
+    let name = own.text_at(&["name"]).unwrap_or_default();
+    let others = manager.filters().filter(runs).any(|filter| !filter.is(own));
+    let routes =
+        manager.manager.everything().into_iter().filter_map(|place| place.at(&["typed_per_filter_config"])?.get(name));
+    let disabled = routes.filter(|config| !others && config.is_true_at(&["disabled"]));
+    let sentence = format!("on this route {what}; name a policy with clean_only in its metadata in place of this");
+    disabled.map(|config| Finding::warning(config, Warning::FilterDisabled, sentence.clone())).collect()
 }
 
 fn of_jwt_authn(filter: HttpFilter<'_>, policy: &Policy) -> Vec<Finding> {

@@ -66,6 +66,8 @@ warnings! {
     PathNotNormalized, "path_not_normalized";
     /// A client chooses the route by a header that is removed only afterwards.
     RouteMatchesCertificateHeader, "route_matches_certificate_header";
+    /// On some routes nothing removes forged certificate headers, since the filter does not run there.
+    FilterDisabled, "filter_disabled";
     /// Nothing in these files chooses the policy.
     PolicyNeverChosen, "policy_never_chosen";
     /// A later filter may change what was judged.

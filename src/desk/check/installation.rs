@@ -39,6 +39,16 @@ pub(super) struct Manager<'d> {
     pub(super) manager: Place<'d>,
 }
 
+impl<'d> Installation<'d> {
+    /// The filter, where the files have the HTTP filters that it is one of.
+    pub(super) fn filter(self) -> Option<HttpFilter<'d>> {
+        match self.platform {
+            Platform::Envoy { filter, .. } => filter,
+            Platform::Nobody | Platform::Istio { .. } | Platform::EnvoyGateway { .. } => None,
+        }
+    }
+}
+
 /// The keys that only our configuration has at its top.
 const OUR_KEYS: &[&str] = &["policies", "default_policy", "resource_server", "authorization_server", "clean_only"];
 

@@ -39,10 +39,15 @@ pub fn check(files: &[(String, String)]) -> Report {
     let installations = installation::installations(&documents);
     let policies: Vec<_> = installations.iter().map(|installation| report.read(*installation)).collect();
     for (file, _) in files {
-        let has = installations.iter().any(|installation| installation.configuration.file() == file);
+        let own = |place: Place<'_>| place.file() == file;
+        let has = installations.iter().any(|installation| {
+            let manager = installation.filter().map(|filter| filter.manager.manager);
+            own(installation.configuration) || manager.is_some_and(own)
+        });
         if !has && !report.findings.iter().any(|finding| finding.is_in(file)) {
-            let sentence = "there is no configuration of certbound in this file".to_owned();
-            report.findings.push(Finding::error(file, None, sentence));
+            let sentence =
+                "there is no configuration of certbound in this file; where it comes by ECDS, give that file too";
+            report.findings.push(Finding::error(file, None, sentence.to_owned()));
         }
     }
     for (installation, policies) in installations.iter().zip(&policies) {
@@ -118,7 +123,11 @@ impl Report {
         let place = installation.configuration;
         match place.source().and_then(|source| Policies::read(&source)) {
             Ok(policies) => {
-                self.descriptions.push(described(place, &policies));
+                let description = described(installation, &policies);
+                // YAML's aliases have one configuration stand at several places.
+                if !self.descriptions.contains(&description) {
+                    self.descriptions.push(description);
+                }
                 Some(policies)
             }
             Err(error) => {
@@ -160,19 +169,25 @@ impl fmt::Display for Report {
 }
 
 /// What a configuration will do.
-fn described(place: Place<'_>, policies: &Policies) -> String {
+fn described(installation: Installation<'_>, policies: &Policies) -> String {
+    let place = installation.configuration;
     let (line, column) = place.position();
     let count = if policies.count() == 1 { "1 policy".to_owned() } else { format!("{} policies", policies.count()) };
     let file = place.file();
+    let filter = installation.filter().and_then(|filter| filter.manager.filters().nth(filter.index));
+    let routes = match filter.is_some_and(|filter| filter.is_true_at(&["disabled"])) {
+        true => "every route that enables the filter",
+        false => "every route",
+    };
     let mut lines =
-        vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on every route.")];
+        vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on {routes}.")];
     for (name, policy) in policies.iter() {
-        let routes = match policies.choice() {
-            Choice::Default(_) if policies.count() == 1 => ", on every route",
-            Choice::Default(default) if default.as_str() == name => ", on routes that name none",
-            Choice::Default(_) | Choice::ByRoute(_) => "",
+        let chosen = match policies.choice() {
+            Choice::Default(_) if policies.count() == 1 => format!(", on {routes}"),
+            Choice::Default(default) if default.as_str() == name => ", on routes that name none".to_owned(),
+            Choice::Default(_) | Choice::ByRoute(_) => String::new(),
         };
-        lines.push(format!("  {name} ({}{routes})", policy.role()));
+        lines.push(format!("  {name} ({}{chosen})", policy.role()));
         let sentences = match policy {
             Policy::ResourceServer(server) => server.sentences(),
             Policy::AuthorizationServer(server) => server.sentences(),
