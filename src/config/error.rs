@@ -75,7 +75,7 @@ impl Error {
 
     /// A mistake that the JSON parser met, in its own words.
     pub(super) fn syntax(error: &serde_json::Error) -> Self {
-        let position = (error.line() > 0).then(|| Position { line: error.line(), column: error.column() });
+        let position = (error.line() > 0).then(|| Position { line: error.line(), column: error.column().max(1) });
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         Self { position, ..Self::new(format!("this is not JSON: {message}")) }

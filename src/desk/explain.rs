@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check;
-use super::sentence::listed;
+use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
 use crate::certificate::Certificate;
@@ -99,8 +99,11 @@ impl Question {
     /// Has this policy govern the request, as a route's metadata would say.
     ///
     /// # Errors
-    /// A sentence, where the configuration has none of that name.
+    /// A sentence, where the configuration has none of that name, or has routes that choose.
     pub fn under(self, policy: &str) -> Result<Self, String> {
+        if matches!(self.policies.choice(), Choice::ByRoute(_)) {
+            return Err("the routes of this configuration choose the policy: leave --policy out".to_owned());
+        }
         let known: Vec<_> = self.policies.iter().map(|(name, _)| name).collect();
         if known.contains(&policy) {
             Ok(Self { policy: Some(policy.to_owned()), ..self })
@@ -228,6 +231,7 @@ impl Question {
         if let Some(role) = role {
             let because = match (&self.policy, self.policies.choice()) {
                 (Some(_), _) => "as asked for",
+                (None, Choice::Default(_)) if self.policies.count() == 1 => "the only one",
                 (None, Choice::Default(_)) => "the default: no metadata names another one here",
                 (None, Choice::ByRoute(_)) => "chosen by host and path",
             };
@@ -328,21 +332,21 @@ impl fmt::Display for Explanation {
     /// One line for each step, and then what the client or the upstream gets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, step) in (1_usize..).zip(&self.steps) {
-            writeln!(formatter, "{number:2}. {step}")?;
+            writeln!(formatter, "{number:2}. {}", shown(step))?;
         }
         if let Some(status) = self.status {
             writeln!(formatter, "the client gets {status}")?;
         }
         for (name, value) in &self.headers {
-            writeln!(formatter, "  {name}: {value}")?;
+            writeln!(formatter, "  {name}: {}", shown(value))?;
         }
         if !self.edits.is_empty() {
             writeln!(formatter, "the upstream gets the request with")?;
         }
         for (name, value) in &self.edits {
             match value {
-                Some(value) => writeln!(formatter, "  {name}: {value}")?,
-                None => writeln!(formatter, "  no {name}")?,
+                Some(value) => writeln!(formatter, "  {}: {}", shown(name), shown(value))?,
+                None => writeln!(formatter, "  no {}", shown(name))?,
             }
         }
         Ok(())

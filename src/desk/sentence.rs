@@ -1,5 +1,12 @@
 //! Words for people.
 
+use crate::certificate::escaped::Escaped;
+
+/// Text that has something from a file in it, on one line and with nothing in it that a terminal obeys.
+pub(crate) fn shown(text: &str) -> Escaped<'_> {
+    Escaped { text, special: "" }
+}
+
 /// `a`, `a or b`, `a, b or c`.
 pub(crate) fn listed(items: &[&str], conjunction: &str) -> String {
     match items {

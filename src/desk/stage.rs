@@ -49,10 +49,10 @@ impl Stage {
     /// What is known of a request that has passed it.
     pub(super) fn sentence(self) -> &'static str {
         match self {
-            Self::Certificate => "the certificate is not one of the revoked ones",
+            Self::Certificate => "no revoked certificate is presented",
             Self::Carriage => "there is one token where one may be",
             Self::Form => "the token has the right form and type, a trusted issuer, and an algorithm that is allowed",
-            Self::Signature => "its signature is right",
+            Self::Signature => "its signature was verified",
             Self::Lifetime => "it does not live too long",
             Self::Audience => "it is for this API",
             Self::Time => "it has not expired, and is valid already",

@@ -6,6 +6,7 @@ and tokens of the cases, so they are not committed; the ones that are stand in t
 import base64
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,16 +16,24 @@ from typing import Any
 LONGEST = 4096
 """A longer input teaches a fuzzer little and slows it down."""
 
+ROOT = Path(__file__).resolve().parents[2]
+
+KEYS = "{ keys: [ { kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo } ] }"
+"""RFC 8037 appendix A.2."""
+
 
 def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Pairs of a fuzz target and an input for it."""
     for configuration in cases["configurations"].values():
         yield "configuration", configuration["json"].encode()
         yield "configuration", base64.b64decode(configuration["struct"])
+        yield "configuration_file", configuration["json"].encode()
         for policy in json.loads(configuration["json"])["policies"].values():
             for issuer in policy.get("resource_server", {}).get("issuers", []):
                 if "jwks" in issuer["keys"]:
                     yield "key_set", json.dumps(issuer["keys"]["jwks"]).encode()
+    for path in [*ROOT.glob("envoy/*.yaml"), *ROOT.glob("tests/configurations/*/*.yaml")]:
+        yield "configuration_file", uncommented(path.read_text()).replace("{ keys: [] }", KEYS).encode()
     deep = b"[" * 1900 + b"]" * 1900
     yield "configuration", b'{"policies":' + deep + b"}"
     yield "key_set", b'{"keys":[],"x":' + deep + b"}"
@@ -36,6 +45,10 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         for path, value in case["properties"]:
             if path[0] == "xds":
                 yield "route_metadata", base64.b64decode(value)
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(?m)^ *#.*\n| +# .*", "", text)
 
 
 def token(text: bytes) -> Iterator[tuple[str, bytes]]:

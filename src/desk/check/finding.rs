@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::document::Place;
+use crate::desk::sentence::shown;
 
 /// One thing that is wrong at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Finding {
 impl fmt::Display for Finding {
     /// `envoy.yaml:12:5: warning: what is wrong and what to do (name_of_the_warning)`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.file)?;
+        write!(formatter, "{}", shown(&self.file))?;
         if let Some((line, column)) = self.position {
             write!(formatter, ":{line}:{column}")?;
         }
@@ -120,7 +121,7 @@ impl fmt::Display for Finding {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(formatter, ": {severity}: {}", self.sentence)?;
+        write!(formatter, ": {severity}: {}", shown(&self.sentence))?;
         self.warning.map_or(Ok(()), |warning| write!(formatter, " ({})", warning.name()))
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 
 pub use finding::{Finding, Severity, Warning};
 
-use super::sentence::counted;
+use super::sentence::{counted, shown};
 use crate::config;
 use crate::config::document::{Document, Place};
 use crate::policy::{Choice, Policies, Policy};
@@ -21,7 +21,7 @@ use installation::{Installation, Platform};
 #[derive(Debug, Default)]
 pub struct Report {
     /// What each configuration will do, in sentences.
-    descriptions: Vec<String>,
+    descriptions: Vec<Vec<String>>,
     findings: Vec<Finding>,
 }
 
@@ -156,8 +156,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for description in &self.descriptions {
-            formatter.write_str(description)?;
+        for line in self.descriptions.iter().flatten() {
+            writeln!(formatter, "{}", shown(line))?;
         }
         for finding in &self.findings {
             writeln!(formatter, "{finding}")?;
@@ -169,7 +169,7 @@ impl fmt::Display for Report {
 }
 
 /// What a configuration will do.
-fn described(installation: Installation<'_>, policies: &Policies) -> String {
+fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String> {
     let place = installation.configuration;
     let (line, column) = place.position();
     let count = if policies.count() == 1 { "1 policy".to_owned() } else { format!("{} policies", policies.count()) };
@@ -200,6 +200,5 @@ fn described(installation: Installation<'_>, policies: &Policies) -> String {
         lines.extend(routes.sentences().map(|sentence| format!("    {sentence}")));
         lines.push("    Any other request gets 404.".to_owned());
     }
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }

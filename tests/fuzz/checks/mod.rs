@@ -17,6 +17,7 @@
 pub mod certificate;
 pub mod certificate_file;
 pub mod configuration;
+pub mod configuration_file;
 pub mod confirmation;
 pub mod header_name;
 mod json;
@@ -37,6 +38,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("certificate", certificate::check),
     ("certificate_file", certificate_file::check),
     ("configuration", configuration::check),
+    ("configuration_file", configuration_file::check),
     ("confirmation", confirmation::check),
     ("header_name", header_name::check),
     ("key_answer", key_answer::check),
