@@ -82,6 +82,11 @@ module: wasm-target ## Build the filter: target/certbound.wasm
 desk: ## Build the command certbound as the tests run it: target/debug/certbound
 	cargo build --locked --bin certbound
 
+.PHONY: schema
+schema: desk ## Write the JSON Schemas of envoy/ anew, from the types that read a configuration
+	target/debug/certbound schema > envoy/certbound.schema.json
+	target/debug/certbound schema --of file > envoy/file.schema.json
+
 .PHONY: cases
 cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 	@echo "making the certificates and tokens of the cases"

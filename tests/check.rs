@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use certbound::desk::check::{Report, Warning, check};
+use certbound::desk::schema::{file_schema, schema};
 
 /// RFC 7517 appendix A.1.
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
@@ -450,7 +451,9 @@ fn json_in_a_string_value_is_placed_in_the_file() {
 }
 
 #[test]
-fn the_schema_that_is_shipped_is_the_one_that_the_types_make() {
-    let shipped = fs::read_to_string("envoy/certbound.schema.json").unwrap();
-    assert_eq!(shipped, certbound::desk::schema::schema(), "write it anew: make schema");
+fn the_schemas_that_are_shipped_are_those_that_the_types_make() {
+    for (name, made) in [("certbound", schema()), ("file", file_schema())] {
+        let shipped = fs::read_to_string(format!("envoy/{name}.schema.json")).unwrap();
+        assert_eq!(shipped, made, "write it anew: make schema");
+    }
 }

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from cases import World, as_json
 from rig import shipped
 
 CONFIGURATIONS = shipped.ROOT / "tests" / "configurations"
-SCHEMA = json.loads((shipped.ROOT / "envoy" / "certbound.schema.json").read_text())
+ENVOY = shipped.ROOT / "envoy"
+SCHEMA = json.loads((ENVOY / "certbound.schema.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,32 @@ def test_every_key_has_a_description_and_every_default_is_one_that_is_allowed() 
             if "default" in property_:
                 schema = {**property_, "$defs": SCHEMA["$defs"]}
                 Draft202012Validator(schema).validate(property_["default"])
+
+
+@pytest.fixture(scope="module")
+def of_files() -> Draft202012Validator:
+    schema = json.loads((ENVOY / "file.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    resource = Resource.from_contents(SCHEMA)
+    return Draft202012Validator(schema, registry=Registry().with_resource("certbound.schema.json", resource))
+
+
+@pytest.mark.parametrize("path", sorted(ENVOY.glob("*.yaml")), ids=named)
+def test_an_example_names_its_schema_which_finds_a_mistake_in_each_configuration(
+    of_files: Draft202012Validator, path: Path
+) -> None:
+    text = path.read_text()
+    assert text.startswith("# yaml-language-server: $schema=file.schema.json\n")
+    text = text.replace("{ keys: [] }", "{ keys: [ { kty: EC } ] }")
+    for document in yaml.safe_load_all(text):
+        of_files.validate(document)
+    found = 0
+    for role in ("resource_server:", "authorization_server:", "clean_only:"):
+        for match in re.finditer(rf"(?m)^(?!\s*#).*\b{role}", text):
+            wrong = f"{text[: match.end() - 1]}_x{text[match.end() - 1 :]}"
+            assert not all(of_files.is_valid(document) for document in yaml.safe_load_all(wrong)), match[0]
+            found += 1
+    assert found or "config_discovery" in text
 
 
 def test_a_mistake_in_a_key_is_named(validator: Draft202012Validator) -> None:

@@ -16,7 +16,7 @@ use certbound::desk::certificate_file::CertificateFile;
 use certbound::desk::check::check;
 use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
-use certbound::desk::schema::schema;
+use certbound::desk::schema::{file_schema, schema};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// In bytes: more than any configuration of the field, and than any certificate.
@@ -37,8 +37,7 @@ enum Command {
     Inspect(Inspect),
     Check(Check),
     Explain(Box<Explain>),
-    /// Prints the JSON Schema of a configuration.
-    Schema,
+    Schema(OfWhat),
 }
 
 /// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key.
@@ -78,6 +77,24 @@ struct Check {
     /// Exit with 1 where there are warnings.
     #[arg(long)]
     strict: bool,
+}
+
+/// Prints a JSON Schema (2020-12), by which an editor completes and checks a configuration.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  certbound schema > certbound.schema.json
+  certbound schema --of file > file.schema.json")]
+struct OfWhat {
+    /// A plugin configuration, or a file with one in it, for which the other schema must stand beside this one.
+    #[arg(long, value_enum, default_value_t)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Of {
+    #[default]
+    Configuration,
+    File,
 }
 
 /// Says what the filter would do with a request, and why, step by step.
@@ -135,7 +152,10 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect(&arguments),
         Command::Check(arguments) => check_files(&arguments),
         Command::Explain(arguments) => explain(&arguments),
-        Command::Schema => Ok((schema(), 0)),
+        Command::Schema(arguments) => Ok(match arguments.of {
+            Of::Configuration => (schema(), 0),
+            Of::File => (file_schema(), 0),
+        }),
     };
     let printed = answer.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads the output has read enough of it.
