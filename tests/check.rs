@@ -54,7 +54,7 @@ fn findings(text: &str) -> Vec<(String, String)> {
     let found = report.findings().iter().map(|finding| {
         let shown = finding.to_string();
         let line: usize = shown.strip_prefix("envoy.yaml:").unwrap().split(':').next().unwrap().parse().unwrap();
-        let line = text.lines().nth(line - 1).unwrap().trim().trim_start_matches("- ").to_owned();
+        let line = text.lines().take(line).last().unwrap().trim().trim_start_matches("- ").to_owned();
         (finding.warning.map_or("error", Warning::name).to_owned(), line)
     });
     found.collect()
@@ -338,9 +338,8 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
     let keys = format!("jwks: {{ keys: [{KEY}] }}");
     let api = resource_server();
     let (first, rest) = api.split_once(&keys).unwrap();
-    let api = format!("{first}{{ verified_by: jwt_authn, payload_in_metadata: verified }}{rest}")
-        .replace("                            keys:\n", "                            keys: # x\n")
-        .replace("                              { verified_by", "                              { verified_by");
+    let verified = "verified_by: jwt_authn\n                              payload_in_metadata: verified";
+    let api = format!("{first}{verified}{rest}");
     let with = |provider: &str, more: &str| {
         let filter = format!(
             "          - name: jwt_authn\n            typed_config:\n              \"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\n              providers:\n                as: {provider}\n{more}          - name: certbound\n"

@@ -95,10 +95,10 @@ fn of_envoy<'d>(root: Place<'d>, managers: &[Manager<'d>]) -> impl Iterator<Item
         let plugin = message(holder, "Wasm")?.at(&["config"])?;
         is_certbound(plugin, plugin.at(&["configuration"])).then_some((holder, plugin))
     });
-    plugins.filter_map(|(holder, plugin)| {
+    plugins.map(|(holder, plugin)| {
         let configuration = plugin.at(&["configuration"]).map_or(plugin, |any| any.get("value").unwrap_or(any));
         let filter = managers.iter().find_map(|manager| position(holder, *manager));
-        Some(Installation { configuration, platform: Platform::Envoy { plugin, filter } })
+        Installation { configuration, platform: Platform::Envoy { plugin, filter } }
     })
 }
 
