@@ -302,9 +302,9 @@ def test_a_first_configuration_that_is_refused_lets_nothing_pass_until_a_good_on
         for path in ("/", "/health", "/nowhere"):
             assert client.request("GET", path, headers=bearer(proxy.token())).status == 500
         assert proxy.upstream.requests == []
-        assert counted(proxy, "config_fail") == 1
+        assert counted(proxy, "config_fail") > 0
         ecds.write("required")
-        wait_until(lambda: counted(proxy, "config_reload") == 1, 10, "the good configuration")
+        wait_until(lambda: counted(proxy, "config_reload") > 0, 10, "the good configuration")
 
         def status(token: str | None) -> int:
             with proxy.client() as client:
