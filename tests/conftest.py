@@ -1,6 +1,7 @@
 """What the end-to-end tests share: certificates and keys of the run, and an Envoy on each shipped file."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ import yaml
 from cases import CONFIGURATIONS, World, envoy_configuration
 from rig.certificates import Certificate
 from rig.client import Client
-from rig.envoy import Envoy
+from rig.envoy import Envoy, find_envoy, is_before
 from rig.ports import free_port
 from rig.process import wait_until
 from rig.upstream import Upstream
@@ -82,3 +83,18 @@ class _running(ExitStack):
         document = envoy_configuration(name, world, listener=listener, upstream=upstream.port, admin=free_port())
         envoy = Envoy(yaml.safe_dump(document), directory, name=name, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE)
         return Proxy(self.enter_context(envoy), listener, upstream, world)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On the Envoy that `make test-hosts` names, what tests/hosts/differences.yaml says must fail."""
+    if "ENVOY_MINIMUM" not in os.environ:
+        return
+    envoy = find_envoy()
+    if envoy.source != "$ENVOY":
+        pytest.exit(f"the Envoy that was asked for cannot be used, and {envoy.source} is another", returncode=2)
+    directory = Path(__file__).parent
+    for difference in yaml.safe_load((directory / "hosts" / "differences.yaml").read_text()):
+        if is_before(envoy.version, difference["before"]):
+            for item in items:
+                if f"{item.path.name}::{item.name}".startswith(tuple(difference["tests"])):
+                    item.add_marker(pytest.mark.xfail(reason=difference["why"], strict=True))

@@ -79,7 +79,7 @@ def find_envoy(minimum: str = MINIMUM_VERSION) -> Command:
             continue
         try:
             command = Command((program, *arguments), source, _version(program, *arguments))
-            if _order(command.version) < _order(minimum):
+            if is_before(command.version, minimum):
                 raise ValueError(f"it is {command.version}, and {minimum} is the oldest that can be used")
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             refusals.append(f"{source}, {program}: {error}")
@@ -251,6 +251,11 @@ def _version(*arguments: str) -> str:
         ending = (run.stderr.strip() or run.stdout.strip())[-200:]
         raise ValueError(f"--version does not tell a version of Envoy (status {run.returncode}): {ending}")
     return found[1]
+
+
+def is_before(version: str, other: str) -> bool:
+    """Whether a version is older than another one."""
+    return _order(version) < _order(other)
 
 
 def _order(version: str) -> tuple[int, ...]:
