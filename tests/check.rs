@@ -41,6 +41,15 @@ fn authorization_server() -> String {
     fs::read_to_string("envoy/authorization-server.yaml").unwrap()
 }
 
+/// Compares with a file, or writes it where that is asked for.
+fn golden(path: &Path, found: &str) {
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(found, expected, "{}", path.display());
+}
+
 fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(text.to_owned(), |text, (old, new)| {
         assert!(text.contains(old), "{old}");
@@ -67,8 +76,7 @@ fn every_invalid_configuration_is_refused_with_the_sentence_beside_it() {
         for path in files(folder, ".yaml") {
             let name = path.file_name().unwrap().to_str().unwrap();
             let report = one(name, &fs::read_to_string(&path).unwrap());
-            let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
-            assert_eq!(report.to_string(), expected, "{name}");
+            golden(&path.with_extension("txt"), &report.to_string());
             assert_eq!(report.exit_code(false), 2, "{name}");
             seen += 1;
         }
@@ -81,7 +89,7 @@ fn every_valid_configuration_is_described_with_the_sentences_beside_it() {
     for path in files("tests/configurations/valid", ".yaml") {
         let name = path.file_name().unwrap().to_str().unwrap();
         let report = one(name, &fs::read_to_string(&path).unwrap());
-        assert_eq!(report.to_string(), fs::read_to_string(path.with_extension("txt")).unwrap(), "{name}");
+        golden(&path.with_extension("txt"), &report.to_string());
         assert_eq!(report.exit_code(true), 0, "{name}");
     }
 }
@@ -93,7 +101,8 @@ fn every_example_has_its_sentences_and_no_warning() {
     let with_keys = |text: &str| text.replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
     for path in files("envoy", ".yaml") {
         let name = path.to_str().unwrap();
-        let golden = Path::new("tests/configurations/examples").join(path.with_extension("txt").file_name().unwrap());
+        let sentences =
+            Path::new("tests/configurations/examples").join(path.with_extension("txt").file_name().unwrap());
         let with = match name {
             "envoy/policies-by-ecds.yaml" => vec![name, "envoy/certbound.ecds.yaml"],
             _ => vec![name],
@@ -102,7 +111,7 @@ fn every_example_has_its_sentences_and_no_warning() {
         let shipped: Vec<_> = with.iter().map(read).collect();
         let changed: Vec<_> = shipped.iter().map(|(name, text)| (name.clone(), with_keys(text))).collect();
         let report = check(&changed);
-        assert_eq!(report.to_string(), fs::read_to_string(&golden).unwrap(), "{name}");
+        golden(&sentences, &report.to_string());
         assert_eq!(report.exit_code(true), 0, "{name}");
         if shipped != changed {
             let report = check(&shipped);

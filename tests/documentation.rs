@@ -1,10 +1,11 @@
-//! The README's table of reasons and the enum are one truth.
+//! The tables of README.md and envoy/README.md and the enums are one truth.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
 
 use std::collections::BTreeMap;
 
 use certbound::decision::{Ground, Verdict};
+use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
 use certbound::metric::Metric;
 use certbound::resource_server::keys::FetchOutcome;
@@ -12,6 +13,10 @@ use certbound::{Policies, Reason, Refusal};
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+fn manual() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md")).unwrap()
 }
 
 #[test]
@@ -38,10 +43,10 @@ fn the_readme_has_every_reason_with_its_answer() {
     assert_eq!(documented, known);
 }
 
-/// The rows of the README's table of log lines: the beginnings of lines, the first digit of the answer, the level.
+/// The rows of the table of log lines: the beginnings of lines, the first digit of the answer, the level.
 fn log_table() -> Vec<(Vec<String>, Option<char>, String)> {
-    let readme = readme();
-    let (_, table) = readme.split_once("| the line begins with | level | answer |\n").unwrap();
+    let manual = manual();
+    let (_, table) = manual.split_once("| the line begins with | level | answer |\n").unwrap();
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
@@ -52,7 +57,7 @@ fn log_table() -> Vec<(Vec<String>, Option<char>, String)> {
 }
 
 #[test]
-fn every_event_has_the_level_that_the_readme_says() {
+fn every_event_has_the_level_that_the_manual_says() {
     let policies = Policies::load(br#"{"clean_only": {}}"#).unwrap();
     let mistake = Policies::load(b"").unwrap_err();
     let circumstances = Circumstances { route: None, request_id: None };
@@ -86,10 +91,10 @@ fn every_event_has_the_level_that_the_readme_says() {
 }
 
 #[test]
-fn the_readme_names_every_metric_and_every_ground() {
-    let readme = readme();
+fn the_manual_names_every_metric_and_every_ground() {
+    let manual = manual();
     for ground in Ground::ALL {
-        assert!(readme.contains(&format!("`{}`", ground.name())), "{ground:?}");
+        assert!(manual.contains(&format!("`{}`", ground.name())), "{ground:?}");
     }
     for metric in [
         Metric::Decisions(Verdict::Forwarded(Ground::TokenBound), None, None),
@@ -99,6 +104,16 @@ fn the_readme_names_every_metric_and_every_ground() {
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();
-        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+        assert!(manual.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
+    let manual = manual();
+    let tests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check.rs")).unwrap();
+    for name in Warning::ALL.iter().map(|warning| warning.name()) {
+        assert!(manual.contains(&format!("\n| `{name}` | ")), "{name}");
+        assert!(tests.contains(&format!("\"{name}\"")), "{name}");
     }
 }

@@ -1,5 +1,6 @@
 """What the README shows is what is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from test_inspect import APPENDIX_A
 from test_keys import JWKS_URI, running
 
 README = (shipped.ROOT / "README.md").read_text()
-BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)]
+MANUAL = (shipped.ROOT / "envoy" / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README + MANUAL, re.DOTALL | re.MULTILINE)
 CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml"]
 THUMBPRINT = re.compile(r"[\w-]{43}")
 
@@ -53,13 +55,31 @@ def test_the_demo_shows_what_the_readme_shows(tmp_path: Path) -> None:
     assert THUMBPRINT.sub("...", transcript) == THUMBPRINT.sub("...", shown)
 
 
+def at_the_desk(command: str) -> tuple[list[str], str]:
+    """The arguments of a command that the README shows, and what it says that the command prints."""
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and f"$ certbound {command} " in text]
+    line, _, rest = shown[shown.index(f"$ certbound {command} ") :].partition("\n")
+    return line.split()[2:], rest.split("$ certbound")[0]
+
+
 def test_the_certificate_of_rfc_8705_is_described_as_the_readme_shows(tmp_path: Path) -> None:
-    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("$ certbound inspect ")]
-    command, _, expected = shown.partition("\n")
-    *arguments, name = command.split()[2:]
-    path = tmp_path / name
-    path.write_text(f"-----BEGIN CERTIFICATE-----{APPENDIX_A}-----END CERTIFICATE-----\n")
-    assert certbound(*arguments, path).stdout.decode() == expected
+    arguments, expected = at_the_desk("inspect")
+    (tmp_path / arguments[-1]).write_text(f"-----BEGIN CERTIFICATE-----{APPENDIX_A}-----END CERTIFICATE-----\n")
+    assert certbound(*arguments, directory=tmp_path).stdout.decode() == expected
+
+
+def test_a_stolen_token_is_explained_as_the_readme_shows(world: World, tmp_path: Path) -> None:
+    arguments, expected = at_the_desk("explain")
+    token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
+    headers = [["Host", "api.example.com"], ["Authorization", f"Bearer {token}"]]
+    request = {"method": "GET", "path": "/accounts", "headers": headers}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    configuration = shipped.ROOT / "tests" / "configurations" / "valid" / "resource-server-alone.yaml"
+    (tmp_path / "api.yaml").write_text(configuration.read_text())
+    (tmp_path / "thief.pem").write_bytes(world.client_2.certificate_path.read_bytes())
+    (tmp_path / "jwks.json").write_text(json.dumps(tokens.jwks(world.keys["ES256"])))
+    output = certbound(*arguments, directory=tmp_path).stdout.decode()
+    assert THUMBPRINT.sub("...", output) == THUMBPRINT.sub("...", expected)
 
 
 def test_the_mistake_is_named_as_the_readme_shows(world: World, tmp_path: Path) -> None:

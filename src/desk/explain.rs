@@ -252,14 +252,14 @@ impl Question {
     /// What a policy in front of an API looks at, up to the end.
     fn stages(&self, end: &End) -> Vec<String> {
         let policy = self.policies.iter().find(|(name, _)| *name == end.policy()).map(|(_, policy)| policy);
-        let Some(Policy::ResourceServer(_)) = policy else { return Vec::new() };
+        let Some(Policy::ResourceServer(server)) = policy else { return Vec::new() };
         let last = match end {
             End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
             End::Forward(_, decision) => decision.would_have_refused().map(stage::of),
             End::Refuse(refusal) => Some(stage::of(refusal)),
         };
         let passed = Stage::ALL.iter().take_while(|stage| last.is_none_or(|last| last != **stage));
-        passed.map(|stage| stage.sentence().to_owned()).collect()
+        passed.filter(|stage| stage.is_of(server)).map(|stage| stage.sentence().to_owned()).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::resource_server::ResourceServer;
 
 /// One thing that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,18 @@ impl Stage {
         Self::Scope,
     ];
 
+    /// Whether this policy looks at it.
+    pub(super) fn is_of(self, server: &ResourceServer) -> bool {
+        match self {
+            Self::Certificate => server.revokes_certificates(),
+            Self::Lifetime => server.bounds_lifetimes(),
+            Self::ServerName => server.needs_server_name(),
+            Self::Dates => server.checks_dates(),
+            Self::Scope => server.requires_scopes(),
+            Self::Carriage | Self::Form | Self::Signature | Self::Audience | Self::Time | Self::Binding => true,
+        }
+    }
+
     /// What is known of a request that has passed it.
     pub(super) fn sentence(self) -> &'static str {
         match self {
@@ -56,8 +69,8 @@ impl Stage {
             Self::Lifetime => "it does not live too long",
             Self::Audience => "it is for this API",
             Self::Time => "it has not expired, and is valid already",
-            Self::ServerName => "the server name of the TLS handshake may be what it is",
-            Self::Dates => "the dates of the certificate may be what they are",
+            Self::ServerName => "the server name of the TLS handshake is the host of the request",
+            Self::Dates => "the certificate is valid now",
             Self::Binding => "what it is bound to, the request has",
             Self::Scope => "it has the required scopes",
         }

@@ -66,6 +66,26 @@ impl ResourceServer {
         self.server_name == ServerName::MustMatch
     }
 
+    /// Whether it lists certificates that are refused.
+    pub(crate) fn revokes_certificates(&self) -> bool {
+        !self.revoked_certificates.0.is_empty()
+    }
+
+    /// Whether it looks at the dates of the certificate.
+    pub(crate) fn checks_dates(&self) -> bool {
+        self.certificate_validity == CertificateValidity::Checked
+    }
+
+    /// Whether it bounds the lifetime of some issuer's tokens.
+    pub(crate) fn bounds_lifetimes(&self) -> bool {
+        self.issuers.iter().any(|issuer| issuer.max_lifetime.is_some())
+    }
+
+    /// Whether tokens must have a scope.
+    pub(crate) fn requires_scopes(&self) -> bool {
+        !self.required_scopes.is_empty()
+    }
+
     /// The issuers whose keys are fetched, each with the place.
     pub(crate) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
         self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.key_source()?)))

@@ -1,12 +1,16 @@
 """The command `certbound`."""
 
 import subprocess
+from pathlib import Path
 
 from rig.shipped import ROOT
 
 COMMAND = ROOT / "target" / "debug" / "certbound"
 
 
-def certbound(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def certbound(
+    *arguments: object, stdin: bytes = b"", directory: Path = ROOT
+) -> subprocess.CompletedProcess[bytes]:
     """Runs it with these arguments, whatever comes of it."""
-    return subprocess.run([COMMAND, *map(str, arguments)], input=stdin, capture_output=True, timeout=10)
+    command = [COMMAND, *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=10, cwd=directory)
