@@ -85,12 +85,13 @@ struct CleanOnly {}
 /// The configuration of certbound, an Envoy filter for OAuth 2.0 bound to mutual TLS (RFC 8705).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(title = "certbound", transform = schema::policies_or_one_role))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(title = "certbound", example = schema::example(), transform = schema::policies_or_one_role))]
 pub(crate) struct Document {
     /// The policies by name: 1 to 64 letters, digits, `-`, `_` and `.`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<NamedPolicies>"))]
     policies: Option<BTreeMap<PolicyName, Policy>>,
     /// What governs a route that names no policy; required where there are several, and no `routes`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"api"))]
     default_policy: Option<PolicyName>,
     /// What chooses the policy of a request where the platform cannot write route metadata: the first route that matches
     /// its host and path. Without a match it is refused.

@@ -43,12 +43,13 @@ struct Entry {
     /// The name of the policy.
     policy: PolicyName,
     /// The hosts: a name, or `*.` and the end of names; every host unless said.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["api.example.com", "*.example.org"]))]
     hosts: Option<Vec<HostPattern>>,
     /// This path alone.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"/health"))]
     path: Option<PlainPath>,
     /// This path and all below it, whole segments; `/` is every path.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("not" = { "pattern": "./$" })))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("not" = { "pattern": "./$" }), example = &"/accounts"))]
     path_prefix: Option<PlainPath>,
 }
 

@@ -81,13 +81,21 @@ def test_the_configurations_of_the_readme_are_valid(validator: Draft202012Valida
     assert count >= 4
 
 
-def test_every_key_has_a_description_and_every_default_is_one_that_is_allowed() -> None:
+def test_every_key_has_a_description_and_every_default_and_example_is_allowed() -> None:
     for name, definition in [("the whole", SCHEMA), *SCHEMA["$defs"].items()]:
         for key, property_ in definition.get("properties", {}).items():
             assert property_.get("description"), f"{name}.{key}"
-            if "default" in property_:
-                schema = {**property_, "$defs": SCHEMA["$defs"]}
-                Draft202012Validator(schema).validate(property_["default"])
+            schema = Draft202012Validator({**property_, "$defs": SCHEMA["$defs"]})
+            for value in [*property_.get("examples", []), *([property_["default"]] if "default" in property_ else [])]:
+                schema.validate(value)
+
+
+def test_the_schema_has_examples_that_are_valid(validator: Draft202012Validator) -> None:
+    (whole,) = SCHEMA["examples"]
+    validator.validate(whole)
+    examples = [key for definition in SCHEMA["$defs"].values() for key, value in definition.get("properties", {}).items()
+                if "examples" in value]
+    assert {"issuer", "audiences", "jwks_uri", "hosts", "path_prefix", "forward_certificate"} <= set(examples)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ pub struct AuthorizationServer {
 struct Fields {
     /// The forms in which the authorization server gets the certificate, any number; empty only with
     /// `x_forwarded_client_cert: rebuild`.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true), example = serde_json::json!([{ "dialect": "rfc9440" }])))]
     forward_certificate: Vec<Forwarding>,
     /// Which certificates it may see.
     #[serde(default)]

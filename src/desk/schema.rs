@@ -61,6 +61,16 @@ fn pretty(schema: &impl Serialize) -> String {
     text
 }
 
+/// A configuration for an API and the health check beside it.
+pub(crate) fn example() -> Value {
+    let keys = json!({ "jwks_uri": "https://as.example.com/jwks", "cluster": "authorization-server" });
+    let issuer = json!({ "issuer": "https://as.example.com", "audiences": ["https://api.example.com"], "keys": keys });
+    json!({
+        "policies": { "api": { "resource_server": { "issuers": [issuer] } }, "open": { "clean_only": {} } },
+        "default_policy": "api",
+    })
+}
+
 /// A description is prose, whose lines end where the reader's window does; a number is whole, whatever Rust holds it in.
 fn unwrap_lines(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {

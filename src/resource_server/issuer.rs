@@ -31,20 +31,21 @@ pub(super) struct Issuer {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer"))]
 struct Fields {
     /// The token's `iss`, exactly.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = &"https://as.example.com"))]
     issuer: String,
     /// One of them must be in the token's `aud`.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1))))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1)), example = ["https://api.example.com"]))]
     audiences: Vec<String>,
     /// Which keys verify its tokens, or who verified them before.
     keys: KeysFields,
     /// With which algorithms its tokens may be signed: all that there are unless said. `none` and HS256 do not exist.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["ES256", "PS256", "RS256", "EdDSA"]))]
     algorithms: Option<Vec<Algorithm>>,
     /// What the token's header must say that it is.
     #[serde(default)]
     token_type: TokenType,
     /// The longest time from `iat` to `exp`; not bounded unless said.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = 3600))]
     max_lifetime_seconds: Option<MaxLifetime>,
     /// Where it writes `x5t#S256`.
     #[serde(default)]

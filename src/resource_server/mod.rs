@@ -82,6 +82,7 @@ struct Fields {
     dpop: Dpop,
     /// Every one of them must be in the token's `scope`.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["accounts"]))]
     required_scopes: Vec<Scope>,
     /// What becomes of a request with `access_token` in its query (RFC 6750 §2.3).
     #[serde(default)]
@@ -97,11 +98,13 @@ struct Fields {
     certificate_validity: CertificateValidity,
     /// Certificates that are refused whatever a token says, by their SHA-256: `x5t#S256` or hexadecimal digits.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"]))]
     revoked_certificates: Revoked,
     /// How many seconds the clocks of the issuer and of this proxy may differ.
     #[serde(default)]
     leeway_seconds: Leeway,
     /// The protection space of the challenges; the first audience unless said.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://api.example.com"))]
     realm: Option<Realm>,
 }
 

@@ -48,14 +48,17 @@ pub(super) struct KeysFields {
     /// The keys themselves: the JWK Set (RFC 7517 §5) that the authorization server publishes.
     jwks: Option<KeySet>,
     /// Where the JWK Set is fetched: needs `cluster`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://as.example.com/jwks"))]
     jwks_uri: Option<source::HttpUri>,
     /// The Envoy cluster through which `jwks_uri` is fetched; it alone decides where that leads and whether over TLS.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"authorization-server"))]
     cluster: Option<source::ClusterName>,
     /// The issuer's metadata document says where the JWK Set is.
     discovery: Option<source::Discovery>,
     /// Another filter before this one verified the token: needs `payload_in_metadata`.
     verified_by: Option<Verifier>,
     /// The name under which that filter leaves the token's payload.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"verified"))]
     payload_in_metadata: Option<String>,
     /// Between two fetches that unknown key ids cause, in the whole process.
     #[serde(default)]
