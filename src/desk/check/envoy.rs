@@ -5,6 +5,7 @@ use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
 use crate::authorization_server::ClientCertificate;
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config::document::Place;
+use crate::desk::sentence::listed;
 use crate::policy::{Policies, Policy};
 
 /// Filters that can change the headers, the route or the token of a request.
@@ -75,95 +76,100 @@ pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
     .collect()
 }
 
+/// What becomes of the clients' certificates before a policy sees them.
 fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
-    let wanting: Vec<_> = policies.iter().filter(|(_, policy)| !matches!(policy, Policy::CleanOnly)).collect();
-    let Some((name, _)) = wanting.first() else { return Vec::new() };
-    let Some(tls) = message_of(manager.filter_chain, "transport_socket", "DownstreamTlsContext") else {
+    let wanting = policies.iter().find(|(_, policy)| !matches!(policy, Policy::CleanOnly));
+    let Some((name, _)) = wanting else { return Vec::new() };
+    let transport_socket = manager.filter_chain.at(&["transport_socket"]);
+    let Some(tls) = transport_socket.and_then(|socket| message(socket, "DownstreamTlsContext")) else {
         let sentence = format!(
-            "this listener has no TLS of its own, so no client can present the certificate that the \
-                                policy {name} needs"
+            "this listener has no TLS of its own, so no client can present the certificate that the policy {name} needs"
         );
         return vec![Finding::warning(manager.filter_chain, Warning::CertificateNotRequested, sentence)];
     };
-    let common = tls.at(&["common_tls_context"]);
-    let at = |path: &[&str]| common.and_then(|common| common.at(path));
-    let context = at(&["validation_context"])
-        .or(at(&["combined_validation_context", "default_validation_context"]))
+    let common = tls.at(&["common_tls_context"]).unwrap_or(tls);
+    let context = common
+        .at(&["validation_context"])
+        .or(common.at(&["combined_validation_context", "default_validation_context"]))
         .filter(|context| context.entries().next().is_some());
-    let elsewhere = at(&["validation_context_sds_secret_config"])
-        .or(at(&["combined_validation_context", "validation_context_sds_secret_config"]));
-    let demanded = tls.is_true_at(&["require_client_certificate"]);
-    if context.is_none() && elsewhere.is_none() && !demanded {
+    let elsewhere = common
+        .at(&["validation_context_sds_secret_config"])
+        .or(common.at(&["combined_validation_context", "validation_context_sds_secret_config"]));
+    if context.is_none() && elsewhere.is_none() && !tls.is_true_at(&["require_client_certificate"]) {
         let sentence = format!(
-            "this listener never asks for a certificate, and the policy {name} needs one; give it a \
-                                validation_context with trusted_ca, or with ACCEPT_UNTRUSTED"
+            "this listener never asks for a certificate, and the policy {name} needs one; give it a validation_context \
+             with trusted_ca, or with ACCEPT_UNTRUSTED"
         );
-        return vec![Finding::warning(common.unwrap_or(tls), Warning::CertificateNotRequested, sentence)];
+        return vec![Finding::warning(common, Warning::CertificateNotRequested, sentence)];
     }
-    let mut found = Vec::new();
-    let offered: Vec<_> =
-        common.into_iter().flat_map(|common| common.list(&["tls_params", "signature_algorithms"])).collect();
-    let missing = NOT_OFFERED.iter().filter(|wanted| !offered.iter().any(|own| own.text() == Some(**wanted)));
-    let missing: Vec<_> = missing.copied().collect();
-    if !missing.is_empty() {
-        let place = at(&["tls_params", "signature_algorithms"]).or(common).unwrap_or(tls);
-        let sentence = format!(
-            "a client whose certificate is signed with {} seems to have none; name it in tls_params.\
-                                signature_algorithms, with all the others, since the list replaces Envoy's own",
-            crate::desk::sentence::listed(&missing, "or")
-        );
-        found.push(Finding::warning(place, Warning::SignatureAlgorithmNotOffered, sentence));
-    }
-    let accepts_untrusted = context.and_then(|context| context.at(&["trust_chain_verification"]));
-    let accepts_untrusted = accepts_untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
+    let untrusted = context.and_then(|context| context.at(&["trust_chain_verification"]));
+    let untrusted = untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
+    let mut found: Vec<_> = of_signature_algorithms(common).into_iter().collect();
+    found.extend(policies.iter().filter_map(|(name, policy)| of_validation(name, policy, tls, untrusted)));
+    found.extend(of_server_name(manager, policies));
+    found
+}
+
+fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
+    let list = ["tls_params", "signature_algorithms"];
+    let offered: Vec<_> = common.list(&list).filter_map(Place::text).collect();
+    let missing: Vec<_> = NOT_OFFERED.iter().copied().filter(|wanted| !offered.contains(wanted)).collect();
+    let sentence = format!(
+        "a client whose certificate is signed with {} seems to have none; name it in tls_params.signature_algorithms, \
+         with all the others, since the list replaces Envoy's own",
+        listed(&missing, "or")
+    );
+    let place = common.at(&list).unwrap_or(common);
+    (!missing.is_empty()).then(|| Finding::warning(place, Warning::SignatureAlgorithmNotOffered, sentence))
+}
+
+/// Whether the certificates that an authorization server gets are what its policy says. `untrusted` is where the listener
+/// accepts others than those that it can validate.
+fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Option<Place<'d>>) -> Option<Finding> {
+    let Policy::AuthorizationServer(server) = policy else { return None };
     let resumes = !(tls.is_true_at(&["disable_stateless_session_resumption"])
         && tls.is_true_at(&["disable_stateful_session_resumption"]));
-    for (name, policy) in policies.iter() {
-        let Policy::AuthorizationServer(server) = policy else { continue };
-        match (server.client_certificate(), accepts_untrusted) {
-            (ClientCertificate::ValidatedByListener, Some(place)) => found.push(Finding::warning(
-                place,
-                Warning::UntrustedCertificateHandedOver,
-                format!(
-                    "the policy {name} says `client_certificate: validated_by_listener`, and this listener accepts \
-                         certificates that it cannot validate: whoever makes one with a client's name in it is taken \
-                         for that client (tls_client_auth)"
-                ),
-            )),
-            (ClientCertificate::Presented, Some(place)) => found.push(Finding::warning(
-                place,
-                Warning::UntrustedCertificateHandedOver,
-                format!(
-                    "the policy {name} hands over certificates that this listener cannot validate: an authorization \
-                         server that looks at names in them (tls_client_auth) takes anybody for anybody"
-                ),
-            )),
-            (ClientCertificate::Validated, _) if resumes => found.push(Finding::warning(
-                tls,
-                Warning::ValidatedCertificateLostOnResumption,
-                format!(
-                    "the certificate of a resumed TLS session never counts as validated, so the policy {name} does \
-                         not hand it over; set disable_stateless_session_resumption and \
-                         disable_stateful_session_resumption, or `client_certificate: validated_by_listener` where \
-                         every certificate is validated"
-                ),
-            )),
-            _ => {}
-        }
+    match (server.client_certificate(), untrusted) {
+        (ClientCertificate::ValidatedByListener, Some(place)) => Some(Finding::warning(
+            place,
+            Warning::UntrustedCertificateHandedOver,
+            format!(
+                "the policy {name} says `client_certificate: validated_by_listener`, and this listener accepts \
+                 certificates that it cannot validate: whoever makes one with a client's name in it is taken for that \
+                 client (tls_client_auth)"
+            ),
+        )),
+        (ClientCertificate::Presented, Some(place)) => Some(Finding::warning(
+            place,
+            Warning::UntrustedCertificateHandedOver,
+            format!(
+                "the policy {name} hands over certificates that this listener cannot validate: an authorization server \
+                 that looks at names in them (tls_client_auth) takes anybody for anybody"
+            ),
+        )),
+        (ClientCertificate::Validated, _) if resumes => Some(Finding::warning(
+            tls,
+            Warning::ValidatedCertificateLostOnResumption,
+            format!(
+                "the certificate of a resumed TLS session never counts as validated, so the policy {name} does not \
+                 hand it over; set disable_stateless_session_resumption and disable_stateful_session_resumption, or \
+                 `client_certificate: validated_by_listener` where every certificate is validated"
+            ),
+        )),
+        _ => None,
     }
-    let asks_for_name = policies
-        .iter()
-        .find(|(_, policy)| matches!(policy, Policy::ResourceServer(server) if server.needs_server_name()));
-    let inspected =
-        manager.listener.list(&["listener_filters"]).any(|filter| message(filter, "TlsInspector").is_some());
-    if let Some((name, _)) = asks_for_name.filter(|_| !inspected) {
-        let sentence = format!(
-            "the policy {name} compares the TLS server name, which Envoy does not know without the \
-                                listener filter envoy.filters.listener.tls_inspector: every request would get 421"
-        );
-        found.push(Finding::warning(manager.listener, Warning::ServerNameUnknown, sentence));
-    }
-    found
+}
+
+fn of_server_name(manager: Manager<'_>, policies: &Policies) -> Option<Finding> {
+    let asks = |policy: &Policy| matches!(policy, Policy::ResourceServer(server) if server.needs_server_name());
+    let (name, _) = policies.iter().find(|(_, policy)| asks(policy))?;
+    let mut filters = manager.listener.list(&["listener_filters"]);
+    let sentence = format!(
+        "the policy {name} compares the TLS server name, which Envoy does not know without the listener filter \
+         envoy.filters.listener.tls_inspector: every request would get 421"
+    );
+    let inspected = filters.any(|filter| message(filter, "TlsInspector").is_some());
+    (!inspected).then(|| Finding::warning(manager.listener, Warning::ServerNameUnknown, sentence))
 }
 
 fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<Finding> {
@@ -331,8 +337,4 @@ fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Pol
     let missing = wanted.filter(|cluster| !known.contains(cluster));
     let own = manager.filters().nth(index).unwrap_or(root);
     missing.map(|cluster| Finding::error_at(own, crate::config::unknown("cluster", cluster, &known))).collect()
-}
-
-fn message_of<'d>(holder: Place<'d>, name: &str, kind: &str) -> Option<Place<'d>> {
-    message(holder.at(&[name])?, kind)
 }

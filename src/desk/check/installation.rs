@@ -95,10 +95,13 @@ fn of_envoy<'d>(root: Place<'d>, managers: &[Manager<'d>]) -> impl Iterator<Item
         let plugin = message(holder, "Wasm")?.at(&["config"])?;
         is_certbound(plugin, plugin.at(&["configuration"])).then_some((holder, plugin))
     });
-    plugins.map(|(holder, plugin)| {
+    plugins.flat_map(|(holder, plugin)| {
         let configuration = plugin.at(&["configuration"]).map_or(plugin, |any| any.get("value").unwrap_or(any));
-        let filter = managers.iter().find_map(|manager| position(holder, *manager));
-        Installation { configuration, platform: Platform::Envoy { plugin, filter } }
+        let filters: Vec<_> = managers.iter().filter_map(|manager| position(holder, *manager)).map(Some).collect();
+        // In a file of its own, what ECDS brings has no filters around it.
+        let filters = if filters.is_empty() { vec![None] } else { filters };
+        let installed = move |filter| Installation { configuration, platform: Platform::Envoy { plugin, filter } };
+        filters.into_iter().map(installed)
     })
 }
 

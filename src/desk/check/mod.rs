@@ -7,6 +7,7 @@ mod installation;
 mod kubernetes;
 mod metadata;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use finding::{Finding, Severity, Warning};
@@ -84,16 +85,20 @@ pub fn check(files: &[(String, String)]) -> Report {
 pub(super) fn only_configuration(file: &str, text: &str) -> Result<Policies, String> {
     let wrong = |error: &config::Error| Finding::error(file, error.position(), error.sentence()).to_string();
     let documents = Document::read(file, text).map_err(|error| wrong(&error))?;
-    match installation::installations(&documents).as_slice() {
-        [] => Err(format!("{file}: there is no configuration of certbound in this file")),
-        [only] => only.configuration.source().and_then(|source| Policies::read(&source)).map_err(|error| wrong(&error)),
-        [first, second, ..] => {
-            let ((first, _), (second, _)) = (first.configuration.position(), second.configuration.position());
-            Err(format!(
-                "{file}: there are several configurations of certbound, in lines {first} and {second}: give one \
-                         in a file of its own"
-            ))
+    // Several filters may have one configuration, by an alias or through ECDS.
+    let found = installation::installations(&documents);
+    let places: BTreeMap<_, _> =
+        found.iter().map(|installation| (installation.configuration.position(), installation.configuration)).collect();
+    let mut places = places.into_iter();
+    match (places.next(), places.next()) {
+        (None, _) => Err(format!("{file}: there is no configuration of certbound in this file")),
+        (Some((_, only)), None) => {
+            only.source().and_then(|source| Policies::read(&source)).map_err(|error| wrong(&error))
         }
+        (Some(((first, _), _)), Some(((second, _), _))) => Err(format!(
+            "{file}: there are several configurations of certbound, in lines {first} and {second}: give one in a file of \
+             its own"
+        )),
     }
 }
 
