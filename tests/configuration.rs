@@ -484,7 +484,7 @@ fn routes_choose_among_policies_and_each_of_them_can_be_reached() {
         ),
         (
             with(json!([{"policy": "api", "path": "a"}])),
-            "routes[0].path: no request has this path, since it does not begin with a slash; every character stands for itself here",
+            "routes[0].path: requests with it are refused, since the path does not begin with a slash; every character stands for itself here",
         ),
         (
             with(json!([{"policy": "api", "path_prefx": "/"}])),
