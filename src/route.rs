@@ -143,7 +143,9 @@ impl TryFrom<String> for PlainPath {
     fn try_from(path: String) -> Result<Self, String> {
         match check(&path) {
             Ok(()) => Ok(Self(path)),
-            Err(why) => Err(format!("no request has this path, since {why}; every character stands for itself here")),
+            Err(why) => {
+                Err(format!("requests with it are refused, since {why}; every character stands for itself here"))
+            }
         }
     }
 }
@@ -310,20 +312,20 @@ fn hexadecimal(digits: &str) -> Option<u8> {
 
 /// Whether every server takes a decoded path for the same one.
 fn check(path: &str) -> Result<(), Ambiguity> {
-    let segments = path.strip_prefix('/').ok_or("it does not begin with a slash")?;
+    let segments = path.strip_prefix('/').ok_or("the path does not begin with a slash")?;
     if path.contains("//") {
-        return Err("it has two slashes in a row");
+        return Err("the path has two slashes in a row");
     }
     if segments.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("it has a segment of dots");
+        return Err("the path has a segment of dots");
     }
     // Windows takes the first for a slash; the second begins parameters, which some servers cut off; the next two end a
     // path; and the last is decoded again by whoever decodes twice.
     if path.contains(['\\', ';', '?', '#', '%']) {
-        return Err("it has one of \\ ; ? # %");
+        return Err("the path has one of \\ ; ? # %");
     }
     if path.contains(char::is_control) {
-        return Err("it has a control character");
+        return Err("the path has a control character");
     }
     Ok(())
 }
@@ -522,12 +524,12 @@ mod tests {
             (r#"[{"policy": "a", "path": "/", "hosts": ["a:443"]}]"#, "is no host"),
             (r#"[{"policy": "a", "path": "/", "hosts": ["[::1]"]}]"#, "is no host"),
             (r#"[{"policy": "a", "path": "/", "hosts": ["https://a"]}]"#, "is no host"),
-            (r#"[{"policy": "a", "path": "a"}]"#, "it does not begin with a slash"),
-            (r#"[{"policy": "a", "path": "/a//b"}]"#, "it has two slashes in a row"),
-            (r#"[{"policy": "a", "path_prefix": "/a/../b"}]"#, "it has a segment of dots"),
-            (r#"[{"policy": "a", "path": "/a%20b"}]"#, "it has one of"),
-            (r#"[{"policy": "a", "path": "/a?b"}]"#, "it has one of"),
-            (r#"[{"policy": "a", "path": "/a\n"}]"#, "it has a control character"),
+            (r#"[{"policy": "a", "path": "a"}]"#, "the path does not begin with a slash"),
+            (r#"[{"policy": "a", "path": "/a//b"}]"#, "the path has two slashes in a row"),
+            (r#"[{"policy": "a", "path_prefix": "/a/../b"}]"#, "the path has a segment of dots"),
+            (r#"[{"policy": "a", "path": "/a%20b"}]"#, "the path has one of"),
+            (r#"[{"policy": "a", "path": "/a?b"}]"#, "the path has one of"),
+            (r#"[{"policy": "a", "path": "/a\n"}]"#, "the path has a control character"),
             (r#"[{"policy": "a", "path_prefix": "/a/"}]"#, "has no slash at its end"),
             (r#"[{"policy": "a", "path": "/", "host": ["a"]}]"#, "host"),
         ] {

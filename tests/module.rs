@@ -349,12 +349,13 @@ fn a_refusal_is_told_in_one_line_with_all_that_is_known() {
 #[test]
 fn a_start_is_told_in_one_line() {
     let list = CaseList::read();
-    let vm = start(&module(), &list.configurations["resource-server"].protobuf, None);
-    let lines: Vec<_> = vm.start_log().iter().map(ToString::to_string).collect();
-    assert_eq!(
-        lines,
-        [concat!("Info: started: certbound ", env!("CARGO_PKG_VERSION"), ", policies=4, default_policy=api")]
-    );
+    for (name, expected) in
+        [("resource-server", "policies=4, default_policy=api"), ("policies-by-path", "policies=3, routes=3")]
+    {
+        let vm = start(&module(), &list.configurations[name].protobuf, None);
+        let lines: Vec<_> = vm.start_log().iter().map(ToString::to_string).collect();
+        assert_eq!(lines, [format!("Info: started: certbound {}, {expected}", env!("CARGO_PKG_VERSION"))]);
+    }
 }
 
 #[test]

@@ -119,3 +119,9 @@ def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:
 def test_every_link_leads_to_a_file() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (shipped.ROOT / path).exists(), path
+
+
+def test_every_file_to_copy_has_a_row_in_its_readme() -> None:
+    table = (shipped.ROOT / "envoy" / "README.md").read_text()
+    for path in (shipped.ROOT / "envoy").glob("*.yaml"):
+        assert f"[{path.name}]({path.name})" in table

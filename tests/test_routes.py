@@ -138,6 +138,18 @@ def test_metadata_of_any_level_that_names_no_policy_of_ours_is_refused(
         assert client.request("GET", "/payments", headers=bearer(proxy.token())).status == 200
 
 
+def test_a_request_without_a_route_has_the_listeners_policy(world: World, tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        for host in hosts_of(document["static_resources"]["listeners"][1]):
+            host["routes"] = [route for route in host["routes"] if route["match"] != {"prefix": "/"}]
+
+    with running("policies-by-metadata", world, tmp_path, change) as proxy, proxy.client(listener="inside") as client:
+        assert client.request("GET", "/").status == 401
+        # Under this policy it passes, and then Envoy has no route.
+        assert client.request("GET", "/", headers=bearer(proxy.unbound())).status == 404
+        assert {each["policy"] for each in proxy.told(2)} == {"migration"}
+
+
 def hosts_of(listener: dict[str, Any]) -> list[dict[str, Any]]:
     return manager_of(listener)["route_config"]["virtual_hosts"]
 
