@@ -38,9 +38,10 @@ HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
 # The demo with a broken filter, and the comparison with mod_oauth2, are about no Envoy.
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
 test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
-$(addprefix test-host-,$(HOSTS)): test-host-%: module $(VENV) $(AS) target/hosts/%/.installed
+$(addprefix test-host-,$(HOSTS)): test-host-%: module desk $(VENV) $(AS) target/hosts/%/.installed
 	ENVOY=$(CURDIR)/target/hosts/$*/bin/envoy ENVOY_MINIMUM=$* $(PYTHON) -m pytest -p no:cacheprovider \
-		--basetemp=target/pytest-$* --ignore=tests/test_peer_mod_oauth2.py -k "not broken_filter" tests
+		--basetemp=target/pytest-$* --ignore=tests/test_peer_mod_oauth2.py --ignore=tests/test_inspect.py \
+		--ignore=tests/test_schema.py -k "not broken_filter" tests
 
 target/hosts/%/.installed: tests/hosts/%.txt
 	@echo "installing Envoy $* under $(@D)"
