@@ -46,6 +46,8 @@ pub enum Ground {
     Preflight,
     /// The authorization server gets the certificate.
     CertificateHandedOver,
+    /// The authorization server gets the certificate without its chain, which is longer than the policy forwards.
+    CertificateWithoutChain,
     /// The client presented none, so the authorization server gets none.
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
@@ -62,6 +64,7 @@ impl Ground {
         Self::TokenUnbound,
         Self::Preflight,
         Self::CertificateHandedOver,
+        Self::CertificateWithoutChain,
         Self::NoCertificate,
         Self::CertificateNotValidated,
         Self::CleanOnly,
@@ -76,6 +79,7 @@ impl Ground {
             Self::TokenUnbound => "token_unbound",
             Self::Preflight => "preflight",
             Self::CertificateHandedOver => "certificate_handed_over",
+            Self::CertificateWithoutChain => "certificate_without_chain",
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
             Self::CleanOnly => "clean_only",

@@ -26,6 +26,7 @@ pub mod config;
 pub mod decision;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod desk;
+pub mod header_name;
 pub mod jose;
 pub mod log;
 pub mod metric;

@@ -13,6 +13,7 @@ mod case_list;
 use std::collections::BTreeSet;
 
 use case_list::{Case, CaseList, Outcome};
+use certbound::authorization_server::HandedOver;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
@@ -66,7 +67,8 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    let mut handed_over = HandedOver::default();
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over: &mut handed_over };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
@@ -92,7 +94,9 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                     _ => None,
                 }))
             }
-            Step::AskCertificate(question) => question.answer(case.property("connection.peer_certificate")),
+            Step::AskCertificate(question) => {
+                question.answer(case.property("connection.peer_certificate"), means.handed_over)
+            }
             Step::AskServerName(question) => question.answer(case.property("connection.requested_server_name")),
         };
     }
@@ -150,7 +154,8 @@ fn no_refusal_tells_the_log_a_token() {
                 now: case.now,
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-            let means = &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens };
+            let handed_over = &mut HandedOver::default();
+            let means = &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens, handed_over };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

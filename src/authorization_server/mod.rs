@@ -3,18 +3,28 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod forwarding;
+mod handed;
+
+use std::rc::Rc;
 
 use serde::Deserialize;
 
 use crate::certificate::Certificate;
-use crate::certificate::dialect::{self, Dialect};
+use crate::certificate::chain::Chain;
+use crate::certificate::dialect::Form;
+use crate::certificate::encoding::Encoding;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::decision::{Decision, Ground, Verdict};
+use crate::header_name::OwnName;
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::step::{Edit, Step};
+use forwarding::Forwarding;
+use handed::Handed;
+pub use handed::HandedOver;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
@@ -23,7 +33,7 @@ pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct AuthorizationServer {
-    forward_certificate: Vec<Dialect>,
+    forward_certificate: Vec<Form>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
 }
@@ -34,7 +44,7 @@ pub struct AuthorizationServer {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "AuthorizationServer", transform = crate::desk::schema::something_is_handed_over))]
 struct Fields {
     /// The forms in which the authorization server gets the certificate, any number; empty only with
-    /// `x_forwarded_client_cert: rebuild`.
+    /// `x_forwarded_client_cert: rebuild`. No two may write one header.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true)))]
     forward_certificate: Vec<Forwarding>,
     /// Which certificates it may see.
@@ -43,15 +53,6 @@ struct Fields {
     /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(default)]
     x_forwarded_client_cert: XForwardedClientCert,
-}
-
-/// One form in which the certificate is handed over.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-struct Forwarding {
-    /// The name of the form.
-    dialect: Dialect,
 }
 
 /// Which certificates the authorization server may see.
@@ -88,25 +89,48 @@ impl TryFrom<Fields> for AuthorizationServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, client_certificate, x_forwarded_client_cert } = fields;
-        let forward_certificate: Vec<Dialect> =
-            forward_certificate.into_iter().map(|forwarding| forwarding.dialect).collect();
         if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
             return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
                         a policy that only removes forged headers is `clean_only: {}`"
                 .to_owned());
         }
-        for (position, dialect) in forward_certificate.iter().enumerate() {
-            if forward_certificate.iter().take(position).any(|earlier| earlier.header() == dialect.header()) {
-                return Err(format!("forward_certificate writes the header {} twice", dialect.header()));
-            }
-        }
-        Ok(Self { forward_certificate, client_certificate, x_forwarded_client_cert })
+        let forward_certificate = forward_certificate.into_iter().map(|forwarding| forwarding.form).collect();
+        let server = Self { forward_certificate, client_certificate, x_forwarded_client_cert };
+        server.check_names()?;
+        Ok(server)
     }
 }
 
 impl AuthorizationServer {
+    /// No header is written twice, under whatever twin.
+    fn check_names(&self) -> Result<(), String> {
+        let mut written: Vec<OwnName> = Vec::new();
+        for name in self.names() {
+            if written.iter().any(|earlier| earlier.meets(&name)) {
+                return Err(format!("the policy writes the header {} twice", name.text()));
+            }
+            written.push(name);
+        }
+        Ok(())
+    }
+
+    /// The names of the headers that it writes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = OwnName> {
+        let rebuilt = match self.x_forwarded_client_cert {
+            XForwardedClientCert::Remove => None,
+            XForwardedClientCert::Rebuild => Some(OwnName::Exactly(X_FORWARDED_CLIENT_CERT.to_owned())),
+        };
+        self.forward_certificate.iter().flat_map(Form::names).chain(rebuilt)
+    }
+
     /// The first step of a request whose forged headers `cleaned` removes.
-    pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Cleaned) -> Step<'p> {
+    pub(crate) fn start<'p>(
+        &'p self,
+        policy: &'p str,
+        request: &Request<'_>,
+        handed_over: &mut HandedOver,
+        cleaned: Cleaned,
+    ) -> Step<'p> {
         let presented = match request.presented() {
             Ok(Some(presented)) => presented,
             Ok(None) => {
@@ -114,26 +138,37 @@ impl AuthorizationServer {
             }
             Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
         };
-        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, cleaned };
+        let hands_over_chain = self.forward_certificate.iter().any(Form::has_chain);
+        let chain_source = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| hands_over_chain);
+        let handed = handed_over.find(policy, &presented, chain_source);
+        let chain_source = chain_source.map(<[u8]>::to_vec);
+        let ask =
+            AskCertificate { server: self, policy, caller: request.caller(), presented, chain_source, handed, cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
-            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.into(),
+            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.next(),
         }
     }
 
-    fn edits<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = Edit> + use<'s> {
-        let dialects: Vec<Edit> = self
-            .forward_certificate
-            .iter()
-            .map(|dialect| Edit::set(dialect.header(), dialect.encode(certificate)))
-            .collect();
-        let rebuilt = match self.x_forwarded_client_cert {
-            XForwardedClientCert::Remove => None,
-            XForwardedClientCert::Rebuild => {
-                Some(Edit::set(X_FORWARDED_CLIENT_CERT, dialect::x_forwarded_client_cert(certificate)))
-            }
+    /// Everything that depends on the certificate and its chain alone.
+    fn write(&self, certificate: &Certificate, chain_source: Option<Vec<u8>>) -> Result<Handed, Reason> {
+        let chain = match &chain_source {
+            Some(value) => Chain::of_connection(value, certificate.thumbprint()),
+            None => Chain::Unknown,
         };
-        dialects.into_iter().chain(rebuilt)
+        let (mut edits, mut without_chain) = (Vec::new(), false);
+        for form in &self.forward_certificate {
+            let written = form.write(certificate, &chain)?;
+            without_chain |= written.without_chain;
+            edits.extend(written.headers.into_iter().map(|(name, value)| Edit::set(name, value)));
+        }
+        match self.x_forwarded_client_cert {
+            XForwardedClientCert::Remove => {}
+            XForwardedClientCert::Rebuild => {
+                edits.push(Edit::set(X_FORWARDED_CLIENT_CERT, Encoding::Xfcc.encode(certificate.der())));
+            }
+        }
+        Ok(Handed { chain_source, edits, without_chain })
     }
 }
 
@@ -146,7 +181,7 @@ impl<'p> AskValidation<'p> {
     #[must_use]
     pub fn answer(self, validated: Option<bool>) -> Step<'p> {
         match validated {
-            Some(true) => self.0.into(),
+            Some(true) => self.0.next(),
             // To the authorization server this client presented no certificate.
             Some(false) => self.0.forward(Ground::CertificateNotValidated),
             None => self.0.refuse(Reason::ChainValidationUnavailable),
@@ -161,22 +196,42 @@ pub(crate) struct AskCertificate<'p> {
     policy: &'p str,
     caller: Caller,
     presented: Thumbprint,
+    chain_source: Option<Vec<u8>>,
+    /// What was written before, and so needs no question.
+    handed: Option<Rc<Handed>>,
     cleaned: Cleaned,
 }
 
 impl<'p> AskCertificate<'p> {
+    fn next(mut self) -> Step<'p> {
+        match self.handed.take() {
+            Some(handed) => self.hand_over(&handed),
+            None => self.into(),
+        }
+    }
+
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    pub(crate) fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
+    pub(crate) fn answer(mut self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
         let Some(pem) = pem else {
             return self.refuse(Reason::CertificateUnavailable);
         };
-        match Certificate::of_connection(pem, &self.presented) {
-            Ok(certificate) => {
-                self.cleaned.edits.extend(self.server.edits(&certificate));
-                self.forward(Ground::CertificateHandedOver)
+        let chain_source = self.chain_source.take();
+        let written = Certificate::of_connection(pem, &self.presented)
+            .and_then(|certificate| self.server.write(&certificate, chain_source));
+        match written {
+            Ok(handed) => {
+                let handed = Rc::new(handed);
+                handed_over.insert(self.policy, &self.presented, Rc::clone(&handed));
+                self.hand_over(&handed)
             }
             Err(reason) => self.refuse(reason),
         }
+    }
+
+    fn hand_over(mut self, handed: &Handed) -> Step<'p> {
+        self.cleaned.edits.extend(handed.edits.iter().cloned());
+        let ground = if handed.without_chain { Ground::CertificateWithoutChain } else { Ground::CertificateHandedOver };
+        self.forward(ground)
     }
 
     fn forward(self, ground: Ground) -> Step<'p> {

@@ -1,8 +1,10 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
+pub mod chain;
 pub(crate) mod der;
 pub mod dialect;
 pub mod distinguished_name;
+pub mod encoding;
 pub(crate) mod escaped;
 pub mod forwarding_headers;
 pub mod object_identifier;

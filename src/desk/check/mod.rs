@@ -14,7 +14,7 @@ pub use finding::{Finding, Severity, Warning};
 use super::sentence::{counted, shown};
 use crate::config;
 use crate::config::document::{Document, Place};
-use crate::policy::{Choice, Policies, Policy};
+use crate::policy::{Choice, OnForged, Policies, Policy};
 use installation::{Installation, Platform};
 
 /// What was found in some files.
@@ -181,6 +181,9 @@ fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String>
     };
     let mut lines =
         vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on {routes}.")];
+    if policies.on_forged() == OnForged::Refuse {
+        lines.push("  A request with a forged one is refused.".to_owned());
+    }
     for (name, policy) in policies.iter() {
         let chosen = match policies.choice() {
             Choice::Default(_) if policies.count() == 1 => format!(", on {routes}"),
