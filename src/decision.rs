@@ -48,6 +48,8 @@ pub enum Ground {
     CertificateHandedOver,
     /// The authorization server gets the certificate without its chain, which is longer than the policy forwards.
     CertificateWithoutChain,
+    /// The path is none of those that get a certificate.
+    NoEndpoint,
     /// The client presented none, so the authorization server gets none.
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
@@ -65,6 +67,7 @@ impl Ground {
         Self::Preflight,
         Self::CertificateHandedOver,
         Self::CertificateWithoutChain,
+        Self::NoEndpoint,
         Self::NoCertificate,
         Self::CertificateNotValidated,
         Self::CleanOnly,
@@ -80,6 +83,7 @@ impl Ground {
             Self::Preflight => "preflight",
             Self::CertificateHandedOver => "certificate_handed_over",
             Self::CertificateWithoutChain => "certificate_without_chain",
+            Self::NoEndpoint => "no_endpoint",
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
             Self::CleanOnly => "clean_only",

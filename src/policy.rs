@@ -21,6 +21,7 @@ use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
 use crate::route::Routes;
+use crate::secret::Environment;
 use crate::step::{Edit, Step};
 
 /// Each header of each request is compared with them.
@@ -215,14 +216,22 @@ impl Policies {
     /// The sentence an operator reads: the path of the key, what is wrong with it, the nearest right key, and line
     /// and column where the source is text.
     pub fn load(configuration: &[u8]) -> Result<Self, config::Error> {
-        Self::read(&config::Source::read(configuration)?)
+        Self::load_with(configuration, Environment::Variables(&|_| None))
+    }
+
+    /// The same with the secrets that the configuration names.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and where a variable is not set, empty, or not fit for a header.
+    pub fn load_with(configuration: &[u8], environment: Environment<'_>) -> Result<Self, config::Error> {
+        Self::read(&config::Source::read(configuration)?, environment)
     }
 
     /// Reads a plugin configuration that has been taken apart.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn read(source: &config::Source) -> Result<Self, config::Error> {
+    pub fn read(source: &config::Source, environment: Environment<'_>) -> Result<Self, config::Error> {
         let document: Document = source.parse()?;
         let wrong = |key: &str, message: String| Err(source.error_at(key, message));
 
@@ -233,7 +242,7 @@ impl Policies {
         };
         let single =
             roles.resource_server.is_some() || roles.authorization_server.is_some() || roles.clean_only.is_some();
-        let named = match (document.policies, single) {
+        let mut named = match (document.policies, single) {
             (Some(_), true) => {
                 return wrong("policies", "a role at the top and `policies` exclude each other".to_owned());
             }
@@ -253,6 +262,15 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
+        for (name, policy) in &mut named {
+            let Policy::AuthorizationServer(server) = policy else { continue };
+            if let Err(message) = server.resolve(environment) {
+                return match single {
+                    true => wrong("authorization_server", message),
+                    false => wrong("policies", format!("{name}: {message}")),
+                };
+            }
+        }
         let unknown = |name: &PolicyName| {
             let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
             config::unknown("policy", &name.0, &known)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from google.protobuf.struct_pb2 import Struct
 
@@ -32,6 +33,9 @@ OTHER_AUDIENCE = "https://other-api.example.com"
 
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
+
+SECRET = "0p3n-s3same"
+"""The one environment variable of the module in the cases, CERTBOUND_SECRET."""
 
 Header = tuple[str, str | bytes]
 
@@ -76,7 +80,8 @@ def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
 
 def _every_form(configuration: dict[str, Any]) -> None:
     configuration["policies"]["clients"]["authorization_server"]["forward_certificate"] = [
-        *({"dialect": name} for name in ("janssen", "auth0", "authlete", "keycloak_nginx", "keycloak_traefik")),
+        {"dialect": "auth0", "secret": {"environment": "CERTBOUND_SECRET"}},
+        *({"dialect": name} for name in ("janssen", "authlete", "keycloak_nginx", "keycloak_traefik")),
         *({"dialect": name} for name in ("keycloak_envoy", "keycloak_rfc9440", "azure")),
         {"dialect": "connect2id", "header": "Sec-Client-X509-Cert-7PzC1"},
         {"header": "x-apache", "encoding": "pem_apache", "chain": "numbered", "prefix": "X_APACHE_"},
@@ -85,6 +90,15 @@ def _every_form(configuration: dict[str, Any]) -> None:
         {"header": "x-thumbprint", "encoding": "x5t_s256"},
     ]
     configuration["additional_headers"] = ["X-Client-Name"]
+
+
+def _facts(configuration: dict[str, Any]) -> None:
+    clients = configuration["policies"]["clients"]["authorization_server"]
+    clients["forward_certificate"] = [{"dialect": "gluu"}]
+    clients["client_certificate"] = "presented"
+    clients["endpoints"] = ["/token", "/token/par"]
+    names = ("subject", "issuer", "serial_number", "not_before", "not_after", "san_dns", "san_uri", "san_ip")
+    clients["facts"] = {name: f"x-fact-{name}" for name in (*names, "san_email", "x5t_s256", "sha256", "verified")}
 
 
 def _keycloak(configuration: dict[str, Any]) -> None:
@@ -104,6 +118,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
     "every-form": ("authorization-server", _every_form),
+    "facts": ("authorization-server", _facts),
     "keycloak": ("authorization-server", _keycloak),
     "too-small": ("authorization-server", _too_small),
     "two-issuers": ("resource-server", _two_issuers),
@@ -117,6 +132,9 @@ def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, An
     """The Envoy configuration of that name."""
     file, change = CHANGED.get(name, (name, lambda configuration: None))
     document = yaml.safe_load(text_of(file, world, **ports))
+    if name == "every-form":
+        variables = {"key_values": {"CERTBOUND_SECRET": SECRET}}
+        shipped.plugin(document)["vm_config"]["environment_variables"] = variables
     change(shipped.plugin(document)["configuration"]["value"])
     return document
 
@@ -132,6 +150,14 @@ class World:
         )
         self.client_2 = self.authority.issue(
             "client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")]
+        )
+        self.names = self.authority.issue(
+            "names",
+            subject=[("C", "NL"), ("CN", 'Zo\u00eb, "client"')],
+            dns=["a.example.com", "b.example.com"],
+            uri=["https://a.example.com/x,y%20z"],
+            ip=["192.0.2.1", "2001:db8::1"],
+            email=["client@example.com"],
         )
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
@@ -1445,7 +1471,12 @@ def forms(world: World) -> Iterator[Case]:
     def base64_der(*certificates: Certificate) -> str:
         return base64.b64encode(b"".join(each.der for each in certificates)).decode()
 
+    always = {"cname-api-key": SECRET}
+    absent = always | {"client-certificate-ca-verified": "NONE", "ssl-client-verify": "NONE"}
     leaf = {
+        **always,
+        "client-certificate-ca-verified": "SUCCESS",
+        "ssl-client-verify": "SUCCESS",
         "x-clientcert": one.apache_form,
         "client-certificate": one.url_encoded,
         "x-ssl-cert": one.apache_form,
@@ -1477,7 +1508,10 @@ def forms(world: World) -> Iterator[Case]:
     yield case(
         "what a client made up of an operator's own names is replaced", headers=[*forged_headers(), *own], forward=leaf
     )
-    yield case("and removed without a certificate", headers=[*forged_headers(), *own], on=None, forward={})
+    yield case("and removed without a certificate", headers=[*forged_headers(), *own], on=None, forward=absent)
+    yield case(
+        "a certificate whose chain is not valid is told like none", on=world.impostor, validated=False, forward=absent
+    )
     yield Case(
         "and removed on the routes of other policies", "every-form", None, "/auth", one, [*own, *forged_headers()], {}
     )
@@ -1505,6 +1539,45 @@ def forms(world: World) -> Iterator[Case]:
         forward=leaf,
         **on_this_host,
     )
+    facts = {"configuration": "facts"}
+    san = world.names
+    parsed = x509.load_der_x509_certificate(san.der)
+    serial_number = f"{parsed.serial_number:X}"
+    told = {
+        "x-clientcert": san.apache_form,
+        "x-fact-subject": "CN=Zo\\C3\\AB\\, \\\"client\\\",C=NL",
+        "x-fact-issuer": "CN=Example CA",
+        "x-fact-serial_number": serial_number.zfill(len(serial_number) + len(serial_number) % 2),
+        "x-fact-not_before": f"{parsed.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "x-fact-not_after": f"{parsed.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "x-fact-san_dns": "a.example.com,b.example.com",
+        "x-fact-san_uri": "https://a.example.com/x%2Cy%2520z",
+        "x-fact-san_ip": "192.0.2.1,2001:db8::1",
+        "x-fact-san_email": "client@example.com",
+        "x-fact-x5t_s256": san.thumbprint,
+        "x-fact-sha256": san.digest,
+        "x-fact-verified": "SUCCESS",
+    }
+    yield case("what a certificate says is in the headers that are named for it", on=san, forward=told, **facts)
+    failed = {"x-fact-verified": "FAILED:the chain of the certificate was not validated"}
+    subject = {"x-fact-subject": "CN=client-1,O=Example Bank,C=NL"}
+    yield case(
+        "a certificate that is merely presented is told so",
+        on=world.impostor,
+        validated=False,
+        forward={"x-clientcert": world.impostor.apache_form, **failed, **subject},
+        **facts,
+    )
+    yield case("no certificate is told as none", on=None, forward={"x-fact-verified": "NONE"}, **facts)
+    for path in ("/token", "/token/par", "/token?a=b", "/%74oken"):
+        gets_it = case(f"the endpoint {path} gets the certificate", forward={"x-clientcert": one.apache_form}, **facts)
+        # Envoy's own routes compare a path as it is.
+        yield replace(gets_it, path=path, as_it_came="%" in path)
+    nothing = [(name, FORGED) for name in told]
+    for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR", "/token/%3Bx", "/token/x;y"):
+        elsewhere = case(f"{path} is no endpoint and gets nothing", headers=nothing, forward={}, **facts)
+        yield replace(elsewhere, path=path)
+
     keycloak = {"configuration": "keycloak", "forward": {"ssl_client_cert": one.apache_form}}
     yield case("a chain for which there is no room is left out", headers=chain, **keycloak, **on_this_host)
     yield case(

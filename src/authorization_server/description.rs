@@ -3,6 +3,7 @@
 use super::{AuthorizationServer, ClientCertificate, XForwardedClientCert};
 use crate::certificate::dialect::{ChainForm, Form};
 use crate::desk::sentence::listed;
+use crate::route::PlainPath;
 
 impl AuthorizationServer {
     /// One sentence for each thing that it does.
@@ -36,6 +37,21 @@ impl AuthorizationServer {
                  (set_current_client_cert_details: { chain: true })."
                     .to_owned(),
             );
+        }
+        let facts = self.facts.names().map(|name| name.text()).collect::<Vec<_>>();
+        if !facts.is_empty() {
+            let facts: Vec<_> = facts.iter().map(String::as_str).collect();
+            sentences.push(format!("What the certificate says is in {}.", listed(&facts, "and")));
+        }
+        if let Some(endpoints) = &self.endpoints {
+            let paths: Vec<_> = endpoints.iter().map(PlainPath::as_str).collect();
+            sentences.push(format!("Only {} get it; every other path gets none.", listed(&paths, "and")));
+        }
+        for (header, secret) in &self.secrets {
+            sentences.push(format!(
+                "Every request gets {header} with the value of the environment variable {}.",
+                secret.variable()
+            ));
         }
         sentences
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::certificate::dialect::{ChainForm, Dialect, Form};
 use crate::certificate::encoding::Encoding;
 use crate::header_name::HeaderName;
+use crate::secret::Secret;
 
 /// One form in which the certificate is handed over.
 #[derive(Clone, Debug, Deserialize)]
@@ -12,6 +13,8 @@ use crate::header_name::HeaderName;
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct Forwarding {
     pub(super) form: Form,
+    /// The header with the operator's secret, and the secret.
+    pub(super) secret: Option<(&'static str, Secret)>,
 }
 
 /// One form in which the certificate is handed over: that of a server by its name, or header and encoding.
@@ -37,6 +40,9 @@ struct Fields {
     /// chain; where the certificate alone is longer the request is refused (431).
     #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("minimum" = 256, "maximum" = 65536)))]
     max_bytes: Option<u64>,
+    /// The secret by which the server knows the proxy, for a dialect that has one (`auth0`: `cname-api-key`). It is set on
+    /// every request of the policy, with a certificate or without.
+    secret: Option<Secret>,
 }
 
 /// How the certificates behind the client's own are handed over, in the order of the handshake.
@@ -58,7 +64,7 @@ impl TryFrom<Fields> for Forwarding {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { dialect, header, encoding, chain, chain_header, prefix, max_bytes } = fields;
+        let Fields { dialect, header, encoding, chain, chain_header, prefix, max_bytes, secret } = fields;
         let max_bytes = match max_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)) {
             Some(bytes) if !(256..=65_536).contains(&bytes) => {
                 return Err("max_bytes is 256 to 65536".to_owned());
@@ -89,7 +95,15 @@ impl TryFrom<Fields> for Forwarding {
             }
             (None, _, _) => return Err("a form is a `dialect`, or a `header` and its `encoding`".to_owned()),
         };
-        Ok(Self { form: form.limited(max_bytes) })
+        let secret = match (dialect.and_then(|dialect| dialect.secret()), secret) {
+            (None, None) => None,
+            (Some(header), Some(secret)) => Some((header, secret)),
+            (Some(header), None) => {
+                return Err(format!("this dialect needs `secret`, for the header {header}"));
+            }
+            (None, Some(_)) => return Err("`secret` is for a dialect that has one".to_owned()),
+        };
+        Ok(Self { form: form.limited(max_bytes), secret })
     }
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod facts;
 mod forwarding;
 mod handed;
 
@@ -21,12 +22,18 @@ use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
+use crate::route::{self, PlainPath};
+use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
+use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// The path of each request is compared with them.
+const MOST_ENDPOINTS: usize = 64;
 
 /// What the authorization server gets to see of the client's certificate.
 #[derive(Debug, Deserialize)]
@@ -34,6 +41,11 @@ pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct AuthorizationServer {
     forward_certificate: Vec<Form>,
+    facts: Facts,
+    /// The headers that every request gets, and their secrets.
+    secrets: Vec<(&'static str, Secret)>,
+    /// `None` for every path.
+    endpoints: Option<Vec<PlainPath>>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
 }
@@ -47,6 +59,13 @@ struct Fields {
     /// `x_forwarded_client_cert: rebuild`. No two may write one header.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true)))]
     forward_certificate: Vec<Forwarding>,
+    /// Headers with what the certificate says.
+    #[serde(default)]
+    facts: Facts,
+    /// The paths that get the certificate, each alone and as it is: every path of the policy unless said. A path that
+    /// servers may read in two ways gets none.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
+    endpoints: Option<Vec<PlainPath>>,
     /// Which certificates it may see.
     #[serde(default)]
     client_certificate: ClientCertificate,
@@ -88,14 +107,22 @@ impl TryFrom<Fields> for AuthorizationServer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { forward_certificate, client_certificate, x_forwarded_client_cert } = fields;
+        let Fields { forward_certificate, facts, endpoints, client_certificate, x_forwarded_client_cert } = fields;
+        if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
+            return Err(format!(
+                "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
+            ));
+        }
         if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
             return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
                         a policy that only removes forged headers is `clean_only: {}`"
                 .to_owned());
         }
-        let forward_certificate = forward_certificate.into_iter().map(|forwarding| forwarding.form).collect();
-        let server = Self { forward_certificate, client_certificate, x_forwarded_client_cert };
+        let (forward_certificate, secrets): (_, Vec<_>) =
+            forward_certificate.into_iter().map(|forwarding| (forwarding.form, forwarding.secret)).unzip();
+        let secrets = secrets.into_iter().flatten().collect();
+        let server =
+            Self { forward_certificate, facts, secrets, endpoints, client_certificate, x_forwarded_client_cert };
         server.check_names()?;
         Ok(server)
     }
@@ -120,7 +147,37 @@ impl AuthorizationServer {
             XForwardedClientCert::Remove => None,
             XForwardedClientCert::Rebuild => Some(OwnName::Exactly(X_FORWARDED_CLIENT_CERT.to_owned())),
         };
-        self.forward_certificate.iter().flat_map(Form::names).chain(rebuilt)
+        let fixed = |name: &str| OwnName::Exactly(name.to_owned());
+        let of_dialects = self.forward_certificate.iter().filter_map(|form| form.dialect()?.verified()).map(fixed);
+        let secrets = self.secrets.iter().map(move |(name, _)| fixed(name));
+        let forms = self.forward_certificate.iter().flat_map(Form::names);
+        forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
+    }
+
+    /// Takes the secrets from the environment.
+    pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))
+    }
+
+    /// The headers that say whether the chain was validated.
+    fn verified_headers(&self) -> impl Iterator<Item = &str> {
+        let of_dialects =
+            self.forward_certificate.iter().filter_map(|form| -> Option<&str> { form.dialect()?.verified() });
+        of_dialects.chain(self.facts.verified())
+    }
+
+    fn says(&self, verified: Verified) -> impl Iterator<Item = Edit> {
+        let word = match verified {
+            Verified::Success => "SUCCESS",
+            Verified::Failed => "FAILED:the chain of the certificate was not validated",
+            Verified::None => "NONE",
+        };
+        self.verified_headers().map(|header| Edit::set(header, word.to_owned()))
+    }
+
+    fn is_endpoint(&self, request: &Request<'_>) -> bool {
+        let Some(endpoints) = &self.endpoints else { return true };
+        route::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
     }
 
     /// The first step of a request whose forged headers `cleaned` removes.
@@ -129,11 +186,17 @@ impl AuthorizationServer {
         policy: &'p str,
         request: &Request<'_>,
         handed_over: &mut HandedOver,
-        cleaned: Cleaned,
+        mut cleaned: Cleaned,
     ) -> Step<'p> {
+        let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
+        cleaned.edits.extend(secrets);
         let presented = match request.presented() {
+            Ok(presented) if !self.is_endpoint(request) => {
+                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
+            }
             Ok(Some(presented)) => presented,
             Ok(None) => {
+                cleaned.edits.extend(self.says(Verified::None));
                 return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoCertificate), None));
             }
             Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
@@ -146,7 +209,12 @@ impl AuthorizationServer {
             AskCertificate { server: self, policy, caller: request.caller(), presented, chain_source, handed, cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
-            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.next(),
+            // Otherwise nobody would read the answer.
+            ClientCertificate::Presented if self.verified_headers().next().is_some() => {
+                Step::AskValidation(AskValidation(ask))
+            }
+            ClientCertificate::ValidatedByListener => ask.next(Verified::Success),
+            ClientCertificate::Presented => ask.next(Verified::Failed),
         }
     }
 
@@ -168,8 +236,17 @@ impl AuthorizationServer {
                 edits.push(Edit::set(X_FORWARDED_CLIENT_CERT, Encoding::Xfcc.encode(certificate.der())));
             }
         }
+        edits.extend(self.facts.write(certificate)?);
         Ok(Handed { chain_source, edits, without_chain })
     }
+}
+
+/// Whether the chain of the certificate that the server gets was validated.
+#[derive(Clone, Copy)]
+enum Verified {
+    Success,
+    Failed,
+    None,
 }
 
 /// The question whether the chain of the presented certificate was validated.
@@ -179,12 +256,16 @@ pub struct AskValidation<'p>(AskCertificate<'p>);
 impl<'p> AskValidation<'p> {
     /// Goes on with the host's answer; `None` where the host has no word for it.
     #[must_use]
-    pub fn answer(self, validated: Option<bool>) -> Step<'p> {
-        match validated {
-            Some(true) => self.0.next(),
+    pub fn answer(mut self, validated: Option<bool>) -> Step<'p> {
+        match (validated, self.0.server.client_certificate) {
+            (Some(true), _) => self.0.next(Verified::Success),
+            (Some(false), ClientCertificate::Presented) => self.0.next(Verified::Failed),
             // To the authorization server this client presented no certificate.
-            Some(false) => self.0.forward(Ground::CertificateNotValidated),
-            None => self.0.refuse(Reason::ChainValidationUnavailable),
+            (Some(false), _) => {
+                self.0.cleaned.edits.extend(self.0.server.says(Verified::None));
+                self.0.forward(Ground::CertificateNotValidated)
+            }
+            (None, _) => self.0.refuse(Reason::ChainValidationUnavailable),
         }
     }
 }
@@ -203,7 +284,8 @@ pub(crate) struct AskCertificate<'p> {
 }
 
 impl<'p> AskCertificate<'p> {
-    fn next(mut self) -> Step<'p> {
+    fn next(mut self, verified: Verified) -> Step<'p> {
+        self.cleaned.edits.extend(self.server.says(verified));
         match self.handed.take() {
             Some(handed) => self.hand_over(&handed),
             None => self.into(),

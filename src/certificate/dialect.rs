@@ -211,6 +211,12 @@ impl Dialect {
     pub(crate) fn without_header() -> Vec<&'static str> {
         DIALECTS.iter().filter(|row| row.header.is_none()).map(|row| row.name).collect()
     }
+
+    /// The names of those that have a secret.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn with_secret() -> Vec<&'static str> {
+        DIALECTS.iter().filter(|row| row.secret.is_some()).map(|row| row.name).collect()
+    }
 }
 
 /// How the certificates behind the client's own are written, each in the encoding of the form.
@@ -271,6 +277,7 @@ impl Form {
         self.encoding
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn chain(&self) -> &ChainForm {
         &self.chain
     }

@@ -104,7 +104,7 @@ fn percent_encoded_pem(der: &[u8]) -> String {
 }
 
 /// Writes text byte by byte, those that are not `plain` as `%` and two hexadecimal digits (RFC 3986 §2.1).
-pub(super) fn percent_encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
+pub(crate) fn percent_encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
     for byte in text.bytes() {
         if plain(byte) {
             encoded.push(char::from(byte));

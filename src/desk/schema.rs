@@ -113,9 +113,14 @@ pub(crate) fn one_form(schema: &mut Schema) {
     named_with_its_header["if"] = nameless;
     named_with_its_header["then"] = with_header;
     named_with_its_header["else"] = json!({ "properties": absent(&["header"]) });
+    named_with_its_header["allOf"] = json!([{
+        "if": { "required": ["dialect"], "properties": { "dialect": { "enum": Dialect::with_secret() } } },
+        "then": present(&["secret"]),
+        "else": { "properties": absent(&["secret"]) },
+    }]);
     let mut own = present(&["header", "encoding"]);
     if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.extend(absent(&["dialect"]));
+        properties.extend(absent(&["dialect", "secret"]));
     }
     let chain = |kind: &str, needed: &[&str], without: &[&str]| {
         let mut then = present(needed);

@@ -15,6 +15,7 @@ use super::sentence::{counted, shown};
 use crate::config;
 use crate::config::document::{Document, Place};
 use crate::policy::{Choice, OnForged, Policies, Policy};
+use crate::secret::Environment;
 use installation::{Installation, Platform};
 
 /// What was found in some files.
@@ -86,7 +87,11 @@ pub(super) fn only_configuration(file: &str, text: &str) -> Result<Policies, Str
     let documents = Document::read(file, text).map_err(|error| wrong(&error))?;
     match installation::installations(&documents).as_slice() {
         [] => Err(format!("{file}: there is no configuration of certbound in this file")),
-        [only] => only.configuration.source().and_then(|source| Policies::read(&source)).map_err(|error| wrong(&error)),
+        [only] => only
+            .configuration
+            .source()
+            .and_then(|source| Policies::read(&source, Environment::Desk))
+            .map_err(|error| wrong(&error)),
         [first, second, ..] => {
             let ((first, _), (second, _)) = (first.configuration.position(), second.configuration.position());
             Err(format!(
@@ -121,7 +126,7 @@ impl Report {
 
     fn read(&mut self, installation: Installation<'_>) -> Option<Policies> {
         let place = installation.configuration;
-        match place.source().and_then(|source| Policies::read(&source)) {
+        match place.source().and_then(|source| Policies::read(&source, Environment::Desk)) {
             Ok(policies) => {
                 let description = described(installation, &policies);
                 // YAML's aliases have one configuration stand at several places.
