@@ -46,6 +46,10 @@ pub enum Ground {
     Preflight,
     /// The authorization server gets the certificate.
     CertificateHandedOver,
+    /// The authorization server gets the certificate without its chain, which is longer than the policy forwards.
+    CertificateWithoutChain,
+    /// The path is none of those that get a certificate.
+    NoEndpoint,
     /// The client presented none, so the authorization server gets none.
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
@@ -62,6 +66,8 @@ impl Ground {
         Self::TokenUnbound,
         Self::Preflight,
         Self::CertificateHandedOver,
+        Self::CertificateWithoutChain,
+        Self::NoEndpoint,
         Self::NoCertificate,
         Self::CertificateNotValidated,
         Self::CleanOnly,
@@ -76,6 +82,8 @@ impl Ground {
             Self::TokenUnbound => "token_unbound",
             Self::Preflight => "preflight",
             Self::CertificateHandedOver => "certificate_handed_over",
+            Self::CertificateWithoutChain => "certificate_without_chain",
+            Self::NoEndpoint => "no_endpoint",
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
             Self::CleanOnly => "clean_only",

@@ -26,6 +26,7 @@ pub mod config;
 pub mod decision;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod desk;
+pub mod header_name;
 pub mod jose;
 pub mod log;
 pub mod metric;
@@ -36,6 +37,7 @@ pub mod refusal_log;
 pub mod request;
 pub mod resource_server;
 pub mod route;
+pub mod secret;
 pub mod step;
 
 #[cfg(target_arch = "wasm32")]
@@ -48,4 +50,5 @@ pub use reason::Reason;
 pub use refusal::Refusal;
 pub use request::Request;
 pub use resource_server::Means;
+pub use secret::Environment;
 pub use step::{Edit, Step};

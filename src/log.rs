@@ -62,7 +62,9 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         let of = |reason: Reason| match reason.answer() {
             Answer::Operator | Answer::Later => Level::Warn,
-            Answer::Challenge | Answer::Client(_) | Answer::Unknown | Answer::Misdirected => Level::Info,
+            Answer::Challenge | Answer::Client(_) | Answer::Unknown | Answer::Misdirected | Answer::TooLarge => {
+                Level::Info
+            }
         };
         match self {
             Self::Started(_) => Level::Info,

@@ -11,6 +11,7 @@ use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
+use crate::header_name::{HeaderName, OwnName, OwnNames};
 use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -20,7 +21,11 @@ use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
 use crate::route::Routes;
+use crate::secret::Environment;
 use crate::step::{Edit, Step};
+
+/// Each header of each request is compared with them.
+const MOST_ADDITIONAL: usize = 32;
 
 /// Every policy of one plugin configuration, and what chooses among them.
 #[derive(Debug)]
@@ -31,6 +36,9 @@ pub struct Policies {
     token_cache_size: TokenCacheSize,
     /// Gathered once, since every request asks for them.
     payloads_in_metadata: Vec<String>,
+    /// The headers that this configuration writes, and those that the operator adds: removed on every route.
+    own_names: OwnNames,
+    on_forged: OnForged,
 }
 
 /// What chooses the policy of a request.
@@ -40,6 +48,19 @@ pub enum Choice {
     Default(PolicyName),
     /// The configuration's own routes. There may be no metadata beside them.
     ByRoute(Routes),
+}
+
+/// What becomes of a request with a header of the client's own making that claims something about a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub enum OnForged {
+    /// It goes on without the header.
+    #[default]
+    Remove,
+    /// It is refused with 400 (RFC 9440 §2.4), on every route. X-Forwarded-Client-Cert is removed all the same, since
+    /// Envoy may have written it, and so are trailers: the request is on its way when they come.
+    Refuse,
 }
 
 /// The name of a policy: 1 to 64 letters, digits, `-`, `_` and `.`, so that it can stand in logs and metrics as it is.
@@ -102,6 +123,14 @@ pub(crate) struct Document {
     /// How much memory verified tokens may take in each worker; 0 for none.
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
+    /// Headers that are removed from every request besides those that are known: names that your servers read, each under
+    /// every case and with `_` or `.` for `-`.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_ADDITIONAL)))]
+    additional_headers: Vec<HeaderName>,
+    /// What becomes of a request in which a client made up such a header.
+    #[serde(default)]
+    on_forged: OnForged,
     // A configuration of one role may drop `policies` and name the role at the top.
     /// In front of an API, where that is the only role.
     resource_server: Option<Box<ResourceServer>>,
@@ -169,11 +198,10 @@ impl Policy {
         }
     }
 
-    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>) -> Step<'p> {
-        let cleaned = cleaned(request.headers);
+    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>, cleaned: Cleaned) -> Step<'p> {
         match self {
             Self::ResourceServer(server) => server.start(name, request, means, cleaned),
-            Self::AuthorizationServer(server) => server.start(name, request, cleaned),
+            Self::AuthorizationServer(server) => server.start(name, request, means.handed_over, cleaned),
             Self::CleanOnly => {
                 let presented = request.presented().ok().flatten();
                 cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
@@ -189,14 +217,22 @@ impl Policies {
     /// The sentence an operator reads: the path of the key, what is wrong with it, the nearest right key, and line
     /// and column where the source is text.
     pub fn load(configuration: &[u8]) -> Result<Self, config::Error> {
-        Self::read(&config::Source::read(configuration)?)
+        Self::load_with(configuration, Environment::Variables(&|_| None))
+    }
+
+    /// The same with the secrets that the configuration names.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and where a variable is not set, empty, or not fit for a header.
+    pub fn load_with(configuration: &[u8], environment: Environment<'_>) -> Result<Self, config::Error> {
+        Self::read(&config::Source::read(configuration)?, environment)
     }
 
     /// Reads a plugin configuration that has been taken apart.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn read(source: &config::Source) -> Result<Self, config::Error> {
+    pub fn read(source: &config::Source, environment: Environment<'_>) -> Result<Self, config::Error> {
         let document: Document = source.parse()?;
         let wrong = |key: &str, message: String| Err(source.error_at(key, message));
 
@@ -207,7 +243,7 @@ impl Policies {
         };
         let single =
             roles.resource_server.is_some() || roles.authorization_server.is_some() || roles.clean_only.is_some();
-        let named = match (document.policies, single) {
+        let mut named = match (document.policies, single) {
             (Some(_), true) => {
                 return wrong("policies", "a role at the top and `policies` exclude each other".to_owned());
             }
@@ -227,6 +263,15 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
+        for (name, policy) in &mut named {
+            let Policy::AuthorizationServer(server) = policy else { continue };
+            if let Err(message) = server.resolve(environment) {
+                return match single {
+                    true => wrong("authorization_server", message),
+                    false => wrong("policies", format!("{name}: {message}")),
+                };
+            }
+        }
         let unknown = |name: &PolicyName| {
             let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
             config::unknown("policy", &name.0, &known)
@@ -260,6 +305,12 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
+        if document.additional_headers.len() > MOST_ADDITIONAL {
+            return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
+        }
+        let added = document.additional_headers.iter().map(|name| OwnName::Exactly(name.as_str().to_owned()));
+        let own_names =
+            OwnNames::gathered(authorization_servers(&named).flat_map(AuthorizationServer::names).chain(added));
         let payloads: BTreeSet<_> =
             resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
         Ok(Self {
@@ -268,6 +319,8 @@ impl Policies {
             choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
             token_cache_size: document.token_cache_bytes,
+            own_names,
+            on_forged: document.on_forged,
         })
     }
 
@@ -322,7 +375,47 @@ impl Policies {
                 return Step::Refuse(refusal.to(request.caller()));
             }
         };
-        policy.start(name, request, means)
+        self.start_policy(name, policy, request, means)
+    }
+
+    fn start_policy<'p>(
+        &'p self,
+        name: &'p str,
+        policy: &'p Policy,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Step<'p> {
+        let cleaned = self.cleaned(request.headers);
+        if self.on_forged == OnForged::Refuse && cleaned.forged_headers > 0 {
+            let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
+            return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
+        }
+        policy.start(name, request, means, cleaned)
+    }
+
+    /// Whether a header of this name claims something about a client certificate, to anybody or under this
+    /// configuration.
+    #[must_use]
+    pub fn is_forwarding_header(&self, name: &str) -> bool {
+        is_forwarding_header(name) || self.own_names.has(name)
+    }
+
+    /// Removes every header that claims something about a client certificate, in headers or trailers.
+    #[must_use]
+    pub fn cleaned(&self, headers: &[(String, Vec<u8>)]) -> Cleaned {
+        let mut forged_headers = 0_u32;
+        let edits = headers.iter().filter(|(name, _)| self.is_forwarding_header(name)).map(|(name, _)| {
+            let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
+            forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
+            Edit::remove(name)
+        });
+        Cleaned { edits: edits.collect(), forged_headers }
+    }
+
+    /// What becomes of a request with a forged header.
+    #[must_use]
+    pub fn on_forged(&self) -> OnForged {
+        self.on_forged
     }
 
     /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
@@ -330,7 +423,7 @@ impl Policies {
     #[must_use]
     pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step<'_>> {
         let (name, policy) = self.iter().find(|(own, _)| *own == name)?;
-        Some(policy.start(name, request, means))
+        Some(self.start_policy(name, policy, request, means))
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.
@@ -372,16 +465,11 @@ impl Cleaned {
     }
 }
 
-/// Removes every header that claims something about a client certificate, in headers or trailers.
-#[must_use]
-pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Cleaned {
-    let mut forged_headers = 0_u32;
-    let edits = headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| {
-        let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
-        forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
-        Edit::remove(name)
-    });
-    Cleaned { edits: edits.collect(), forged_headers }
+fn authorization_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {
+    named.values().filter_map(|policy| match policy {
+        Policy::AuthorizationServer(server) => Some(server),
+        Policy::ResourceServer(_) | Policy::CleanOnly => None,
+    })
 }
 
 fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {

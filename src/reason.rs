@@ -36,6 +36,8 @@ pub enum Answer {
     Misdirected,
     /// The proxy serves nothing there: 404, no challenge.
     Unknown,
+    /// The headers that the upstream would get are too large: 431 (RFC 6585 §5, RFC 9440 §3.2), no challenge.
+    TooLarge,
     /// The proxy cannot decide, for want of something the operator must provide: 500, no challenge.
     Operator,
     /// The proxy cannot decide now, for want of something another server must provide: 503 and `Retry-After`.
@@ -77,7 +79,7 @@ macro_rules! reasons {
     };
 }
 
-use Answer::{Challenge, Client, Later, Misdirected, Operator, Unknown};
+use Answer::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
 use ErrorCode::{InsufficientScope, InvalidRequest, InvalidToken};
 
 reasons! {
@@ -89,6 +91,8 @@ reasons! {
     RouteUnknown, "route_unknown", Unknown, "nothing is here";
     /// Servers may differ about which host or path this is, so `routes` cannot choose a policy.
     TargetAmbiguous, "target_ambiguous", Client(InvalidRequest), "the host or the path of the request is ambiguous";
+    /// The client made up a header about a certificate, and the configuration refuses such requests.
+    HeaderForged, "header_forged", Client(InvalidRequest), "the request has a header that only the proxy may set";
     /// The host's digest of the client certificate is not 64 hexadecimal digits.
     PeerDigestMalformed, "peer_digest_malformed", Operator, "the proxy cannot identify the client certificate";
     /// The policy forwards validated certificates only, and this host does not say which are (Envoy before 1.39).
@@ -99,6 +103,8 @@ reasons! {
     CertificateMalformed, "certificate_malformed", Operator, "the proxy cannot read the client certificate";
     /// The certificate handed over is not the one that the TLS connection was made with.
     CertificateDigestMismatch, "certificate_digest_mismatch", Operator, "the proxy cannot read the client certificate";
+    /// The certificate is longer than one of the policy's forms may be.
+    CertificateTooLarge, "certificate_too_large", TooLarge, "the client certificate is too large";
     /// This host cannot verify signatures of the token's algorithm.
     SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
 

@@ -153,6 +153,7 @@ impl Refusal {
             Answer::Client(ErrorCode::InsufficientScope) => 403,
             Answer::Unknown => 404,
             Answer::Misdirected => 421,
+            Answer::TooLarge => 431,
             Answer::Operator => 500,
             Answer::Later => 503,
         }
@@ -162,7 +163,7 @@ impl Refusal {
     #[must_use]
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.caller == Caller::Grpc).then(|| match self.reason.answer() {
-            Answer::Client(ErrorCode::InvalidRequest) => GrpcStatus::InvalidArgument,
+            Answer::Client(ErrorCode::InvalidRequest) | Answer::TooLarge => GrpcStatus::InvalidArgument,
             Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => GrpcStatus::Unauthenticated,
             Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // It may try again on a connection of its own, which is what 421 says.
@@ -187,7 +188,7 @@ impl Refusal {
                     self.reason.description()
                 ))
             }
-            Answer::Unknown | Answer::Misdirected | Answer::Operator | Answer::Later => None,
+            Answer::Unknown | Answer::Misdirected | Answer::TooLarge | Answer::Operator | Answer::Later => None,
         }
     }
 
@@ -220,6 +221,7 @@ impl Refusal {
             Answer::Client(code) => {
                 format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", code.name())
             }
+            Answer::TooLarge => format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}"),
             Answer::Operator => format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}"),
             Answer::Later => {
                 format!("{{\"error\":\"temporarily_unavailable\",\"error_description\":\"{description}\"}}")

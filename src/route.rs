@@ -81,7 +81,7 @@ enum PathPattern {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
-struct PlainPath(
+pub(crate) struct PlainPath(
     #[cfg_attr(
         not(target_arch = "wasm32"),
         schemars(regex(pattern = r"^(?!.*//)(?!.*/\.\.?(/|$))/[^\\;?#%\x00-\x1f\x7f-\x9f]*$"))
@@ -89,8 +89,19 @@ struct PlainPath(
     String,
 );
 
+impl PlainPath {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why a path or a host has more than one reading.
 type Ambiguity = &'static str;
+
+/// The path of a request, decoded and without its query.
+pub(crate) fn path_of<'a>(request: &Request<'a>) -> Result<Cow<'a, str>, Ambiguity> {
+    read(request.values(":path").next().ok_or("there is no path")?)
+}
 
 impl TryFrom<Vec<Route>> for Routes {
     type Error = String;
@@ -143,9 +154,9 @@ impl TryFrom<String> for PlainPath {
     fn try_from(path: String) -> Result<Self, String> {
         match check(&path) {
             Ok(()) => Ok(Self(path)),
-            Err(why) => {
-                Err(format!("requests with it are refused, since {why}; every character stands for itself here"))
-            }
+            Err(why) => Err(format!(
+                "no request's path is compared with it, since {why}; every character stands for itself here"
+            )),
         }
     }
 }
@@ -158,8 +169,7 @@ impl Routes {
     /// [`Reason::RouteUnknown`] where no route matches.
     pub(crate) fn policy_of(&self, request: &Request<'_>) -> Result<&PolicyName, Refusal> {
         let ambiguous = |why: Ambiguity| Refusal::because(Reason::TargetAmbiguous, why);
-        let target = request.values(":path").next().ok_or("there is no path").map_err(ambiguous)?;
-        let path = read(target).map_err(ambiguous)?;
+        let path = path_of(request).map_err(ambiguous)?;
         let host = if self.0.iter().any(|route| route.hosts.is_some()) {
             let host = request.host();
             if !(is_name(&host) || is_ipv6(&host)) {

@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, AskValidation};
+use crate::authorization_server::{self, AskValidation, HandedOver};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
@@ -75,9 +75,9 @@ enum Asking<'p> {
 impl<'p> AskCertificate<'p> {
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
     #[must_use]
-    pub fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
+    pub fn answer(self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
         match self.0 {
-            Asking::ToForward(question) => question.answer(pem),
+            Asking::ToForward(question) => question.answer(pem, handed_over),
             Asking::ToCheck(question) => question.answer(pem),
         }
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from google.protobuf.struct_pb2 import Struct
 
@@ -32,6 +33,9 @@ OTHER_AUDIENCE = "https://other-api.example.com"
 
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
+
+SECRET = "0p3n-s3same"
+"""The one environment variable of the module in the cases, CERTBOUND_SECRET."""
 
 Header = tuple[str, str | bytes]
 
@@ -74,9 +78,49 @@ def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
     issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
 
 
+def _every_form(configuration: dict[str, Any]) -> None:
+    configuration["policies"]["clients"]["authorization_server"]["forward_certificate"] = [
+        {"dialect": "auth0", "secret": {"environment": "CERTBOUND_SECRET"}},
+        *({"dialect": name} for name in ("janssen", "authlete", "keycloak_nginx", "keycloak_traefik")),
+        *({"dialect": name} for name in ("keycloak_envoy", "keycloak_rfc9440", "azure")),
+        {"dialect": "connect2id", "header": "Sec-Client-X509-Cert-7PzC1"},
+        {"header": "x-apache", "encoding": "pem_apache", "chain": "numbered", "prefix": "X_APACHE_"},
+        {"header": "x-haproxy", "encoding": "der_base64", "chain": "concatenated_der", "chain_header": "x-h-chain"},
+        {"header": "x-digest", "encoding": "sha256_hex"},
+        {"header": "x-thumbprint", "encoding": "x5t_s256"},
+    ]
+    configuration["additional_headers"] = ["X-Client-Name"]
+
+
+def _facts(configuration: dict[str, Any]) -> None:
+    clients = configuration["policies"]["clients"]["authorization_server"]
+    clients["forward_certificate"] = [{"dialect": "gluu"}]
+    clients["client_certificate"] = "presented"
+    clients["endpoints"] = ["/token", "/token/par"]
+    names = ("subject", "issuer", "serial_number", "not_before", "not_after", "san_dns", "san_uri", "san_ip")
+    clients["facts"] = {name: f"x-fact-{name}" for name in (*names, "san_email", "x5t_s256", "sha256", "verified")}
+
+
+def _keycloak(configuration: dict[str, Any]) -> None:
+    """A hundred bytes too few for a chain."""
+    configuration["policies"]["clients"]["authorization_server"]["forward_certificate"] = [
+        {"dialect": "keycloak_apache", "max_bytes": 1500}
+    ]
+    configuration["on_forged"] = "refuse"
+
+
+def _too_small(configuration: dict[str, Any]) -> None:
+    clients = configuration["policies"]["clients"]["authorization_server"]
+    clients["forward_certificate"] = [{"dialect": "keycloak_haproxy", "max_bytes": 256}]
+
+
 CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
+    "every-form": ("authorization-server", _every_form),
+    "facts": ("authorization-server", _facts),
+    "keycloak": ("authorization-server", _keycloak),
+    "too-small": ("authorization-server", _too_small),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
     "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
@@ -88,6 +132,9 @@ def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, An
     """The Envoy configuration of that name."""
     file, change = CHANGED.get(name, (name, lambda configuration: None))
     document = yaml.safe_load(text_of(file, world, **ports))
+    if name == "every-form":
+        variables = {"key_values": {"CERTBOUND_SECRET": SECRET}}
+        shipped.plugin(document)["vm_config"]["environment_variables"] = variables
     change(shipped.plugin(document)["configuration"]["value"])
     return document
 
@@ -103,6 +150,14 @@ class World:
         )
         self.client_2 = self.authority.issue(
             "client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")]
+        )
+        self.names = self.authority.issue(
+            "names",
+            subject=[("C", "NL"), ("CN", 'Zo\u00eb, "client"')],
+            dns=["a.example.com", "b.example.com"],
+            uri=["https://a.example.com/x,y%20z"],
+            ip=["192.0.2.1", "2001:db8::1"],
+            email=["client@example.com"],
         )
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
@@ -269,6 +324,7 @@ def cases(world: World) -> list[Case]:
         *fetched_keys(world),
         *verified_by_jwt_authn(world),
         *authorization_server(world),
+        *forms(world),
         *routes(world),
         *routes_of_the_configuration(world),
     ]
@@ -1363,24 +1419,29 @@ def authorization_server(world: World) -> Iterator[Case]:
         facts={"connection.peer_certificate_valid": b"yes"},
         refusal=cannot_decide("chain_validation_unavailable"),
     )
+    # On a certificate that has not been handed over before: what was written for one is kept.
     yield case(
         "a host that does not hand over the certificate is refused",
+        on=world.client_2,
         facts={"connection.peer_certificate": None},
         refusal=cannot_decide("certificate_unavailable"),
     )
     yield case(
         "a certificate that is none is refused",
+        on=world.client_2,
         facts={"connection.peer_certificate": b"\xff"},
         refusal=cannot_decide("certificate_malformed"),
     )
     yield case(
         "two certificates are refused",
-        facts={"connection.peer_certificate": one.pem.encode() * 2},
+        on=world.client_2,
+        facts={"connection.peer_certificate": world.client_2.pem.encode() * 2},
         refusal=cannot_decide("certificate_malformed"),
     )
     yield case(
         "another certificate than the connection's is refused",
-        facts={"connection.peer_certificate": world.client_2.pem.encode()},
+        on=world.client_2,
+        facts={"connection.peer_certificate": one.pem.encode()},
         refusal=cannot_decide("certificate_digest_mismatch"),
     )
     yield case(
@@ -1398,6 +1459,140 @@ def authorization_server(world: World) -> Iterator[Case]:
         forged_headers(),
         forward={},
     )
+
+
+def forms(world: World) -> Iterator[Case]:
+    one, two = world.client_1, world.client_2
+
+    def case(sentence: str, *, configuration: str = "every-form", on: Certificate | None = one, **rest: Any) -> Case:
+        rest.setdefault("headers", [])
+        return Case(sentence, configuration, "clients", "/token", certificate=on, method="POST", **rest)
+
+    def base64_der(*certificates: Certificate) -> str:
+        return base64.b64encode(b"".join(each.der for each in certificates)).decode()
+
+    always = {"cname-api-key": SECRET}
+    absent = always | {"client-certificate-ca-verified": "NONE", "ssl-client-verify": "NONE"}
+    leaf = {
+        **always,
+        "client-certificate-ca-verified": "SUCCESS",
+        "ssl-client-verify": "SUCCESS",
+        "x-clientcert": one.apache_form,
+        "client-certificate": one.url_encoded,
+        "x-ssl-cert": one.apache_form,
+        "ssl-client-cert": one.url_encoded,
+        "x-forwarded-tls-client-cert": one.url_encoded,
+        "x-forwarded-client-cert": f'{xfcc(one)};Chain="{one.url_encoded}"',
+        "client-cert": one.rfc9440_form,
+        "x-arr-clientcert": base64_der(one),
+        "sec-client-x509-cert-7pzc1": one.url_encoded,
+        "x-apache": one.apache_form,
+        "x-haproxy": base64_der(one),
+        "x-digest": one.digest,
+        "x-thumbprint": one.thumbprint,
+    }
+    own = [
+        (name, FORGED)
+        for name in (
+            *leaf,
+            "sec_client.x509-cert-7pzc1",
+            "x_apache",
+            "x-apache-0",
+            "x_apache_7",
+            "x_h_chain",
+            "x.digest",
+            "x-client_name",
+        )
+    ]
+    yield case("every form hands over the certificate without a chain where there is none", forward=leaf)
+    yield case(
+        "what a client made up of an operator's own names is replaced", headers=[*forged_headers(), *own], forward=leaf
+    )
+    yield case("and removed without a certificate", headers=[*forged_headers(), *own], on=None, forward=absent)
+    yield case(
+        "a certificate whose chain is not valid is told like none", on=world.impostor, validated=False, forward=absent
+    )
+    yield Case(
+        "and removed on the routes of other policies", "every-form", None, "/auth", one, [*own, *forged_headers()], {}
+    )
+
+    # What no client can say to an Envoy that hands over no chain: a host's fact keeps these from the real one.
+    on_this_host = {"facts": {"connection.peer_certificate_valid": b"\1"}}
+    chain = [("x-forwarded-client-cert", f'By=a;{xfcc(one)};Chain="{one.url_encoded}{two.url_encoded}"')]
+    yield case(
+        "every form has the chain that Envoy hands over",
+        headers=chain,
+        forward=leaf
+        | {
+            "x-ssl-cert-chain-1": two.apache_form,
+            "x-forwarded-tls-client-cert": f"{one.url_encoded},{two.url_encoded}",
+            "x-forwarded-client-cert": f'{xfcc(one)};Chain="{one.url_encoded}{two.url_encoded}"',
+            "client-cert-chain": two.rfc9440_form,
+            "x_apache_0": two.apache_form,
+            "x-h-chain": base64_der(two),
+        },
+        **on_this_host,
+    )
+    yield case(
+        "the chain of another certificate is nobody's",
+        headers=[("x-forwarded-client-cert", f'{xfcc(two)};Chain="{two.url_encoded}{one.url_encoded}"')],
+        forward=leaf,
+        **on_this_host,
+    )
+    facts = {"configuration": "facts"}
+    san = world.names
+    parsed = x509.load_der_x509_certificate(san.der)
+    serial_number = f"{parsed.serial_number:X}"
+    told = {
+        "x-clientcert": san.apache_form,
+        "x-fact-subject": "CN=Zo\\C3\\AB\\, \\\"client\\\",C=NL",
+        "x-fact-issuer": "CN=Example CA",
+        "x-fact-serial_number": serial_number.zfill(len(serial_number) + len(serial_number) % 2),
+        "x-fact-not_before": f"{parsed.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "x-fact-not_after": f"{parsed.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
+        "x-fact-san_dns": "a.example.com,b.example.com",
+        "x-fact-san_uri": "https://a.example.com/x%2Cy%2520z",
+        "x-fact-san_ip": "192.0.2.1,2001:db8::1",
+        "x-fact-san_email": "client@example.com",
+        "x-fact-x5t_s256": san.thumbprint,
+        "x-fact-sha256": san.digest,
+        "x-fact-verified": "SUCCESS",
+    }
+    yield case("what a certificate says is in the headers that are named for it", on=san, forward=told, **facts)
+    failed = {"x-fact-verified": "FAILED:the chain of the certificate was not validated"}
+    subject = {"x-fact-subject": "CN=client-1,O=Example Bank,C=NL"}
+    yield case(
+        "a certificate that is merely presented is told so",
+        on=world.impostor,
+        validated=False,
+        forward={"x-clientcert": world.impostor.apache_form, **failed, **subject},
+        **facts,
+    )
+    yield case("no certificate is told as none", on=None, forward={"x-fact-verified": "NONE"}, **facts)
+    for path in ("/token", "/token/par", "/token?a=b", "/%74oken"):
+        gets_it = case(f"the endpoint {path} gets the certificate", forward={"x-clientcert": one.apache_form}, **facts)
+        # Envoy's own routes compare a path as it is.
+        yield replace(gets_it, path=path, as_it_came="%" in path)
+    nothing = [(name, FORGED) for name in told]
+    for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR", "/token/%3Bx", "/token/x;y"):
+        elsewhere = case(f"{path} is no endpoint and gets nothing", headers=nothing, forward={}, **facts)
+        yield replace(elsewhere, path=path)
+
+    keycloak = {"configuration": "keycloak", "forward": {"ssl_client_cert": one.apache_form}}
+    yield case("a chain for which there is no room is left out", headers=chain, **keycloak, **on_this_host)
+    yield case(
+        "a certificate for which there is no room is refused",
+        configuration="too-small",
+        refusal=Refusal("certificate_too_large", 431, "invalid_request", challenge=False),
+    )
+    yield case("what Envoy may have written is no forgery", headers=chain[:1], **keycloak)
+    for name in ("x-clientcert", "SSL_CLIENT_CERT", "cert.chain_0", "cert_chain_3"):
+        refusal = Refusal("header_forged", 400, "invalid_request", challenge=False)
+        forged = [(name.lower(), FORGED)]
+        yield case(f"a forged {name} is refused where the operator says so", headers=forged, configuration="keycloak", refusal=refusal)
+        yield Case(
+            f"a forged {name} is refused on an open route too", "keycloak", None, "/auth", None, forged, refusal=refusal
+        )
 
 
 def routes(world: World) -> Iterator[Case]:

@@ -13,6 +13,7 @@ mod case_list;
 use std::collections::BTreeSet;
 
 use case_list::{Case, CaseList, Outcome};
+use certbound::authorization_server::HandedOver;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
@@ -20,7 +21,7 @@ use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::log::{Circumstances, Event};
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Reason, Refusal, Request, Step};
+use certbound::{Environment, Means, Policies, Reason, Refusal, Request, Step};
 
 /// A host without `verify_signature`, where only what is built into the module can be verified.
 struct WithoutHost;
@@ -55,6 +56,10 @@ impl SignatureEngine for WithEs512 {
     }
 }
 
+/// As tests/cases.py has it.
+const ENVIRONMENT: Environment<'_> =
+    Environment::Variables(&|name| (name == "CERTBOUND_SECRET").then(|| "0p3n-s3same".to_owned()));
+
 fn run(policies: &Policies, case: &Case) -> Outcome {
     let (headers, metadata) = (case.headers(), case.metadata());
     let request = Request {
@@ -66,7 +71,8 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    let mut handed_over = HandedOver::default();
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over: &mut handed_over };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
@@ -92,7 +98,9 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                     _ => None,
                 }))
             }
-            Step::AskCertificate(question) => question.answer(case.property("connection.peer_certificate")),
+            Step::AskCertificate(question) => {
+                question.answer(case.property("connection.peer_certificate"), means.handed_over)
+            }
             Step::AskServerName(question) => question.answer(case.property("connection.requested_server_name")),
         };
     }
@@ -114,7 +122,7 @@ fn every_case_of_the_list_comes_out_as_it_says() {
     let mut wrong = Vec::new();
     for (name, configuration) in &list.configurations {
         for bytes in [configuration.json.as_bytes(), &configuration.protobuf] {
-            let policies = Policies::load(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let policies = Policies::load_with(bytes, ENVIRONMENT).unwrap_or_else(|error| panic!("{name}: {error}"));
             for case in list.cases.iter().filter(|case| case.configuration == *name) {
                 if let Err(why) = case.judge(&run(&policies, case), &list.forged) {
                     wrong.push(format!("{}: {why}", case.sentence));
@@ -150,7 +158,8 @@ fn no_refusal_tells_the_log_a_token() {
                 now: case.now,
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-            let means = &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens };
+            let handed_over = &mut HandedOver::default();
+            let means = &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens, handed_over };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

@@ -18,6 +18,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certbound::authorization_server::HandedOver;
 use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
@@ -171,7 +172,9 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         verified_payloads: &[],
         now,
     };
-    match policies.start(&request, &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens }) {
+    let handed_over = &mut HandedOver::default();
+    let means = &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens, handed_over };
+    match policies.start(&request, means) {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),
         other => panic!("an API's request asks {other:?}"),

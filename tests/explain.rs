@@ -129,6 +129,8 @@ fn every_case_that_can_be_told_on_a_desk_comes_out_as_the_list_says() {
                 }
                 let upstream = upstream(case, &found["edits"]);
                 for (name, value) in case.forward.iter().flatten() {
+                    // A desk has no secrets.
+                    let value = if name == "cname-api-key" { "(the value of CERTBOUND_SECRET)" } else { value };
                     let seen: Vec<_> = upstream.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).collect();
                     assert!(matches!(seen.as_slice(), [(_, own)] if own == value.as_bytes()), "{sentence}: {name}");
                 }

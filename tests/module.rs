@@ -377,6 +377,25 @@ fn a_certificate_is_read_only_where_it_is_handed_over() {
 }
 
 #[test]
+fn the_next_request_of_a_connection_reads_no_certificate() {
+    let list = CaseList::read();
+    for sentence in
+        ["a validated certificate is handed over in every dialect", "every form has the chain that Envoy hands over"]
+    {
+        let case = list.case(sentence);
+        let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+        let read = "proxy_get_property connection.peer_certificate";
+        let (first, second) = (vm.request(&request(case)), vm.request(&request(case)));
+        let without_read: Vec<_> =
+            first.calls.iter().filter(|call| *call != read && !call.starts_with("proxy_define_metric")).collect();
+        assert_eq!(second.calls.iter().collect::<Vec<_>>(), without_read, "{sentence}");
+        assert_eq!(first.outcome, second.outcome);
+        // Whether the chain was validated is asked each time.
+        assert!(second.calls.iter().any(|call| call.ends_with("connection.peer_certificate_valid")));
+    }
+}
+
+#[test]
 fn a_configuration_that_does_not_load_is_refused_with_its_sentence() {
     for (configuration, sentence) in [
         (&b""[..], "the configuration is refused: the plugin configuration is empty"),

@@ -1,14 +1,14 @@
 //! What a policy in front of an authorization server does, in sentences.
 
 use super::{AuthorizationServer, ClientCertificate, XForwardedClientCert};
+use crate::certificate::dialect::{ChainForm, Form};
 use crate::desk::sentence::listed;
+use crate::route::PlainPath;
 
 impl AuthorizationServer {
     /// One sentence for each thing that it does.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        let dialects = self.forward_certificate.iter();
-        let mut forms: Vec<_> =
-            dialects.map(|dialect| format!("{} (as {} has it)", dialect.header(), dialect.name())).collect();
+        let mut forms: Vec<_> = self.forward_certificate.iter().map(form).collect();
         match self.x_forwarded_client_cert {
             XForwardedClientCert::Remove => {}
             XForwardedClientCert::Rebuild => forms.push("x-forwarded-client-cert (Hash and Cert)".to_owned()),
@@ -27,14 +27,53 @@ impl AuthorizationServer {
                  certificate itself, never a name in it."
             }
         };
-        vec![
+        let mut sentences = vec![
             format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
             which.to_owned(),
-        ]
+        ];
+        if self.forward_certificate.iter().any(Form::has_chain) {
+            sentences.push(
+                "The certificates behind it are handed over where Envoy hands them to the filter \
+                 (set_current_client_cert_details: { chain: true })."
+                    .to_owned(),
+            );
+        }
+        let facts = self.facts.names().map(|name| name.text()).collect::<Vec<_>>();
+        if !facts.is_empty() {
+            let facts: Vec<_> = facts.iter().map(String::as_str).collect();
+            sentences.push(format!("What the certificate says is in {}.", listed(&facts, "and")));
+        }
+        if let Some(endpoints) = &self.endpoints {
+            let paths: Vec<_> = endpoints.iter().map(PlainPath::as_str).collect();
+            sentences.push(format!("Only {} get it; every other path gets none.", listed(&paths, "and")));
+        }
+        for (header, secret) in &self.secrets {
+            sentences.push(format!(
+                "Every request gets {header} with the value of the environment variable {}.",
+                secret.variable()
+            ));
+        }
+        sentences
     }
 
     /// Which certificates are handed over.
     pub(crate) fn client_certificate(&self) -> ClientCertificate {
         self.client_certificate
+    }
+}
+
+fn form(form: &Form) -> String {
+    let how = match form.dialect() {
+        Some(dialect) => format!("as {} has it", dialect.name()),
+        None => form.encoding().name().to_owned(),
+    };
+    match form.chain() {
+        ChainForm::None | ChainForm::SameHeader => format!("{} ({how})", form.header()),
+        ChainForm::List(chain) | ChainForm::ConcatenatedDer(chain) => {
+            format!("{} with its chain in {chain} ({how})", form.header())
+        }
+        ChainForm::Numbered { prefix, first, .. } => {
+            format!("{} with its chain in {prefix}{first} and so on ({how})", form.header())
+        }
     }
 }

@@ -3,27 +3,49 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod facts;
+mod forwarding;
+mod handed;
+
+use std::rc::Rc;
 
 use serde::Deserialize;
 
 use crate::certificate::Certificate;
-use crate::certificate::dialect::{self, Dialect};
+use crate::certificate::chain::Chain;
+use crate::certificate::dialect::Form;
+use crate::certificate::encoding::Encoding;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::decision::{Decision, Ground, Verdict};
+use crate::header_name::OwnName;
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
+use crate::route::{self, PlainPath};
+use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
+use facts::Facts;
+use forwarding::Forwarding;
+use handed::Handed;
+pub use handed::HandedOver;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// The path of each request is compared with them.
+const MOST_ENDPOINTS: usize = 64;
 
 /// What the authorization server gets to see of the client's certificate.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct AuthorizationServer {
-    forward_certificate: Vec<Dialect>,
+    forward_certificate: Vec<Form>,
+    facts: Facts,
+    /// The headers that every request gets, and their secrets.
+    secrets: Vec<(&'static str, Secret)>,
+    /// `None` for every path.
+    endpoints: Option<Vec<PlainPath>>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
 }
@@ -34,24 +56,22 @@ pub struct AuthorizationServer {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "AuthorizationServer", transform = crate::desk::schema::something_is_handed_over))]
 struct Fields {
     /// The forms in which the authorization server gets the certificate, any number; empty only with
-    /// `x_forwarded_client_cert: rebuild`.
+    /// `x_forwarded_client_cert: rebuild`. No two may write one header.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true), example = serde_json::json!([{ "dialect": "rfc9440" }])))]
     forward_certificate: Vec<Forwarding>,
+    /// Headers with what the certificate says.
+    #[serde(default)]
+    facts: Facts,
+    /// The paths that get the certificate, each alone and as it is: every path of the policy unless said. A path that
+    /// servers may read in two ways gets none.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
+    endpoints: Option<Vec<PlainPath>>,
     /// Which certificates it may see.
     #[serde(default)]
     client_certificate: ClientCertificate,
     /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(default)]
     x_forwarded_client_cert: XForwardedClientCert,
-}
-
-/// One form in which the certificate is handed over.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-struct Forwarding {
-    /// The name of the form.
-    dialect: Dialect,
 }
 
 /// Which certificates the authorization server may see.
@@ -87,54 +107,146 @@ impl TryFrom<Fields> for AuthorizationServer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { forward_certificate, client_certificate, x_forwarded_client_cert } = fields;
-        let forward_certificate: Vec<Dialect> =
-            forward_certificate.into_iter().map(|forwarding| forwarding.dialect).collect();
+        let Fields { forward_certificate, facts, endpoints, client_certificate, x_forwarded_client_cert } = fields;
+        if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
+            return Err(format!(
+                "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
+            ));
+        }
         if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
             return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
                         a policy that only removes forged headers is `clean_only: {}`"
                 .to_owned());
         }
-        for (position, dialect) in forward_certificate.iter().enumerate() {
-            if forward_certificate.iter().take(position).any(|earlier| earlier.header() == dialect.header()) {
-                return Err(format!("forward_certificate writes the header {} twice", dialect.header()));
-            }
-        }
-        Ok(Self { forward_certificate, client_certificate, x_forwarded_client_cert })
+        let (forward_certificate, secrets): (_, Vec<_>) =
+            forward_certificate.into_iter().map(|forwarding| (forwarding.form, forwarding.secret)).unzip();
+        let secrets = secrets.into_iter().flatten().collect();
+        let server =
+            Self { forward_certificate, facts, secrets, endpoints, client_certificate, x_forwarded_client_cert };
+        server.check_names()?;
+        Ok(server)
     }
 }
 
 impl AuthorizationServer {
+    /// No header is written twice, under whatever twin.
+    fn check_names(&self) -> Result<(), String> {
+        let mut written: Vec<OwnName> = Vec::new();
+        for name in self.names() {
+            if written.iter().any(|earlier| earlier.meets(&name)) {
+                return Err(format!("the policy writes the header {} twice", name.text()));
+            }
+            written.push(name);
+        }
+        Ok(())
+    }
+
+    /// The names of the headers that it writes.
+    pub(crate) fn names(&self) -> impl Iterator<Item = OwnName> {
+        let rebuilt = match self.x_forwarded_client_cert {
+            XForwardedClientCert::Remove => None,
+            XForwardedClientCert::Rebuild => Some(OwnName::Exactly(X_FORWARDED_CLIENT_CERT.to_owned())),
+        };
+        let fixed = |name: &str| OwnName::Exactly(name.to_owned());
+        let of_dialects = self.forward_certificate.iter().filter_map(|form| form.dialect()?.verified()).map(fixed);
+        let secrets = self.secrets.iter().map(move |(name, _)| fixed(name));
+        let forms = self.forward_certificate.iter().flat_map(Form::names);
+        forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
+    }
+
+    /// Takes the secrets from the environment.
+    pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))
+    }
+
+    /// The headers that say whether the chain was validated.
+    fn verified_headers(&self) -> impl Iterator<Item = &str> {
+        let of_dialects =
+            self.forward_certificate.iter().filter_map(|form| -> Option<&str> { form.dialect()?.verified() });
+        of_dialects.chain(self.facts.verified())
+    }
+
+    fn says(&self, verified: Verified) -> impl Iterator<Item = Edit> {
+        let word = match verified {
+            Verified::Success => "SUCCESS",
+            Verified::Failed => "FAILED:the chain of the certificate was not validated",
+            Verified::None => "NONE",
+        };
+        self.verified_headers().map(|header| Edit::set(header, word.to_owned()))
+    }
+
+    fn is_endpoint(&self, request: &Request<'_>) -> bool {
+        let Some(endpoints) = &self.endpoints else { return true };
+        route::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
+    }
+
     /// The first step of a request whose forged headers `cleaned` removes.
-    pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Cleaned) -> Step<'p> {
+    pub(crate) fn start<'p>(
+        &'p self,
+        policy: &'p str,
+        request: &Request<'_>,
+        handed_over: &mut HandedOver,
+        mut cleaned: Cleaned,
+    ) -> Step<'p> {
+        let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
+        cleaned.edits.extend(secrets);
         let presented = match request.presented() {
+            Ok(presented) if !self.is_endpoint(request) => {
+                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
+            }
             Ok(Some(presented)) => presented,
             Ok(None) => {
+                cleaned.edits.extend(self.says(Verified::None));
                 return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoCertificate), None));
             }
             Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
         };
-        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, cleaned };
+        let hands_over_chain = self.forward_certificate.iter().any(Form::has_chain);
+        let chain_source = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| hands_over_chain);
+        let handed = handed_over.find(policy, &presented, chain_source);
+        let chain_source = chain_source.map(<[u8]>::to_vec);
+        let ask =
+            AskCertificate { server: self, policy, caller: request.caller(), presented, chain_source, handed, cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
-            ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.into(),
+            // Otherwise nobody would read the answer.
+            ClientCertificate::Presented if self.verified_headers().next().is_some() => {
+                Step::AskValidation(AskValidation(ask))
+            }
+            ClientCertificate::ValidatedByListener => ask.next(Verified::Success),
+            ClientCertificate::Presented => ask.next(Verified::Failed),
         }
     }
 
-    fn edits<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = Edit> + use<'s> {
-        let dialects: Vec<Edit> = self
-            .forward_certificate
-            .iter()
-            .map(|dialect| Edit::set(dialect.header(), dialect.encode(certificate)))
-            .collect();
-        let rebuilt = match self.x_forwarded_client_cert {
-            XForwardedClientCert::Remove => None,
-            XForwardedClientCert::Rebuild => {
-                Some(Edit::set(X_FORWARDED_CLIENT_CERT, dialect::x_forwarded_client_cert(certificate)))
-            }
+    /// Everything that depends on the certificate and its chain alone.
+    fn write(&self, certificate: &Certificate, chain_source: Option<Vec<u8>>) -> Result<Handed, Reason> {
+        let chain = match &chain_source {
+            Some(value) => Chain::of_connection(value, certificate.thumbprint()),
+            None => Chain::Unknown,
         };
-        dialects.into_iter().chain(rebuilt)
+        let (mut edits, mut without_chain) = (Vec::new(), false);
+        for form in &self.forward_certificate {
+            let written = form.write(certificate, &chain)?;
+            without_chain |= written.without_chain;
+            edits.extend(written.headers.into_iter().map(|(name, value)| Edit::set(name, value)));
+        }
+        match self.x_forwarded_client_cert {
+            XForwardedClientCert::Remove => {}
+            XForwardedClientCert::Rebuild => {
+                edits.push(Edit::set(X_FORWARDED_CLIENT_CERT, Encoding::Xfcc.encode(certificate.der())));
+            }
+        }
+        edits.extend(self.facts.write(certificate)?);
+        Ok(Handed { chain_source, edits, without_chain })
     }
+}
+
+/// Whether the chain of the certificate that the server gets was validated.
+#[derive(Clone, Copy)]
+enum Verified {
+    Success,
+    Failed,
+    None,
 }
 
 /// The question whether the chain of the presented certificate was validated.
@@ -144,12 +256,16 @@ pub struct AskValidation<'p>(AskCertificate<'p>);
 impl<'p> AskValidation<'p> {
     /// Goes on with the host's answer; `None` where the host has no word for it.
     #[must_use]
-    pub fn answer(self, validated: Option<bool>) -> Step<'p> {
-        match validated {
-            Some(true) => self.0.into(),
+    pub fn answer(mut self, validated: Option<bool>) -> Step<'p> {
+        match (validated, self.0.server.client_certificate) {
+            (Some(true), _) => self.0.next(Verified::Success),
+            (Some(false), ClientCertificate::Presented) => self.0.next(Verified::Failed),
             // To the authorization server this client presented no certificate.
-            Some(false) => self.0.forward(Ground::CertificateNotValidated),
-            None => self.0.refuse(Reason::ChainValidationUnavailable),
+            (Some(false), _) => {
+                self.0.cleaned.edits.extend(self.0.server.says(Verified::None));
+                self.0.forward(Ground::CertificateNotValidated)
+            }
+            (None, _) => self.0.refuse(Reason::ChainValidationUnavailable),
         }
     }
 }
@@ -161,22 +277,43 @@ pub(crate) struct AskCertificate<'p> {
     policy: &'p str,
     caller: Caller,
     presented: Thumbprint,
+    chain_source: Option<Vec<u8>>,
+    /// What was written before, and so needs no question.
+    handed: Option<Rc<Handed>>,
     cleaned: Cleaned,
 }
 
 impl<'p> AskCertificate<'p> {
+    fn next(mut self, verified: Verified) -> Step<'p> {
+        self.cleaned.edits.extend(self.server.says(verified));
+        match self.handed.take() {
+            Some(handed) => self.hand_over(&handed),
+            None => self.into(),
+        }
+    }
+
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    pub(crate) fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
+    pub(crate) fn answer(mut self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
         let Some(pem) = pem else {
             return self.refuse(Reason::CertificateUnavailable);
         };
-        match Certificate::of_connection(pem, &self.presented) {
-            Ok(certificate) => {
-                self.cleaned.edits.extend(self.server.edits(&certificate));
-                self.forward(Ground::CertificateHandedOver)
+        let chain_source = self.chain_source.take();
+        let written = Certificate::of_connection(pem, &self.presented)
+            .and_then(|certificate| self.server.write(&certificate, chain_source));
+        match written {
+            Ok(handed) => {
+                let handed = Rc::new(handed);
+                handed_over.insert(self.policy, &self.presented, Rc::clone(&handed));
+                self.hand_over(&handed)
             }
             Err(reason) => self.refuse(reason),
         }
+    }
+
+    fn hand_over(mut self, handed: &Handed) -> Step<'p> {
+        self.cleaned.edits.extend(handed.edits.iter().cloned());
+        let ground = if handed.without_chain { Ground::CertificateWithoutChain } else { Ground::CertificateHandedOver };
+        self.forward(ground)
     }
 
     fn forward(self, ground: Ground) -> Step<'p> {

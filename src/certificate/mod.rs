@@ -1,8 +1,10 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
+pub mod chain;
 pub(crate) mod der;
 pub mod dialect;
 pub mod distinguished_name;
+pub mod encoding;
 pub(crate) mod escaped;
 pub mod forwarding_headers;
 pub mod object_identifier;
@@ -72,6 +74,19 @@ impl Certificate {
         }
     }
 
+    /// The first and the last second of its validity, in RFC 3339 and UTC; `None` where they cannot be read.
+    #[must_use]
+    pub fn dates(&self) -> Option<(String, String)> {
+        let Validity { not_before, not_after } = validity(&self.der)?;
+        let shown = |time: x509_parser::time::ASN1Time| {
+            let time = time.to_datetime();
+            let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+            let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        };
+        Some((shown(not_before), shown(not_after)))
+    }
+
     /// The bytes of the certificate.
     #[must_use]
     pub fn der(&self) -> &[u8] {
@@ -112,6 +127,8 @@ mod tests {
     fn the_dates_of_a_version_1_certificate_are_read_with_both_ends() {
         // From 2018-10-18 12:37:09Z to 2022-05-02 12:37:09Z, as `openssl x509 -dates` has them.
         let certificate = Certificate::on_the_desk(STANDARD.decode(APPENDIX_A).unwrap());
+        let (not_before, not_after) = certificate.dates().unwrap();
+        assert_eq!((not_before.as_str(), not_after.as_str()), ("2018-10-18T12:37:09Z", "2022-05-02T12:37:09Z"));
         let (first, last) = (1_539_866_229, 1_651_495_029);
         for (now, answer) in [
             (0, Err(Reason::CertificateNotYetValid)),

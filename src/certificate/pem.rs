@@ -18,8 +18,20 @@ pub(super) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let text = if text.contains(&b'%') { Cow::Owned(percent_decoded(text)?) } else { Cow::Borrowed(text) };
-    let text = std::str::from_utf8(&text).ok()?.trim_ascii();
-    let body = text.strip_prefix(BEGIN)?.strip_suffix(END)?;
+    block_der(std::str::from_utf8(&text).ok()?)
+}
+
+/// The same for any number of blocks behind one another.
+pub(super) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    if text.len() > LONGEST_PEM {
+        return None;
+    }
+    let text = if text.contains(&b'%') { Cow::Owned(percent_decoded(text)?) } else { Cow::Borrowed(text) };
+    std::str::from_utf8(&text).ok()?.trim_ascii().split_inclusive(END).map(block_der).collect()
+}
+
+fn block_der(text: &str) -> Option<Vec<u8>> {
+    let body = text.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END)?;
     let base64: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     // Another block's markers hold hyphens, which are not base64.
     let der = STANDARD.decode(base64).ok()?;

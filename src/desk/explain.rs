@@ -12,8 +12,8 @@ use super::check;
 use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
+use crate::authorization_server::HandedOver;
 use crate::certificate::Certificate;
-use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::config::document::Document;
@@ -185,7 +185,9 @@ impl Question {
             now: self.now,
         };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
-        let means = &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens };
+        let mut handed_over = HandedOver::default();
+        let means =
+            &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens, handed_over: &mut handed_over };
         let mut step = match &self.policy {
             None => self.policies.start(&request, means),
             Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy")?,
@@ -210,7 +212,7 @@ impl Question {
                     question.answer(Some(validated))
                 }
                 Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),
-                Step::AskCertificate(question) => question.answer(pem.as_deref()),
+                Step::AskCertificate(question) => question.answer(pem.as_deref(), means.handed_over),
             };
         };
         let mut steps = self.beginning(thumbprint, end.policy());
@@ -237,8 +239,12 @@ impl Question {
             };
             steps.push(format!("the policy is {policy} ({role}), {because}"));
         }
-        let forged: Vec<_> =
-            self.headers.iter().map(|(name, _)| name.as_str()).filter(|name| is_forwarding_header(name)).collect();
+        let forged: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| self.policies.is_forwarding_header(name))
+            .collect();
         if !forged.is_empty() {
             steps.push(format!("the client's own {} would be removed", listed(&forged, "and")));
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
+use crate::certificate::chain::Chain;
 use crate::certificate::der::{Element, Elements};
 use crate::certificate::dialect::Dialect;
 use crate::certificate::distinguished_name::DistinguishedName;
@@ -15,6 +16,8 @@ use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::public_key::PublicKey;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
+
+use crate::header_name::HeaderName;
 
 use super::certificate_file::{CertificateFile, NoCertificate};
 use super::time;
@@ -70,8 +73,12 @@ impl Inspection {
     pub fn of_file(bytes: &[u8], dialects: &[Dialect]) -> Result<Self, NoCertificate> {
         let CertificateFile { der, certificates } = CertificateFile::read(bytes)?;
         let certificate = Certificate::on_the_desk(der);
-        let headers =
-            dialects.iter().map(|dialect| (dialect.header().to_owned(), dialect.encode(&certificate))).collect();
+        // Of what follows in the file nobody says that it is the chain.
+        let written = dialects.iter().filter_map(|dialect| {
+            let named = HeaderName::from("header-of-your-choice");
+            dialect.form(Some(named))?.write(&certificate, &Chain::Unknown).ok()
+        });
+        let headers = written.flat_map(|written| written.headers).collect();
         let mut inspection = Self {
             x5t_s256: certificate.thumbprint().to_string(),
             sha256: certificate.thumbprint().hex(),

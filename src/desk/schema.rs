@@ -6,6 +6,7 @@ use schemars::transform::RecursiveTransform;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::certificate::dialect::Dialect;
 use crate::policy::Document;
 
 /// The schema as `envoy/certbound.schema.json` has it: JSON Schema 2020-12.
@@ -102,6 +103,69 @@ pub(crate) fn policies_or_one_role(schema: &mut Schema) {
 pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
+}
+
+/// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
+/// where it has none.
+pub(crate) fn one_form(schema: &mut Schema) {
+    let absent = |names: &[&str]| -> Map<String, Value> {
+        names.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" }))).collect()
+    };
+    let free = ["encoding", "chain", "chain_header", "prefix"];
+    let mut named = present(&["dialect"]);
+    if let Some(properties) = named.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.extend(absent(&free));
+    }
+    let nameless =
+        json!({ "required": ["dialect"], "properties": { "dialect": { "enum": Dialect::without_header() } } });
+    let with_header = present(&["header"]);
+    let mut named_with_its_header = named.clone();
+    named_with_its_header["if"] = nameless;
+    named_with_its_header["then"] = with_header;
+    named_with_its_header["else"] = json!({ "properties": absent(&["header"]) });
+    named_with_its_header["allOf"] = json!([{
+        "if": { "required": ["dialect"], "properties": { "dialect": { "enum": Dialect::with_secret() } } },
+        "then": present(&["secret"]),
+        "else": { "properties": absent(&["secret"]) },
+    }]);
+    let mut own = present(&["header", "encoding"]);
+    if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.extend(absent(&["dialect", "secret"]));
+    }
+    let chain = |kind: &str, needed: &[&str], without: &[&str]| {
+        let mut then = present(needed);
+        if let Some(properties) = then.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(absent(without));
+        }
+        json!({ "if": { "required": ["chain"], "properties": { "chain": { "const": kind } } }, "then": then })
+    };
+    let no_chain = json!({ "properties": { "chain": { "enum": ["none", null] } } });
+    own["allOf"] = json!([
+        { "if": no_chain, "then": { "properties": absent(&["chain_header", "prefix"]) } },
+        chain("list", &[], &["prefix"]),
+        chain("numbered", &["prefix"], &["chain_header"]),
+        chain("concatenated_der", &["chain_header"], &["prefix"]),
+        {
+            "if": { "properties": { "encoding": { "enum": ["sha256_hex", "x5t_s256"] } } },
+            "then": no_chain,
+        },
+        {
+            "if": { "properties": { "encoding": { "const": "xfcc" } } },
+            "then": { "properties": { "chain": { "enum": ["none", "list", null] }, "chain_header": { "type": "null" } } },
+        },
+        {
+            "if": {
+                "required": ["chain"],
+                "properties": { "encoding": { "const": "sf_binary" }, "chain": { "const": "list" } },
+            },
+            "then": present(&["chain_header"]),
+        },
+        {
+            "if": { "required": ["chain"], "properties": { "chain": { "const": "concatenated_der" } } },
+            "then": { "properties": { "encoding": { "const": "der_base64" } } },
+        },
+    ]);
+    schema.insert("oneOf".to_owned(), json!([named_with_its_header, own]));
 }
 
 /// A route is for one path, or for all below one.

@@ -86,10 +86,12 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::RouteMetadataMalformed
         | Reason::RouteUnknown
         | Reason::TargetAmbiguous
+        | Reason::HeaderForged
         | Reason::ChainValidationUnavailable
         | Reason::CertificateUnavailable
         | Reason::CertificateMalformed
         | Reason::CertificateDigestMismatch
+        | Reason::CertificateTooLarge
         | Reason::PeerDigestMalformed
         | Reason::CertificateRevoked => Stage::Certificate,
         Reason::TokenMissing

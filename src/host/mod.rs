@@ -19,6 +19,7 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
 use crate::log::{Event, Level};
 use crate::policy::Policies;
+use crate::secret::Environment;
 use http::Http;
 use vm::Vm;
 
@@ -45,7 +46,10 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let configuration = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
-        match Policies::load(&configuration.unwrap_or_default()) {
+        match Policies::load_with(
+            &configuration.unwrap_or_default(),
+            Environment::Variables(&|name| std::env::var(name).ok()),
+        ) {
             Ok(policies) => {
                 log(&Event::Started(&policies));
                 let vm = Rc::new(Vm::new(policies));

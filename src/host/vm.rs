@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::{facts, http, log};
+use crate::authorization_server::HandedOver;
 use crate::decision::Decision;
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
@@ -21,6 +22,7 @@ pub(super) struct Vm {
     pub(super) policies: Policies,
     pub(super) keys: RefCell<KeyRing>,
     tokens: RefCell<TokenCache>,
+    handed_over: RefCell<HandedOver>,
     /// By the host's token of the call; with when they began, in milliseconds since 1970.
     pub(super) fetches: RefCell<BTreeMap<u32, (Fetch, u64)>>,
     /// The identities of the sources whose keys a request misses.
@@ -77,6 +79,7 @@ impl Vm {
         Self {
             policies,
             tokens,
+            handed_over: RefCell::default(),
             keys: RefCell::default(),
             fetches: RefCell::default(),
             wishes: RefCell::default(),
@@ -99,8 +102,9 @@ impl Vm {
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
-        let mut step =
-            self.policies.start(&request, &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens });
+        let handed_over = &mut *self.handed_over.borrow_mut();
+        let means = &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens, handed_over };
+        let mut step = self.policies.start(&request, means);
         loop {
             step = match step {
                 Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
@@ -108,7 +112,9 @@ impl Vm {
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
-                Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),
+                Step::AskCertificate(question) => {
+                    question.answer(facts::peer_certificate().as_deref(), means.handed_over)
+                }
             };
         }
     }

@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
+use crate::authorization_server::HandedOver;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::signature::SignatureEngine;
 use crate::policy::Cleaned;
@@ -46,6 +47,8 @@ pub struct Means<'m> {
     pub keys: &'m KeyRing,
     /// The tokens that were verified so far.
     pub tokens: &'m mut TokenCache,
+    /// The headers that were written for certificates so far.
+    pub handed_over: &'m mut HandedOver,
 }
 
 /// What an access token must be to pass.

@@ -22,16 +22,21 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
 /// WASI's "no error". Whatever would be an error ends the test instead.
 const SUCCESS: u32 = 0;
 
-/// There are no environment variables: Envoy passes those alone that its configuration names.
+/// The one environment variable that there is, as tests/cases.py has it: Envoy passes those alone that its configuration
+/// names.
+const ENVIRONMENT: &[u8] = b"CERTBOUND_SECRET=0p3n-s3same\0";
+
 fn environ_sizes_get(mut caller: Caller<'_, World>, count_out: u32, size_out: u32) -> Played<u32> {
     caller.data_mut().record("environ_sizes_get");
-    write_word(&mut caller, count_out, 0)?;
-    write_word(&mut caller, size_out, 0)?;
+    write_word(&mut caller, count_out, 1)?;
+    write_word(&mut caller, size_out, ENVIRONMENT.len() as u32)?;
     Ok(SUCCESS)
 }
 
-fn environ_get(mut caller: Caller<'_, World>, _pointers: u32, _text: u32) -> Played<u32> {
+fn environ_get(mut caller: Caller<'_, World>, pointers: u32, text: u32) -> Played<u32> {
     caller.data_mut().record("environ_get");
+    write_word(&mut caller, pointers, text)?;
+    write(&mut caller, text, ENVIRONMENT)?;
     Ok(SUCCESS)
 }
 

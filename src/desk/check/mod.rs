@@ -15,7 +15,8 @@ pub use finding::{Finding, Severity, Warning};
 use super::sentence::{counted, shown};
 use crate::config;
 use crate::config::document::{Document, Place};
-use crate::policy::{Choice, Policies, Policy};
+use crate::policy::{Choice, OnForged, Policies, Policy};
+use crate::secret::Environment;
 use installation::{Installation, Platform};
 
 /// What was found in some files.
@@ -93,7 +94,7 @@ pub(super) fn only_configuration(file: &str, text: &str) -> Result<Policies, Str
     match (places.next(), places.next()) {
         (None, _) => Err(format!("{file}: there is no configuration of certbound in this file")),
         (Some((_, only)), None) => {
-            only.source().and_then(|source| Policies::read(&source)).map_err(|error| wrong(&error))
+            only.source().and_then(|source| Policies::read(&source, Environment::Desk)).map_err(|error| wrong(&error))
         }
         (Some(((first, _), _)), Some(((second, _), _))) => Err(format!(
             "{file}: there are several configurations of certbound, in lines {first} and {second}: give one in a file of \
@@ -126,7 +127,7 @@ impl Report {
 
     fn read(&mut self, installation: Installation<'_>) -> Option<Policies> {
         let place = installation.configuration;
-        match place.source().and_then(|source| Policies::read(&source)) {
+        match place.source().and_then(|source| Policies::read(&source, Environment::Desk)) {
             Ok(policies) => {
                 let description = described(installation, &policies);
                 // YAML's aliases have one configuration stand at several places.
@@ -186,6 +187,9 @@ fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String>
     };
     let mut lines =
         vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on {routes}.")];
+    if policies.on_forged() == OnForged::Refuse {
+        lines.push("  A request with a forged one is refused.".to_owned());
+    }
     for (name, policy) in policies.iter() {
         let chosen = match policies.choice() {
             Choice::Default(_) if policies.count() == 1 => format!(", on {routes}"),

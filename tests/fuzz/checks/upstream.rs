@@ -1,5 +1,6 @@
 //! What a request comes to, and what the upstream sees of it.
 
+use certbound::authorization_server::HandedOver;
 use certbound::jose::signature::SignatureEngine;
 use certbound::log::{Circumstances, Event};
 use certbound::resource_server::keys::KeyRing;
@@ -26,7 +27,8 @@ pub fn end(
     host: Host<'_>,
 ) -> Result<Headers, Refusal> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    let handed_over = &mut HandedOver::default();
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
     let mut step = policies.start(request, means);
@@ -59,7 +61,7 @@ pub fn end(
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),
             Step::AskValidation(question) => question.answer(host.validated),
-            Step::AskCertificate(question) => question.answer(host.certificate),
+            Step::AskCertificate(question) => question.answer(host.certificate, means.handed_over),
         };
     }
 }

@@ -1,0 +1,197 @@
+//! What a certificate says, in headers of the operator's naming, for servers that do not read certificates themselves.
+
+use serde::Deserialize;
+use x509_parser::asn1_rs::Tag;
+
+use crate::certificate::Certificate;
+use crate::certificate::der::{Element, Elements};
+use crate::certificate::distinguished_name::DistinguishedName;
+use crate::certificate::encoding::{Encoding, percent_encode};
+use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::to_be_signed::ToBeSigned;
+use crate::header_name::{HeaderName, OwnName};
+use crate::reason::Reason;
+use crate::step::Edit;
+
+/// A longer fact refuses the request: servers cut headers, or refuse them, from about here on.
+const LONGEST: usize = 4096;
+
+const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
+
+/// Headers with what the certificate says, each if it is named. Names have nothing but visible ASCII in them: see each.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub(super) struct Facts {
+    /// For the subject (RFC 4514); what is not ASCII as the hexadecimal pairs of its UTF-8, as RFC 4514 §2.4 allows.
+    subject: Option<HeaderName>,
+    /// For the issuer, likewise.
+    issuer: Option<HeaderName>,
+    /// For the serial number, in upper-case hexadecimal digits as openssl has it.
+    serial_number: Option<HeaderName>,
+    /// For the beginning of its validity: 2026-01-31T00:00:00Z (RFC 3339).
+    not_before: Option<HeaderName>,
+    /// For the end of its validity.
+    not_after: Option<HeaderName>,
+    /// For its DNS names, with a comma between two. In these four a comma, a percent sign and what is not visible ASCII is
+    /// percent-encoded; without such a name there is no header.
+    san_dns: Option<HeaderName>,
+    /// For its URIs.
+    san_uri: Option<HeaderName>,
+    /// For its IP addresses (RFC 5952).
+    san_ip: Option<HeaderName>,
+    /// For its email addresses.
+    san_email: Option<HeaderName>,
+    /// For its thumbprint as tokens have it (RFC 8705 §3.1).
+    x5t_s256: Option<HeaderName>,
+    /// For the same in hexadecimal.
+    sha256: Option<HeaderName>,
+    /// For the word whether its chain was validated: SUCCESS, FAILED: and why, or NONE where there is no certificate.
+    verified: Option<HeaderName>,
+}
+
+impl Facts {
+    fn headers(&self) -> [&Option<HeaderName>; 12] {
+        let Self { subject, issuer, serial_number, not_before, not_after, san_dns, .. } = self;
+        let Self { san_uri, san_ip, san_email, x5t_s256, sha256, verified, .. } = self;
+        [
+            subject,
+            issuer,
+            serial_number,
+            not_before,
+            not_after,
+            san_dns,
+            san_uri,
+            san_ip,
+            san_email,
+            x5t_s256,
+            sha256,
+            verified,
+        ]
+    }
+
+    /// The names of the headers.
+    pub(super) fn names(&self) -> impl Iterator<Item = OwnName> {
+        self.headers().into_iter().flatten().map(|name| OwnName::Exactly(name.as_str().to_owned()))
+    }
+
+    /// The header for the word whether the chain was validated.
+    pub(super) fn verified(&self) -> Option<&str> {
+        self.verified.as_ref().map(HeaderName::as_str)
+    }
+
+    /// The headers for this certificate.
+    ///
+    /// # Errors
+    /// [`Reason::CertificateMalformed`] where something that is asked for cannot be read, or stands there twice, and
+    /// [`Reason::CertificateTooLarge`] where it is too long.
+    pub(super) fn write(&self, certificate: &Certificate) -> Result<Vec<Edit>, Reason> {
+        let mut edits = Vec::new();
+        let mut set = |header: &Option<HeaderName>, fact: &dyn Fn() -> Option<Option<String>>| {
+            let Some(header) = header else { return Ok(()) };
+            match fact().ok_or(Reason::CertificateMalformed)? {
+                Some(value) if value.len() > LONGEST => return Err(Reason::CertificateTooLarge),
+                Some(value) if !value.is_empty() => edits.push(Edit::set(header.as_str(), value)),
+                _ => {}
+            }
+            Ok(())
+        };
+        let fields = || ToBeSigned::of_certificate(certificate.der());
+        set(&self.subject, &|| Some(Some(name(fields()?.subject)?)))?;
+        set(&self.issuer, &|| Some(Some(name(fields()?.issuer)?)))?;
+        set(&self.serial_number, &|| Some(Some(serial_number(fields()?.serial_number)?)))?;
+        set(&self.not_before, &|| Some(Some(certificate.dates()?.0)))?;
+        set(&self.not_after, &|| Some(Some(certificate.dates()?.1)))?;
+        let listed = |of_kind: &dyn Fn(&SubjectAlternativeName) -> Option<String>| {
+            let names = alternative_names(fields()?.rest)?;
+            let texts: Vec<_> = names.iter().filter_map(of_kind).map(|text| item(&text)).collect();
+            Some(Some(texts.join(",")))
+        };
+        set(&self.san_dns, &|| {
+            listed(&|name| if let SubjectAlternativeName::Dns(text) = name { Some(text.clone()) } else { None })
+        })?;
+        set(&self.san_uri, &|| {
+            listed(&|name| if let SubjectAlternativeName::Uri(text) = name { Some(text.clone()) } else { None })
+        })?;
+        set(&self.san_ip, &|| {
+            listed(&|name| {
+                if let SubjectAlternativeName::Ip(address) = name { Some(address.to_string()) } else { None }
+            })
+        })?;
+        set(&self.san_email, &|| {
+            listed(&|name| if let SubjectAlternativeName::Email(text) = name { Some(text.clone()) } else { None })
+        })?;
+        set(&self.x5t_s256, &|| Some(Some(Encoding::X5tS256.encode(certificate.der()))))?;
+        set(&self.sha256, &|| Some(Some(Encoding::Sha256Hex.encode(certificate.der()))))?;
+        Ok(edits)
+    }
+}
+
+/// A name in RFC 4514's string form and in ASCII: its own escapes leave no control character.
+fn name(der: &[u8]) -> Option<String> {
+    let text = DistinguishedName::from_der(der)?.to_string();
+    let mut ascii = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_ascii() {
+            ascii.push(character);
+        } else {
+            let pairs =
+                character.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("\\{byte:02X}")).collect::<String>();
+            ascii.push_str(&pairs);
+        }
+    }
+    Some(ascii)
+}
+
+/// A serial number is positive (RFC 5280 §4.1.2.2); one that is not has no form here.
+fn serial_number(der: &[u8]) -> Option<String> {
+    let contents = Element::only(der)?.contents;
+    if contents.first().is_none_or(|first| *first >= 0x80) {
+        return None;
+    }
+    let zeros = contents.iter().take_while(|byte| **byte == 0).count();
+    let digits: String = contents.iter().skip(zeros).map(|byte| format!("{byte:02X}")).collect();
+    Some(if digits.is_empty() { "00".to_owned() } else { digits })
+}
+
+/// The names of the one extension that has them; none where there is no such extension.
+fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
+    let mut names = None;
+    for field in Elements(rest).filter(|field| field.context() == Some(3)) {
+        for extension in Element::only(field.contents)?.children()? {
+            let parts = extension.children()?;
+            let identifier = parts.first().filter(|identifier| identifier.is(Tag::Oid))?;
+            if ObjectIdentifier::from_contents(identifier.contents)?.as_str() != SUBJECT_ALTERNATIVE_NAME {
+                continue;
+            }
+            let value = parts.last().filter(|value| value.is(Tag::OctetString))?;
+            // RFC 5280 §4.2: servers differ in which of two they read.
+            if names.replace(SubjectAlternativeName::list_from_der(value.contents)?).is_some() {
+                return None;
+            }
+        }
+    }
+    Some(names.unwrap_or_default())
+}
+
+fn item(text: &str) -> String {
+    let mut item = String::with_capacity(text.len());
+    percent_encode(text, &mut item, |byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'%'));
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_name_can_end_a_list_or_a_header() {
+        assert_eq!(item("https://a/b?c=1,2%2C\r\nX: y"), "https://a/b?c=1%2C2%252C%0D%0AX:%20y");
+        // CN=Zoë and a line end, as a UTF8String.
+        let der = b"\x30\x12\x31\x10\x30\x0e\x06\x03\x55\x04\x03\x0c\x07Zo\xc3\xab\r\na";
+        assert_eq!(name(der).unwrap(), "CN=Zo\\C3\\AB\\0D\\0Aa");
+        assert_eq!(serial_number(b"\x02\x02\x00\x80").unwrap(), "80");
+        assert_eq!(serial_number(b"\x02\x01\xff"), None);
+    }
+}

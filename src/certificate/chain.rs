@@ -1,0 +1,109 @@
+//! The certificates that a client sent behind its own. The host has no property for them: Envoy writes them into
+//! `X-Forwarded-Client-Cert`, where the operator has it do so (`set_current_client_cert_details: { chain: true }`).
+
+use super::pem;
+use super::thumbprint::Thumbprint;
+
+/// More are not read: no chain in use has so many.
+pub(crate) const MOST: usize = 10;
+
+/// No header is longer than what Envoy takes for all of them.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// What is known of the certificates behind the client's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// Nothing that belongs to the certificate of this connection was handed over.
+    Unknown,
+    /// These, in the order in which the client sent them, without its own: as many as [`MOST`], or none.
+    Known(Vec<Vec<u8>>),
+    /// More than [`MOST`].
+    TooLong,
+}
+
+impl Chain {
+    /// The chain in a value of `X-Forwarded-Client-Cert`, if its first certificate has the thumbprint of the
+    /// connection's.
+    ///
+    /// The rest of the value is of no use: Envoy leaves `URI` and `DNS` unquoted, so a client's certificate can make
+    /// whole elements of it. It can make a `Chain` too, with its own certificate in front; but what follows is the
+    /// client's choice in the handshake as well, and to be believed as far as whoever reads it can build a path.
+    #[must_use]
+    pub fn of_connection(value: &[u8], presented: &Thumbprint) -> Self {
+        if value.len() > LONGEST_VALUE {
+            return Self::Unknown;
+        }
+        // The element that the nearest proxy wrote is the last.
+        let found = elements(value).into_iter().rev().find_map(|text| {
+            let certificates = pem::certificates_der(text)?;
+            let (leaf, rest) = certificates.split_first()?;
+            (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
+        });
+        match found {
+            None => Self::Unknown,
+            Some(rest) if rest.len() > MOST => Self::TooLong,
+            Some(rest) => Self::Known(rest),
+        }
+    }
+}
+
+/// The text of every `Chain="..."`.
+fn elements(value: &[u8]) -> Vec<&[u8]> {
+    pairs(value)
+        .into_iter()
+        .filter_map(|pair| {
+            let (key, text) = pair.split_at_checked(b"Chain=".len())?;
+            key.eq_ignore_ascii_case(b"Chain=").then_some(text)?.strip_prefix(b"\"")?.strip_suffix(b"\"")
+        })
+        .collect()
+}
+
+/// What stands between `;` and `,` outside of quotes.
+pub(super) fn pairs(value: &[u8]) -> Vec<&[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value
+        .split(|byte| {
+            let separates = !quoted && matches!(byte, b';' | b',');
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = quoted,
+                b'"' => quoted = !quoted,
+                _ => {}
+            }
+            separates
+        })
+        .map(<[u8]>::trim_ascii)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encoding::{Encoding, xfcc_with_chain};
+    use super::*;
+
+    fn der(content: u8) -> Vec<u8> {
+        vec![0x30, 0x01, content]
+    }
+
+    #[test]
+    fn the_chain_is_what_follows_the_certificate_of_the_connection() {
+        let own = Thumbprint::of_der(&der(1));
+        let chain = |value: &str| Chain::of_connection(value.as_bytes(), &own);
+        let one = xfcc_with_chain(&der(1), &[der(2), der(3)]);
+        assert_eq!(chain(&one), Chain::Known(vec![der(2), der(3)]));
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &[])), Chain::Known(vec![]));
+        let other = xfcc_with_chain(&der(9), &[der(2)]);
+        assert_eq!(chain(&other), Chain::Unknown);
+        assert_eq!(chain(&format!("{other},{one}")), Chain::Known(vec![der(2), der(3)]));
+        assert_eq!(
+            chain(&format!("By=a;Subject=\"CN=\\\",;Chain=\\\"x\\\"\";URI=a,{one}")),
+            Chain::Known(vec![der(2), der(3)])
+        );
+        assert_eq!(chain(&Encoding::Xfcc.encode(&der(1))), Chain::Unknown);
+        for value in ["", "Chain=", "Chain=\"", "Chain=\"%\"", "Chain=\"\"", ";;,,\"", "Chain=x"] {
+            assert_eq!(chain(value), Chain::Unknown, "{value}");
+        }
+        let long: Vec<_> = (0..11).map(der).collect();
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::TooLong);
+    }
+}
