@@ -10,6 +10,7 @@ PYTHON := target/venv/bin/python
 VENV := target/venv/.installed
 AS := target/authorization_server/.installed
 MOD_OAUTH2 := target/mod_oauth2/.installed
+TERMINATORS := target/terminators/.installed
 
 export PYTHONPATH := tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -29,19 +30,19 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module desk $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
 HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
 
-# The demo with a broken filter, and the comparison with mod_oauth2, are about no Envoy.
+# The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone.
+ABOUT_NO_ENVOY := $(addsuffix .py,authorization_servers inspect peer_mod_oauth2 schema terminators tls_directives)
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
 test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
 $(addprefix test-host-,$(HOSTS)): test-host-%: module desk $(VENV) $(AS) target/hosts/%/.installed
 	ENVOY=$(CURDIR)/target/hosts/$*/bin/envoy ENVOY_MINIMUM=$* $(PYTHON) -m pytest -p no:cacheprovider \
-		--basetemp=target/pytest-$* --ignore=tests/test_peer_mod_oauth2.py --ignore=tests/test_inspect.py \
-		--ignore=tests/test_schema.py -k "not broken_filter" tests
+		--basetemp=target/pytest-$* $(addprefix --ignore=tests/test_,$(ABOUT_NO_ENVOY)) -k "not broken_filter" tests
 
 target/hosts/%/.installed: tests/hosts/%.txt
 	@echo "installing Envoy $* under $(@D)"
@@ -140,13 +141,16 @@ $(AS): tests/authorization_server/server.mjs tests/authorization_server/package.
 		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
 	fi
 
-# So is mod_oauth2, of the release whose behaviour tests/mod_oauth2/differences.yaml describes.
-$(MOD_OAUTH2): tests/mod_oauth2/install
+# So are Debian's servers: mod_oauth2 of the release whose behaviour tests/mod_oauth2/differences.yaml describes, and the
+# TLS terminators that tests/test_terminators.py compares with.
+$(MOD_OAUTH2): PACKAGES := apache2-bin libapache2-mod-oauth2
+$(TERMINATORS): PACKAGES := apache2-bin nginx haproxy
+$(MOD_OAUTH2) $(TERMINATORS): tests/debian/unpack
 	@if grep -qsx 'VERSION_CODENAME=bookworm' /etc/os-release; then \
-		echo "unpacking Debian's Apache with mod_oauth2 under $(@D)"; \
-		rm -rf $(@D) && $< $(@D) && touch $@; \
+		echo "unpacking Debian's $(PACKAGES) under $(@D)"; \
+		rm -rf $(@D) && $< $(@D) $(PACKAGES) && touch $@; \
 	elif [ "$${CI:-}" ]; then \
-		echo "this is not Debian 12, and CI needs its mod_oauth2" >&2; exit 1; \
+		echo "this is not Debian 12, and CI needs its $(PACKAGES)" >&2; exit 1; \
 	else \
-		echo "the comparison with mod_oauth2 is skipped: it needs Debian 12"; \
+		echo "the comparisons with $(PACKAGES) are skipped: they need Debian 12"; \
 	fi

@@ -8,7 +8,7 @@
 //     port                 number, 0 to have a free one chosen
 //     issuer               the URL that clients see, which is Envoy's
 //     audience             the only protected resource that access tokens are issued for
-//     certificate_header   "x-clientcert" or "client-cert"
+//     certificate_dialect  "gluu", "authlete" or "rfc9440": which headers carry the certificate, and how
 //     clients              client metadata (RFC 7591, RFC 8705); `grant_types` defaults to client_credentials alone
 //     jwks                 private JSON Web Key Set, with a key for `signing_alg`
 //     access_token_format  "jwt" (default) or "opaque"
@@ -28,38 +28,98 @@ import Provider, { errors } from 'oidc-provider';
 // oidc-provider prints its notices with console.info, which would be standard output.
 globalThis.console = new Console(process.stderr, process.stderr);
 
-// How each header spells a certificate. `parse` turns the value into DER; `write` is the definition of the one right
+// How a certificate is spelled in a header. `parse` turns the value into DER; `write` is the definition of the one right
 // spelling, so that whatever a lenient decoder skips (line lengths, padding, trailing bytes) is still refused.
-const CERTIFICATE_HEADERS = {
-  // Apache's `RequestHeader set X-ClientCert %{SSL_CLIENT_CERT}s`, which Gluu and Janssen read: PEM with its newlines
-  // turned into spaces. The last newline does not survive, because HTTP strips spaces around a field value.
-  'x-clientcert': {
-    parse: (value) => Buffer.from(value.replace(/-----[A-Z ]+-----/g, ''), 'base64'),
-    write: (certificate) => certificate.toString().trimEnd().replaceAll('\n', ' '),
+const pem = (text) => Buffer.from(text.replace(/-----[A-Z ]+-----/g, ''), 'base64');
+// Apache's `RequestHeader set X-ClientCert %{SSL_CLIENT_CERT}s`: PEM with its newlines turned into spaces. The last newline
+// does not survive, because HTTP strips spaces around a field value.
+const SPACED_PEM = {
+  parse: pem,
+  write: (certificate) => certificate.toString().trimEnd().replaceAll('\n', ' '),
+};
+// nginx's $ssl_client_escaped_cert.
+const PERCENT_ENCODED_PEM = {
+  parse: (value) => pem(decodeURIComponent(value)),
+  write: (certificate) => encodeURIComponent(certificate.toString()),
+};
+// A Byte Sequence of RFC 8941.
+const BYTE_SEQUENCE = {
+  parse: (value) => Buffer.from(value.replaceAll(':', ''), 'base64'),
+  write: (certificate) => `:${certificate.raw.toString('base64')}:`,
+};
+
+// What authorization servers read: the header of the client's certificate, its spelling (one of these), and the certificates
+// of its issuers that follow it, if any. What the real server would believe before this header must not be there.
+const DIALECTS = {
+  // Gluu and Janssen.
+  gluu: {
+    header: 'x-clientcert',
+    spellings: [SPACED_PEM],
+    chain: () => [],
+    believed_before: ['x-forwarded-client-cert', 'x-forwarded-tls-client-cert'],
   },
-  // RFC 9440, a Byte Sequence of RFC 8941.
-  'client-cert': {
-    parse: (value) => Buffer.from(value.replaceAll(':', ''), 'base64'),
-    write: (certificate) => `:${certificate.raw.toString('base64')}:`,
+  // Authlete's java-oauth-server. It also takes the text "(null)" for no certificate, which nobody should send.
+  authlete: {
+    header: 'x-ssl-cert',
+    spellings: [SPACED_PEM, PERCENT_ENCODED_PEM],
+    chain: (headers) => {
+      const names = Object.keys(headers).filter((name) => name.startsWith('x-ssl-cert-chain-'));
+      return names.map((_, number) => {
+        if (number > 4) throw new Error('more than five issuers');
+        return onlyValue(headers, `x-ssl-cert-chain-${number}`);
+      });
+    },
+    believed_before: [],
+  },
+  // RFC 9440.
+  rfc9440: {
+    header: 'client-cert',
+    spellings: [BYTE_SEQUENCE],
+    chain: (headers) => headers['client-cert-chain']?.flatMap((line) => line.split(', ')) ?? [],
+    believed_before: [],
   },
 };
 
+function onlyValue(headers, name) {
+  const values = headers[name];
+  if (values?.length !== 1) throw new Error(`${name} occurs ${values?.length ?? 0} times`);
+  return values[0];
+}
+
+function parseCertificate(value, name, spellings) {
+  for (const { parse, write } of spellings) {
+    let certificate;
+    try {
+      certificate = new X509Certificate(parse(value));
+    } catch {
+      continue;
+    }
+    if (write(certificate) === value) return certificate;
+  }
+  throw new Error(`${name} is not a certificate as this header spells it`);
+}
+
 // The certificate of a request, or undefined when the header is absent. A header that is there but is not exactly one
 // certificate is an error: to ignore it would turn a proxy's mistake into an access token that is bound to nothing.
-function readCertificate(request, header) {
+function readCertificate(request, dialect) {
+  const { header, spellings, chain, believed_before } = DIALECTS[dialect];
   // Not request.headers, which joins repeated fields with ", " and so hides that there were two.
-  const values = request.headersDistinct[header];
-  if (values === undefined) return undefined;
-  if (values.length > 1) throw new Error(`${header} occurs more than once`);
-
-  const { parse, write } = CERTIFICATE_HEADERS[header];
-  let certificate;
-  try {
-    certificate = new X509Certificate(parse(values[0]));
-  } catch {
-    throw new Error(`${header} is not a certificate`);
+  const headers = request.headersDistinct;
+  for (const name of believed_before) {
+    if (headers[name] !== undefined) throw new Error(`${name} would be believed before ${header}`);
   }
-  if (write(certificate) !== values[0]) throw new Error(`${header} is a certificate, but not as this header spells it`);
+  const issuers = chain(headers).map((value) => parseCertificate(value, `the chain of ${header}`, spellings));
+  if (headers[header] === undefined) {
+    if (issuers.length > 0) throw new Error(`a chain without ${header}`);
+    return undefined;
+  }
+  const certificate = parseCertificate(onlyValue(headers, header), header, spellings);
+  [certificate, ...issuers].reduce((issued, issuer) => {
+    if (!issued.checkIssued(issuer) || !issued.verify(issuer.publicKey)) {
+      throw new Error(`the chain of ${header} is out of order`);
+    }
+    return issuer;
+  });
   return certificate;
 }
 
@@ -103,7 +163,7 @@ const SUBJECT_MATCHES = {
 
 function readConfiguration(path) {
   const {
-    port, issuer, audience, certificate_header, clients, jwks, access_token_format = 'jwt', signing_alg = 'ES256',
+    port, issuer, audience, certificate_dialect, clients, jwks, access_token_format = 'jwt', signing_alg = 'ES256',
     ...unknown
   } = JSON.parse(readFileSync(path, 'utf8'));
 
@@ -114,13 +174,13 @@ function readConfiguration(path) {
   check(Number.isInteger(port), 'port must be an integer');
   check(URL.canParse(issuer), 'issuer must be a URL');
   check(URL.canParse(audience), 'audience must be a URL');
-  check(Object.hasOwn(CERTIFICATE_HEADERS, certificate_header),
-    `certificate_header must be one of ${Object.keys(CERTIFICATE_HEADERS).join(', ')}`);
+  check(Object.hasOwn(DIALECTS, certificate_dialect),
+    `certificate_dialect must be one of ${Object.keys(DIALECTS).join(', ')}`);
   check(Array.isArray(clients), 'clients must be an array of client metadata');
   // Without a key set of ours oidc-provider would sign with one that is published in its source.
   check(Array.isArray(jwks?.keys), 'jwks must be a JSON Web Key Set');
   check(['jwt', 'opaque'].includes(access_token_format), 'access_token_format must be jwt or opaque');
-  return { port, issuer, audience, certificate_header, clients, jwks, access_token_format, signing_alg };
+  return { port, issuer, audience, certificate_dialect, clients, jwks, access_token_format, signing_alg };
 }
 
 // Everything is lost with the process, which is what a test wants. oidc-provider has such a store too, but it forgets
@@ -222,7 +282,7 @@ async function start(path) {
   provider.use(async (ctx, next) => {
     ctx.res.once('close', () => logRequest(ctx));
     try {
-      ctx.state.certificate = readCertificate(ctx.req, configuration.certificate_header);
+      ctx.state.certificate = readCertificate(ctx.req, configuration.certificate_dialect);
     } catch (error) {
       ctx.status = 400;
       ctx.body = { error: 'invalid_request', error_description: error.message };

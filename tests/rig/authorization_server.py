@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rig.process import Process, wait_until
 from rig.tokens import SigningKey
@@ -38,15 +38,16 @@ class AuthorizationServer:
         keys: Sequence[SigningKey],
         clients: Sequence[dict[str, Any]],
         port: int = 0,
+        dialect: Literal["gluu", "authlete", "rfc9440"] = "gluu",
     ) -> None:
-        """Says how to start, and does not yet. `clients` are client metadata of RFC 7591 and RFC 8705. It publishes all
+        """Says how to start, and does not yet. It reads the client's certificate as `dialect` says. `clients` are client metadata of RFC 7591 and RFC 8705. It publishes all
         keys, and signs with the first. Port 0 has a free one chosen."""
         self._directory = Path(directory)
         self._configuration = {
             "port": port,
             "issuer": issuer,
             "audience": audience,
-            "certificate_header": "x-clientcert",
+            "certificate_dialect": dialect,
             "clients": list(clients),
             "jwks": {"keys": [key.private_jwk for key in keys]},
             "signing_alg": keys[0].algorithm,

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Key = Literal["p256", "p384", "p521", "rsa2048", "ed25519"]
+from rig import der as der_writer
+
+Key = Literal["p256", "p384", "p521", "rsa2048", "rsa4096", "ed25519"]
 Subject = Sequence[tuple[str, str]]
 
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -45,6 +47,7 @@ _MAKE_KEY: dict[Key, Callable[[], _PrivateKey]] = {
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "rsa2048": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "rsa4096": lambda: rsa.generate_private_key(public_exponent=65537, key_size=4096),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
 }
 
@@ -59,6 +62,9 @@ class Certificate:
     pem: str
     """The certificate as PEM: lines of 64 characters, a newline after each, the last one too."""
     der: bytes
+    chain: tuple[bytes, ...] = ()
+    """The DER of the intermediate authorities, the leaf's own issuer first, without the root. `certificate_path` has
+    them too, so a client sends them."""
 
     @property
     def thumbprint(self) -> str:
@@ -92,12 +98,13 @@ class Certificate:
 
 
 class Authority:
-    """A certification authority with a self-signed P-256 certificate, valid from an hour ago for ten days.
+    """A certification authority with a P-256 certificate, valid from an hour ago for ten days: self-signed, or of an
+    `issuer`, and then it is an intermediate one.
 
     `pem_path` is the file of that certificate, named after the common name ("Example CA": `example-ca.pem`).
     """
 
-    def __init__(self, directory: Path, common_name: str = "Example CA") -> None:
+    def __init__(self, directory: Path, common_name: str = "Example CA", *, issuer: "Authority | None" = None) -> None:
         """Makes the authority; `directory` is made too when it is not there.
 
         Raises FileExistsError when `directory` has a file of that name.
@@ -109,10 +116,13 @@ class Authority:
         self._name = _distinguished_name([("CN", common_name)])
         certificate = (
             _builder(self._name, self._key, None, None, days=10)
-            .issuer_name(self._name)
+            .issuer_name(issuer._name if issuer else self._name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(issuer._key if issuer else self._key, hashes.SHA256())
+        )
+        self._chain: tuple[bytes, ...] = (
+            (certificate.public_bytes(serialization.Encoding.DER), *issuer._chain) if issuer else ()
         )
         _write_new(self.pem_path, certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -145,6 +155,7 @@ class Authority:
         ip: Sequence[str] = (),
         email: Sequence[str] = (),
         server: bool = False,
+        version: Literal[1, 3] = 3,
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
     ) -> Certificate:
@@ -153,7 +164,7 @@ class Authority:
         `subject` is in the order of the certificate, which an RFC 4514 string turns round; it may be empty; an
         attribute is a short name (CN, O, OU, C, ST, L, DC, UID, ...) or a dotted object identifier. `dns`, `uri`, `ip`
         and `email` become subject alternative names, in this order; a server without any has `localhost` and 127.0.0.1.
-        `server` makes a certificate for TLS servers, not clients. Without dates it is valid from an hour ago until a
+        `server` makes a certificate for TLS servers, not clients. Version 1 has no extensions. Without dates it is valid from an hour ago until a
         day from now; a date without a zone is UTC.
 
         Raises FileExistsError when there is a file of that name, and ValueError for what no certificate can hold.
@@ -171,6 +182,8 @@ class Authority:
             not_before,
             not_after,
             issuer=(self._name, self._key),
+            chain=self._chain,
+            version=version,
         )
 
 
@@ -217,6 +230,8 @@ def _issue(
     not_after: datetime.datetime | None,
     *,
     issuer: tuple[x509.Name, _PrivateKey] | None,
+    chain: tuple[bytes, ...] = (),
+    version: Literal[1, 3] = 3,
 ) -> Certificate:
     private_key = _MAKE_KEY[key]()
     issuer_name, issuer_key = issuer or (subject, private_key)
@@ -242,9 +257,11 @@ def _issue(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(subject))
     hash_algorithm = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     certificate = builder.sign(issuer_key, hash_algorithm)
+    if version == 1:
+        certificate = x509.load_der_x509_certificate(_of_version_1(certificate, issuer_key))
     certificate_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"
     pem = certificate.public_bytes(serialization.Encoding.PEM)
-    _write_new(certificate_path, pem)
+    _write_new(certificate_path, pem + b"".join(map(_pem, chain)))
     _write_new(
         key_path,
         private_key.private_bytes(
@@ -252,8 +269,21 @@ def _issue(
         ),
     )
     return Certificate(
-        name, certificate_path, key_path, pem.decode(), certificate.public_bytes(serialization.Encoding.DER)
+        name, certificate_path, key_path, pem.decode(), certificate.public_bytes(serialization.Encoding.DER), chain
     )
+
+
+def _of_version_1(certificate: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The same certificate without what X.509 has since version 3, signed anew: no library makes one."""
+    fields = list(der_writer.contents(certificate.tbs_certificate_bytes))
+    without = der_writer.sequence(*(field for field in fields if field[0] not in (0xA0, 0xA3)))
+    _, algorithm, _ = der_writer.contents(certificate.public_bytes(serialization.Encoding.DER))
+    signature = issuer_key.sign(without, ec.ECDSA(hashes.SHA256()))
+    return der_writer.sequence(without, algorithm, der_writer.bit_string(signature))
+
+
+def _pem(der: bytes) -> bytes:
+    return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
 
 
 def _builder(

@@ -1,6 +1,6 @@
 """DER (X.690), written by hand: certificates that no library makes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 UTF8, NUMERIC, PRINTABLE, T61, IA5, UNIVERSAL, BMP = 12, 18, 19, 20, 22, 28, 30
 """Tags of the string types that names have."""
@@ -15,6 +15,23 @@ def element(tag: int, *contents: bytes) -> bytes:
     length = len(content).to_bytes((len(content).bit_length() + 7) // 8 or 1)
     form = b"" if len(content) < 0x80 else bytes([0x80 | len(length)])
     return bytes([tag]) + form + length + content
+
+
+def contents(constructed: bytes) -> Iterator[bytes]:
+    """The elements inside an element, each whole. Good DER alone is expected."""
+    inside = constructed[_header(constructed) :]
+    while inside:
+        size = _header(inside) + _length(inside)
+        yield inside[:size]
+        inside = inside[size:]
+
+
+def _header(element: bytes) -> int:
+    return 2 + (element[1] & 0x7F if element[1] & 0x80 else 0)
+
+
+def _length(element: bytes) -> int:
+    return int.from_bytes(element[2 : _header(element)]) if element[1] & 0x80 else element[1]
 
 
 def sequence(*contents: bytes) -> bytes:
