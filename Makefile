@@ -38,11 +38,12 @@ HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
 
 # The demo with a broken filter, and the comparison with mod_oauth2, are about no Envoy; other servers are compared with
 # the newest Envoy alone.
+NOT_ON_HOSTS := $(addprefix --ignore=tests/test_,peer_mod_oauth2.py terminators.py oidc_provider.py tls_directives.py)
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
 test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
 $(addprefix test-host-,$(HOSTS)): test-host-%: module $(VENV) $(AS) target/hosts/%/.installed
 	ENVOY=$(CURDIR)/target/hosts/$*/bin/envoy ENVOY_MINIMUM=$* $(PYTHON) -m pytest -p no:cacheprovider \
-		--basetemp=target/pytest-$* --ignore=tests/test_peer_mod_oauth2.py $(addprefix --ignore=tests/test_,terminators.py oidc_provider.py tls_directives.py) -k "not broken_filter" tests
+		--basetemp=target/pytest-$* $(NOT_ON_HOSTS) -k "not broken_filter" tests
 
 target/hosts/%/.installed: tests/hosts/%.txt
 	@echo "installing Envoy $* under $(@D)"

@@ -52,7 +52,11 @@ COPIES = {
 }
 KINDS = {
     "plain": ("POST", "/token", ()),
-    "options": ("OPTIONS", "/token", (("origin", "https://app.example.com"), ("access-control-request-method", "POST"))),
+    "options": (
+        "OPTIONS",
+        "/token",
+        (("origin", "https://app.example.com"), ("access-control-request-method", "POST")),
+    ),
     "upgrade": ("GET", "/token", (("connection", "Upgrade"), ("upgrade", "websocket"))),
     "refused": ("POST", "/nowhere", ()),
 }

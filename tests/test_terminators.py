@@ -168,9 +168,7 @@ class Row:
 
     def expected(self, certificate: Certificate | None) -> list[bytes]:
         """The lines that this certificate makes, in the order of names."""
-        values = {
-            name: each.form(certificate) if certificate else each.without for name, each in self.fields.items()
-        }
+        values = {name: each.form(certificate) if certificate else each.without for name, each in self.fields.items()}
         return sorted(f"{name}: {value}".encode() for name, value in values.items() if value is not None)
 
 
@@ -181,10 +179,15 @@ def _of(header: str, encoding: str, **rest: str) -> dict[str, str]:
 APACHES = (TRAILING_SPACE, NULL)
 # authlete/authlete-java-jaxrs 15cca4cca37d, HeaderClientCertificateXSslExtractor: the chain has the numbers 1 to 4.
 AUTHLETE = {"x-ssl-cert": APACHE_PEM, **{f"x-ssl-cert-chain-{number + 1}": apache_chain(number) for number in range(4)}}
-KEYCLOAK_APACHE = {"ssl_client_cert": APACHE_PEM, **{f"cert_chain_{number}": apache_chain(number) for number in range(3)}}
+KEYCLOAK_APACHE = {
+    "ssl_client_cert": APACHE_PEM,
+    **{f"cert_chain_{number}": apache_chain(number) for number in range(3)},
+}
 CHAIN_LIST = {"client-cert-chain": lambda client: ", ".join(f":{_base64(der)}:" for der in client.chain) or None}
 CHAIN_NUMBERED = {
-    f"cert_chain_{number}": lambda client, number=number: _base64(client.chain[number]) if number < len(client.chain) else None
+    f"cert_chain_{number}": lambda client, number=number: (
+        _base64(client.chain[number]) if number < len(client.chain) else None
+    )
     for number in range(3)
 }
 SUBJECT = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_SUBJECT}
@@ -315,7 +318,9 @@ def peers(clients: Clients, recorder: Recorder) -> Iterator[Mapping[type[Termina
                 for name, (whose, expression, _, _) in NOT_REPEATED.items()
                 if whose is peer
             }
-            running = peer(clients.directory, {"all": Site(whom, fields)}, server=clients.server, upstream=recorder.port)
+            running = peer(
+                clients.directory, {"all": Site(whom, fields)}, server=clients.server, upstream=recorder.port
+            )
             ports[peer] = stack.enter_context(running).ports["all"]
         yield ports
 
@@ -349,7 +354,10 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
     policies = plugin["configuration"]["value"]["policies"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     rebuilt = {"forward_certificate": [], "x_forwarded_client_cert": "rebuild"}
-    for name, policy in {**{row.name: row.policy for row in HAVE}, "rebuilt": {"authorization_server": rebuilt}}.items():
+    for name, policy in {
+        **{row.name: row.policy for row in HAVE},
+        "rebuilt": {"authorization_server": rebuilt},
+    }.items():
         policies[name] = policy
         metadata = {"filter_metadata": {"certbound": {"policy": name}}}
         routes.insert(

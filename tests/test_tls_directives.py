@@ -304,5 +304,7 @@ def test_the_readme_has_a_line_for_each_row() -> None:
             for directive in about:
                 assert f"`{re.sub(r' .?CRL.?', '', directive)}`" in line, (row.name, directive)
         # The rows about whom to ask say which policy goes with that.
-        assert ("client_certificate" in line) == (row.apache.startswith("SSLVerifyClient") and row.apache.endswith("h 5"))
+        assert ("client_certificate" in line) == (
+            row.apache.startswith("SSLVerifyClient") and row.apache.endswith("h 5")
+        )
         assert "client_certificate" not in line or f"`client_certificate: {row.policy}`" in line
