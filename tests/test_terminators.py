@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ APACHE_PEM = Field("%{SSL_CLIENT_CERT}s", lambda client: client.apache_form)
 APACHE_VERIFY = Field("%{SSL_CLIENT_VERIFY}s", lambda client: "SUCCESS", "NONE")
 NGINX_ESCAPED = Field("$ssl_client_escaped_cert", lambda client: client.url_encoded)
 NGINX_VERIFY = Field("$ssl_client_verify", lambda client: "SUCCESS", "NONE")
+SECRET = Field("s3cret", lambda client: "s3cret", "s3cret")
+"""A constant in the terminator's configuration."""
 NGINX_SUBJECT = Field("$ssl_client_s_dn", lambda client: _name(client, "subject"))
 NGINX_ISSUER = Field("$ssl_client_i_dn", lambda client: _name(client, "issuer"))
 NGINX_SERIAL = Field("$ssl_client_serial", _serial_number)
@@ -150,10 +152,15 @@ class Row:
     differences: tuple[Difference, ...] = ()
     coming: bool = False
     """Whether certbound does not have it yet."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the policy says in `facts`."""
+    beside: Mapping[str, Callable[[Certificate], str | None]] = field(default_factory=dict)
+    """Fields that the terminator cannot write, and certbound must."""
 
     @property
     def policy(self) -> dict[str, Any]:
-        return {"authorization_server": {"forward_certificate": [dict(self.forwards)]}}
+        server = {"forward_certificate": [dict(self.forwards)], "facts": dict(self.facts)}
+        return {"authorization_server": {name: value for name, value in server.items() if value}}
 
     @property
     def path(self) -> str:
@@ -161,9 +168,7 @@ class Row:
 
     def expected(self, certificate: Certificate | None) -> list[bytes]:
         """The lines that this certificate makes, in the order of names."""
-        values = {
-            name: field.form(certificate) if certificate else field.without for name, field in self.fields.items()
-        }
+        values = {name: each.form(certificate) if certificate else each.without for name, each in self.fields.items()}
         return sorted(f"{name}: {value}".encode() for name, value in values.items() if value is not None)
 
 
@@ -172,34 +177,53 @@ def _of(header: str, encoding: str, **rest: str) -> dict[str, str]:
 
 
 APACHES = (TRAILING_SPACE, NULL)
-AUTHLETE = {"x-ssl-cert": APACHE_PEM, **{f"x-ssl-cert-chain-{number}": apache_chain(number) for number in range(5)}}
-KEYCLOAK_APACHE = {"ssl_client_cert": APACHE_PEM, **{f"cert_chain_{number}": apache_chain(number) for number in range(2)}}
+# authlete/authlete-java-jaxrs 15cca4cca37d, HeaderClientCertificateXSslExtractor: the chain has the numbers 1 to 4.
+AUTHLETE = {"x-ssl-cert": APACHE_PEM, **{f"x-ssl-cert-chain-{number + 1}": apache_chain(number) for number in range(4)}}
+KEYCLOAK_APACHE = {
+    "ssl_client_cert": APACHE_PEM,
+    **{f"cert_chain_{number}": apache_chain(number) for number in range(3)},
+}
+CHAIN_LIST = {"client-cert-chain": lambda client: ", ".join(f":{_base64(der)}:" for der in client.chain) or None}
+CHAIN_NUMBERED = {
+    f"cert_chain_{number}": lambda client, number=number: (
+        _base64(client.chain[number]) if number < len(client.chain) else None
+    )
+    for number in range(3)
+}
+SUBJECT = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_SUBJECT}
+ISSUER = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_ISSUER}
+SERIAL = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_SERIAL}
+VERIFIED = {"x-pem": APACHE_PEM, "x-fact": APACHE_VERIFY}
+
+COMING = True
+"""What the rows are that certbound does not have yet."""
 
 ROWS = (
     Row("gluu", {"dialect": "gluu"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES),
-    Row("rfc9440", {"dialect": "rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,)),
-    # Coming. The field names of the free form are the table's own.
-    Row("janssen", {"dialect": "janssen"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES, True),
-    Row("authlete", {"dialect": "authlete"}, Apache, AUTHLETE, APACHES, True),
-    Row("auth0", {"dialect": "auth0"}, Nginx, {"client-certificate": NGINX_ESCAPED, "client-certificate-ca-verified": NGINX_VERIFY}, (), True),  # fmt: skip
-    Row("keycloak-nginx", {"dialect": "keycloak_nginx"}, Nginx, {"ssl-client-cert": NGINX_ESCAPED, "ssl-client-verify": NGINX_VERIFY}, (), True),  # fmt: skip
-    Row("keycloak-apache", {"dialect": "keycloak_apache"}, Apache, KEYCLOAK_APACHE, APACHES, True),
-    Row("keycloak-haproxy", {"dialect": "keycloak_haproxy"}, HAProxy, {"ssl_client_cert": HAPROXY_DER, "cert_chain": HAPROXY_CHAIN}, (EMPTY,), True),  # fmt: skip
-    Row("azure", {"dialect": "azure"}, HAProxy, {"x-arr-clientcert": HAPROXY_DER}, (EMPTY,), True),
-    Row("connect2id", {"dialect": "connect2id", "header": "x-b8g2wmq0"}, Nginx, {"x-b8g2wmq0": NGINX_ESCAPED}, (), True),
-    Row("pem-url", _of("x-pem", "pem_url"), Nginx, {"x-pem": NGINX_ESCAPED}, (), True),
-    Row("pem-nginx-escaped", _of("x-pem", "pem_nginx_escaped"), Nginx, {"x-pem": NGINX_ESCAPED}, (), True),
-    Row("pem-apache", _of("x-pem", "pem_apache"), Apache, {"x-pem": APACHE_PEM}, APACHES, True),
-    Row("der-base64", _of("x-der", "der_base64"), HAProxy, {"x-der": HAPROXY_DER}, (EMPTY,), True),
-    Row("sf-binary", _of("x-der", "sf_binary"), HAProxy, {"x-der": HAPROXY_BYTES}, (EMPTY,), True),
-    Row("sha256-hex", _of("x-digest", "sha256_hex"), HAProxy, {"x-digest": HAPROXY_DIGEST}, (EMPTY,), True),
-    Row("x5t-s256", _of("x-x5t", "x5t_s256"), HAProxy, {"x-x5t": HAPROXY_THUMBPRINT}, (EMPTY,), True),
-    Row("numbered", _of("x-pem", "pem_apache", chain="numbered", chain_header="x-chain-"), Apache, {"x-pem": APACHE_PEM, "x-chain-0": apache_chain(0), "x-chain-1": apache_chain(1)}, APACHES, True),  # fmt: skip
-    Row("concatenated", _of("x-der", "der_base64", chain="concatenated_der", chain_header="x-chain"), HAProxy, {"x-der": HAPROXY_DER, "x-chain": HAPROXY_CHAIN}, (EMPTY,), True),  # fmt: skip
-    Row("subject", {"header": "x-subject", "fact": "subject"}, Nginx, {"x-subject": NGINX_SUBJECT}, (), True),
-    Row("issuer", {"header": "x-issuer", "fact": "issuer"}, Nginx, {"x-issuer": NGINX_ISSUER}, (), True),
-    Row("serial-number", {"header": "x-serial", "fact": "serial_number"}, Nginx, {"x-serial": NGINX_SERIAL}, (), True),
-    Row("verified", {"header": "x-verified", "fact": "verified"}, Apache, {"x-verified": APACHE_VERIFY}, (), True),
+    Row("rfc9440", {"dialect": "rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside={} if COMING else CHAIN_LIST),
+    Row("janssen", {"dialect": "janssen"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES, COMING),
+    Row("authlete", {"dialect": "authlete"}, Apache, AUTHLETE, APACHES, COMING),
+    Row("auth0", {"dialect": "auth0", "secret": {"environment": "SECRET_OF_THE_TEST"}}, Nginx, {"client-certificate": NGINX_ESCAPED, "client-certificate-ca-verified": NGINX_VERIFY, "cname-api-key": SECRET}, (), COMING),
+    Row("keycloak-nginx", {"dialect": "keycloak_nginx"}, Nginx, {"ssl-client-cert": NGINX_ESCAPED, "ssl-client-verify": NGINX_VERIFY}, (), COMING),
+    Row("keycloak-apache", {"dialect": "keycloak_apache"}, Apache, KEYCLOAK_APACHE, APACHES, COMING),
+    Row("keycloak-haproxy", {"dialect": "keycloak_haproxy"}, HAProxy, {"ssl_client_cert": HAPROXY_DER}, (EMPTY,), COMING, beside=CHAIN_NUMBERED),
+    Row("keycloak-rfc9440", {"dialect": "keycloak_rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), COMING, beside=CHAIN_LIST),
+    Row("azure", {"dialect": "azure"}, HAProxy, {"x-arr-clientcert": HAPROXY_DER}, (EMPTY,), COMING),
+    Row("connect2id", {"dialect": "connect2id", "header": "x-b8g2wmq0"}, Nginx, {"x-b8g2wmq0": NGINX_ESCAPED}, (), COMING),
+    Row("pem-url", _of("x-pem", "pem_url"), Nginx, {"x-pem": NGINX_ESCAPED}, (), COMING),
+    Row("pem-nginx-escaped", _of("x-pem", "pem_nginx_escaped"), Nginx, {"x-pem": NGINX_ESCAPED}, (), COMING),
+    Row("pem-apache", _of("x-pem", "pem_apache"), Apache, {"x-pem": APACHE_PEM}, APACHES, COMING),
+    Row("der-base64", _of("x-der", "der_base64"), HAProxy, {"x-der": HAPROXY_DER}, (EMPTY,), COMING),
+    Row("sf-binary", _of("x-der", "sf_binary"), HAProxy, {"x-der": HAPROXY_BYTES}, (EMPTY,), COMING),
+    Row("sha256-hex", _of("x-digest", "sha256_hex"), HAProxy, {"x-digest": HAPROXY_DIGEST}, (EMPTY,), COMING),
+    Row("x5t-s256", _of("x-x5t", "x5t_s256"), HAProxy, {"x-x5t": HAPROXY_THUMBPRINT}, (EMPTY,), COMING),
+    Row("numbered", _of("x-pem", "pem_apache", chain="numbered", prefix="x-chain-"), Apache, {"x-pem": APACHE_PEM, "x-chain-0": apache_chain(0), "x-chain-1": apache_chain(1)}, APACHES, COMING),
+    Row("concatenated", _of("x-der", "der_base64", chain="concatenated_der", chain_header="x-chain"), HAProxy, {"x-der": HAPROXY_DER, "x-chain": HAPROXY_CHAIN}, (EMPTY,), COMING),
+    Row("list", _of("client-cert", "sf_binary", chain="list", chain_header="client-cert-chain"), HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), COMING, beside=CHAIN_LIST),
+    Row("subject", _of("x-pem", "pem_url"), Nginx, SUBJECT, (), COMING, {"subject": "x-fact"}),
+    Row("issuer", _of("x-pem", "pem_url"), Nginx, ISSUER, (), COMING, {"issuer": "x-fact"}),
+    Row("serial-number", _of("x-pem", "pem_url"), Nginx, SERIAL, (), COMING, {"serial_number": "x-fact"}),
+    Row("verified", _of("x-pem", "pem_apache"), Apache, VERIFIED, APACHES, COMING, {"verified": "x-fact"}),
 )  # fmt: skip
 HAVE = [row for row in ROWS if not row.coming]
 
@@ -286,7 +310,7 @@ def peers(clients: Clients, recorder: Recorder) -> Iterator[Mapping[type[Termina
         ports = {}
         for peer, whom in verify.items():
             fields = {
-                row.path: {name: field.expression for name, field in row.fields.items()}
+                row.path: {name: each.expression for name, each in row.fields.items()}
                 for row in ROWS
                 if row.peer is peer
             } | {
@@ -294,7 +318,9 @@ def peers(clients: Clients, recorder: Recorder) -> Iterator[Mapping[type[Termina
                 for name, (whose, expression, _, _) in NOT_REPEATED.items()
                 if whose is peer
             }
-            running = peer(clients.directory, {"all": Site(whom, fields)}, server=clients.server, upstream=recorder.port)
+            running = peer(
+                clients.directory, {"all": Site(whom, fields)}, server=clients.server, upstream=recorder.port
+            )
             ports[peer] = stack.enter_context(running).ports["all"]
         yield ports
 
@@ -323,10 +349,15 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
     # The chain is nowhere else. What Envoy writes there, certbound removes.
     manager["forward_client_cert_details"] = "SANITIZE_SET"
     manager["set_current_client_cert_details"] = {"cert": True, "chain": True}
-    policies = shipped.plugin(document)["configuration"]["value"]["policies"]
+    plugin = shipped.plugin(document)
+    plugin["vm_config"]["environment_variables"] = {"host_env_keys": ["SECRET_OF_THE_TEST"]}
+    policies = plugin["configuration"]["value"]["policies"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     rebuilt = {"forward_certificate": [], "x_forwarded_client_cert": "rebuild"}
-    for name, policy in {**{row.name: row.policy for row in HAVE}, "rebuilt": {"authorization_server": rebuilt}}.items():
+    for name, policy in {
+        **{row.name: row.policy for row in HAVE},
+        "rebuilt": {"authorization_server": rebuilt},
+    }.items():
         policies[name] = policy
         metadata = {"filter_metadata": {"certbound": {"policy": name}}}
         routes.insert(
@@ -339,7 +370,7 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
     manager["http_filters"] = manager["http_filters"][-1:]
     manager["set_current_client_cert_details"] = {"cert": True}
     document["static_resources"]["listeners"].append(plain)
-    with Envoy(yaml.safe_dump(document), clients.directory, name="envoy"):
+    with Envoy(yaml.safe_dump(document), clients.directory, name="envoy", environment={"SECRET_OF_THE_TEST": "s3cret"}):
         yield ports
 
 
@@ -386,7 +417,9 @@ def test_certbound_writes_what_the_terminator_writes(
     certificate = clients.by_kind.get(kind)
     theirs = [_meant(row, line) for line in lines(clients.head(recorder, peers[row.peer], certificate, row.path))]
     ours = lines(clients.head(recorder, envoy.with_certbound, certificate, row.path))
-    assert ours == [line for line in theirs if line is not None]
+    beside = {name: form(certificate) for name, form in row.beside.items()} if certificate else {}
+    theirs += [f"{name}: {value}".encode() for name, value in beside.items() if value is not None]
+    assert ours == sorted(line for line in theirs if line is not None)
 
 
 def _meant(row: Row, line: bytes) -> bytes | None:

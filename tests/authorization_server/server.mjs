@@ -58,16 +58,15 @@ const DIALECTS = {
     chain: () => [],
     believed_before: ['x-forwarded-client-cert', 'x-forwarded-tls-client-cert'],
   },
-  // Authlete's java-oauth-server. It also takes the text "(null)" for no certificate, which nobody should send.
+  // Authlete's java-oauth-server (HeaderClientCertificateXSslExtractor of authlete-java-jaxrs): the chain has the numbers 1
+  // to 4. It also takes the text "(null)" for no certificate, which nobody should send.
   authlete: {
     header: 'x-ssl-cert',
     spellings: [SPACED_PEM, PERCENT_ENCODED_PEM],
     chain: (headers) => {
       const names = Object.keys(headers).filter((name) => name.startsWith('x-ssl-cert-chain-'));
-      return names.map((_, number) => {
-        if (number > 4) throw new Error('more than five issuers');
-        return onlyValue(headers, `x-ssl-cert-chain-${number}`);
-      });
+      if (names.length > 4) throw new Error('more than four issuers');
+      return names.map((_, position) => onlyValue(headers, `x-ssl-cert-chain-${position + 1}`));
     },
     believed_before: [],
   },

@@ -26,9 +26,7 @@ from rig.terminators import Nginx, Site
 from rig.tokens import SigningKey
 from test_terminators import ROWS
 
-pytestmark = pytest.mark.skipif(
-    authorization_server.missing() is not None, reason=str(authorization_server.missing())
-)
+pytestmark = pytest.mark.skipif(authorization_server.missing() is not None, reason=str(authorization_server.missing()))
 
 HEADERS = {
     "gluu": ("X-ClientCert", lambda client: client.apache_form),
@@ -116,7 +114,10 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     parties = [
         *(
             _registered(
-                party.name, party, token_endpoint_auth_method="tls_client_auth", tls_client_auth_subject_dn=party.subject
+                party.name,
+                party,
+                token_endpoint_auth_method="tls_client_auth",
+                tls_client_auth_subject_dn=party.subject,
             )
             for party in (by_name, other)
         ),
@@ -142,9 +143,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         )
         make = _behind_certbound if front == "certbound" else _behind_nginx
         ports = stack.enter_context(make(directory, dialect, server, authority, running.port))
-        yield Deployment(
-            dialect, ports, servers, {party.metadata["client_id"]: party for party in parties}, strangers
-        )
+        yield Deployment(dialect, ports, servers, {party.metadata["client_id"]: party for party in parties}, strangers)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,175 @@
+"""What a client writes into the headers in which certificates are handed over, on the shipped file in a real Envoy: under
+any name, once or more, with a good certificate, with a wrong one, without one, over HTTP/1.1 and HTTP/2, in a plain request,
+a preflight, an upgrade and one that is refused. The upstream sees the true value once, or nothing, on a raw socket."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+from cases import FORGED, World, envoy_configuration
+from rig import shipped
+from rig.certificates import Certificate
+from rig.client import Client, ConnectionRefusedByPeer
+from rig.envoy import Envoy
+from rig.ports import free_port
+from rig.recorder import Recorder
+
+NAMES = (
+    # Written by the policy.
+    "X-ClientCert",
+    "Client-Cert",
+    # Known, and not written by it.
+    "Client-Cert-Chain",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Ssl-Cert",
+    "X-Ssl-Cert-Chain-0",
+    "SSL-Client-Cert",
+    "X-SSL-Client-Verify",
+    "X-ARR-ClientCert",
+    "Client-Certificate",
+    "Client-Certificate-Ca-Verified",
+    "CName-Api-Key",
+)
+TWINS = {
+    "as it is": lambda name: name,
+    "small": str.lower,
+    "capital": str.upper,
+    "_": lambda name: name.replace("-", "_"),
+    ".": lambda name: name.lower().replace("-", "."),
+    "one _": lambda name: name.lower().replace("-", "_", 1),
+    "_ and .": lambda name: name.lower().replace("-", "_", 1).replace("-", "."),
+}
+COPIES = {
+    "one": lambda name: [(name, FORGED)],
+    "two": lambda name: [(name, FORGED), (name, FORGED)],
+    "two in different letters": lambda name: [(name, FORGED), (name.swapcase(), FORGED)],
+    "two twins": lambda name: [(name, FORGED), (name.replace("-", "_"), FORGED), (name.replace("-", "."), FORGED)],
+    "empty and not": lambda name: [(name, ""), (name, FORGED)],
+}
+KINDS = {
+    "plain": ("POST", "/token", ()),
+    "options": (
+        "OPTIONS",
+        "/token",
+        (("origin", "https://app.example.com"), ("access-control-request-method", "POST")),
+    ),
+    "upgrade": ("GET", "/token", (("connection", "Upgrade"), ("upgrade", "websocket"))),
+    "refused": ("POST", "/nowhere", ()),
+}
+OF_THE_REQUEST = (
+    "host content-length connection upgrade origin access-control-request-method x-forwarded-for x-forwarded-proto "
+    "x-request-id x-envoy-expected-rq-timeout-ms x-envoy-external-address x-envoy-internal"
+).split()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    listener: int
+    recorder: Recorder
+    world: World
+
+
+@pytest.fixture(scope="module")
+def deployment(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    listener = free_port()
+    with Recorder() as recorder:
+        document = envoy_configuration(
+            "authorization-server", world, listener=listener, upstream=recorder.port, admin=free_port()
+        )
+        (listening,) = document["static_resources"]["listeners"]
+        manager = listening["filter_chains"][0]["filters"][0]["typed_config"]
+        # A connection that Envoy ends is not kept half open for a second, hundreds of times.
+        manager["delayed_close_timeout"] = "0.01s"
+        manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+        manager["http2_protocol_options"] = {"allow_connect": True}
+        manager["route_config"]["virtual_hosts"][0]["routes"].insert(
+            0,
+            {
+                "match": {"path": "/nowhere"},
+                "metadata": {"filter_metadata": {"certbound": {"policy": "a name that no policy has"}}},
+                "route": {"cluster": "authorization_server"},
+            },
+        )
+        assert "nowhere" not in shipped.plugin(document)["configuration"]["value"]["policies"]
+        with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("matrix"), name="matrix"):
+            yield Deployment(listener, recorder, world)
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+@pytest.mark.parametrize("presented", ["valid", "untrusted", "none"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_upstream_sees_the_true_value_once_or_nothing(
+    deployment: Deployment, presented: str, protocol: str, kind: str
+) -> None:
+    world = deployment.world
+    certificate = {"valid": world.client_1, "untrusted": world.impostor, "none": None}[presented]
+    one = world.client_1
+    true = [f"client-cert: {one.rfc9440_form}".encode(), f"x-clientcert: {one.apache_form}".encode()]
+    expected = [] if kind == "refused" else [true if presented == "valid" else []]
+    unexpected = []
+    with contextlib.closing(_Connection(deployment, certificate, protocol)) as connection:
+        assert connection.ask(kind, []) == expected
+        for name in NAMES:
+            for twin, spell in TWINS.items():
+                # Each upgrade, and each malformed request, takes a connection of its own.
+                once = kind == "upgrade" or (protocol == "h2" and spell(name) != spell(name).lower())
+                for copies, repeat in {"two twins": COPIES["two twins"]}.items() if once else COPIES.items():
+                    forged = repeat(spell(name))
+                    # RFC 9113 §8.2.1: a name with a capital letter is malformed, and Envoy resets such a stream.
+                    malformed = protocol == "h2" and any(each != each.lower() for each, _ in forged)
+                    seen = connection.ask(kind, forged)
+                    if seen != ([] if malformed else expected):
+                        unexpected.append((name, twin, copies, seen))
+    assert not unexpected
+
+
+@pytest.mark.parametrize("presented", ["valid", "none"])
+def test_a_name_in_connection_takes_nothing_away_and_lets_nothing_through(
+    deployment: Deployment, presented: str
+) -> None:
+    one = deployment.world.client_1
+    with contextlib.closing(_Connection(deployment, one if presented == "valid" else None, "http/1.1")) as connection:
+        for name in ("x-clientcert", "client-cert"):
+            (seen,) = connection.ask("plain", [("connection", f"close, {name}"), (name, FORGED)])
+            assert len(seen) == (2 if presented == "valid" else 0)
+            assert FORGED.encode() not in b"".join(seen)
+
+
+class _Connection:
+    """A connection that is kept while it can be."""
+
+    def __init__(self, deployment: Deployment, certificate: Certificate | None, protocol: str) -> None:
+        self._deployment, self._certificate, self._protocol = deployment, certificate, protocol
+        self._client: Client | None = None
+
+    def ask(self, kind: str, forged: list[tuple[str, str]]) -> list[list[bytes]]:
+        """For each request that reached the upstream, the lines that are not of the request itself."""
+        method, path, headers = KINDS[kind]
+        if kind == "upgrade" and self._protocol == "h2":
+            # RFC 8441.
+            method, headers = "CONNECT", ((":protocol", "websocket"),)
+        self._deployment.recorder.take()
+        if not self._client:
+            self._client = Client(
+                self._deployment.listener,
+                ca_path=self._deployment.world.authority.pem_path,
+                certificate=self._certificate,
+                protocol=self._protocol,
+            ).__enter__()
+        try:
+            answer = self._client.request(method, path, headers=[*headers, *forged])
+            usable = answer.header("connection") != "close" and kind != "upgrade"
+        except ConnectionRefusedByPeer:
+            usable = False
+        if not usable:
+            self.close()
+        return [sorted(head.except_for(*OF_THE_REQUEST)) for head in self._deployment.recorder.take()]
+
+    def close(self) -> None:
+        if self._client:
+            self._client.close()
+        self._client = None
