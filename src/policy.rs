@@ -411,6 +411,13 @@ impl Policies {
         Cleaned { edits: edits.collect(), forged_headers }
     }
 
+    /// Whether the answers to requests under the policy of this name are to be edited.
+    #[must_use]
+    pub fn edits_responses(&self, policy: &str) -> bool {
+        let policy = self.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
+        matches!(policy, Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+    }
+
     /// What becomes of a request with a forged header.
     #[must_use]
     pub fn on_forged(&self) -> OnForged {

@@ -6,6 +6,7 @@ mod description;
 mod facts;
 mod forwarding;
 mod handed;
+mod response;
 
 use std::rc::Rc;
 
@@ -17,7 +18,7 @@ use crate::certificate::dialect::Form;
 use crate::certificate::encoding::Encoding;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::decision::{Decision, Ground, Verdict};
-use crate::header_name::OwnName;
+use crate::header_name::{OwnName, are_twins};
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -29,6 +30,7 @@ use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
+pub use response::response_edits;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
@@ -152,6 +154,11 @@ impl AuthorizationServer {
         let secrets = self.secrets.iter().map(move |(name, _)| fixed(name));
         let forms = self.forward_certificate.iter().flat_map(Form::names);
         forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
+    }
+
+    /// Whether its answers are to be edited: those of a server that gets `Client-Cert`.
+    pub(crate) fn edits_responses(&self) -> bool {
+        self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
     }
 
     /// Takes the secrets from the environment.
