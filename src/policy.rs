@@ -79,7 +79,7 @@ pub enum Policy {
     /// In front of an API: the access token must be bound to this connection's certificate.
     ResourceServer(Box<ResourceServer>),
     /// In front of an authorization server: it learns which certificate the client proved to hold.
-    AuthorizationServer(AuthorizationServer),
+    AuthorizationServer(Box<AuthorizationServer>),
     /// An open route: forged certificate headers are removed and nothing else is done.
     CleanOnly,
 }
@@ -92,7 +92,7 @@ struct Roles {
     /// In front of an API.
     resource_server: Option<Box<ResourceServer>>,
     /// In front of an authorization server.
-    authorization_server: Option<AuthorizationServer>,
+    authorization_server: Option<Box<AuthorizationServer>>,
     /// An open route: forged certificate headers are removed and nothing else is done.
     clean_only: Option<CleanOnly>,
 }
@@ -135,7 +135,7 @@ pub(crate) struct Document {
     /// In front of an API, where that is the only role.
     resource_server: Option<Box<ResourceServer>>,
     /// In front of an authorization server, where that is the only role.
-    authorization_server: Option<AuthorizationServer>,
+    authorization_server: Option<Box<AuthorizationServer>>,
     /// Forged certificate headers are removed and nothing else is done, on every route.
     clean_only: Option<CleanOnly>,
 }
@@ -412,6 +412,13 @@ impl Policies {
         Cleaned { edits: edits.collect(), forged_headers }
     }
 
+    /// Whether the answers to requests under the policy of this name are to be edited.
+    #[must_use]
+    pub fn edits_responses(&self, policy: &str) -> bool {
+        let policy = self.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
+        matches!(policy, Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+    }
+
     /// What becomes of a request with a forged header.
     #[must_use]
     pub fn on_forged(&self) -> OnForged {
@@ -467,7 +474,7 @@ impl Cleaned {
 
 fn authorization_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {
     named.values().filter_map(|policy| match policy {
-        Policy::AuthorizationServer(server) => Some(server),
+        Policy::AuthorizationServer(server) => Some(server.as_ref()),
         Policy::ResourceServer(_) | Policy::CleanOnly => None,
     })
 }

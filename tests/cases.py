@@ -1426,6 +1426,20 @@ def authorization_server(world: World) -> Iterator[Case]:
         facts={"connection.peer_certificate": None},
         refusal=cannot_decide("certificate_unavailable"),
     )
+    by_header = {"facts": {"connection.peer_certificate": None}, "on": world.revoked[0]}
+    forwarded = [("x-forwarded-client-cert", f"{xfcc(one)},By=a;{xfcc(world.revoked[0])};URI=b")]
+    yield case(
+        "where the host does not hand it over, Envoy's own header has the certificate",
+        headers=forwarded,
+        forward={"x-clientcert": world.revoked[0].apache_form, "client-cert": world.revoked[0].rfc9440_form},
+        **by_header,
+    )
+    yield case(
+        "another certificate in that header is none",
+        headers=[("x-forwarded-client-cert", xfcc(one))],
+        refusal=cannot_decide("certificate_unavailable"),
+        **by_header | {"on": world.client_2},
+    )
     yield case(
         "a certificate that is none is refused",
         on=world.client_2,

@@ -36,6 +36,7 @@ fn request(case: &Case) -> Request {
         properties: case.properties(),
         now: Duration::from_secs(case.now),
         end_of_stream: true,
+        response: Vec::new(),
     }
 }
 
@@ -392,6 +393,42 @@ fn the_next_request_of_a_connection_reads_no_certificate() {
         assert_eq!(first.outcome, second.outcome);
         // Whether the chain was validated is asked each time.
         assert!(second.calls.iter().any(|call| call.ends_with("connection.peer_certificate_valid")));
+    }
+}
+
+#[test]
+fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
+    let list = CaseList::read();
+    let answered = |sentence: &str| {
+        let case = list.case(sentence);
+        let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+        let request =
+            request(case).with_response_header("vary", "accept, Client-Cert").with_response_header("client-cert", "x");
+        let exchange = vm.request_and_response(&request);
+        let calls = exchange.calls.into_iter().filter(|call| call.contains(" response")).collect::<Vec<_>>();
+        let headers = exchange
+            .response
+            .into_iter()
+            .map(|(name, value)| (String::from_utf8(name).unwrap(), String::from_utf8(value).unwrap()));
+        (calls, headers.collect::<Vec<_>>())
+    };
+    let edits = [
+        "proxy_get_header_map_pairs response",
+        "proxy_remove_header_map_value response client-cert",
+        "proxy_replace_header_map_value response vary",
+    ];
+    for sentence in
+        ["a validated certificate is handed over in every dialect", "without a certificate nothing is handed over"]
+    {
+        let (calls, headers) = answered(sentence);
+        assert_eq!(calls, edits);
+        assert_eq!(headers, [("vary".to_owned(), "*".to_owned())]);
+    }
+    // No call for any other policy.
+    for sentence in
+        ["an open route needs no token", "a self-signed certificate is handed over where the policy says so"]
+    {
+        assert!(answered(sentence).0.is_empty());
     }
 }
 

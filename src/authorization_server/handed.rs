@@ -111,7 +111,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
     fn a_flood_of_certificates_takes_no_more_than_its_bytes_and_what_is_used_stays() {
         let mut cache = HandedOver::default();
         let used = Thumbprint::of_der(b"used");

@@ -6,18 +6,19 @@ mod description;
 mod facts;
 mod forwarding;
 mod handed;
+mod response;
 
 use std::rc::Rc;
 
 use serde::Deserialize;
 
 use crate::certificate::Certificate;
-use crate::certificate::chain::Chain;
+use crate::certificate::chain::{self, Chain};
 use crate::certificate::dialect::Form;
 use crate::certificate::encoding::Encoding;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::decision::{Decision, Ground, Verdict};
-use crate::header_name::OwnName;
+use crate::header_name::{OwnName, are_twins};
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -29,6 +30,7 @@ use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
+pub use response::response_edits;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
@@ -154,6 +156,11 @@ impl AuthorizationServer {
         forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
     }
 
+    /// Whether its answers are to be edited: those of a server that gets `Client-Cert`.
+    pub(crate) fn edits_responses(&self) -> bool {
+        self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
+    }
+
     /// Takes the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))
@@ -201,12 +208,11 @@ impl AuthorizationServer {
             }
             Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
         };
-        let hands_over_chain = self.forward_certificate.iter().any(Form::has_chain);
-        let chain_source = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| hands_over_chain);
-        let handed = handed_over.find(policy, &presented, chain_source);
-        let chain_source = chain_source.map(<[u8]>::to_vec);
+        let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last();
+        let handed = handed_over.find(policy, &presented, forwarded.filter(|_| self.hands_over_chain()));
+        let forwarded = forwarded.map(<[u8]>::to_vec);
         let ask =
-            AskCertificate { server: self, policy, caller: request.caller(), presented, chain_source, handed, cleaned };
+            AskCertificate { server: self, policy, caller: request.caller(), presented, forwarded, handed, cleaned };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
             // Otherwise nobody would read the answer.
@@ -216,6 +222,10 @@ impl AuthorizationServer {
             ClientCertificate::ValidatedByListener => ask.next(Verified::Success),
             ClientCertificate::Presented => ask.next(Verified::Failed),
         }
+    }
+
+    fn hands_over_chain(&self) -> bool {
+        self.forward_certificate.iter().any(Form::has_chain)
     }
 
     /// Everything that depends on the certificate and its chain alone.
@@ -277,7 +287,8 @@ pub(crate) struct AskCertificate<'p> {
     policy: &'p str,
     caller: Caller,
     presented: Thumbprint,
-    chain_source: Option<Vec<u8>>,
+    /// `X-Forwarded-Client-Cert` as it came.
+    forwarded: Option<Vec<u8>>,
     /// What was written before, and so needs no question.
     handed: Option<Rc<Handed>>,
     cleaned: Cleaned,
@@ -293,11 +304,13 @@ impl<'p> AskCertificate<'p> {
     }
 
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    pub(crate) fn answer(mut self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
-        let Some(pem) = pem else {
+    pub(crate) fn answer(self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
+        // What another hand wrote counts only if it is the connection's own certificate: the same check as for the host's.
+        let in_header = || chain::certificate_of_connection(self.forwarded.as_deref()?, &self.presented);
+        let Some(pem) = pem.or_else(in_header) else {
             return self.refuse(Reason::CertificateUnavailable);
         };
-        let chain_source = self.chain_source.take();
+        let chain_source = self.forwarded.clone().filter(|_| self.server.hands_over_chain());
         let written = Certificate::of_connection(pem, &self.presented)
             .and_then(|certificate| self.server.write(&certificate, chain_source));
         match written {

@@ -15,9 +15,9 @@ const LONGEST_VALUE: usize = 64 * 1024;
 pub enum Chain {
     /// Nothing that belongs to the certificate of this connection was handed over.
     Unknown,
-    /// These, in the order in which the client sent them, without its own: as many as [`MOST`], or none.
+    /// These, in the order in which the client sent them, without its own: ten at most, or none.
     Known(Vec<Vec<u8>>),
-    /// More than [`MOST`].
+    /// More than ten.
     TooLong,
 }
 
@@ -34,7 +34,7 @@ impl Chain {
             return Self::Unknown;
         }
         // The element that the nearest proxy wrote is the last.
-        let found = elements(value).into_iter().rev().find_map(|text| {
+        let found = elements(value, b"Chain=").into_iter().rev().find_map(|text| {
             let certificates = pem::certificates_der(text)?;
             let (leaf, rest) = certificates.split_first()?;
             (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
@@ -47,15 +47,22 @@ impl Chain {
     }
 }
 
-/// The text of every `Chain="..."`.
-fn elements(value: &[u8]) -> Vec<&[u8]> {
-    pairs(value)
-        .into_iter()
-        .filter_map(|pair| {
-            let (key, text) = pair.split_at_checked(b"Chain=".len())?;
-            key.eq_ignore_ascii_case(b"Chain=").then_some(text)?.strip_prefix(b"\"")?.strip_suffix(b"\"")
-        })
-        .collect()
+/// The certificate of the connection in a value of `X-Forwarded-Client-Cert`, as PEM: for hosts that do not hand it over
+/// otherwise (Envoy before 1.38), where the operator has Envoy write it (`set_current_client_cert_details: { cert: true }`).
+#[must_use]
+pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) -> Option<&'a [u8]> {
+    let is_own = |text: &&[u8]| pem::certificate_der(text).is_some_and(|der| Thumbprint::of_der(&der) == *presented);
+    let value = Some(value).filter(|value| value.len() <= LONGEST_VALUE)?;
+    elements(value, b"Cert=").into_iter().rev().find(is_own)
+}
+
+/// The text of every `KEY="..."`, in their order.
+fn elements<'a>(value: &'a [u8], key: &[u8]) -> Vec<&'a [u8]> {
+    let text = |pair: &'a [u8]| {
+        let (own, text) = pair.split_at_checked(key.len())?;
+        own.eq_ignore_ascii_case(key).then_some(text)?.strip_prefix(b"\"")?.strip_suffix(b"\"")
+    };
+    pairs(value).into_iter().filter_map(text).collect()
 }
 
 /// What stands between `;` and `,` outside of quotes.
@@ -103,6 +110,10 @@ mod tests {
         for value in ["", "Chain=", "Chain=\"", "Chain=\"%\"", "Chain=\"\"", ";;,,\"", "Chain=x"] {
             assert_eq!(chain(value), Chain::Unknown, "{value}");
         }
+        let pem = certificate_of_connection(one.as_bytes(), &own).unwrap();
+        assert_eq!(pem::certificate_der(pem), Some(der(1)));
+        assert_eq!(certificate_of_connection(other.as_bytes(), &own), None);
+        assert_eq!(certificate_of_connection(format!("{one},{other}").as_bytes(), &own), Some(pem));
         let long: Vec<_> = (0..11).map(der).collect();
         assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::TooLong);
     }

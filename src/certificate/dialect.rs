@@ -77,7 +77,7 @@ const DIALECTS: &[Row] = &[
         ..PLAIN
     },
     // authlete/authlete-java-jaxrs 15cca4cca37d, HeaderClientCertificateXSslExtractor: it reads the numbers 1 to 4, and
-    // passes over what is not there.
+    // passes over what is not there. So do its kin that begin with 0.
     Row {
         name: "authlete",
         header: Some("x-ssl-cert"),

@@ -142,7 +142,7 @@ mod tests {
         );
         assert_eq!(xfcc_with_chain(&der, &[]), format!("Hash={hex};Cert=\"{escaped}\";Chain=\"{escaped}\""));
         assert_eq!(
-            xfcc_with_chain(&der, &[der.clone()]),
+            xfcc_with_chain(&der, std::slice::from_ref(&der)),
             format!("Hash={hex};Cert=\"{escaped}\";Chain=\"{escaped}{escaped}\"")
         );
     }

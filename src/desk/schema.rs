@@ -106,66 +106,50 @@ pub(crate) fn something_is_handed_over(schema: &mut Schema) {
 }
 
 /// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
-/// where it has none.
+/// where it has none, and its secret where it has one.
 pub(crate) fn one_form(schema: &mut Schema) {
-    let absent = |names: &[&str]| -> Map<String, Value> {
-        names.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" }))).collect()
-    };
-    let free = ["encoding", "chain", "chain_header", "prefix"];
-    let mut named = present(&["dialect"]);
-    if let Some(properties) = named.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.extend(absent(&free));
-    }
-    let nameless =
-        json!({ "required": ["dialect"], "properties": { "dialect": { "enum": Dialect::without_header() } } });
-    let with_header = present(&["header"]);
-    let mut named_with_its_header = named.clone();
-    named_with_its_header["if"] = nameless;
-    named_with_its_header["then"] = with_header;
-    named_with_its_header["else"] = json!({ "properties": absent(&["header"]) });
-    named_with_its_header["allOf"] = json!([{
-        "if": { "required": ["dialect"], "properties": { "dialect": { "enum": Dialect::with_secret() } } },
-        "then": present(&["secret"]),
-        "else": { "properties": absent(&["secret"]) },
-    }]);
-    let mut own = present(&["header", "encoding"]);
-    if let Some(properties) = own.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.extend(absent(&["dialect", "secret"]));
-    }
-    let chain = |kind: &str, needed: &[&str], without: &[&str]| {
-        let mut then = present(needed);
-        if let Some(properties) = then.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.extend(absent(without));
-        }
-        json!({ "if": { "required": ["chain"], "properties": { "chain": { "const": kind } } }, "then": then })
-    };
+    let one_of_these =
+        |names: Vec<&str>| json!({ "required": ["dialect"], "properties": { "dialect": { "enum": names } } });
+    let named = json!({ "allOf": [
+        without(present(&["dialect"]), &["encoding", "chain", "chain_header", "prefix"]),
+        {
+            "if": one_of_these(Dialect::without_header()),
+            "then": present(&["header"]),
+            "else": without(json!({}), &["header"]),
+        },
+        {
+            "if": one_of_these(Dialect::with_secret()),
+            "then": present(&["secret"]),
+            "else": without(json!({}), &["secret"]),
+        },
+    ] });
     let no_chain = json!({ "properties": { "chain": { "enum": ["none", null] } } });
-    own["allOf"] = json!([
-        { "if": no_chain, "then": { "properties": absent(&["chain_header", "prefix"]) } },
-        chain("list", &[], &["prefix"]),
-        chain("numbered", &["prefix"], &["chain_header"]),
-        chain("concatenated_der", &["chain_header"], &["prefix"]),
-        {
-            "if": { "properties": { "encoding": { "enum": ["sha256_hex", "x5t_s256"] } } },
-            "then": no_chain,
-        },
-        {
-            "if": { "properties": { "encoding": { "const": "xfcc" } } },
-            "then": { "properties": { "chain": { "enum": ["none", "list", null] }, "chain_header": { "type": "null" } } },
-        },
-        {
-            "if": {
-                "required": ["chain"],
-                "properties": { "encoding": { "const": "sf_binary" }, "chain": { "const": "list" } },
-            },
-            "then": present(&["chain_header"]),
-        },
-        {
-            "if": { "required": ["chain"], "properties": { "chain": { "const": "concatenated_der" } } },
-            "then": { "properties": { "encoding": { "const": "der_base64" } } },
-        },
-    ]);
-    schema.insert("oneOf".to_owned(), json!([named_with_its_header, own]));
+    let chain = |kind: &str, then: Value| json!({ "if": { "required": ["chain"], "properties": { "chain": { "const": kind } } }, "then": then });
+    let encoding = |names: &[&str], then: Value| json!({ "if": { "properties": { "encoding": { "enum": names } } }, "then": then });
+    let own = json!({ "allOf": [
+        without(present(&["header", "encoding"]), &["dialect", "secret"]),
+        { "if": no_chain, "then": without(json!({}), &["chain_header", "prefix"]) },
+        chain("list", without(json!({}), &["prefix"])),
+        chain("numbered", without(present(&["prefix"]), &["chain_header"])),
+        chain("concatenated_der", without(present(&["chain_header"]), &["prefix"])),
+        chain("concatenated_der", json!({ "properties": { "encoding": { "const": "der_base64" } } })),
+        encoding(&["sha256_hex", "x5t_s256"], no_chain),
+        encoding(&["xfcc"], without(json!({ "properties": { "chain": { "enum": ["none", "list", null] } } }), &["chain_header"])),
+        encoding(&["sf_binary"], chain("list", present(&["chain_header"]))),
+    ] });
+    schema.insert("oneOf".to_owned(), json!([named, own]));
+}
+
+/// The same without these keys.
+fn without(mut shape: Value, names: &[&str]) -> Value {
+    let absent = names.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" })));
+    if let Some(shape) = shape.as_object_mut() {
+        let properties = shape.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            properties.extend(absent);
+        }
+    }
+    shape
 }
 
 /// A route is for one path, or for all below one.

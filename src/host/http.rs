@@ -8,6 +8,7 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::vm::{Arrived, Judged, Vm};
 use super::{facts, keys, log};
+use crate::authorization_server::response_edits;
 use crate::decision::Decision;
 use crate::log::Event;
 use crate::refusal::{GrpcStatus, Refusal};
@@ -21,11 +22,13 @@ pub(super) struct Http {
     vm: Option<Rc<Vm>>,
     /// The name of the policy that governs a request of which more is to come than its headers; empty where none does.
     policy: String,
+    /// Whether the answer is to be edited.
+    edits_response: bool,
 }
 
 impl Http {
     pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { context, vm, policy: String::new() }
+        Self { context, vm, policy: String::new(), edits_response: false }
     }
 
     /// Nothing of a request that waits may go on.
@@ -55,6 +58,7 @@ impl HttpContext for Http {
         if !end_of_stream {
             judged.policy().clone_into(&mut self.policy);
         }
+        self.edits_response = vm.policies.edits_responses(judged.policy());
         match judged {
             Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
             Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
@@ -64,6 +68,15 @@ impl HttpContext for Http {
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
         self.hold()
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if !self.edits_response {
+            return Action::Continue;
+        }
+        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpResponseHeaders) else { return fail() };
+        let edited = edit(MapType::HttpResponseHeaders, &response_edits(&headers));
+        if edited { Action::Continue } else { fail() }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {

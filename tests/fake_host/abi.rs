@@ -191,8 +191,10 @@ fn proxy_get_buffer_bytes(
 // --- request headers -------------------------------------------------------------------------------------------------
 
 fn proxy_get_header_map_pairs(mut caller: Caller<'_, World>, map: u32, pairs_out: u32, size_out: u32) -> Answer {
-    record_for_map(&mut caller, "proxy_get_header_map_pairs", map, "")?;
-    let pairs = headers::encode(caller.data().readable_headers()?.entries());
+    let pairs = match record_for_map(&mut caller, "proxy_get_header_map_pairs", map, "")? {
+        Map::Request => headers::encode(caller.data().readable_headers()?.entries()),
+        Map::Response => headers::encode(caller.data_mut().response_headers()?.entries()),
+    };
     hand_over(&mut caller, &pairs, pairs_out, size_out)?;
     answer(Status::Ok)
 }
@@ -206,9 +208,12 @@ fn proxy_get_header_map_value(
     size_out: u32,
 ) -> Answer {
     let name = read_text(&caller, name, name_size)?;
-    record_for_map(&mut caller, "proxy_get_header_map_value", map, &name)?;
+    let map = record_for_map(&mut caller, "proxy_get_header_map_value", map, &name)?;
     headers::check_name(&name)?;
-    let value = caller.data().readable_headers()?.first(&name);
+    let value = match map {
+        Map::Request => caller.data().readable_headers()?.first(&name),
+        Map::Response => caller.data_mut().response_headers()?.first(&name),
+    };
     match value.map(<[u8]>::to_vec) {
         Some(value) => {
             hand_over(&mut caller, &value, value_out, size_out)?;
@@ -227,10 +232,10 @@ fn proxy_add_header_map_value(
     value_size: u32,
 ) -> Answer {
     let name = read_text(&caller, name, name_size)?;
-    record_for_map(&mut caller, "proxy_add_header_map_value", map, &name)?;
+    let map = record_for_map(&mut caller, "proxy_add_header_map_value", map, &name)?;
     let value = read(&caller, value, value_size)?;
     headers::check_value(&name, &value)?;
-    headers_for_edit(&mut caller, &name)?.add(name.as_bytes(), &value);
+    headers_for_edit(&mut caller, map, &name)?.add(name.as_bytes(), &value);
     answer(Status::Ok)
 }
 
@@ -243,22 +248,22 @@ fn proxy_replace_header_map_value(
     value_size: u32,
 ) -> Answer {
     let name = read_text(&caller, name, name_size)?;
-    record_for_map(&mut caller, "proxy_replace_header_map_value", map, &name)?;
+    let map = record_for_map(&mut caller, "proxy_replace_header_map_value", map, &name)?;
     let value = read(&caller, value, value_size)?;
     headers::check_value(&name, &value)?;
-    headers_for_edit(&mut caller, &name)?.replace(name.as_bytes(), &value);
+    headers_for_edit(&mut caller, map, &name)?.replace(name.as_bytes(), &value);
     answer(Status::Ok)
 }
 
 fn proxy_remove_header_map_value(mut caller: Caller<'_, World>, map: u32, name: u32, name_size: u32) -> Answer {
     let name = read_text(&caller, name, name_size)?;
-    record_for_map(&mut caller, "proxy_remove_header_map_value", map, &name)?;
-    headers_for_edit(&mut caller, &name)?.remove(name.as_bytes());
+    let map = record_for_map(&mut caller, "proxy_remove_header_map_value", map, &name)?;
+    headers_for_edit(&mut caller, map, &name)?.remove(name.as_bytes());
     answer(Status::Ok)
 }
 
 /// Records a call about a header map, and ends the test if it is not the one that this host plays.
-fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, header: &str) -> Played<()> {
+fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, header: &str) -> Played<Map> {
     let name = match map {
         0 => "request",
         1 => "request_trailers",
@@ -270,17 +275,27 @@ fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, head
     };
     let call = format!("{function} {name} {header}");
     caller.data_mut().record(call.trim_end());
-    if name == "request" {
-        Ok(())
-    } else {
-        Err(failure(format!("{function} named the header map {name}, which this host does not play")))
+    match name {
+        "request" => Ok(Map::Request),
+        "response" => Ok(Map::Response),
+        _ => Err(failure(format!("{function} named the header map {name}, which this host does not play"))),
     }
 }
 
-fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, name: &str) -> Played<&'a mut HeaderMap> {
+/// The header maps that this host plays.
+#[derive(Clone, Copy)]
+enum Map {
+    Request,
+    Response,
+}
+
+fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str) -> Played<&'a mut HeaderMap> {
     headers::check_name(name)?;
     headers::check_not_pseudo(name)?;
-    caller.data_mut().editable_headers()
+    match map {
+        Map::Request => caller.data_mut().editable_headers(),
+        Map::Response => caller.data_mut().response_headers(),
+    }
 }
 
 // --- the module's own response ---------------------------------------------------------------------------------------

@@ -26,21 +26,35 @@ pub struct Request {
     pub now: Duration,
     /// Whether the headers are all there is.
     pub end_of_stream: bool,
+    /// What the upstream answers, beside a status.
+    pub response: Vec<Header>,
 }
 
 impl Request {
     /// A request for `example.com` without a body, at the [`START_OF_2026`], on a connection nothing is known about.
     pub fn new(method: &str, path: &str) -> Request {
-        Request { headers: Vec::new(), properties: Vec::new(), now: START_OF_2026, end_of_stream: true }
-            .with_header(":method", method)
-            .with_header(":scheme", "https")
-            .with_header(":authority", "example.com")
-            .with_header(":path", path)
+        Request {
+            headers: Vec::new(),
+            properties: Vec::new(),
+            now: START_OF_2026,
+            end_of_stream: true,
+            response: Vec::new(),
+        }
+        .with_header(":method", method)
+        .with_header(":scheme", "https")
+        .with_header(":authority", "example.com")
+        .with_header(":path", path)
     }
 
     /// The same request with one more header line, after those it has.
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
         self.headers.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// The same request with one more header line in its answer.
+    pub fn with_response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
+        self.response.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
         self
     }
 
@@ -56,6 +70,8 @@ impl Request {
 #[derive(Debug)]
 pub struct Exchange {
     pub outcome: Outcome,
+    /// The upstream's answer after the filter's edits; what [`Request::response`] said where it did not come to that.
+    pub response: Vec<Header>,
     /// Every host call in order: the function and what it was about, for instance
     /// `proxy_get_property connection.sha256_peer_certificate_digest` or `proxy_remove_header_map_value request
     /// x-client-cert`. Values are left out.

@@ -29,6 +29,12 @@ pub(super) struct HeaderMap {
 }
 
 impl HeaderMap {
+    /// The headers of an answer.
+    pub(super) fn of_response(sent: &[Header]) -> HeaderMap {
+        let entries = sent.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        HeaderMap { entries }
+    }
+
     /// The headers of a request as they come to the first filter, or why Envoy answers such a request itself.
     pub(super) fn arriving(sent: &[Header]) -> Played<HeaderMap> {
         let mut map = HeaderMap::default();

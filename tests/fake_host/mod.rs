@@ -206,8 +206,8 @@ impl Vm {
     }
 
     /// As [`Vm::request`], with the callbacks Envoy runs around it: the end of the request's body, and the headers and
-    /// the body of an empty 200 of the upstream, or of the filter's own reply. The filter has to let all of it pass
-    /// untouched: this host plays no header map and no buffer there.
+    /// the body of an empty 200 of the upstream, or of the filter's own reply. The filter may edit the headers, and has to
+    /// let all of it pass: this host plays no buffer there.
     #[track_caller]
     pub fn request_and_response(&mut self, request: &Request) -> Exchange {
         self.exchange(request, Part::RequestAndResponse)
@@ -224,6 +224,7 @@ impl Vm {
         let world = self.world();
         Exchange {
             outcome,
+            response: world.response.entries().to_vec(),
             calls: world.calls.split_off(0),
             log: world.log.split_off(0),
             properties: std::mem::take(&mut world.written),

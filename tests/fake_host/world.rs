@@ -25,6 +25,7 @@ pub(super) struct World {
     pub(super) callback: Callback,
     pub(super) now: Duration,
     pub(super) headers: HeaderMap,
+    pub(super) response: HeaderMap,
     pub(super) reply: Option<Reply>,
     pub(super) calls: Vec<String>,
     pub(super) log: Vec<LogLine>,
@@ -65,6 +66,7 @@ impl World {
             plugin_configuration: plugin_configuration.to_vec(),
             callback: Callback::Initialize,
             headers: HeaderMap::default(),
+            response: HeaderMap::default(),
             reply: None,
             calls: Vec::new(),
             log: Vec::new(),
@@ -79,6 +81,7 @@ impl World {
     pub(super) fn open(&mut self, request: &Request, headers: HeaderMap) {
         self.now = request.now;
         self.headers = headers;
+        self.response = HeaderMap::of_response(&request.response);
         self.reply = None;
         self.written.clear();
         self.properties =
@@ -163,6 +166,14 @@ impl World {
             ));
         }
         Ok(&mut self.headers)
+    }
+
+    /// The headers of the upstream's answer, for a call that reads or edits them.
+    pub(super) fn response_headers(&mut self) -> Played<&mut HeaderMap> {
+        match self.callback {
+            Callback::ResponseHeaders => Ok(&mut self.response),
+            other => Err(failure(format!("the module used the response headers in {}", other.export()))),
+        }
     }
 
     /// Takes the module's one local response.

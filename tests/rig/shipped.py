@@ -21,6 +21,10 @@ PORTS = {
     "filters-by-route": {"listener": 8447, "upstream": 8080, "authorization_server": 8081, "admin": 9904},
     "policies-by-ecds": {"listener": 8448, "upstream": 8080, "admin": 9905},
     "policies-by-path": {"listener": 8449, "upstream": 8080, "admin": 9906},
+    "gluu": {"listener": 8450, "upstream": 8480, "admin": 9907},
+    "auth0": {"listener": 8451, "upstream": 8481, "admin": 9908},
+    "authlete": {"listener": 8452, "upstream": 8482, "admin": 9909},
+    "keycloak": {"listener": 8453, "upstream": 8483, "admin": 9910},
 }
 """What each file says, by what it is for."""
 

@@ -16,6 +16,7 @@
 
 pub mod certificate;
 pub mod certificate_file;
+pub mod chain;
 pub mod configuration;
 pub mod configuration_file;
 pub mod confirmation;
@@ -40,6 +41,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("configuration", configuration::check),
     ("configuration_file", configuration_file::check),
     ("confirmation", confirmation::check),
+    ("chain", chain::check),
     ("header_name", header_name::check),
     ("key_answer", key_answer::check),
     ("key_set", key_set::check),
