@@ -36,7 +36,7 @@ HEADERS = {
 """By dialect, what a client would forge: the header and the value."""
 
 FRONTS = [
-    *(("certbound", row.name) for row in ROWS if row.name in HEADERS and not row.coming),
+    *(("certbound", row.name) for row in ROWS if row.name in HEADERS),
     pytest.param(
         ("nginx", "authlete"),
         marks=pytest.mark.skipif(terminators.missing() is not None, reason=str(terminators.missing())),

@@ -1,7 +1,6 @@
 """What certbound puts upstream of a client's certificate is, byte for byte, what Apache, nginx, HAProxy and Envoy itself
 put there: the same connections, read on a raw socket. (Names are in small letters, as Envoy writes all of them; the
-others write them as they are told.) A row of `ROWS` is one form; one that certbound does not have yet
-is marked as coming, and a test fails when it has it and the mark is still there."""
+others write them as they are told.) A row of `ROWS` is one form."""
 
 import base64
 import hashlib
@@ -150,8 +149,6 @@ class Row:
     peer: type[Terminator]
     fields: Mapping[str, Field]
     differences: tuple[Difference, ...] = ()
-    coming: bool = False
-    """Whether certbound does not have it yet."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the policy says in `facts`."""
     beside: Mapping[str, Callable[[Certificate], str | None]] = field(default_factory=dict)
@@ -195,37 +192,33 @@ ISSUER = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_ISSUER}
 SERIAL = {"x-pem": NGINX_ESCAPED, "x-fact": NGINX_SERIAL}
 VERIFIED = {"x-pem": APACHE_PEM, "x-fact": APACHE_VERIFY}
 
-COMING = True
-"""What the rows are that certbound does not have yet."""
-
 ROWS = (
     Row("gluu", {"dialect": "gluu"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES),
-    Row("rfc9440", {"dialect": "rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside={} if COMING else CHAIN_LIST),
-    Row("janssen", {"dialect": "janssen"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES, COMING),
-    Row("authlete", {"dialect": "authlete"}, Apache, AUTHLETE, APACHES, COMING),
-    Row("auth0", {"dialect": "auth0", "secret": {"environment": "SECRET_OF_THE_TEST"}}, Nginx, {"client-certificate": NGINX_ESCAPED, "client-certificate-ca-verified": NGINX_VERIFY, "cname-api-key": SECRET}, (), COMING),
-    Row("keycloak-nginx", {"dialect": "keycloak_nginx"}, Nginx, {"ssl-client-cert": NGINX_ESCAPED, "ssl-client-verify": NGINX_VERIFY}, (), COMING),
-    Row("keycloak-apache", {"dialect": "keycloak_apache"}, Apache, KEYCLOAK_APACHE, APACHES, COMING),
-    Row("keycloak-haproxy", {"dialect": "keycloak_haproxy"}, HAProxy, {"ssl_client_cert": HAPROXY_DER}, (EMPTY,), COMING, beside=CHAIN_NUMBERED),
-    Row("keycloak-rfc9440", {"dialect": "keycloak_rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), COMING, beside=CHAIN_LIST),
-    Row("azure", {"dialect": "azure"}, HAProxy, {"x-arr-clientcert": HAPROXY_DER}, (EMPTY,), COMING),
-    Row("connect2id", {"dialect": "connect2id", "header": "x-b8g2wmq0"}, Nginx, {"x-b8g2wmq0": NGINX_ESCAPED}, (), COMING),
-    Row("pem-url", _of("x-pem", "pem_url"), Nginx, {"x-pem": NGINX_ESCAPED}, (), COMING),
-    Row("pem-nginx-escaped", _of("x-pem", "pem_nginx_escaped"), Nginx, {"x-pem": NGINX_ESCAPED}, (), COMING),
-    Row("pem-apache", _of("x-pem", "pem_apache"), Apache, {"x-pem": APACHE_PEM}, APACHES, COMING),
-    Row("der-base64", _of("x-der", "der_base64"), HAProxy, {"x-der": HAPROXY_DER}, (EMPTY,), COMING),
-    Row("sf-binary", _of("x-der", "sf_binary"), HAProxy, {"x-der": HAPROXY_BYTES}, (EMPTY,), COMING),
-    Row("sha256-hex", _of("x-digest", "sha256_hex"), HAProxy, {"x-digest": HAPROXY_DIGEST}, (EMPTY,), COMING),
-    Row("x5t-s256", _of("x-x5t", "x5t_s256"), HAProxy, {"x-x5t": HAPROXY_THUMBPRINT}, (EMPTY,), COMING),
-    Row("numbered", _of("x-pem", "pem_apache", chain="numbered", prefix="x-chain-"), Apache, {"x-pem": APACHE_PEM, "x-chain-0": apache_chain(0), "x-chain-1": apache_chain(1)}, APACHES, COMING),
-    Row("concatenated", _of("x-der", "der_base64", chain="concatenated_der", chain_header="x-chain"), HAProxy, {"x-der": HAPROXY_DER, "x-chain": HAPROXY_CHAIN}, (EMPTY,), COMING),
-    Row("list", _of("client-cert", "sf_binary", chain="list", chain_header="client-cert-chain"), HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), COMING, beside=CHAIN_LIST),
-    Row("subject", _of("x-pem", "pem_url"), Nginx, SUBJECT, (), COMING, {"subject": "x-fact"}),
-    Row("issuer", _of("x-pem", "pem_url"), Nginx, ISSUER, (), COMING, {"issuer": "x-fact"}),
-    Row("serial-number", _of("x-pem", "pem_url"), Nginx, SERIAL, (), COMING, {"serial_number": "x-fact"}),
-    Row("verified", _of("x-pem", "pem_apache"), Apache, VERIFIED, APACHES, COMING, {"verified": "x-fact"}),
+    Row("rfc9440", {"dialect": "rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside=CHAIN_LIST),
+    Row("janssen", {"dialect": "janssen"}, Apache, {"x-clientcert": APACHE_PEM}, APACHES),
+    Row("authlete", {"dialect": "authlete"}, Apache, AUTHLETE, APACHES),
+    Row("auth0", {"dialect": "auth0", "secret": {"environment": "SECRET_OF_THE_TEST"}}, Nginx, {"client-certificate": NGINX_ESCAPED, "client-certificate-ca-verified": NGINX_VERIFY, "cname-api-key": SECRET}),
+    Row("keycloak-nginx", {"dialect": "keycloak_nginx"}, Nginx, {"ssl-client-cert": NGINX_ESCAPED, "ssl-client-verify": NGINX_VERIFY}),
+    Row("keycloak-apache", {"dialect": "keycloak_apache"}, Apache, KEYCLOAK_APACHE, APACHES),
+    Row("keycloak-haproxy", {"dialect": "keycloak_haproxy"}, HAProxy, {"ssl_client_cert": HAPROXY_DER}, (EMPTY,), beside=CHAIN_NUMBERED),
+    Row("keycloak-rfc9440", {"dialect": "keycloak_rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside=CHAIN_LIST),
+    Row("azure", {"dialect": "azure"}, HAProxy, {"x-arr-clientcert": HAPROXY_DER}, (EMPTY,)),
+    Row("connect2id", {"dialect": "connect2id", "header": "x-b8g2wmq0"}, Nginx, {"x-b8g2wmq0": NGINX_ESCAPED}),
+    Row("pem-url", _of("x-pem", "pem_url"), Nginx, {"x-pem": NGINX_ESCAPED}),
+    Row("pem-nginx-escaped", _of("x-pem", "pem_nginx_escaped"), Nginx, {"x-pem": NGINX_ESCAPED}),
+    Row("pem-apache", _of("x-pem", "pem_apache"), Apache, {"x-pem": APACHE_PEM}, APACHES),
+    Row("der-base64", _of("x-der", "der_base64"), HAProxy, {"x-der": HAPROXY_DER}, (EMPTY,)),
+    Row("sf-binary", _of("x-der", "sf_binary"), HAProxy, {"x-der": HAPROXY_BYTES}, (EMPTY,)),
+    Row("sha256-hex", _of("x-digest", "sha256_hex"), HAProxy, {"x-digest": HAPROXY_DIGEST}, (EMPTY,)),
+    Row("x5t-s256", _of("x-x5t", "x5t_s256"), HAProxy, {"x-x5t": HAPROXY_THUMBPRINT}, (EMPTY,)),
+    Row("numbered", _of("x-pem", "pem_apache", chain="numbered", prefix="x-chain-"), Apache, {"x-pem": APACHE_PEM, "x-chain-0": apache_chain(0), "x-chain-1": apache_chain(1)}, APACHES),
+    Row("concatenated", _of("x-der", "der_base64", chain="concatenated_der", chain_header="x-chain"), HAProxy, {"x-der": HAPROXY_DER, "x-chain": HAPROXY_CHAIN}, (EMPTY,)),
+    Row("list", _of("client-cert", "sf_binary", chain="list", chain_header="client-cert-chain"), HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside=CHAIN_LIST),
+    Row("subject", _of("x-pem", "pem_url"), Nginx, SUBJECT, facts={"subject": "x-fact"}),
+    Row("issuer", _of("x-pem", "pem_url"), Nginx, ISSUER, facts={"issuer": "x-fact"}),
+    Row("serial-number", _of("x-pem", "pem_url"), Nginx, SERIAL, facts={"serial_number": "x-fact"}),
+    Row("verified", _of("x-pem", "pem_apache"), Apache, VERIFIED, APACHES, {"verified": "x-fact"}),
 )  # fmt: skip
-HAVE = [row for row in ROWS if not row.coming]
 
 
 # Certificates
@@ -355,7 +348,7 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     rebuilt = {"forward_certificate": [], "x_forwarded_client_cert": "rebuild"}
     for name, policy in {
-        **{row.name: row.policy for row in HAVE},
+        **{row.name: row.policy for row in ROWS},
         "rebuilt": {"authorization_server": rebuilt},
     }.items():
         policies[name] = policy
@@ -405,7 +398,7 @@ def test_the_terminator_writes_what_the_table_says(
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "none"])
-@pytest.mark.parametrize("row", HAVE, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_certbound_writes_what_the_terminator_writes(
     clients: Clients,
     recorder: Recorder,
@@ -452,14 +445,6 @@ def test_what_certbound_does_not_repeat_is_as_described(
     assert lines(head) == [f"x-fact: {form(certificate)}".encode()]
     without = lines(clients.head(recorder, peers[peer], None, f"/{name}/"))
     assert without == ([b"x-fact: 0"] if name == "number" else [])
-
-
-@pytest.mark.parametrize("row", [row for row in ROWS if row.coming], ids=lambda row: row.name)
-def test_what_is_coming_is_not_there_yet(tmp_path: Path, row: Row) -> None:
-    """Whoever adds the form takes the mark off its row."""
-    path = tmp_path / "configuration.json"
-    path.write_text(json.dumps({"policies": {row.name: row.policy}, "default_policy": row.name}))
-    assert certbound("check", path).returncode != 0
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "none"])
