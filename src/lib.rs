@@ -36,6 +36,7 @@ pub mod refusal_log;
 pub mod request;
 pub mod resource_server;
 pub mod route;
+pub mod secret;
 pub mod step;
 
 #[cfg(target_arch = "wasm32")]

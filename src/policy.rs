@@ -16,10 +16,12 @@ use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::refusal_log::LinesPerMinute;
 use crate::request::Request;
+use crate::resource_server::introspection::Introspection;
 use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
 use crate::route::Routes;
+use crate::secret::SecretName;
 use crate::step::{Edit, Step};
 
 /// Every policy of one plugin configuration, and what chooses among them.
@@ -280,6 +282,17 @@ impl Policies {
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
         sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
+    }
+
+    /// Where tokens are introspected, under each policy.
+    pub fn introspections(&self) -> impl Iterator<Item = &Introspection> {
+        resource_servers(&self.named).flat_map(ResourceServer::introspections)
+    }
+
+    /// The credentials that the policies need, each once.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&SecretName> {
+        resource_servers(&self.named).flat_map(ResourceServer::secrets).collect()
     }
 
     /// How much memory verified tokens may take.

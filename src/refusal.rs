@@ -47,6 +47,13 @@ impl Refusal {
         Self { detail: Some(detail.into()), ..Self::from(reason) }
     }
 
+    /// How many bytes it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.detail, &self.realm, &self.scope].into_iter().flatten().map(String::len);
+        let own = size_of::<Self>().saturating_add(size_of::<Particulars>());
+        texts.fold(own, usize::saturating_add)
+    }
+
     /// Names the policy that refused, and the realm of its challenges, if it is one that challenges.
     #[must_use]
     pub(crate) fn under(mut self, policy: &str, realm: Option<&str>) -> Self {

@@ -3,6 +3,7 @@
 use crate::authorization_server::{self, AskValidation};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
+use crate::resource_server::introspection::Inquiry;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
 use crate::resource_server::keys::{KeySource, Wish};
 
@@ -24,6 +25,8 @@ pub enum Step<'p> {
     AskCertificate(AskCertificate<'p>),
     /// Have newer keys fetched and judge the request again, or refuse it.
     AskKeys(AskKeys),
+    /// Ask the token's issuer and judge the request again with what came of it.
+    AskIntrospection(AskIntrospection),
     /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].
     AskServerName(AskServerName<'p>),
 }
@@ -56,6 +59,33 @@ impl AskKeys {
     }
 
     /// What the request comes to where there are no newer keys, or these do not help either.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
+}
+
+/// The question what a token is good for.
+#[derive(Debug)]
+pub struct AskIntrospection {
+    pub(crate) inquiry: Inquiry,
+    pub(crate) refusal: Refusal,
+}
+
+impl AskIntrospection {
+    /// The question itself: two requests with one token ask the same.
+    #[must_use]
+    pub fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.refusal.policy()
+    }
+
+    /// What the request comes to where there is no answer.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         self.refusal

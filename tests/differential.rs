@@ -171,7 +171,9 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         verified_payloads: &[],
         now,
     };
-    match policies.start(&request, &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens }) {
+    match policies
+        .start(&request, &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens, introspected: None })
+    {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),
         other => panic!("an API's request asks {other:?}"),

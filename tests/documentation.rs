@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use certbound::decision::{Ground, Verdict};
 use certbound::log::{Circumstances, Event, NotLogged};
 use certbound::metric::Metric;
+use certbound::resource_server::introspection::InquiryOutcome;
 use certbound::resource_server::keys::FetchOutcome;
 use certbound::{Policies, Reason, Refusal};
 
@@ -96,6 +97,8 @@ fn the_readme_names_every_metric_and_every_ground() {
         Metric::ForgedHeadersRemoved,
         Metric::KeyFetches(FetchOutcome::Succeeded),
         Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
+        Metric::Introspections(InquiryOutcome::Succeeded),
+        Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();

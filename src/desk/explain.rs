@@ -12,6 +12,7 @@ use super::check;
 use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
+use crate::call::Answer;
 use crate::certificate::Certificate;
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::certificate::thumbprint::Thumbprint;
@@ -23,6 +24,7 @@ use crate::policy::{Choice, Policies, Policy};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::resource_server::Means;
+use crate::resource_server::introspection::Introspected;
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
 use crate::step::{Edit, Step};
@@ -38,6 +40,7 @@ pub struct Question {
     server_name: Option<String>,
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
+    introspection: Option<Vec<u8>>,
     now: u64,
 }
 
@@ -92,6 +95,7 @@ impl Question {
             server_name: None,
             verified_payloads: Vec::new(),
             keys: KeyRing::default(),
+            introspection: None,
             now,
         })
     }
@@ -153,6 +157,17 @@ impl Question {
         Ok(self)
     }
 
+    /// What the authorization server answers about the token (RFC 7662 §2.2).
+    ///
+    /// # Errors
+    /// A sentence, where nothing is introspected.
+    pub fn with_introspection(self, answer: Vec<u8>) -> Result<Self, String> {
+        if self.policies.introspections().next().is_none() {
+            return Err("no tokens are introspected under this configuration".to_owned());
+        }
+        Ok(Self { introspection: Some(answer), ..self })
+    }
+
     /// The payload of a token that another filter verified, as JSON, under its name in the metadata.
     ///
     /// # Errors
@@ -185,21 +200,44 @@ impl Question {
             now: self.now,
         };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
-        let means = &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens };
-        let mut step = match &self.policy {
-            None => self.policies.start(&request, means),
-            Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy")?,
+        let mut start = |introspected: Option<&Introspected>| {
+            let means = &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens, introspected };
+            match &self.policy {
+                None => Ok(self.policies.start(&request, means)),
+                Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
+            }
         };
+        let mut step = start(None)?;
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
-        let mut fetched = None;
+        let mut missing = None;
         let end = loop {
             step = match step {
                 Step::Forward { edits, decision } => break End::Forward(edits, decision),
                 Step::Refuse(refusal) => break End::Refuse(refusal),
                 Step::AskKeys(question) => {
-                    fetched = Some(question.source().identity());
+                    missing = Some(format!(
+                        "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
+                        question.source().identity()
+                    ));
                     break End::Refuse(question.refusal());
+                }
+                Step::AskIntrospection(question) => {
+                    let place = question.inquiry().place();
+                    match &self.introspection {
+                        Some(body) => {
+                            told.push(format!("the authorization server is asked about the token ({place})"));
+                            let answer = Answer { status: Some(200), cache_control: None, body };
+                            start(Some(&question.inquiry().clone().receive(&answer)))?
+                        }
+                        None => {
+                            missing = Some(format!(
+                                "the authorization server would be asked about the token now ({place}): give its answer \
+                                 with --introspection"
+                            ));
+                            break End::Refuse(question.refusal());
+                        }
+                    }
                 }
                 Step::AskValidation(question) => {
                     let validated = self.validated.ok_or(
@@ -216,11 +254,7 @@ impl Question {
         let mut steps = self.beginning(thumbprint, end.policy());
         steps.append(&mut told);
         steps.extend(self.stages(&end));
-        if let Some(source) = fetched {
-            steps.push(format!(
-                "keys would be fetched now ({source}), and the request would wait for them: give them with --keys"
-            ));
-        }
+        steps.extend(missing);
         steps.push(end.sentence());
         Ok(end.explanation(steps))
     }

@@ -4,12 +4,15 @@
 //! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by constant paths
 //! (a Rust panic stops the VM, and with it every later request of this worker).
 
+mod calls;
 mod facts;
 mod http;
+mod introspection;
 mod keys;
 mod metrics;
 mod signature;
 mod vm;
+mod waiting;
 
 use std::rc::Rc;
 
@@ -19,6 +22,7 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
 use crate::log::{Event, Level};
 use crate::policy::Policies;
+use crate::secret::Secrets;
 use http::Http;
 use vm::Vm;
 
@@ -36,8 +40,8 @@ struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            keys::receive(vm, token, headers, body_size);
-            keys::resume_waiting(vm, self.context);
+            calls::receive(vm, self.context, token, headers, body_size);
+            waiting::resume(vm, self.context);
         }
     }
 }
@@ -45,10 +49,14 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let configuration = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
-        match Policies::load(&configuration.unwrap_or_default()) {
-            Ok(policies) => {
+        let loaded = Policies::load(&configuration.unwrap_or_default()).and_then(|policies| {
+            let secrets = Secrets::read(policies.secrets(), |name| std::env::var(name).ok())?;
+            Ok((policies, secrets))
+        });
+        match loaded {
+            Ok((policies, secrets)) => {
                 log(&Event::Started(&policies));
-                let vm = Rc::new(Vm::new(policies));
+                let vm = Rc::new(Vm::new(policies, secrets));
                 keys::prepare(&vm);
                 self.vm = Some(vm);
                 true
@@ -64,7 +72,8 @@ impl RootContext for Root {
         if let Some(vm) = &self.vm {
             vm.tell_overdue(facts::now_in_milliseconds() / 1000);
             keys::tend(vm);
-            keys::resume_waiting(vm, self.context);
+            introspection::tend(vm, self.context);
+            waiting::resume(vm, self.context);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a policy in front of an API does, in sentences.
 
 use super::confirmation::ConfirmationPlace;
+use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
 use super::keys::{KeySource, Keys};
 use super::{
@@ -98,6 +99,20 @@ impl Issuer {
             Keys::VerifiedBefore(name) => {
                 format!("verified by jwt_authn, which leaves its payload in the metadata under {name:?}")
             }
+            Keys::None => String::new(),
+        };
+        let how = match self.introspection.as_deref() {
+            None => keys,
+            Some(source) => {
+                let place = source.identity();
+                let authenticated = source.authentication();
+                match source.tokens() {
+                    Tokens::Opaque => {
+                        format!("{keys}, or active as {place} says where it is no JWT, asked {authenticated}")
+                    }
+                    Tokens::All => format!("active as {place} says, asked {authenticated}"),
+                }
+            }
         };
         let lifetime = match self.max_lifetime {
             None => String::new(),
@@ -108,7 +123,7 @@ impl Issuer {
             ConfirmationPlace::TopLevel => "cnf or beside the other claims",
         };
         format!(
-            "{kind} from {} for {}, {keys}{lifetime}; it says in {place} what it is bound to.",
+            "{kind} from {} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
             self.identifier,
             listed(&audiences, "or")
         )

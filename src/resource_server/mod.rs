@@ -10,6 +10,7 @@ pub mod confirmation;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 pub mod identity;
+pub mod introspection;
 mod issuer;
 pub mod judgement;
 pub mod keys;
@@ -18,22 +19,26 @@ mod verified_payload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
-use crate::step::{AskKeys, Step};
+use crate::secret::SecretName;
+use crate::step::{AskIntrospection, AskKeys, Step};
 use access_token::{AccessToken, Unverified};
 use bearer_token::{BearerToken, Scheme};
+use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
-use keys::{KeyRing, KeySource, Wish};
-use token_cache::{Lookup, TokenCache};
+use keys::{KeyRing, KeySource};
+use token_cache::{Known, Lookup, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -46,6 +51,8 @@ pub struct Means<'m> {
     pub keys: &'m KeyRing,
     /// The tokens that were verified so far.
     pub tokens: &'m mut TokenCache,
+    /// What came of the question about the request's token, if it was asked.
+    pub introspected: Option<&'m Introspected>,
 }
 
 /// What an access token must be to pass.
@@ -272,6 +279,11 @@ impl TryFrom<Fields> for ResourceServer {
                 return Err(format!("the issuer {:?} stands here twice", issuer.identifier()));
             }
         }
+        if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {
+            return Err(
+                "two issuers have `introspection`: a token that is no JWT does not say which of them to ask".to_owned()
+            );
+        }
         let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
@@ -318,6 +330,16 @@ impl ResourceServer {
         self.issuers.iter().filter_map(Issuer::key_source)
     }
 
+    /// Where this policy's tokens are introspected.
+    pub(crate) fn introspections(&self) -> impl Iterator<Item = &Introspection> {
+        self.issuers.iter().filter_map(|issuer| issuer.introspection.as_deref())
+    }
+
+    /// The credentials that this policy needs.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretName> {
+        self.introspections().filter_map(Introspection::secret)
+    }
+
     /// The first step of a request whose forged headers `cleaned` removes.
     pub(crate) fn start<'p>(
         &'p self,
@@ -337,11 +359,12 @@ impl ResourceServer {
                 Judgement { server: self, policy, caller, now, presented, candidate, cleaned }.start(request)
             }
             Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
-            Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
-                source: source.clone(),
-                wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
-                refusal: refused(refusal),
-            }),
+            Err(Unverified::NeedsKeys(source, wish, refusal)) => {
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal) })
+            }
+            Err(Unverified::NeedsIntrospection(inquiry, refusal)) => {
+                Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
+            }
         }
     }
 
@@ -391,15 +414,65 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        let known = means.tokens.find(policy, bearer_token.text());
-        if let Some(known) = known.filter(|known| known.is_current(&self.issuers, request.now, means.keys)) {
-            return Ok((known, Lookup::Hit));
+        match means.tokens.find(policy, bearer_token.text()) {
+            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means.keys) => {
+                return Ok((claims, Lookup::Hit));
+            }
+            Some(Known::Refused(refusal, until)) if request.now < until => {
+                return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
+            }
+            _ => {}
         }
-        let verified = AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)
-            .map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
+        let verified = match self.introspecting(bearer_token.text()) {
+            Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
+            None => AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means),
+        };
+        let verified =
+            verified.map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
-        means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
+        means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
+    }
+
+    /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
+    /// JWT does not say whose it is.
+    fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
+        let mut places = self.issuers.iter().enumerate();
+        let (place, source) = places.find_map(|place| Some((place, place.1.introspection.as_ref()?)))?;
+        let is_asked = match source.tokens() {
+            Tokens::Opaque => !jws::is_meant_for_jwt(token),
+            Tokens::All => !self.issuers.iter().any(|other| {
+                other.introspection.is_none()
+                    && jws::CompactJws::parse(token).is_ok_and(|jwt| jwt.is_from(other.identifier()))
+            }),
+        };
+        is_asked.then_some((place, source))
+    }
+
+    /// What the issuer said of a token, if it was asked.
+    fn introspected<'i>(
+        &self,
+        policy: &str,
+        token: &str,
+        place: (usize, &'i Issuer),
+        source: &Arc<Introspection>,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Result<AccessToken, Unverified<'i>> {
+        let inquiry = Inquiry::about(source, token)?;
+        let Some(introspected) = means.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
+            let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
+            return Err(Unverified::NeedsIntrospection(inquiry, refusal));
+        };
+        let (audience, kept) = (source.missing_audience(), source.longest_kept());
+        let verified = AccessToken::introspected(introspected, place, audience, kept, self.dpop, request, means);
+        if let Err(Unverified::Refused(refusal)) = &verified
+            && refusal.reason() != Reason::IntrospectionUnavailable
+        {
+            let until = request.now.saturating_add(source.longest_refusal());
+            means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), until));
+        }
+        verified
     }
 
     /// Judges the binding of a verified token, and after it the scope.

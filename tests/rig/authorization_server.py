@@ -38,6 +38,7 @@ class AuthorizationServer:
         keys: Sequence[SigningKey],
         clients: Sequence[dict[str, Any]],
         port: int = 0,
+        access_token_format: str = "jwt",
     ) -> None:
         """Says how to start, and does not yet. `clients` are client metadata of RFC 7591 and RFC 8705. It publishes all
         keys, and signs with the first. Port 0 has a free one chosen."""
@@ -50,6 +51,7 @@ class AuthorizationServer:
             "clients": list(clients),
             "jwks": {"keys": [key.private_jwk for key in keys]},
             "signing_alg": keys[0].algorithm,
+            "access_token_format": access_token_format,
         }
         self.port = 0
 

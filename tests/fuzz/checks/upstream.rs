@@ -26,7 +26,7 @@ pub fn end(
     host: Host<'_>,
 ) -> Result<Headers, Refusal> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens };
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, introspected: None };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
     let mut step = policies.start(request, means);
@@ -57,6 +57,7 @@ pub fn end(
                 return Err(refusal);
             }
             Step::AskKeys(question) => return Err(question.refusal()),
+            Step::AskIntrospection(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),
             Step::AskValidation(question) => question.answer(host.validated),
             Step::AskCertificate(question) => question.answer(host.certificate),
