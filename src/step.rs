@@ -19,6 +19,13 @@ pub enum Step<'p> {
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refusal),
+    /// Answer the request with this document, and the status 200; nothing of it reaches the upstream.
+    Serve {
+        /// The answer.
+        served: Served,
+        /// To be told.
+        decision: Decision,
+    },
     /// Ask the host whether the client's certificate chain was validated, then [`AskValidation::answer`].
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
@@ -29,6 +36,15 @@ pub enum Step<'p> {
     AskIntrospection(AskIntrospection),
     /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].
     AskServerName(AskServerName<'p>),
+}
+
+/// An answer of the filter's own that is no refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The response headers besides the status.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The response body.
+    pub body: String,
 }
 
 /// The question for keys of an issuer that are newer than those which the judgement was given.

@@ -97,6 +97,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                 return Outcome::Forwarded { headers: upstream, note };
             }
             Step::Refuse(refusal) => return refused(&refusal),
+            Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
             Step::AskKeys(question) => return refused(&question.refusal()),
             Step::AskIntrospection(question) => return refused(&question.refusal()),
             Step::AskValidation(question) => {

@@ -272,6 +272,32 @@ def test_an_authorization_server_that_is_away_or_not_configured_refuses_at_once(
         assert "the proxy has no cluster" in api.envoy.log()
 
 
+def test_the_metadata_of_the_api_needs_no_token_and_no_certificate(world: World, tmp_path: Path) -> None:
+    """RFC 9728, and the way to it: a client without a token gets a challenge that names it."""
+
+    def described(document: dict[str, Any]) -> None:
+        server = shipped.plugin(document)["configuration"]["value"]["resource_server"]
+        server["protected_resource_metadata"] = {"resource": "https://localhost/v1"}
+
+    path = "/.well-known/oauth-protected-resource/v1"
+    with running(world, tmp_path, free_port(), change=described) as api:
+        with Client(api.listener, ca_path=world.authority.pem_path) as client:
+            challenge = client.request("GET", "/v1").header("www-authenticate")
+            assert challenge == f'Bearer realm="{AUDIENCE}", resource_metadata="https://localhost{path}"'
+            for method in ("GET", "HEAD"):
+                response = client.request(method, path, headers=[("client-cert", "forged")])
+                assert (response.status, response.header("content-type")) == (200, "application/json")
+            assert client.request("GET", path).json() == {
+                "resource": "https://localhost/v1",
+                "authorization_servers": [ISSUER],
+                "bearer_methods_supported": ["header"],
+                "tls_client_certificate_bound_access_tokens": True,
+            }
+            assert client.request("POST", path).status == 401
+        assert api.upstream.requests == []
+        assert 'verdict="served",reason="protected_resource_metadata"} 3\n' in api.metrics()
+
+
 def test_random_tokens_do_not_flood_the_authorization_server(world: World, tmp_path: Path) -> None:
     """What is beyond the calls that may be under way is refused at once."""
     under_way, most, lock = [0], [0], threading.Lock()

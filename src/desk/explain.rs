@@ -27,7 +27,7 @@ use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
-use crate::step::{Edit, Step};
+use crate::step::{Edit, Served, Step};
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
 #[derive(Debug)]
@@ -215,6 +215,7 @@ impl Question {
             step = match step {
                 Step::Forward { edits, decision } => break End::Forward(edits, decision),
                 Step::Refuse(refusal) => break End::Refuse(refusal),
+                Step::Serve { served, decision } => break End::Serve(served, decision),
                 Step::AskKeys(question) => {
                     missing = Some(format!(
                         "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
@@ -288,6 +289,7 @@ impl Question {
         let policy = self.policies.iter().find(|(name, _)| *name == end.policy()).map(|(_, policy)| policy);
         let Some(Policy::ResourceServer(_)) = policy else { return Vec::new() };
         let last = match end {
+            End::Serve(..) => return Vec::new(),
             End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
             End::Forward(_, decision) => decision.would_have_refused().map(stage::of),
             End::Refuse(refusal) => Some(stage::of(refusal)),
@@ -301,12 +303,13 @@ impl Question {
 enum End {
     Forward(Vec<Edit>, Decision),
     Refuse(Refusal),
+    Serve(Served, Decision),
 }
 
 impl End {
     fn policy(&self) -> &str {
         match self {
-            Self::Forward(_, decision) => decision.policy(),
+            Self::Forward(_, decision) | Self::Serve(_, decision) => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
         }
     }
@@ -320,6 +323,7 @@ impl End {
                 }
             },
             Self::Refuse(refusal) => format!("refused: {}", because(refusal)),
+            Self::Serve(served, decision) => format!("served: {}: {}", decision.verdict().reason(), served.body),
         }
     }
 
@@ -332,6 +336,15 @@ impl End {
                 status: None,
                 headers: Vec::new(),
                 edits: edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect(),
+                reason: decision.verdict().reason(),
+                steps,
+            },
+            Self::Serve(served, decision) => Explanation {
+                decision: "serve",
+                policy,
+                status: Some(200),
+                headers: served.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+                edits: Vec::new(),
                 reason: decision.verdict().reason(),
                 steps,
             },

@@ -12,7 +12,7 @@ use crate::decision::Decision;
 use crate::log::Event;
 use crate::policy;
 use crate::refusal::{GrpcStatus, Refusal};
-use crate::step::Edit;
+use crate::step::{Edit, Served};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
 const FILTER_STATE: &str = "certbound";
@@ -91,6 +91,7 @@ fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action 
     match judged {
         Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
         Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
+        Judged::Serve { served, decision } => serve(vm, &served, &decision),
         Judged::NeedsKeys(question) => keys::wait(vm, context, arrived, question),
         Judged::NeedsIntrospection(question) => introspection::wait(vm, context, arrived, question),
     }
@@ -129,6 +130,14 @@ pub(super) fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
             hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
         }
     };
+    Action::Pause
+}
+
+/// Answers the request of the current context with a document.
+fn serve(vm: &Vm, served: &Served, decision: &Decision) -> Action {
+    tell(vm, decision);
+    // Whether or not the answer can be sent, the request goes no further.
+    let _ = hostcalls::send_http_response(200, served.headers.clone(), Some(served.body.as_bytes()));
     Action::Pause
 }
 

@@ -18,7 +18,7 @@ use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
 use crate::secret::Secrets;
-use crate::step::{AskIntrospection, AskKeys, Edit, Step};
+use crate::step::{AskIntrospection, AskKeys, Edit, Served, Step};
 use crate::{Refusal, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
@@ -55,6 +55,7 @@ pub(super) struct Arrived {
 pub(super) enum Judged {
     Forward { edits: Vec<Edit>, decision: Decision },
     Refuse(Refusal),
+    Serve { served: Served, decision: Decision },
     NeedsKeys(AskKeys),
     NeedsIntrospection(AskIntrospection),
 }
@@ -63,7 +64,7 @@ impl Judged {
     /// The name of the policy that judged; empty where none governs.
     pub(super) fn policy(&self) -> &str {
         match self {
-            Self::Forward { decision, .. } => decision.policy(),
+            Self::Forward { decision, .. } | Self::Serve { decision, .. } => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
             Self::NeedsKeys(question) => question.policy(),
             Self::NeedsIntrospection(question) => question.policy(),
@@ -108,6 +109,7 @@ impl Vm {
             step = match step {
                 Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
+                Step::Serve { served, decision } => return Judged::Serve { served, decision },
                 // Nothing is waited for twice.
                 Step::AskKeys(question) if arrived.has_newest_keys => return Judged::Refuse(question.refusal()),
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),

@@ -46,6 +46,9 @@ impl ResourceServer {
             CorsPreflight::Refuse => {}
             CorsPreflight::Forward => say("A CORS preflight passes without a token."),
         }
+        if let Some(metadata) = &self.metadata {
+            say(&format!("Anybody may read the metadata of the API at {}, which challenges name.", metadata.url()));
+        }
         match self.server_name {
             ServerName::Any => {}
             ServerName::MustMatch => say("The TLS server name must be the host of the request; otherwise it gets 421."),

@@ -14,6 +14,7 @@ pub mod introspection;
 mod issuer;
 pub mod judgement;
 pub mod keys;
+mod metadata;
 pub mod token_cache;
 mod verified_payload;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Ground, Verdict};
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::policy::Cleaned;
@@ -38,6 +40,7 @@ use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use keys::{KeyRing, KeySource};
+use metadata::ProtectedResourceMetadata;
 use token_cache::{Known, Lookup, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
@@ -71,6 +74,7 @@ pub struct ResourceServer {
     revoked_certificates: Revoked,
     leeway: Leeway,
     realm: Realm,
+    metadata: Option<ProtectedResourceMetadata>,
 }
 
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
@@ -110,6 +114,8 @@ struct Fields {
     leeway_seconds: Leeway,
     /// The protection space of the challenges; the first audience unless said.
     realm: Option<Realm>,
+    /// Has this filter serve the metadata of the API (RFC 9728), and name it in its challenges.
+    protected_resource_metadata: Option<ProtectedResourceMetadata>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
@@ -302,6 +308,7 @@ impl TryFrom<Fields> for ResourceServer {
             revoked_certificates: fields.revoked_certificates,
             leeway: fields.leeway_seconds,
             realm,
+            metadata: fields.protected_resource_metadata,
         })
     }
 }
@@ -348,6 +355,13 @@ impl ResourceServer {
         means: &mut Means<'_>,
         cleaned: Cleaned,
     ) -> Step<'p> {
+        if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
+            let issuers = self.issuers.iter().map(Issuer::identifier);
+            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+            let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
+            let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
+            return Step::Serve { served: metadata.document(issuers, &scopes), decision };
+        }
         let caller = request.caller();
         let refused = |refusal: Refusal| {
             let refusal = self.refusal(policy, caller, refusal);
@@ -369,7 +383,8 @@ impl ResourceServer {
     }
 
     fn refusal(&self, policy: &str, caller: Caller, refusal: impl Into<Refusal>) -> Refusal {
-        refusal.into().under(policy, Some(&self.realm.0)).to(caller)
+        let metadata = self.metadata.as_ref().map(ProtectedResourceMetadata::url);
+        refusal.into().under(policy, Some(&self.realm.0)).described_at(metadata).to(caller)
     }
 
     /// Judges what stands in the request itself.

@@ -56,6 +56,7 @@ pub fn end(
                 judge(&refusal);
                 return Err(refusal);
             }
+            Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskIntrospection(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),
