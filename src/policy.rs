@@ -16,6 +16,7 @@ use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::refusal_log::LinesPerMinute;
 use crate::request::Request;
+use crate::resource_server::forwarding::is_one_of;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
@@ -33,6 +34,8 @@ pub struct Policies {
     token_cache_size: TokenCacheSize,
     /// Gathered once, since every request asks for them.
     payloads_in_metadata: Vec<String>,
+    /// The headers that policies set with something of their own; no client may, under any policy.
+    own_headers: Vec<String>,
 }
 
 /// What chooses the policy of a request.
@@ -170,8 +173,7 @@ impl Policy {
         }
     }
 
-    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>) -> Step<'p> {
-        let cleaned = cleaned(request.headers);
+    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>, cleaned: Cleaned) -> Step<'p> {
         match self {
             Self::ResourceServer(server) => server.start(name, request, means, cleaned),
             Self::AuthorizationServer(server) => server.start(name, request, cleaned),
@@ -263,8 +265,11 @@ impl Policies {
         };
         let payloads: BTreeSet<_> =
             resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
+        let own_headers: BTreeSet<_> =
+            resource_servers(&named).flat_map(ResourceServer::own_headers).map(str::to_owned).collect();
         Ok(Self {
             payloads_in_metadata: payloads.into_iter().collect(),
+            own_headers: own_headers.into_iter().collect(),
             named,
             choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
@@ -334,7 +339,7 @@ impl Policies {
                 return Step::Refuse(refusal.to(request.caller()));
             }
         };
-        policy.start(name, request, means)
+        policy.start(name, request, means, self.cleaned(request.headers))
     }
 
     /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
@@ -342,7 +347,21 @@ impl Policies {
     #[must_use]
     pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step<'_>> {
         let (name, policy) = self.iter().find(|(own, _)| *own == name)?;
-        Some(policy.start(name, request, means))
+        Some(policy.start(name, request, means, self.cleaned(request.headers)))
+    }
+
+    /// Removes every header that claims something about a client certificate, or is a policy's own, in headers or
+    /// trailers.
+    #[must_use]
+    pub fn cleaned(&self, headers: &[(String, Vec<u8>)]) -> Cleaned {
+        let mut forged_headers = 0_u32;
+        let is_forged = |name: &str| is_forwarding_header(name) || is_one_of(&self.own_headers, name);
+        let edits = headers.iter().filter(|(name, _)| is_forged(name)).map(|(name, _)| {
+            let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
+            forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
+            Edit::remove(name)
+        });
+        Cleaned { edits: edits.collect(), forged_headers }
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.
@@ -382,18 +401,6 @@ impl Cleaned {
     pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
         Step::Forward { edits: self.edits, decision: decision.without_forged_headers(self.forged_headers) }
     }
-}
-
-/// Removes every header that claims something about a client certificate, in headers or trailers.
-#[must_use]
-pub fn cleaned(headers: &[(String, Vec<u8>)]) -> Cleaned {
-    let mut forged_headers = 0_u32;
-    let edits = headers.iter().filter(|(name, _)| is_forwarding_header(name)).map(|(name, _)| {
-        let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
-        forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
-        Edit::remove(name)
-    });
-    Cleaned { edits: edits.collect(), forged_headers }
 }
 
 fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {

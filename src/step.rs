@@ -162,6 +162,12 @@ impl Edit {
         Self { name: name.into(), value: None }
     }
 
+    /// How many bytes it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let value = self.value.as_ref().map_or(0, String::len);
+        size_of::<Self>().saturating_add(self.name.len()).saturating_add(value)
+    }
+
     /// The header's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -170,6 +170,15 @@ class World:
             "dpop-observe": {"dpop": "verified_upstream", "certificate_binding": "observe"},
             "own-parameter": {"access_token_query": "ignore"},
             "browsers": {"cors_preflight": "forward"},
+            "upstream": {
+                "forward_token": "remove",
+                "forward_claims": [
+                    {"claim": "sub", "header": "x-subject"},
+                    {"claim": "client_id", "header": "x-client-id"},
+                    {"claim": "roles", "header": "x-roles", "encoding": "json"},
+                ],
+                "forward_thumbprint": "x-client-thumbprint",
+            },
             "server-name": {"server_name": "must_match"},
             "revocation": {"revoked_certificates": [self.revoked[0].thumbprint, self.revoked[1].digest.upper()]},
             "validity": {"certificate_validity": "checked"},
@@ -294,6 +303,7 @@ def cases(world: World) -> list[Case]:
     found = [
         *resource_server(world),
         *variants(world),
+        *toward_the_upstream(world),
         *two_issuers(world),
         *fetched_keys(world),
         *introspection(world),
@@ -1196,6 +1206,43 @@ def variants(world: World) -> Iterator[Case]:
     ]:
         yield carrying(
             "validity", sentence, bound, facts={"connection.peer_certificate": pem}, refusal=cannot_decide(reason)
+        )
+
+
+def toward_the_upstream(world: World) -> Iterator[Case]:
+    one, two, es256 = world.client_1, world.client_2, world.keys["ES256"]
+    # HTTP/1.1 and HTTP/2 alike, and as CGI-like servers fold them.
+    forged = [(name, FORGED) for name in ("x-subject", "x_subject", "x.subject", "x-client-id", "x-roles", "x-client-thumbprint")]
+
+    def case(sentence: str, *, policy: str = "upstream", path: str = "/upstream/", **claims: Any) -> Case:
+        token = tokens.sign(es256, world.claims(one, **claims))
+        return Case(sentence, "variants", policy, path, one, [("authorization", f"Bearer {token}"), *forged], forward={})
+
+    set_here = {"x-subject": "client-1", "x-client-thumbprint": one.thumbprint}
+    yield replace(case("claims and the thumbprint reach the API, and a client's own do not"), forward=set_here)
+    yield replace(
+        case(
+            "a claim that is no text reaches the API as JSON in ASCII",
+            client_id="a client",
+            roles=["caf\u00e9", {"a\r\n": 1.5}],
+        ),
+        forward={**set_here, "x-client-id": "a client", "x-roles": '["caf\\u00e9",{"a\\r\\n":1.5}]'},
+    )
+    yield replace(case("an own header of another policy does not pass an open route", policy="open", path="/health"))
+    for name, claims in {
+        "beyond ASCII": {"sub": "caf\u00e9"},
+        "with a line end": {"sub": "a\r\nx-admin: 1"},
+        "with a space at its end": {"sub": "a "},
+        "of no characters": {"sub": ""},
+        "that is a number": {"client_id": 1},
+        "that is a list": {"client_id": ["a"]},
+        "that is too long": {"client_id": "a" * 4097},
+        "that is too long as JSON": {"roles": ["a" * 4096]},
+    }.items():
+        yield replace(
+            case(f"a claim {name} that should reach the API is refused", **claims),
+            forward=None,
+            refusal=invalid_token("claim_malformed"),
         )
 
 

@@ -272,6 +272,24 @@ def test_an_authorization_server_that_is_away_or_not_configured_refuses_at_once(
         assert "the proxy has no cluster" in api.envoy.log()
 
 
+def test_the_api_need_not_see_the_token(world: World, tmp_path: Path) -> None:
+    def removed(document: dict[str, Any]) -> None:
+        server = shipped.plugin(document)["configuration"]["value"]["resource_server"]
+        server["forward_token"] = "remove"
+        server["forward_claims"] = [{"claim": "client_id", "header": "x-client-id"}]
+
+    with IntrospectionServer(says()) as server, running(world, tmp_path, server.port, change=removed) as api:
+        server.answer = says(**api.active(client_id="client-1"))
+        for _ in range(2):
+            assert api.ask("opaque").status == 200
+            seen = api.upstream.requests[-1]
+            assert (seen.all("authorization"), seen.all("x-client-id")) == ([], ["client-1"])
+        with api.client() as client:
+            headers = [("authorization", "Bearer opaque"), ("x_client_id", "forged"), ("x-client-id", "forged")]
+            assert client.request("GET", "/", headers=headers).status == 200
+        assert "forged" not in str(api.upstream.requests[-1].headers)
+
+
 def test_the_metadata_of_the_api_needs_no_token_and_no_certificate(world: World, tmp_path: Path) -> None:
     """RFC 9728, and the way to it: a client without a token gets a challenge that names it."""
 

@@ -10,7 +10,6 @@ use super::vm::{Arrived, Judged, Vm};
 use super::{facts, introspection, keys, log, waiting};
 use crate::decision::Decision;
 use crate::log::Event;
-use crate::policy;
 use crate::refusal::{GrpcStatus, Refusal};
 use crate::step::{Edit, Served};
 
@@ -64,12 +63,13 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let Some(vm) = &self.vm else { return Action::Pause };
         let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
-        let cleaned = policy::cleaned(&trailers);
+        let cleaned = vm.policies.cleaned(&trailers);
         if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
             return Action::Pause;
         }
-        if let Some(vm) = self.vm.as_ref().filter(|_| cleaned.forged_headers > 0) {
+        if cleaned.forged_headers > 0 {
             vm.metrics.count_forged(&self.policy, cleaned.forged_headers);
         }
         self.hold()

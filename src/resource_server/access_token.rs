@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
+use super::forwarding::{self, ForwardedClaim};
 use super::identity::Identity;
 use super::introspection::{Inquiry, Introspected, MissingAudience};
 use super::issuer::Issuer;
@@ -20,6 +21,7 @@ use crate::jose::signature::Verification;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
+use crate::step::Edit;
 
 /// What a token must say that was verified here.
 const REQUIRED: &[&str] = &["iss", "aud", "exp"];
@@ -41,8 +43,17 @@ pub struct AccessToken {
     issued_at: Option<f64>,
     confirmation: Result<Confirmation, Refusal>,
     scope: Result<Option<String>, Refusal>,
+    /// The headers that the API gets, with claims of this token.
+    forwarded: Result<Vec<Edit>, Refusal>,
     identity: Rc<Identity>,
     proof: Proof,
+}
+
+/// What a policy has of its own to expect of a token and to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'p> {
+    pub(super) dpop: Dpop,
+    pub(super) forwarded_claims: &'p [ForwardedClaim],
 }
 
 /// What makes the claims true.
@@ -90,7 +101,7 @@ impl AccessToken {
     pub(super) fn verify<'i>(
         bearer_token: &BearerToken<'_>,
         issuers: &'i [Issuer],
-        dpop: Dpop,
+        expected: Expected<'_>,
         request: &Request<'_>,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
@@ -109,14 +120,14 @@ impl AccessToken {
         };
         // From here on the claims are the issuer's word, and a refusal may name whom they are about.
         let identity = Identity::of(Some(token.algorithm()), token.payload());
-        Ok(Self::of(&claims, token.payload(), (place, issuer), dpop, proof, identity)?)
+        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, identity)?)
     }
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
     /// the token is judged. `None` where it left nothing.
     pub(super) fn verified_before(
         issuers: &[Issuer],
-        dpop: Dpop,
+        expected: Expected<'_>,
         request: &Request<'_>,
     ) -> Result<Option<Self>, Refusal> {
         let left = issuers.iter().enumerate().find_map(|place| {
@@ -129,7 +140,7 @@ impl AccessToken {
         let claims = Claims::parse(&payload, REQUIRED)?;
         claims.check_issuer(issuer)?;
         // Which algorithm the token was signed with is not among what was left of it.
-        Self::of(&claims, &payload, (place, issuer), dpop, Proof::Elsewhere, Identity::of(None, &payload)).map(Some)
+        Self::of(&claims, &payload, (place, issuer), expected, Proof::Elsewhere, Identity::of(None, &payload)).map(Some)
     }
 
     /// A token that its issuer says is active (RFC 7662 §2.2).
@@ -138,7 +149,7 @@ impl AccessToken {
         (place, issuer): (usize, &'i Issuer),
         missing_audience: MissingAudience,
         longest_kept: u64,
-        dpop: Dpop,
+        expected: Expected<'_>,
         request: &Request<'_>,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
@@ -157,20 +168,20 @@ impl AccessToken {
         let claims = Claims::parse(&payload, required)?;
         claims.check_issuer(issuer)?;
         let proof = Proof::Introspection(request.now.saturating_add(longest_kept));
-        Ok(Self::of(&claims, &payload, (place, issuer), dpop, proof, Identity::of(None, &payload))?)
+        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload))?)
     }
 
     fn of(
         claims: &Claims<'_>,
         payload: &Map<String, Value>,
         (place, issuer): (usize, &Issuer),
-        dpop: Dpop,
+        expected: Expected<'_>,
         proof: Proof,
         identity: Identity,
     ) -> Result<Self, Refusal> {
         let identity = Rc::new(identity);
         claims.check_lifetime(issuer.longest_lifetime()).map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
-        let confirmation = confirmation(payload, issuer.confirmation, dpop).map_err(|reason| match reason {
+        let confirmation = confirmation(payload, issuer.confirmation, expected.dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
@@ -185,6 +196,7 @@ impl AccessToken {
             issued_at: claims.issued_at,
             confirmation,
             scope: text(payload, "scope").map(|scope| scope.map(str::to_owned)),
+            forwarded: forwarding::headers(expected.forwarded_claims, payload),
             identity,
             proof,
         })
@@ -239,6 +251,11 @@ impl AccessToken {
         }
     }
 
+    /// The headers that the API gets, with claims of this token.
+    pub(super) fn forwarded(&self) -> Result<&[Edit], Refusal> {
+        self.forwarded.as_deref().map_err(Clone::clone)
+    }
+
     /// Whom it names.
     pub(super) fn identity(&self) -> Rc<Identity> {
         Rc::clone(&self.identity)
@@ -254,6 +271,7 @@ impl AccessToken {
             issued_at: None,
             confirmation: Err(Reason::ConfirmationMalformed.into()),
             scope: Ok(None),
+            forwarded: Ok(Vec::new()),
             identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Map::new())),
             proof: Proof::Elsewhere,
         }
@@ -264,7 +282,9 @@ impl AccessToken {
         let audiences =
             self.audiences.iter().flatten().map(|audience| audience.len().saturating_add(size_of::<String>()));
         let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
-        let own = size_of::<Self>().saturating_add(scope).saturating_add(self.identity.size());
+        let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
+        let own =
+            size_of::<Self>().saturating_add(scope).saturating_add(forwarded).saturating_add(self.identity.size());
         audiences.fold(own, usize::saturating_add)
     }
 }

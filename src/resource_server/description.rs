@@ -1,6 +1,7 @@
 //! What a policy in front of an API does, in sentences.
 
 use super::confirmation::ConfirmationPlace;
+use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
 use super::keys::{KeySource, Keys};
@@ -48,6 +49,21 @@ impl ResourceServer {
         }
         if let Some(metadata) = &self.metadata {
             say(&format!("Anybody may read the metadata of the API at {}, which challenges name.", metadata.url()));
+        }
+        if !self.forward_claims.is_empty() {
+            let claims: Vec<_> = self.forward_claims.iter().map(ForwardedClaim::sentence).collect();
+            let claims: Vec<_> = claims.iter().map(String::as_str).collect();
+            say(&format!(
+                "The API gets of the token {}; a value that cannot be written so is refused.",
+                listed(&claims, "and")
+            ));
+        }
+        if let Some(header) = &self.forward_thumbprint {
+            say(&format!("The API gets the x5t#S256 of the client's certificate in {}.", header.name()));
+        }
+        match self.forward_token {
+            ForwardToken::Keep => {}
+            ForwardToken::Remove => say("The API does not get the token: Authorization is removed."),
         }
         match self.server_name {
             ServerName::Any => {}

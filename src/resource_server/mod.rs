@@ -9,6 +9,7 @@ pub mod bearer_token;
 pub mod confirmation;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+pub(crate) mod forwarding;
 pub mod identity;
 pub mod introspection;
 mod issuer;
@@ -34,8 +35,9 @@ use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::secret::SecretName;
 use crate::step::{AskIntrospection, AskKeys, Step};
-use access_token::{AccessToken, Unverified};
+use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{BearerToken, Scheme};
+use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
@@ -75,6 +77,9 @@ pub struct ResourceServer {
     leeway: Leeway,
     realm: Realm,
     metadata: Option<ProtectedResourceMetadata>,
+    forward_token: ForwardToken,
+    forward_claims: Vec<ForwardedClaim>,
+    forward_thumbprint: Option<OwnHeader>,
 }
 
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
@@ -116,6 +121,14 @@ struct Fields {
     realm: Option<Realm>,
     /// Has this filter serve the metadata of the API (RFC 9728), and name it in its challenges.
     protected_resource_metadata: Option<ProtectedResourceMetadata>,
+    /// Whether the API sees the access token.
+    #[serde(default)]
+    forward_token: ForwardToken,
+    /// Claims that the API gets in headers of its own.
+    #[serde(default)]
+    forward_claims: Vec<ForwardedClaim>,
+    /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
+    forward_thumbprint: Option<OwnHeader>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
@@ -290,6 +303,23 @@ impl TryFrom<Fields> for ResourceServer {
                 "two issuers have `introspection`: a token that is no JWT does not say which of them to ask".to_owned()
             );
         }
+        let names = fields.forward_claims.iter().map(ForwardedClaim::header).chain(&fields.forward_thumbprint);
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.map(OwnHeader::name).find(|name| !seen.insert(*name)) {
+            return Err(format!("the header {twice} would be set twice"));
+        }
+        if !fields.forward_claims.is_empty()
+            && fields.issuers.iter().any(|issuer| issuer.payload_in_metadata().is_some())
+        {
+            return Err(
+                "forward_claims cannot read what jwt_authn leaves (`verified_by`); its own claim_to_headers does \
+                        that"
+                    .to_owned(),
+            );
+        }
+        if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
+            return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
+        }
         let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
@@ -309,6 +339,9 @@ impl TryFrom<Fields> for ResourceServer {
             leeway: fields.leeway_seconds,
             realm,
             metadata: fields.protected_resource_metadata,
+            forward_token: fields.forward_token,
+            forward_claims: fields.forward_claims,
+            forward_thumbprint: fields.forward_thumbprint,
         })
     }
 }
@@ -340,6 +373,12 @@ impl ResourceServer {
     /// Where this policy's tokens are introspected.
     pub(crate) fn introspections(&self) -> impl Iterator<Item = &Introspection> {
         self.issuers.iter().filter_map(|issuer| issuer.introspection.as_deref())
+    }
+
+    /// The headers that are this policy's own, and no client's.
+    pub(crate) fn own_headers(&self) -> impl Iterator<Item = &str> {
+        let claims = self.forward_claims.iter().map(ForwardedClaim::header);
+        claims.chain(&self.forward_thumbprint).map(OwnHeader::name)
     }
 
     /// The credentials that this policy needs.
@@ -410,7 +449,7 @@ impl ResourceServer {
                 (access_token, bearer_token.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.dpop, request)?;
+                let left = AccessToken::verified_before(&self.issuers, self.expected(), request)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
@@ -440,13 +479,17 @@ impl ResourceServer {
         }
         let verified = match self.introspecting(bearer_token.text()) {
             Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
-            None => AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means),
+            None => AccessToken::verify(bearer_token, &self.issuers, self.expected(), request, means),
         };
         let verified =
             verified.map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
         means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        Expected { dpop: self.dpop, forwarded_claims: &self.forward_claims }
     }
 
     /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
@@ -480,7 +523,7 @@ impl ResourceServer {
             return Err(Unverified::NeedsIntrospection(inquiry, refusal));
         };
         let (audience, kept) = (source.missing_audience(), source.longest_kept());
-        let verified = AccessToken::introspected(introspected, place, audience, kept, self.dpop, request, means);
+        let verified = AccessToken::introspected(introspected, place, audience, kept, self.expected(), request, means);
         if let Err(Unverified::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
