@@ -456,3 +456,122 @@ def test_a_real_authorization_server_knows_the_proxy_by_its_certificate(
         asked = [json.loads(line) for line in server.log().splitlines() if '"/token/introspection"' in line]
         assert asked and all(line["status"] == 200 and line["certificate"] for line in asked)
         assert {line["certificate"] for line in asked}.isdisjoint({world.client_1.thumbprint, world.client_2.thumbprint})
+
+
+def slowly(seconds: float, answer: Callable[[dict[str, str]], Answer]) -> Callable[[dict[str, str]], Answer]:
+    def slow(form: dict[str, str]) -> Answer:
+        time.sleep(seconds)
+        return answer(form)
+
+    return slow
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_a_body_that_streams_while_its_request_waits_arrives_whole_or_not_at_all(
+    world: World, tmp_path: Path, protocol: str
+) -> None:
+    """Larger than Envoy buffers (1 MiB): the client is held back meanwhile, and not refused. It ends with trailers, as a
+    gRPC call may, and a forged one among them is removed."""
+    body = bytes(range(256)) * 12_000
+    with IntrospectionServer(says()) as server, running(world, tmp_path, server.port) as api:
+
+        def upload(token: str, protocol: str = protocol) -> Response:
+            trailers = [("x-checksum", "1"), ("client-cert", "forged")]
+            with api.client(protocol=protocol) as client:
+                headers = [("authorization", f"Bearer {token}")]
+                return client.request("POST", "/", headers=headers, body=body, trailers=trailers)
+
+        server.answer = slowly(0.5, says(**api.active()))
+        assert upload("good").status == 200
+        (seen,) = api.upstream.requests
+        assert seen.body == body
+        assert "forged" not in str(seen.trailers)
+        server.answer = slowly(0.5, says(active=False))
+        with api.client() as client:
+            # What a client sends before it reads is not taken after a refusal: the beginning is enough.
+            client.send(b"POST / HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer bad\r\n")
+            client.send(b"transfer-encoding: chunked\r\n\r\n10000\r\n" + b"x" * 65536 + b"\r\n")
+            assert client.receive("POST").status == 401
+        assert len(api.upstream.requests) == 1
+
+
+class Echo:
+    """A server that switches protocols and then sends back what comes."""
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.connections = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def _echo(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            while data := connection.recv(4096):
+                connection.sendall(data)
+
+
+def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, tmp_path: Path) -> None:
+    with Echo() as echo, IntrospectionServer(says()) as server:
+
+        def upgrading(document: dict[str, Any]) -> None:
+            static = document["static_resources"]
+            manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+            manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+            (api,) = [cluster for cluster in static["clusters"] if cluster["name"] == "api"]
+            endpoint = api["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+            endpoint["address"]["socket_address"]["port_value"] = echo.port
+            shipped.plugin(document)["configuration"]["value"]["resource_server"]["leeway_seconds"] = 0
+
+        with running(world, tmp_path, server.port, change=upgrading) as api:
+
+            def upgrade(client: Client) -> bytes:
+                client.send(
+                    b"GET / HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer opaque\r\n"
+                    b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+                )
+                return client._stream.readline()
+
+            expires = int(time.time()) + 3
+            server.answer = slowly(0.5, says(**api.active(exp=expires)))
+            with api.client() as client:
+                assert b" 101 " in upgrade(client)
+                while client._stream.readline().strip():
+                    pass
+                time.sleep(max(0.0, expires + 0.5 - time.time()))
+                # What was admitted goes on, as the README says; what comes now is refused.
+                client.send(b"still here")
+                assert client._stream.read(10) == b"still here"
+                with api.client() as late:
+                    assert b" 401 " in upgrade(late)
+            assert echo.connections == 1
+            assert server.count("opaque") == 1
+            assert "refused: reason=token_expired" in api.envoy.log()
+
+
+def test_a_client_that_goes_away_while_its_request_waits_takes_nobody_with_it(world: World, tmp_path: Path) -> None:
+    with IntrospectionServer(says()) as server, running(world, tmp_path, server.port) as api:
+        server.answer = slowly(1, says(**api.active()))
+        with ThreadPoolExecutor(1) as pool:
+            with api.client() as client:
+                client.send(b"GET / HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer opaque\r\n\r\n")
+                time.sleep(0.3)
+                patient = pool.submit(api.ask, "opaque")
+                time.sleep(0.2)
+            assert patient.result().status == 200
+        assert server.count("opaque") == 1
+        assert len(api.upstream.requests) == 1
