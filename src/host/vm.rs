@@ -39,7 +39,6 @@ pub(super) struct Vm {
 }
 
 /// A request as it arrived, and what it has waited for.
-#[derive(Clone)]
 pub(super) struct Arrived {
     headers: Vec<(String, Vec<u8>)>,
     route_metadata: Option<Vec<u8>>,
