@@ -29,11 +29,13 @@ pub enum Verdict {
     Forwarded(Ground),
     /// The request goes on because its policy only observes: otherwise it had been refused for this.
     Observed(Reason),
+    /// The request got a document of the filter's own.
+    Served(Ground),
     /// The request got the filter's own answer.
     Refused(Reason),
 }
 
-/// Why a request goes on.
+/// Why a request goes on, or is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ground {
     /// Its token is bound to the certificate of its connection.
@@ -56,6 +58,8 @@ pub enum Ground {
     CertificateNotValidated,
     /// The policy only removes forged headers.
     CleanOnly,
+    /// It is for the metadata of the API (RFC 9728), which anybody may read.
+    ProtectedResourceMetadata,
 }
 
 impl Ground {
@@ -71,6 +75,7 @@ impl Ground {
         Self::NoCertificate,
         Self::CertificateNotValidated,
         Self::CleanOnly,
+        Self::ProtectedResourceMetadata,
     ];
 
     /// The name in counters and logs: `snake_case`.
@@ -87,6 +92,7 @@ impl Ground {
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
             Self::CleanOnly => "clean_only",
+            Self::ProtectedResourceMetadata => "protected_resource_metadata",
         }
     }
 }
@@ -98,6 +104,7 @@ impl Verdict {
         match self {
             Self::Forwarded(_) => "forwarded",
             Self::Observed(_) => "observed",
+            Self::Served(_) => "served",
             Self::Refused(_) => "refused",
         }
     }
@@ -106,7 +113,7 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded(ground) => ground.name(),
+            Self::Forwarded(ground) | Self::Served(ground) => ground.name(),
             Self::Observed(reason) | Self::Refused(reason) => reason.name(),
         }
     }
@@ -173,7 +180,7 @@ impl Decision {
     pub fn counts(&self) -> impl Iterator<Item = (Metric, u32)> {
         let accepted = match self.verdict {
             Verdict::Forwarded(_) | Verdict::Observed(_) => self.identity.as_deref().and_then(Identity::algorithm),
-            Verdict::Refused(_) => None,
+            Verdict::Served(_) | Verdict::Refused(_) => None,
         };
         let decided = (Metric::Decisions(self.verdict, accepted, self.lookup), 1);
         let forged = (self.forged_headers > 0).then_some((Metric::ForgedHeadersRemoved, self.forged_headers));

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::decision::Verdict;
 use crate::jose::algorithm::Algorithm;
+use crate::resource_server::introspection::InquiryOutcome;
 use crate::resource_server::keys::FetchOutcome;
 use crate::resource_server::token_cache::Lookup;
 
@@ -20,6 +21,10 @@ pub enum Metric {
     KeyFetches(FetchOutcome),
     /// How long these took, in milliseconds.
     KeyFetchMilliseconds(FetchOutcome),
+    /// Introspections of tokens, by their outcome.
+    Introspections(InquiryOutcome),
+    /// How long these took, in milliseconds.
+    IntrospectionMilliseconds(InquiryOutcome),
 }
 
 /// How numbers come together.
@@ -36,8 +41,10 @@ impl Metric {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Decisions(..) | Self::ForgedHeadersRemoved | Self::KeyFetches(_) => Kind::Counter,
-            Self::KeyFetchMilliseconds(_) => Kind::Histogram,
+            Self::Decisions(..) | Self::ForgedHeadersRemoved | Self::KeyFetches(_) | Self::Introspections(_) => {
+                Kind::Counter
+            }
+            Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
 
@@ -50,6 +57,8 @@ impl Metric {
             Self::ForgedHeadersRemoved => "certbound_forged_headers_removed_total",
             Self::KeyFetches(_) => "certbound_key_fetches_total",
             Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
+            Self::Introspections(_) => "certbound_introspections_total",
+            Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
         }
         .to_owned();
         let mut label = |key: &str, value: &str| {
@@ -71,6 +80,9 @@ impl Metric {
                 }
             }
             Self::KeyFetches(outcome) | Self::KeyFetchMilliseconds(outcome) => label("outcome", outcome.name()),
+            Self::Introspections(outcome) | Self::IntrospectionMilliseconds(outcome) => {
+                label("outcome", outcome.name())
+            }
             Self::ForgedHeadersRemoved => {}
         }
         name

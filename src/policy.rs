@@ -17,6 +17,7 @@ use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::refusal_log::LinesPerMinute;
 use crate::request::Request;
+use crate::resource_server::introspection::Introspection;
 use crate::resource_server::keys::KeySource;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
@@ -264,10 +265,14 @@ impl Policies {
             }
         };
         for (name, policy) in &mut named {
-            let Policy::AuthorizationServer(server) = policy else { continue };
-            if let Err(message) = server.resolve(environment) {
+            let resolved = match policy {
+                Policy::AuthorizationServer(server) => server.resolve(environment),
+                Policy::ResourceServer(server) => server.resolve(environment),
+                Policy::CleanOnly => Ok(()),
+            };
+            if let Err(message) = resolved {
                 return match single {
-                    true => wrong("authorization_server", message),
+                    true => wrong(policy.role(), message),
                     false => wrong("policies", format!("{name}: {message}")),
                 };
             }
@@ -309,8 +314,9 @@ impl Policies {
             return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
         }
         let added = document.additional_headers.iter().map(|name| OwnName::Exactly(name.as_str().to_owned()));
-        let own_names =
-            OwnNames::gathered(authorization_servers(&named).flat_map(AuthorizationServer::names).chain(added));
+        let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
+        let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
+        let own_names = OwnNames::gathered(written.chain(added));
         let payloads: BTreeSet<_> =
             resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
         Ok(Self {
@@ -334,6 +340,11 @@ impl Policies {
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
         sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
+    }
+
+    /// Where tokens are introspected, under each policy.
+    pub fn introspections(&self) -> impl Iterator<Item = &Introspection> {
+        resource_servers(&self.named).flat_map(ResourceServer::introspections)
     }
 
     /// How much memory verified tokens may take.

@@ -110,6 +110,8 @@ reasons! {
 
     /// The issuer's keys are fetched, and none could be had so far, or not for longer than they may serve on.
     KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
+    /// The authorization server could not be asked about the token, or gave no answer that can be believed.
+    IntrospectionUnavailable, "introspection_unavailable", Later, "the proxy cannot verify this access token now";
     /// The policy demands that the TLS server name is the host of the request, and it is another one or none.
     ServerNameMismatch, "server_name_mismatch", Misdirected, "the connection was made for another server name";
 
@@ -140,6 +142,8 @@ reasons! {
     KeyUnknown, "key_unknown", Client(InvalidToken), "the access token is signed with an unknown key";
     /// The filter that should have verified the token left nothing, or verified another one.
     TokenNotVerified, "token_not_verified", Client(InvalidToken), "the access token was not verified";
+    /// The authorization server says that the token is not active (RFC 7662 §2.2).
+    TokenInactive, "token_inactive", Client(InvalidToken), "the access token is not active";
     /// The signature is not right.
     SignatureInvalid, "signature_invalid", Client(InvalidToken), "the signature of the access token is invalid";
 

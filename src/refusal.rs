@@ -23,7 +23,7 @@ pub struct Refusal {
     particulars: Box<Particulars>,
 }
 
-/// What the operator learns besides the reason.
+/// What is seldom looked at: what the operator learns besides the reason, and where the API is described.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Particulars {
     policy: String,
@@ -31,6 +31,7 @@ struct Particulars {
     expected: Option<Thumbprint>,
     identity: Option<Rc<Identity>>,
     lookup: Option<Lookup>,
+    metadata: Option<String>,
 }
 
 impl From<Reason> for Refusal {
@@ -45,6 +46,14 @@ impl Refusal {
     #[must_use]
     pub fn because(reason: Reason, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::from(reason) }
+    }
+
+    /// How many bytes it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let texts =
+            [&self.detail, &self.realm, &self.particulars.metadata, &self.scope].into_iter().flatten().map(String::len);
+        let own = size_of::<Self>().saturating_add(size_of::<Particulars>());
+        texts.fold(own, usize::saturating_add)
     }
 
     /// Names the policy that refused, and the realm of its challenges, if it is one that challenges.
@@ -86,7 +95,7 @@ impl Refusal {
     /// What counters and access logs tell of it.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        let Particulars { policy, presented, identity, lookup, expected: _ } = &*self.particulars;
+        let Particulars { policy, presented, identity, lookup, expected: _, metadata: _ } = &*self.particulars;
         Decision::new(policy, Verdict::Refused(self.reason), *presented).about(identity.clone()).looked_up(*lookup)
     }
 
@@ -130,6 +139,13 @@ impl Refusal {
     #[must_use]
     pub(crate) fn demanding(self, scope: String) -> Self {
         Self { scope: Some(scope), ..self }
+    }
+
+    /// Says where the metadata of the API is, for the challenge (RFC 9728 §5.1).
+    #[must_use]
+    pub(crate) fn described_at(mut self, metadata: Option<String>) -> Self {
+        self.particulars.metadata = metadata;
+        self
     }
 
     /// Says in which form the client reads the answer.
@@ -178,12 +194,14 @@ impl Refusal {
     #[must_use]
     pub fn challenge(&self) -> Option<String> {
         let realm = self.realm.as_deref()?;
+        let metadata =
+            self.particulars.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
         match self.reason.answer() {
-            Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"")),
+            Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
             Answer::Client(code) => {
                 let scope = self.scope.as_ref().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
                 Some(format!(
-                    "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}",
+                    "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}{metadata}",
                     code.name(),
                     self.reason.description()
                 ))

@@ -3,6 +3,7 @@
 use crate::authorization_server::{self, AskValidation, HandedOver};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
+use crate::resource_server::introspection::Inquiry;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
 use crate::resource_server::keys::{KeySource, Wish};
 
@@ -18,14 +19,32 @@ pub enum Step<'p> {
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refusal),
+    /// Answer the request with this document, and the status 200; nothing of it reaches the upstream.
+    Serve {
+        /// The answer.
+        served: Served,
+        /// To be told.
+        decision: Decision,
+    },
     /// Ask the host whether the client's certificate chain was validated, then [`AskValidation::answer`].
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
     AskCertificate(AskCertificate<'p>),
     /// Have newer keys fetched and judge the request again, or refuse it.
     AskKeys(AskKeys),
+    /// Ask the token's issuer and judge the request again with what came of it.
+    AskIntrospection(AskIntrospection),
     /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].
     AskServerName(AskServerName<'p>),
+}
+
+/// An answer of the filter's own that is no refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The response headers besides the status.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The response body.
+    pub body: String,
 }
 
 /// The question for keys of an issuer that are newer than those which the judgement was given.
@@ -56,6 +75,33 @@ impl AskKeys {
     }
 
     /// What the request comes to where there are no newer keys, or these do not help either.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
+}
+
+/// The question what a token is good for.
+#[derive(Debug)]
+pub struct AskIntrospection {
+    pub(crate) inquiry: Inquiry,
+    pub(crate) refusal: Refusal,
+}
+
+impl AskIntrospection {
+    /// The question itself: two requests with one token ask the same.
+    #[must_use]
+    pub fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.refusal.policy()
+    }
+
+    /// What the request comes to where there is no answer.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         self.refusal
@@ -114,6 +160,12 @@ impl Edit {
     #[must_use]
     pub fn remove(name: impl Into<String>) -> Self {
         Self { name: name.into(), value: None }
+    }
+
+    /// How many bytes it takes, about.
+    pub(crate) fn size(&self) -> usize {
+        let value = self.value.as_ref().map_or(0, String::len);
+        size_of::<Self>().saturating_add(self.name.len()).saturating_add(value)
     }
 
     /// The header's name.

@@ -73,6 +73,26 @@ def _fetched_keys(configuration: dict[str, Any]) -> None:
         issuer["keys"] = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "no such cluster"}
 
 
+def _introspection(configuration: dict[str, Any]) -> None:
+    """`api` has opaque tokens introspected, `migration` all, and `gluu` has signed answers."""
+    policies = configuration["policies"]
+    introspection = {
+        "endpoint": f"{ISSUER}/introspect",
+        "cluster": "no such cluster",
+        "endpoint_auth_method": "none",
+        "client_id": "api",
+    }
+    for name, more in {
+        "api": {},
+        "migration": {"tokens": "all", "audience": "if_present"},
+        "gluu": {"tokens": "all", "answer": "jwt"},
+    }.items():
+        (issuer,) = policies[name]["resource_server"]["issuers"]
+        issuer["introspection"] = {**introspection, **more}
+        if name == "migration":
+            del issuer["keys"]
+
+
 def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
     (issuer,) = configuration["policies"]["api"]["resource_server"]["issuers"]
     issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
@@ -123,6 +143,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "too-small": ("authorization-server", _too_small),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
+    "introspection": ("resource-server", _introspection),
     "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
 }
 """Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
@@ -204,6 +225,15 @@ class World:
             "dpop-observe": {"dpop": "verified_upstream", "certificate_binding": "observe"},
             "own-parameter": {"access_token_query": "ignore"},
             "browsers": {"cors_preflight": "forward"},
+            "upstream": {
+                "forward_token": "remove",
+                "forward_claims": [
+                    {"claim": "sub", "header": "x-subject"},
+                    {"claim": "client_id", "header": "x-client-id"},
+                    {"claim": "roles", "header": "x-roles", "encoding": "json"},
+                ],
+                "forward_thumbprint": "x-client-thumbprint",
+            },
             "server-name": {"server_name": "must_match"},
             "revocation": {"revoked_certificates": [self.revoked[0].thumbprint, self.revoked[1].digest.upper()]},
             "validity": {"certificate_validity": "checked"},
@@ -268,12 +298,20 @@ class Case:
     """Seconds between the making of the token and the request; no real Envoy can play it."""
     as_it_came: bool = False
     """The path as the client sent it, which the shipped file has Envoy normalize; tests/test_routes.py has that off."""
+    introspection: str | None = None
+    """What the authorization server answers about the token; in a real Envoy it is tests/test_introspection.py that asks."""
     without_host_cryptography: bool = False
     """A host that has no `verify_signature`; no real Envoy can play it."""
 
     @property
     def plays_in_envoy(self) -> bool:
-        return not (self.facts or self.later or self.as_it_came or self.without_host_cryptography)
+        return not (
+            self.facts
+            or self.later
+            or self.as_it_came
+            or self.without_host_cryptography
+            or self.introspection is not None
+        )
 
     @property
     def realm(self) -> str:
@@ -320,8 +358,10 @@ def cases(world: World) -> list[Case]:
     found = [
         *resource_server(world),
         *variants(world),
+        *toward_the_upstream(world),
         *two_issuers(world),
         *fetched_keys(world),
+        *introspection(world),
         *verified_by_jwt_authn(world),
         *authorization_server(world),
         *forms(world),
@@ -1225,6 +1265,43 @@ def variants(world: World) -> Iterator[Case]:
         )
 
 
+def toward_the_upstream(world: World) -> Iterator[Case]:
+    one, two, es256 = world.client_1, world.client_2, world.keys["ES256"]
+    # HTTP/1.1 and HTTP/2 alike, and as CGI-like servers fold them.
+    forged = [(name, FORGED) for name in ("x-subject", "x_subject", "x.subject", "x-client-id", "x-roles", "x-client-thumbprint")]
+
+    def case(sentence: str, *, policy: str = "upstream", path: str = "/upstream/", **claims: Any) -> Case:
+        token = tokens.sign(es256, world.claims(one, **claims))
+        return Case(sentence, "variants", policy, path, one, [("authorization", f"Bearer {token}"), *forged], forward={})
+
+    set_here = {"x-subject": "client-1", "x-client-thumbprint": one.thumbprint}
+    yield replace(case("claims and the thumbprint reach the API, and a client's own do not"), forward=set_here)
+    yield replace(
+        case(
+            "a claim that is no text reaches the API as JSON in ASCII",
+            client_id="a client",
+            roles=["caf\u00e9", {"a\r\n": 1.5}],
+        ),
+        forward={**set_here, "x-client-id": "a client", "x-roles": '["caf\\u00e9",{"a\\r\\n":1.5}]'},
+    )
+    yield replace(case("an own header of another policy does not pass an open route", policy="open", path="/health"))
+    for name, claims in {
+        "beyond ASCII": {"sub": "caf\u00e9"},
+        "with a line end": {"sub": "a\r\nx-admin: 1"},
+        "with a space at its end": {"sub": "a "},
+        "of no characters": {"sub": ""},
+        "that is a number": {"client_id": 1},
+        "that is a list": {"client_id": ["a"]},
+        "that is too long": {"client_id": "a" * 4097},
+        "that is too long as JSON": {"roles": ["a" * 4096]},
+    }.items():
+        yield replace(
+            case(f"a claim {name} that should reach the API is refused", **claims),
+            forward=None,
+            refusal=invalid_token("claim_malformed"),
+        )
+
+
 def two_issuers(world: World) -> Iterator[Case]:
     one = world.client_1
     keys = world.keys
@@ -1336,6 +1413,114 @@ def fetched_keys(world: World) -> Iterator[Case]:
         [("authorization", f"Bearer {token}")],
         refusal=Refusal("keys_unavailable", 503, "temporarily_unavailable", challenge=False),
     )
+
+
+def introspection(world: World) -> Iterator[Case]:
+    one, two, es256 = world.client_1, world.client_2, world.keys["ES256"]
+    opaque = "2YotnFZFEjr1zCsicMWpAA"  # The token of RFC 6749 §5.1.
+    unavailable = Refusal("introspection_unavailable", 503, "temporarily_unavailable", challenge=False)
+    paths = {"api": "/", "migration": "/migration/", "gluu": "/gluu/"}
+
+    def case(sentence: str, answer: Any, *, token: str = opaque, policy: str = "api", on: Certificate = one, **rest: Any) -> Case:
+        text = answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+        name = None if policy == "api" else policy
+        headers = [("authorization", f"Bearer {token}")]
+        if "refusal" not in rest:
+            rest["forward"] = {"authorization": f"Bearer {token}"}
+        return Case(sentence, "introspection", name, paths[policy], on, headers, introspection=text, **rest)
+
+    def refused(sentence: str, answer: Any, reason: str, **rest: Any) -> Case:
+        return case(sentence, answer, refusal=invalid_token(reason), **rest)
+
+    def active(bound_to: Certificate | None = one, **other: Any) -> dict[str, Any]:
+        return {"active": True, **world.claims(bound_to, **other)}
+
+    def signed(answer: Any, header: Mapping[str, Any] = {}, key: SigningKey = es256, **other: Any) -> str:
+        """RFC 9701 §5."""
+        claims = {"iss": ISSUER, "aud": "api", "iat": world.now, "token_introspection": answer, **other}
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return tokens.sign(key, claims, header={"typ": "token-introspection+jwt", **header})
+
+    yield case("while nobody can be asked a token that needs it is refused for the time being", None, refusal=unavailable)
+    yield case("an active token on the certificate that it is bound to passes", active())
+    yield refused("an active token on another certificate is refused", active(), "certificate_mismatch", on=two)
+    yield refused("an active token that is bound to nothing is refused", active(None), "confirmation_missing")
+    yield refused("a token that is not active is refused", {"active": False}, "token_inactive")
+    yield refused(
+        "a token that is not active is refused whatever else is said of it", {**active(), "active": False}, "token_inactive"
+    )
+    for name, answer in [
+        ("true as a text", {**active(), "active": "true"}),
+        ("1", {**active(), "active": 1}),
+        ("null", {**active(), "active": None}),
+        ("missing", world.claims(one)),
+        ("a list", {**active(), "active": [True]}),
+        ("there twice", '{"active": false, ' + json.dumps(active())[1:]),
+    ]:
+        yield case(f"an answer whose active is {name} is none", answer, refusal=unavailable)
+    for name, text in [
+        ("empty", ""),
+        ("HTML", "<html>Please sign in</html>"),
+        ("a list", "[" + json.dumps(active()) + "]"),
+        ("true", "true"),
+        ("cut off", json.dumps(active())[:-1]),
+        ("followed by another", json.dumps(active()) + json.dumps(active())),
+        ("too long", json.dumps(active()) + " " * 65536),
+        ("a signed one where none is asked for", signed(active())),
+    ]:
+        yield case(f"an answer that is {name} is none", text, refusal=unavailable)
+    yield refused("an active token for another API is refused", active(aud=OTHER_AUDIENCE), "audience_mismatch")
+    yield refused("an active token that says not for whom it is is refused", active(aud=None), "claim_missing")
+    yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
+    yield case("an active token need say neither its issuer nor when it ends", active(iss=None, exp=None))
+    yield refused("an active token that has expired is refused", active(exp=world.now - 60), "token_expired")
+    yield refused("an active token that is not valid yet is refused", active(nbf=world.now + 600), "token_not_yet_valid")
+    yield refused("an active token with a time that is none is refused", active(exp="soon"), "claim_malformed")
+    yield refused(
+        "an active token with its confirmation at the top level is refused where that is not said",
+        active(None, **{"x5t#S256": one.thumbprint}),
+        "confirmation_at_top_level",
+    )
+    for name, cnf, reason in confirmations(world):
+        yield refused(f"an active token whose confirmation is {name} is refused", {**active(None), "cnf": cnf}, reason)
+    yield case(
+        "a JWT is verified and not introspected where there are keys",
+        None,
+        token=tokens.sign(es256, world.claims(one)),
+    )
+    yield refused(
+        "a token that is meant for a JWT and is none is not introspected",
+        active(),
+        "token_malformed",
+        token=tokens.encode_part({"alg": "ES256"}) + ".xx.yy",
+    )
+    yield refused("a token too long to be sent on is refused", active(), "token_too_long", token="x" * 8193)
+
+    yield case("with tokens: all a JWT is introspected", active(), token=tokens.sign(es256, {}), policy="migration")
+    yield case("with audience: if_present an answer need have none", active(aud=None), policy="migration")
+    yield refused(
+        "with audience: if_present another audience is refused all the same",
+        active(aud=OTHER_AUDIENCE),
+        "audience_mismatch",
+        policy="migration",
+    )
+
+    top = {**active(None), "x5t#S256": one.thumbprint}
+    yield case("an active token with its confirmation at the top level passes where that is said", signed(top), policy="gluu")
+    yield refused("a signed answer may say that a token is not active", signed({"active": False}), "token_inactive", policy="gluu")
+    for name, text in [
+        ("unsigned where it must be signed", json.dumps(active())),
+        ("of another type", signed(active(), {"typ": "JWT"})),
+        ("of no type", tokens.sign(es256, {"iss": ISSUER, "aud": "api", "iat": world.now, "token_introspection": active()})),
+        ("signed by a stranger", signed(active(), key=world.stranger)),
+        ("signed with an unknown key", signed(active(), {"kid": "unheard of"})),
+        ("from another issuer", signed(active(), iss=OTHER_ISSUER)),
+        ("for another client", signed(active(), aud="another")),
+        ("for nobody", signed(active(), aud=None)),
+        ("without its time", signed(active(), iat=None)),
+        ("without its content", signed(None)),
+    ]:
+        yield case(f"an answer that is {name} is refused as none", text, policy="gluu", refusal=unavailable)
 
 
 def authorization_server(world: World) -> Iterator[Case]:
@@ -1834,6 +2019,7 @@ def as_json(world: World) -> dict[str, Any]:
             "properties": [[list(path), text(value)] for path, value in case.properties().items()],
             "now": world.now + case.later,
             "without_host_cryptography": case.without_host_cryptography,
+            "introspection": case.introspection,
             "forward": case.forward,
             "note": case.note,
             "refusal": case.refusal and {**vars(case.refusal), "realm": case.realm},

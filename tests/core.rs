@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use case_list::{Case, CaseList, Outcome};
 use certbound::authorization_server::HandedOver;
+use certbound::call::Answer;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
@@ -72,7 +73,26 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let mut handed_over = HandedOver::default();
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over: &mut handed_over };
+    let mut introspected = None;
+    loop {
+        let means = &mut Means {
+            engine,
+            keys: &keys,
+            tokens: &mut tokens,
+            handed_over: &mut handed_over,
+            introspected: introspected.as_ref(),
+        };
+        match (policies.start(&request, means), &case.introspection) {
+            // The answer is given once, and after that the request must do with what is kept of it.
+            (Step::AskIntrospection(question), Some(body)) if introspected.is_none() => {
+                let answer = Answer { status: Some(200), cache_control: None, body: body.as_bytes() };
+                introspected = Some(question.inquiry().clone().receive(&answer));
+            }
+            _ => break,
+        }
+    }
+    let means =
+        &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over: &mut handed_over, introspected: None };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
@@ -90,7 +110,9 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                 return Outcome::Forwarded { headers: upstream, note };
             }
             Step::Refuse(refusal) => return refused(&refusal),
+            Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
             Step::AskKeys(question) => return refused(&question.refusal()),
+            Step::AskIntrospection(question) => return refused(&question.refusal()),
             Step::AskValidation(question) => {
                 question.answer(case.property("connection.peer_certificate_valid").and_then(|value| match value {
                     [0] => Some(false),
@@ -159,7 +181,8 @@ fn no_refusal_tells_the_log_a_token() {
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
             let handed_over = &mut HandedOver::default();
-            let means = &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens, handed_over };
+            let means =
+                &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens, handed_over, introspected: None };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

@@ -173,7 +173,8 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         now,
     };
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens, handed_over };
+    let means =
+        &mut Means { engine: &PortableEngine, keys: &KeyRing::default(), tokens, handed_over, introspected: None };
     match policies.start(&request, means) {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),

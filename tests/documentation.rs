@@ -8,6 +8,7 @@ use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
 use certbound::metric::Metric;
+use certbound::resource_server::introspection::InquiryOutcome;
 use certbound::resource_server::keys::FetchOutcome;
 use certbound::{Policies, Reason, Refusal};
 
@@ -101,6 +102,8 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::ForgedHeadersRemoved,
         Metric::KeyFetches(FetchOutcome::Succeeded),
         Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
+        Metric::Introspections(InquiryOutcome::Succeeded),
+        Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();

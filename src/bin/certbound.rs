@@ -126,6 +126,9 @@ struct Explain {
     /// What the authorization server publishes at its jwks_uri; ISSUER= where keys of several are fetched.
     #[arg(long = "keys", value_name = "[ISSUER=]FILE")]
     keys: Vec<String>,
+    /// What the authorization server answers about the token (RFC 7662): JSON, or a JWT where that is configured.
+    #[arg(long, value_name = "FILE")]
+    introspection: Option<PathBuf>,
     /// The payload of the token, as JSON, that jwt_authn left under this name.
     #[arg(long = "verified-payload", value_name = "NAME=FILE")]
     verified_payloads: Vec<String>,
@@ -214,6 +217,9 @@ fn explain(arguments: &Explain) -> Answer {
         let (issuer, path) = keys.rsplit_once('=').map_or((None, keys.as_str()), |(issuer, path)| (Some(issuer), path));
         let document = content(Path::new(path))?;
         question = question.with_keys(issuer, &document).map_err(|error| format!("{path}: {error}"))?;
+    }
+    if let Some(path) = &arguments.introspection {
+        question = question.with_introspection(content(path)?)?;
     }
     for payload in &arguments.verified_payloads {
         let (name, path) = payload.rsplit_once('=').ok_or("--verified-payload is NAME=FILE")?;

@@ -29,7 +29,7 @@ struct Position {
 }
 
 impl Error {
-    pub(super) fn new(message: String) -> Self {
+    pub(crate) fn new(message: String) -> Self {
         Self { message, path: Vec::new(), offset: None, position: None }
     }
 

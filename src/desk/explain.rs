@@ -13,6 +13,7 @@ use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
 use crate::authorization_server::HandedOver;
+use crate::call::Answer;
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
@@ -23,9 +24,10 @@ use crate::policy::{Choice, Policies, Policy};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::resource_server::Means;
+use crate::resource_server::introspection::Introspected;
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
-use crate::step::{Edit, Step};
+use crate::step::{Edit, Served, Step};
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct Question {
     server_name: Option<String>,
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
+    introspection: Option<Vec<u8>>,
     now: u64,
 }
 
@@ -92,6 +95,7 @@ impl Question {
             server_name: None,
             verified_payloads: Vec::new(),
             keys: KeyRing::default(),
+            introspection: None,
             now,
         })
     }
@@ -153,6 +157,17 @@ impl Question {
         Ok(self)
     }
 
+    /// What the authorization server answers about the token (RFC 7662 §2.2).
+    ///
+    /// # Errors
+    /// A sentence, where nothing is introspected.
+    pub fn with_introspection(self, answer: Vec<u8>) -> Result<Self, String> {
+        if self.policies.introspections().next().is_none() {
+            return Err("no tokens are introspected under this configuration".to_owned());
+        }
+        Ok(Self { introspection: Some(answer), ..self })
+    }
+
     /// The payload of a token that another filter verified, as JSON, under its name in the metadata.
     ///
     /// # Errors
@@ -186,22 +201,46 @@ impl Question {
         };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
         let mut handed_over = HandedOver::default();
-        let means =
-            &mut Means { engine: &DeskEngine, keys: &self.keys, tokens: &mut tokens, handed_over: &mut handed_over };
-        let mut step = match &self.policy {
-            None => self.policies.start(&request, means),
-            Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy")?,
+        let (engine, keys) = (&DeskEngine, &self.keys);
+        let mut start = |introspected: Option<&Introspected>, handed_over: &mut HandedOver| {
+            let means = &mut Means { engine, keys, tokens: &mut tokens, handed_over, introspected };
+            match &self.policy {
+                None => Ok(self.policies.start(&request, means)),
+                Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
+            }
         };
+        let mut step = start(None, &mut handed_over)?;
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
-        let mut fetched = None;
+        let mut missing = None;
         let end = loop {
             step = match step {
                 Step::Forward { edits, decision } => break End::Forward(edits, decision),
                 Step::Refuse(refusal) => break End::Refuse(refusal),
+                Step::Serve { served, decision } => break End::Serve(served, decision),
                 Step::AskKeys(question) => {
-                    fetched = Some(question.source().identity());
+                    missing = Some(format!(
+                        "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
+                        question.source().identity()
+                    ));
                     break End::Refuse(question.refusal());
+                }
+                Step::AskIntrospection(question) => {
+                    let place = question.inquiry().place();
+                    match &self.introspection {
+                        Some(body) => {
+                            told.push(format!("the authorization server is asked about the token ({place})"));
+                            let answer = Answer { status: Some(200), cache_control: None, body };
+                            start(Some(&question.inquiry().clone().receive(&answer)), &mut handed_over)?
+                        }
+                        None => {
+                            missing = Some(format!(
+                                "the authorization server would be asked about the token now ({place}): give its answer \
+                                 with --introspection"
+                            ));
+                            break End::Refuse(question.refusal());
+                        }
+                    }
                 }
                 Step::AskValidation(question) => {
                     let validated = self.validated.ok_or(
@@ -212,17 +251,13 @@ impl Question {
                     question.answer(Some(validated))
                 }
                 Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),
-                Step::AskCertificate(question) => question.answer(pem.as_deref(), means.handed_over),
+                Step::AskCertificate(question) => question.answer(pem.as_deref(), &mut handed_over),
             };
         };
         let mut steps = self.beginning(thumbprint, end.policy());
         steps.append(&mut told);
         steps.extend(self.stages(&end));
-        if let Some(source) = fetched {
-            steps.push(format!(
-                "keys would be fetched now ({source}), and the request would wait for them: give them with --keys"
-            ));
-        }
+        steps.extend(missing);
         steps.push(end.sentence());
         Ok(end.explanation(steps))
     }
@@ -260,6 +295,7 @@ impl Question {
         let policy = self.policies.iter().find(|(name, _)| *name == end.policy()).map(|(_, policy)| policy);
         let Some(Policy::ResourceServer(server)) = policy else { return Vec::new() };
         let last = match end {
+            End::Serve(..) => return Vec::new(),
             End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
             End::Forward(_, decision) => decision.would_have_refused().map(stage::of),
             End::Refuse(refusal) => Some(stage::of(refusal)),
@@ -273,12 +309,13 @@ impl Question {
 enum End {
     Forward(Vec<Edit>, Decision),
     Refuse(Refusal),
+    Serve(Served, Decision),
 }
 
 impl End {
     fn policy(&self) -> &str {
         match self {
-            Self::Forward(_, decision) => decision.policy(),
+            Self::Forward(_, decision) | Self::Serve(_, decision) => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
         }
     }
@@ -292,6 +329,7 @@ impl End {
                 }
             },
             Self::Refuse(refusal) => format!("refused: {}", because(refusal)),
+            Self::Serve(served, decision) => format!("served: {}: {}", decision.verdict().reason(), served.body),
         }
     }
 
@@ -304,6 +342,15 @@ impl End {
                 status: None,
                 headers: Vec::new(),
                 edits: edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect(),
+                reason: decision.verdict().reason(),
+                steps,
+            },
+            Self::Serve(served, decision) => Explanation {
+                decision: "serve",
+                policy,
+                status: Some(200),
+                headers: served.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+                edits: Vec::new(),
                 reason: decision.verdict().reason(),
                 steps,
             },

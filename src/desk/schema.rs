@@ -162,6 +162,33 @@ pub(crate) fn one_way_to_keys(schema: &mut Schema) {
     one_of(schema, &[&["jwks"], &["jwks_uri", "cluster"], &["discovery"], &["verified_by", "payload_in_metadata"]]);
 }
 
+/// An issuer's tokens are verified, or introspected, or both.
+pub(crate) fn keys_or_introspection(schema: &mut Schema) {
+    schema.insert("anyOf".to_owned(), json!([present(&["keys"]), present(&["introspection"])]));
+}
+
+/// What each way to authenticate needs and what it has no use for.
+pub(crate) fn introspection_credentials(schema: &mut Schema) {
+    let with = |methods: &[&str], needed: &[&str], needless: &[&str]| {
+        let mut shape = present(needed);
+        if let Some(properties) = shape.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("endpoint_auth_method".to_owned(), json!({ "enum": methods }));
+            properties.extend(needless.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" }))));
+        }
+        shape
+    };
+    let secrets = ["client_secret_basic", "client_secret_post"];
+    let ways = [
+        with(&secrets, &["client_id", "client_secret"], &["bearer_token"]),
+        with(&["bearer"], &["bearer_token"], &["client_secret"]),
+        with(&["none"], &[], &["client_secret", "bearer_token"]),
+    ];
+    schema.insert("oneOf".to_owned(), json!(ways));
+    let jwt = json!({ "required": ["answer"], "properties": { "answer": { "const": "jwt" } } });
+    schema.insert("if".to_owned(), jwt);
+    schema.insert("then".to_owned(), present(&["client_id"]));
+}
+
 /// A key must not be private or symmetric.
 pub(crate) fn public_key(schema: &mut Schema) {
     let secret = |name: &str| present(&[name]);

@@ -65,7 +65,7 @@ impl Stage {
             Self::Certificate => "no revoked certificate is presented",
             Self::Carriage => "there is one token where one may be",
             Self::Form => "the token has the right form and type, a trusted issuer, and an algorithm that is allowed",
-            Self::Signature => "its signature was verified",
+            Self::Signature => "its signature was verified, or its issuer says that it is active",
             Self::Lifetime => "it does not live too long",
             Self::Audience => "it is for this API",
             Self::Time => "it has not expired, and is valid already",
@@ -112,6 +112,8 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         Reason::KeyUnknown
         | Reason::KeysUnavailable
         | Reason::TokenNotVerified
+        | Reason::TokenInactive
+        | Reason::IntrospectionUnavailable
         | Reason::SignatureEngineUnavailable
         | Reason::SignatureInvalid => Stage::Signature,
         Reason::TokenLifetimeTooLong => Stage::Lifetime,

@@ -7,12 +7,12 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::vm::{Arrived, Judged, Vm};
-use super::{facts, keys, log};
+use super::{facts, introspection, keys, log, waiting};
 use crate::authorization_server::response_edits;
 use crate::decision::Decision;
 use crate::log::Event;
 use crate::refusal::{GrpcStatus, Refusal};
-use crate::step::Edit;
+use crate::step::{Edit, Served};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
 const FILTER_STATE: &str = "certbound";
@@ -33,7 +33,7 @@ impl Http {
 
     /// Nothing of a request that waits may go on.
     fn hold(&self) -> Action {
-        let waits = self.vm.as_ref().is_some_and(|vm| keys::waits(vm, self.context));
+        let waits = self.vm.as_ref().is_some_and(|vm| waiting::waits(vm, self.context));
         if waits { Action::Pause } else { Action::Continue }
     }
 }
@@ -41,7 +41,7 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
-            keys::forget(vm, self.context);
+            waiting::forget(vm, self.context);
         }
     }
 }
@@ -59,11 +59,7 @@ impl HttpContext for Http {
             judged.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(judged.policy());
-        match judged {
-            Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
-            Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
-            Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
-        }
+        carry_out(vm, self.context, arrived, judged)
     }
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
@@ -98,8 +94,24 @@ pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
     hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()
 }
 
+/// Judges the request of the current context with what it has waited for.
+pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived) -> Action {
+    let judged = vm.judge(&arrived);
+    carry_out(vm, context, arrived, judged)
+}
+
+fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action {
+    match judged {
+        Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
+        Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
+        Judged::Serve { served, decision } => serve(vm, &served, &decision),
+        Judged::NeedsKeys(question) => keys::wait(vm, context, arrived, question),
+        Judged::NeedsIntrospection(question) => introspection::wait(vm, context, arrived, question),
+    }
+}
+
 /// Sends the request of the current context on, after these edits.
-pub(super) fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
+fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
     // Otherwise a header that should be gone or ours would go on as it came.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();
@@ -131,6 +143,14 @@ pub(super) fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
             hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
         }
     };
+    Action::Pause
+}
+
+/// Answers the request of the current context with a document.
+fn serve(vm: &Vm, served: &Served, decision: &Decision) -> Action {
+    tell(vm, decision);
+    // Whether or not the answer can be sent, the request goes no further.
+    let _ = hostcalls::send_http_response(200, served.headers.clone(), Some(served.body.as_bytes()));
     Action::Pause
 }
 

@@ -8,6 +8,7 @@ use proxy_wasm::types::MetricType;
 
 use crate::decision::Decision;
 use crate::metric::{Kind, Metric};
+use crate::resource_server::introspection::InquiryOutcome;
 use crate::resource_server::keys::FetchOutcome;
 
 /// The metrics that were used so far. Each is defined with its first use: most of the many pairs of a policy and a
@@ -34,6 +35,12 @@ impl Metrics {
     pub(super) fn fetched(&self, outcome: FetchOutcome, milliseconds: u64) {
         self.add("", Metric::KeyFetches(outcome), 1);
         self.add("", Metric::KeyFetchMilliseconds(outcome), milliseconds);
+    }
+
+    /// Counts and measures an introspection.
+    pub(super) fn introspected(&self, outcome: InquiryOutcome, milliseconds: u64) {
+        self.add("", Metric::Introspections(outcome), 1);
+        self.add("", Metric::IntrospectionMilliseconds(outcome), milliseconds);
     }
 
     /// There is nothing to be done about a metric that the host does not take.

@@ -4,12 +4,15 @@
 //! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by constant paths
 //! (a Rust panic stops the VM, and with it every later request of this worker).
 
+mod calls;
 mod facts;
 mod http;
+mod introspection;
 mod keys;
 mod metrics;
 mod signature;
 mod vm;
+mod waiting;
 
 use std::rc::Rc;
 
@@ -37,8 +40,8 @@ struct Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            keys::receive(vm, token, headers, body_size);
-            keys::resume_waiting(vm, self.context);
+            calls::receive(vm, self.context, token, headers, body_size);
+            waiting::resume(vm, self.context);
         }
     }
 }
@@ -68,7 +71,8 @@ impl RootContext for Root {
         if let Some(vm) = &self.vm {
             vm.tell_overdue(facts::now_in_milliseconds() / 1000);
             keys::tend(vm);
-            keys::resume_waiting(vm, self.context);
+            introspection::tend(vm, self.context);
+            waiting::resume(vm, self.context);
         }
     }
 

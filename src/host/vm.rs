@@ -1,10 +1,13 @@
 //! What one VM knows between requests.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use super::calls::Pending;
 use super::metrics::Metrics;
 use super::signature::HostEngine;
+use super::waiting::Waiting;
 use super::{facts, http, log};
 use crate::authorization_server::HandedOver;
 use crate::decision::Decision;
@@ -12,9 +15,10 @@ use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
 use crate::refusal_log::RefusalLog;
 use crate::resource_server::Means;
-use crate::resource_server::keys::{Fetch, KeyRing, KeySource};
+use crate::resource_server::introspection::{Inquiry, Introspected};
+use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
-use crate::step::{AskKeys, Edit, Step};
+use crate::step::{AskIntrospection, AskKeys, Edit, Served, Step};
 use crate::{Refusal, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
@@ -23,10 +27,10 @@ pub(super) struct Vm {
     pub(super) keys: RefCell<KeyRing>,
     tokens: RefCell<TokenCache>,
     handed_over: RefCell<HandedOver>,
-    /// By the host's token of the call; with when they began, in milliseconds since 1970.
-    pub(super) fetches: RefCell<BTreeMap<u32, (Fetch, u64)>>,
-    /// The identities of the sources whose keys a request misses.
-    pub(super) wishes: RefCell<BTreeSet<String>>,
+    /// By the host's token of the call.
+    pub(super) calls: RefCell<BTreeMap<u32, Pending>>,
+    /// The questions that are to be asked with the next tick.
+    pub(super) inquiries: RefCell<Vec<Inquiry>>,
     pub(super) waiting: RefCell<Vec<Waiting>>,
     pub(super) metrics: Metrics,
     refusals: RefCell<RefusalLog>,
@@ -34,40 +38,35 @@ pub(super) struct Vm {
     now: Cell<u64>,
 }
 
-/// A request as it arrived.
+/// A request as it arrived, and what it has waited for.
 pub(super) struct Arrived {
     headers: Vec<(String, Vec<u8>)>,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
     verified_payloads: Vec<(String, Vec<u8>)>,
-}
-
-/// A request that waits for keys.
-pub(super) struct Waiting {
-    pub(super) context: u32,
-    pub(super) arrived: Arrived,
-    pub(super) source: KeySource,
-    /// The version of the keys that did not help.
-    pub(super) version: u64,
-    /// Milliseconds since 1970.
-    pub(super) deadline: u64,
-    pub(super) refusal: Refusal,
+    /// What came of the question about its token.
+    introspected: Option<Rc<Introspected>>,
+    /// Whether it has the newest keys that it can wait for.
+    has_newest_keys: bool,
 }
 
 /// What became of a request.
 pub(super) enum Judged {
     Forward { edits: Vec<Edit>, decision: Decision },
     Refuse(Refusal),
+    Serve { served: Served, decision: Decision },
     NeedsKeys(AskKeys),
+    NeedsIntrospection(AskIntrospection),
 }
 
 impl Judged {
     /// The name of the policy that judged; empty where none governs.
     pub(super) fn policy(&self) -> &str {
         match self {
-            Self::Forward { decision, .. } => decision.policy(),
+            Self::Forward { decision, .. } | Self::Serve { decision, .. } => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
             Self::NeedsKeys(question) => question.policy(),
+            Self::NeedsIntrospection(question) => question.policy(),
         }
     }
 }
@@ -81,8 +80,8 @@ impl Vm {
             tokens,
             handed_over: RefCell::default(),
             keys: RefCell::default(),
-            fetches: RefCell::default(),
-            wishes: RefCell::default(),
+            calls: RefCell::default(),
+            inquiries: RefCell::default(),
             waiting: RefCell::default(),
             metrics: Metrics::default(),
             refusals,
@@ -103,13 +102,21 @@ impl Vm {
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
         let handed_over = &mut *self.handed_over.borrow_mut();
-        let means = &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens, handed_over };
+        let introspected = arrived.introspected.as_deref();
+        let means = &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens, handed_over, introspected };
         let mut step = self.policies.start(&request, means);
         loop {
             step = match step {
                 Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
+                Step::Serve { served, decision } => return Judged::Serve { served, decision },
+                // Nothing is waited for twice.
+                Step::AskKeys(question) if arrived.has_newest_keys => return Judged::Refuse(question.refusal()),
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),
+                Step::AskIntrospection(question) if introspected.is_some() => {
+                    return Judged::Refuse(question.refusal());
+                }
+                Step::AskIntrospection(question) => return Judged::NeedsIntrospection(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
                 Step::AskCertificate(question) => {
@@ -149,6 +156,18 @@ impl Arrived {
             route_metadata: policy::nearest(facts::metadata()),
             peer_digest: facts::peer_digest(),
             verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),
+            introspected: None,
+            has_newest_keys: false,
         })
+    }
+
+    /// The same with what its token's issuer says.
+    pub(super) fn with_answer(self, introspected: Rc<Introspected>) -> Self {
+        Self { introspected: Some(introspected), ..self }
+    }
+
+    /// The same with the newest keys that it can wait for.
+    pub(super) fn with_newest_keys(self) -> Self {
+        Self { has_newest_keys: true, ..self }
     }
 }

@@ -12,6 +12,10 @@ const LONGEST: usize = 16 * 1024;
 /// Header parameters that bring or name a key of the token's own choice, or ask for an extension.
 const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
 
+/// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
+/// own, and must not pass for one.
+const JWT_TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
+
 /// A token whose syntax is right. Nothing in it has been verified.
 #[derive(Debug)]
 pub struct CompactJws<'a> {
@@ -31,6 +35,14 @@ impl<'a> CompactJws<'a> {
     /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
     /// [`Reason::TokenHeaderUnsupported`], [`Reason::AlgorithmNotAllowed`].
     pub fn parse(text: &'a str) -> Result<Self, Reason> {
+        Self::parse_as(text, &JWT_TYPES)
+    }
+
+    /// Takes a token apart that is of one of these types, in any case, or says none.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn parse_as(text: &'a str, types: &[&str]) -> Result<Self, Reason> {
         if text.len() > LONGEST {
             return Err(Reason::TokenTooLong);
         }
@@ -43,7 +55,9 @@ impl<'a> CompactJws<'a> {
         }
         let kind = match header.get("typ") {
             None => None,
-            Some(Value::String(kind)) if is_jwt(kind) => Some(kind.clone()),
+            Some(Value::String(kind)) if types.iter().any(|known| kind.eq_ignore_ascii_case(known)) => {
+                Some(kind.clone())
+            }
             Some(_) => return Err(Reason::TokenTypeUnsupported),
         };
         let algorithm = match header.get("alg") {
@@ -85,6 +99,11 @@ impl<'a> CompactJws<'a> {
         &self.payload
     }
 
+    /// Whether the token claims to be from this issuer.
+    pub(crate) fn is_from(&self, issuer: &str) -> bool {
+        self.payload.get("iss").and_then(Value::as_str) == Some(issuer)
+    }
+
     /// What the signature is over.
     #[must_use]
     pub fn signing_input(&self) -> &'a str {
@@ -106,8 +125,7 @@ fn parameter<'h>(header: &'h Map<String, Value>, name: &str) -> Result<Option<&'
     header.get(name).map(|value| value.as_str().ok_or(Reason::TokenMalformed)).transpose()
 }
 
-/// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
-/// own, and must not pass for one.
-fn is_jwt(kind: &str) -> bool {
-    ["jwt", "at+jwt", "application/at+jwt"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+/// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is a JSON object.
+pub(crate) fn is_meant_for_jwt(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(header, _)| object(header).is_ok())
 }

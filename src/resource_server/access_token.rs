@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 
 use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
+use super::forwarding::{self, ForwardedClaim};
 use super::identity::Identity;
+use super::introspection::{Inquiry, Introspected, MissingAudience};
 use super::issuer::Issuer;
-use super::keys::{KeyRing, KeySource};
+use super::keys::{KeyRing, KeySource, Wish};
 use super::verified_payload::VerifiedPayload;
 use super::{Dpop, Means};
 #[cfg(test)]
@@ -19,9 +21,10 @@ use crate::jose::signature::Verification;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
+use crate::step::Edit;
 
-/// Of a token that was verified elsewhere: no key has this fingerprint, so such a token is never taken from the cache.
-const NO_KEY: Fingerprint = [0; 32];
+/// What a token must say that was verified here.
+const REQUIRED: &[&str] = &["iss", "aud", "exp"];
 
 /// Times are JSON numbers up to this many seconds (the year 9999), so that no arithmetic on them can go wrong.
 const LATEST: f64 = 253_402_300_799.0;
@@ -32,15 +35,36 @@ const LATEST: f64 = 253_402_300_799.0;
 pub struct AccessToken {
     /// The place of the issuer in its policy.
     issuer: usize,
-    audiences: Vec<String>,
-    /// NumericDates, with their fractions.
-    expires: f64,
+    /// `None` where an introspected token need not say any.
+    audiences: Option<Vec<String>>,
+    /// NumericDates, with their fractions; an introspected token need not expire.
+    expires: Option<f64>,
     not_before: Option<f64>,
     issued_at: Option<f64>,
     confirmation: Result<Confirmation, Refusal>,
     scope: Result<Option<String>, Refusal>,
+    /// The headers that the API gets, with claims of this token.
+    forwarded: Result<Vec<Edit>, Refusal>,
     identity: Rc<Identity>,
-    key: Fingerprint,
+    proof: Proof,
+}
+
+/// What a policy has of its own to expect of a token and to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'p> {
+    pub(super) dpop: Dpop,
+    pub(super) forwarded_claims: &'p [ForwardedClaim],
+}
+
+/// What makes the claims true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// A signature with this key.
+    Key(Fingerprint),
+    /// The issuer's word, which is believed until then: seconds since 1970.
+    Introspection(u64),
+    /// Another filter, which is asked anew each time.
+    Elsewhere,
 }
 
 /// Why there is no access token.
@@ -50,7 +74,9 @@ pub(crate) enum Unverified<'i> {
     Refused(Refusal),
     /// The issuer's keys are not here, or not the one that the token names; the refusal is what it comes to if no newer
     /// ones can be had.
-    NeedsKeys(&'i KeySource, Refusal),
+    NeedsKeys(&'i KeySource, Wish, Refusal),
+    /// The issuer must say what the token is good for; the refusal is what it comes to if it does not.
+    NeedsIntrospection(Inquiry, Refusal),
 }
 
 impl Unverified<'_> {
@@ -58,7 +84,8 @@ impl Unverified<'_> {
     pub(super) fn map(self, more: impl FnOnce(Refusal) -> Refusal) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(more(refusal)),
-            Self::NeedsKeys(source, refusal) => Self::NeedsKeys(source, more(refusal)),
+            Self::NeedsKeys(source, wish, refusal) => Self::NeedsKeys(source, wish, more(refusal)),
+            Self::NeedsIntrospection(inquiry, refusal) => Self::NeedsIntrospection(inquiry, more(refusal)),
         }
     }
 }
@@ -74,33 +101,33 @@ impl AccessToken {
     pub(super) fn verify<'i>(
         bearer_token: &BearerToken<'_>,
         issuers: &'i [Issuer],
-        dpop: Dpop,
+        expected: Expected<'_>,
         request: &Request<'_>,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
         let token = CompactJws::parse(bearer_token.text())?;
         // Before the signature: the issuer among them says whose key it has to be.
-        let claims = Claims::parse(token.payload())?;
+        let claims = Claims::parse(token.payload(), REQUIRED)?;
         let (place, issuer) = issuer_of(&claims, issuers)?;
         issuer.check_type(token.kind())?;
-        let key = match issuer.payload_in_metadata() {
+        let proof = match issuer.payload_in_metadata() {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
                 was_verified(token.payload(), request.verified_payload(name))?;
-                NO_KEY
+                Proof::Elsewhere
             }
-            None => verify_signature(&token, issuer, request.now, means)?,
+            None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
         // From here on the claims are the issuer's word, and a refusal may name whom they are about.
         let identity = Identity::of(Some(token.algorithm()), token.payload());
-        Ok(Self::of(&claims, token.payload(), (place, issuer), dpop, key, identity)?)
+        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, identity)?)
     }
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
     /// the token is judged. `None` where it left nothing.
     pub(super) fn verified_before(
         issuers: &[Issuer],
-        dpop: Dpop,
+        expected: Expected<'_>,
         request: &Request<'_>,
     ) -> Result<Option<Self>, Refusal> {
         let left = issuers.iter().enumerate().find_map(|place| {
@@ -110,25 +137,51 @@ impl AccessToken {
         let Some(((place, issuer), payload)) = left else { return Ok(None) };
         let unreadable = || Refusal::because(Reason::TokenNotVerified, "the payload in the metadata cannot be read");
         let payload = VerifiedPayload::read(payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
-        let claims = Claims::parse(&payload)?;
-        if claims.issuer != issuer.identifier() {
-            return Err(Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)));
-        }
+        let claims = Claims::parse(&payload, REQUIRED)?;
+        claims.check_issuer(issuer)?;
         // Which algorithm the token was signed with is not among what was left of it.
-        Self::of(&claims, &payload, (place, issuer), dpop, NO_KEY, Identity::of(None, &payload)).map(Some)
+        Self::of(&claims, &payload, (place, issuer), expected, Proof::Elsewhere, Identity::of(None, &payload)).map(Some)
+    }
+
+    /// A token that its issuer says is active (RFC 7662 §2.2).
+    pub(super) fn introspected<'i>(
+        introspected: &Introspected,
+        (place, issuer): (usize, &'i Issuer),
+        missing_audience: MissingAudience,
+        longest_kept: u64,
+        expected: Expected<'_>,
+        request: &Request<'_>,
+        means: &Means<'_>,
+    ) -> Result<Self, Unverified<'i>> {
+        let verified = |jwt: &CompactJws<'_>| {
+            let verified = verify_signature(jwt, issuer, request.now, means).map(drop);
+            // Whatever is wrong with the answer, it says nothing against the token.
+            verified.map_err(|unverified: Unverified<'i>| {
+                unverified.map(|refusal| introspected.unavailable(&format!("the answer: {}", refusal.reason())))
+            })
+        };
+        let payload = introspected.claims(issuer.identifier(), verified)?;
+        let required: &[&str] = match missing_audience {
+            MissingAudience::Required => &["aud"],
+            MissingAudience::IfPresent => &[],
+        };
+        let claims = Claims::parse(&payload, required)?;
+        claims.check_issuer(issuer)?;
+        let proof = Proof::Introspection(request.now.saturating_add(longest_kept));
+        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload))?)
     }
 
     fn of(
         claims: &Claims<'_>,
         payload: &Map<String, Value>,
         (place, issuer): (usize, &Issuer),
-        dpop: Dpop,
-        key: Fingerprint,
+        expected: Expected<'_>,
+        proof: Proof,
         identity: Identity,
     ) -> Result<Self, Refusal> {
         let identity = Rc::new(identity);
         claims.check_lifetime(issuer.longest_lifetime()).map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
-        let confirmation = confirmation(payload, issuer.confirmation, dpop).map_err(|reason| match reason {
+        let confirmation = confirmation(payload, issuer.confirmation, expected.dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
                 "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
@@ -137,21 +190,28 @@ impl AccessToken {
         });
         Ok(Self {
             issuer: place,
-            audiences: claims.audiences.iter().map(|audience| (*audience).to_owned()).collect(),
+            audiences: claims.audiences.as_ref().map(|own| own.iter().map(|audience| (*audience).to_owned()).collect()),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,
             confirmation,
             scope: text(payload, "scope").map(|scope| scope.map(str::to_owned)),
+            forwarded: forwarding::headers(expected.forwarded_claims, payload),
             identity,
-            key,
+            proof,
         })
     }
 
-    /// Whether the issuer still has the key that verified the token.
+    /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago.
     pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, ring: &KeyRing) -> bool {
-        let keys = issuers.get(self.issuer).and_then(|issuer| issuer.keys(ring, now).ok());
-        keys.is_some_and(|keys| keys.has(&self.key))
+        match &self.proof {
+            Proof::Key(key) => {
+                let keys = issuers.get(self.issuer).and_then(|issuer| issuer.keys(ring, now).ok());
+                keys.is_some_and(|keys| keys.has(key))
+            }
+            Proof::Introspection(until) => now < *until,
+            Proof::Elsewhere => false,
+        }
     }
 
     /// Judges what depends on the moment: the audience, and the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
@@ -160,11 +220,13 @@ impl AccessToken {
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
     pub(super) fn judge(&self, issuers: &[Issuer], leeway: u64, now: u64) -> Result<(), Reason> {
         let (now, leeway) = (now as f64, leeway as f64);
-        let is_ours =
-            issuers.get(self.issuer).is_some_and(|issuer| self.audiences.iter().any(|own| issuer.is_audience(own)));
+        let is_ours = issuers.get(self.issuer).is_some_and(|issuer| match &self.audiences {
+            Some(audiences) => audiences.iter().any(|own| issuer.is_audience(own)),
+            None => true,
+        });
         if !is_ours {
             Err(Reason::AudienceMismatch)
-        } else if now >= self.expires + leeway {
+        } else if self.expires.is_some_and(|expires| now >= expires + leeway) {
             Err(Reason::TokenExpired)
         } else if [self.not_before, self.issued_at].iter().flatten().any(|time| now < time - leeway) {
             Err(Reason::TokenNotYetValid)
@@ -189,6 +251,11 @@ impl AccessToken {
         }
     }
 
+    /// The headers that the API gets, with claims of this token.
+    pub(super) fn forwarded(&self) -> Result<&[Edit], Refusal> {
+        self.forwarded.as_deref().map_err(Clone::clone)
+    }
+
     /// Whom it names.
     pub(super) fn identity(&self) -> Rc<Identity> {
         Rc::clone(&self.identity)
@@ -198,22 +265,26 @@ impl AccessToken {
     pub(super) fn example() -> Self {
         Self {
             issuer: 0,
-            audiences: vec!["https://api.example.com".to_owned()],
-            expires: 0.0,
+            audiences: Some(vec!["https://api.example.com".to_owned()]),
+            expires: None,
             not_before: None,
             issued_at: None,
             confirmation: Err(Reason::ConfirmationMalformed.into()),
             scope: Ok(None),
+            forwarded: Ok(Vec::new()),
             identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Map::new())),
-            key: [0; 32],
+            proof: Proof::Elsewhere,
         }
     }
 
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> usize {
-        let audiences = self.audiences.iter().map(|audience| audience.len().saturating_add(size_of::<String>()));
+        let audiences =
+            self.audiences.iter().flatten().map(|audience| audience.len().saturating_add(size_of::<String>()));
         let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
-        let own = size_of::<Self>().saturating_add(scope).saturating_add(self.identity.size());
+        let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
+        let own =
+            size_of::<Self>().saturating_add(scope).saturating_add(forwarded).saturating_add(self.identity.size());
         audiences.fold(own, usize::saturating_add)
     }
 }
@@ -223,8 +294,8 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
     issuers
         .iter()
         .enumerate()
-        .find(|(_, issuer)| issuer.identifier() == claims.issuer)
-        .ok_or_else(|| Refusal::because(Reason::IssuerNotTrusted, shortened(claims.issuer)))
+        .find(|(_, issuer)| claims.issuer == Some(issuer.identifier()))
+        .ok_or_else(|| claims.of_another_issuer())
 }
 
 /// Whether another filter verified a token with this very payload.
@@ -248,7 +319,9 @@ fn verify_signature<'i>(
     let algorithm = token.algorithm();
     issuer.check_algorithm(algorithm)?;
     let keys = issuer.keys(means.keys, now).map_err(|source| match source {
-        Some(source) => Unverified::NeedsKeys(source, Refusal::because(Reason::KeysUnavailable, source.identity())),
+        Some(source) => {
+            Unverified::NeedsKeys(source, Wish::Routine, Refusal::because(Reason::KeysUnavailable, source.identity()))
+        }
         None => Unverified::from(Reason::TokenNotVerified),
     })?;
     let mut answer = Reason::KeyUnknown;
@@ -265,47 +338,61 @@ fn verify_signature<'i>(
     let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
     // Only a key id that nobody knows hints at new keys: whoever can make a wrong signature must not cause a fetch.
     match (answer, token.key_id(), issuer.key_source()) {
-        (Reason::KeyUnknown, Some(_), Some(source)) => Err(Unverified::NeedsKeys(source, refusal)),
+        (Reason::KeyUnknown, Some(_), Some(source)) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
         _ => Err(refusal.into()),
     }
 }
 
 /// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
 struct Claims<'t> {
-    issuer: &'t str,
-    audiences: Vec<&'t str>,
+    issuer: Option<&'t str>,
+    audiences: Option<Vec<&'t str>>,
     /// NumericDates, with their fractions.
-    expires: f64,
+    expires: Option<f64>,
     not_before: Option<f64>,
     issued_at: Option<f64>,
 }
 
 impl<'t> Claims<'t> {
-    /// A claim of the wrong type is not the same as none.
-    fn parse(payload: &'t Map<String, Value>) -> Result<Self, Refusal> {
+    /// A claim of the wrong type is not the same as none. These must be there.
+    fn parse(payload: &'t Map<String, Value>, required: &[&'static str]) -> Result<Self, Refusal> {
+        let demand = |name| if required.contains(&name) { Err(missing(name)) } else { Ok(()) };
         for name in ["sub", "jti"] {
             text(payload, name)?;
         }
-        Ok(Self {
-            issuer: text(payload, "iss")?.ok_or_else(|| missing("iss"))?,
-            audiences: audiences(payload)?,
-            expires: time(payload, "exp")?.ok_or_else(|| missing("exp"))?,
-            not_before: time(payload, "nbf")?,
-            issued_at: time(payload, "iat")?,
-        })
+        let issuer = text(payload, "iss")?;
+        issuer.map_or_else(|| demand("iss"), |_| Ok(()))?;
+        let audiences = audiences(payload)?;
+        audiences.as_ref().map_or_else(|| demand("aud"), |_| Ok(()))?;
+        let expires = time(payload, "exp")?;
+        expires.map_or_else(|| demand("exp"), |_| Ok(()))?;
+        Ok(Self { issuer, audiences, expires, not_before: time(payload, "nbf")?, issued_at: time(payload, "iat")? })
     }
 
     /// From `iat` to `exp`, in seconds.
     fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
-        match (longest, self.issued_at) {
-            (None, _) => Ok(()),
-            (Some(_), None) => Err(missing("iat")),
-            (Some(longest), Some(issued_at)) if self.expires - issued_at > longest => {
-                let lifetime = self.expires - issued_at;
+        let Some(longest) = longest else { return Ok(()) };
+        match (self.issued_at, self.expires) {
+            (None, _) => Err(missing("iat")),
+            (_, None) => Err(missing("exp")),
+            (Some(issued_at), Some(expires)) if expires - issued_at > longest => {
+                let lifetime = expires - issued_at;
                 Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds")))
             }
             (Some(_), Some(_)) => Ok(()),
         }
+    }
+
+    /// An answer of the issuer itself need not name it.
+    fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
+        match self.issuer {
+            Some(own) if own != issuer.identifier() => Err(self.of_another_issuer()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn of_another_issuer(&self) -> Refusal {
+        Refusal::because(Reason::IssuerNotTrusted, shortened(self.issuer.unwrap_or_default()))
     }
 }
 
@@ -314,12 +401,13 @@ fn text<'t>(payload: &'t Map<String, Value>, name: &'static str) -> Result<Optio
 }
 
 /// RFC 7519 §4.1.3: one string, or a list of them.
-fn audiences(payload: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
+fn audiences(payload: &Map<String, Value>) -> Result<Option<Vec<&str>>, Refusal> {
     match payload.get("aud") {
-        None => Err(missing("aud")),
-        Some(Value::String(audience)) => Ok(vec![audience]),
+        None => Ok(None),
+        Some(Value::String(audience)) => Ok(Some(vec![audience])),
         Some(Value::Array(audiences)) => {
-            audiences.iter().map(|audience| audience.as_str().ok_or_else(|| malformed("aud"))).collect()
+            let texts = audiences.iter().map(|audience| audience.as_str().ok_or_else(|| malformed("aud")));
+            texts.collect::<Result<_, _>>().map(Some)
         }
         Some(_) => Err(malformed("aud")),
     }

@@ -1,6 +1,8 @@
 //! What a policy in front of an API does, in sentences.
 
 use super::confirmation::ConfirmationPlace;
+use super::forwarding::{ForwardToken, ForwardedClaim};
+use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
 use super::keys::{KeySource, Keys};
 use super::{
@@ -44,6 +46,24 @@ impl ResourceServer {
         match self.cors_preflight {
             CorsPreflight::Refuse => {}
             CorsPreflight::Forward => say("A CORS preflight passes without a token."),
+        }
+        if let Some(metadata) = &self.metadata {
+            say(&format!("Anybody may read the metadata of the API at {}, which challenges name.", metadata.url()));
+        }
+        if !self.forward_claims.is_empty() {
+            let claims: Vec<_> = self.forward_claims.iter().map(ForwardedClaim::sentence).collect();
+            let claims: Vec<_> = claims.iter().map(String::as_str).collect();
+            say(&format!(
+                "The API gets of the token {}; a value that cannot be written so is refused.",
+                listed(&claims, "and")
+            ));
+        }
+        if let Some(header) = &self.forward_thumbprint {
+            say(&format!("The API gets the x5t#S256 of the client's certificate in {}.", header.name()));
+        }
+        match self.forward_token {
+            ForwardToken::Keep => {}
+            ForwardToken::Remove => say("The API does not get the token: Authorization is removed."),
         }
         match self.server_name {
             ServerName::Any => {}
@@ -118,6 +138,20 @@ impl Issuer {
             Keys::VerifiedBefore(name) => {
                 format!("verified by jwt_authn, which leaves its payload in the metadata under {name:?}")
             }
+            Keys::None => String::new(),
+        };
+        let how = match self.introspection.as_deref() {
+            None => keys,
+            Some(source) => {
+                let place = source.identity();
+                let authenticated = source.authentication();
+                match source.tokens() {
+                    Tokens::Opaque => {
+                        format!("{keys}, or active as {place} says where it is no JWT, asked {authenticated}")
+                    }
+                    Tokens::All => format!("active as {place} says, asked {authenticated}"),
+                }
+            }
         };
         let lifetime = match self.max_lifetime {
             None => String::new(),
@@ -128,7 +162,7 @@ impl Issuer {
             ConfirmationPlace::TopLevel => "cnf or beside the other claims",
         };
         format!(
-            "{kind} from {} for {}, {keys}{lifetime}; it says in {place} what it is bound to.",
+            "{kind} from {} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
             self.identifier,
             listed(&audiences, "or")
         )

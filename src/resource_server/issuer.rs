@@ -1,15 +1,20 @@
 //! Whose tokens are believed.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::confirmation::ConfirmationPlace;
+use super::introspection::{Introspection, Tokens};
 use super::keys::{KeyRing, KeySource, Keys, KeysFields};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::desk::schema;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::KeySet;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
+use crate::secret::Environment;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -19,6 +24,7 @@ pub(super) struct Issuer {
     pub(super) identifier: String,
     pub(super) audiences: Vec<String>,
     pub(super) keys: Keys,
+    pub(super) introspection: Option<Arc<Introspection>>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) token_type: TokenType,
     pub(super) max_lifetime: Option<MaxLifetime>,
@@ -28,7 +34,7 @@ pub(super) struct Issuer {
 /// An authorization server whose tokens are believed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer"))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = schema::keys_or_introspection))]
 struct Fields {
     /// The token's `iss`, exactly.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = &"https://as.example.com"))]
@@ -37,7 +43,9 @@ struct Fields {
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1)), example = ["https://api.example.com"]))]
     audiences: Vec<String>,
     /// Which keys verify its tokens, or who verified them before.
-    keys: KeysFields,
+    keys: Option<KeysFields>,
+    /// Where the authorization server is asked about tokens (RFC 7662): those that are no JWT, or all.
+    introspection: Option<Introspection>,
     /// With which algorithms its tokens may be signed: all that there are unless said. `none` and HS256 do not exist.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["ES256", "PS256", "RS256", "EdDSA"]))]
     algorithms: Option<Vec<Algorithm>>,
@@ -88,7 +96,7 @@ impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, audiences, keys, algorithms, .. } = fields;
+        let Fields { issuer: identifier, audiences, keys, introspection, algorithms, .. } = fields;
         let (token_type, max_lifetime, confirmation) =
             (fields.token_type, fields.max_lifetime_seconds, fields.confirmation);
         if identifier.is_empty() {
@@ -99,11 +107,16 @@ impl TryFrom<Fields> for Issuer {
                         its audience"
                 .to_owned());
         }
+        let keys = match keys {
+            Some(keys) => keys.of_issuer(&identifier)?,
+            None => Keys::None,
+        };
+        let needless = (algorithms.is_some() || token_type == TokenType::AccessToken) && matches!(keys, Keys::None);
+        check_ways(&keys, introspection.as_ref(), needless)?;
         let algorithms = algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec());
         if algorithms.is_empty() {
             return Err("algorithms is empty, so every token would be refused".to_owned());
         }
-        let keys = keys.of_issuer(&identifier)?;
         if let Keys::Inline(keys) = &keys
             && !algorithms.iter().any(|algorithm| keys.serves(*algorithm))
         {
@@ -111,11 +124,38 @@ impl TryFrom<Fields> for Issuer {
                 "none of the keys can be used with any of the algorithms, so every token would be refused".to_owned()
             );
         }
-        Ok(Self { identifier, audiences, keys, algorithms, token_type, max_lifetime, confirmation })
+        let introspection = introspection.map(Arc::new);
+        Ok(Self { identifier, audiences, keys, introspection, algorithms, token_type, max_lifetime, confirmation })
     }
 }
 
+/// Every key that is given serves something, and every token has one way to be judged.
+fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool) -> Result<(), &'static str> {
+    let wrong = match introspection.map(|source| (source.tokens(), source.client_of_jwt(), keys)) {
+        None if matches!(keys, Keys::None) => "an issuer needs `keys`, or `introspection`, or both",
+        Some((Tokens::Opaque, _, Keys::None)) => {
+            "introspection of opaque tokens alone needs `keys` for JWTs; without keys say `tokens: all`"
+        }
+        Some((_, Some(_), Keys::None | Keys::VerifiedBefore(_))) => {
+            "introspection with `answer: jwt` needs `keys`, with which the answers are verified"
+        }
+        Some((Tokens::All, None, Keys::Inline(_) | Keys::Fetched(_) | Keys::VerifiedBefore(_))) => {
+            "with introspection of `tokens: all` the keys would verify nothing: leave `keys` out"
+        }
+        _ if needless => "`algorithms` and `token_type` are for tokens that are verified with `keys`",
+        _ => return Ok(()),
+    };
+    Err(wrong)
+}
+
 impl Issuer {
+    /// Takes the credentials from the environment.
+    pub(super) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        // Nothing shares it before the configuration is loaded.
+        let introspection = self.introspection.as_mut().and_then(Arc::get_mut);
+        introspection.map_or(Ok(()), |introspection| introspection.resolve(environment))
+    }
+
     pub(super) fn identifier(&self) -> &str {
         &self.identifier
     }
@@ -125,7 +165,7 @@ impl Issuer {
         match &self.keys {
             Keys::Inline(keys) => Ok(keys),
             Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(Some(source)),
-            Keys::VerifiedBefore(_) => Err(None),
+            Keys::VerifiedBefore(_) | Keys::None => Err(None),
         }
     }
 
@@ -133,14 +173,14 @@ impl Issuer {
     pub(super) fn payload_in_metadata(&self) -> Option<&str> {
         match &self.keys {
             Keys::VerifiedBefore(name) => Some(name),
-            Keys::Inline(_) | Keys::Fetched(_) => None,
+            Keys::Inline(_) | Keys::Fetched(_) | Keys::None => None,
         }
     }
 
     /// Where the keys are fetched, if they are.
     pub(super) fn key_source(&self) -> Option<&KeySource> {
         match &self.keys {
-            Keys::Inline(_) | Keys::VerifiedBefore(_) => None,
+            Keys::Inline(_) | Keys::VerifiedBefore(_) | Keys::None => None,
             Keys::Fetched(source) => Some(source),
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::access_token::AccessToken;
 use super::bearer_token::Scheme;
+use super::forwarding::ForwardToken;
 use super::token_cache::Lookup;
 use super::{Admitted, CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
@@ -13,7 +14,7 @@ use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request, folded};
-use crate::step::Step;
+use crate::step::{Edit, Step};
 
 /// A request of which everything that stands in it has been judged.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl<'p> Judgement<'p> {
             Ok(Admitted::Unbound(_)) => self.forward(Ground::TokenUnbound),
             Ok(Admitted::Observed(_, refusal)) => {
                 let decision = self.refusal(refusal).observed();
-                self.cleaned.forward(decision)
+                self.send(decision)
             }
             Err(refusal) => self.refuse(refusal),
         }
@@ -93,6 +94,25 @@ impl<'p> Judgement<'p> {
                 decision.about(Some(access_token.identity())).looked_up(*lookup)
             }
         };
+        self.send(decision)
+    }
+
+    /// Sends the request on, with what the API gets besides it.
+    fn send(mut self, decision: Decision) -> Step<'p> {
+        let server = self.server;
+        if let Candidate::Token(access_token, ..) = &self.candidate {
+            match access_token.forwarded() {
+                Ok(headers) => self.cleaned.edits.extend_from_slice(headers),
+                Err(refusal) => return self.refuse(refusal),
+            }
+        }
+        if let (Some(header), Some(presented)) = (&server.forward_thumbprint, self.presented) {
+            self.cleaned.edits.push(header.set(presented.to_string()));
+        }
+        match server.forward_token {
+            ForwardToken::Keep => {}
+            ForwardToken::Remove => self.cleaned.edits.push(Edit::remove("authorization")),
+        }
         self.cleaned.forward(decision)
     }
 

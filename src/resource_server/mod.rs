@@ -9,32 +9,43 @@ pub mod bearer_token;
 pub mod confirmation;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+pub(crate) mod forwarding;
 pub mod identity;
+pub mod introspection;
 mod issuer;
 pub mod judgement;
 pub mod keys;
+mod metadata;
 pub mod token_cache;
 mod verified_payload;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::authorization_server::HandedOver;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Ground, Verdict};
+use crate::header_name::OwnName;
+use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
-use crate::step::{AskKeys, Step};
-use access_token::{AccessToken, Unverified};
+use crate::secret::Environment;
+use crate::step::{AskIntrospection, AskKeys, Step};
+use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{BearerToken, Scheme};
+use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
+use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
-use keys::{KeyRing, KeySource, Wish};
-use token_cache::{Lookup, TokenCache};
+use keys::{KeyRing, KeySource};
+use metadata::ProtectedResourceMetadata;
+use token_cache::{Known, Lookup, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -49,6 +60,8 @@ pub struct Means<'m> {
     pub tokens: &'m mut TokenCache,
     /// The headers that were written for certificates so far.
     pub handed_over: &'m mut HandedOver,
+    /// What came of the question about the request's token, if it was asked.
+    pub introspected: Option<&'m Introspected>,
 }
 
 /// What an access token must be to pass.
@@ -67,6 +80,10 @@ pub struct ResourceServer {
     revoked_certificates: Revoked,
     leeway: Leeway,
     realm: Realm,
+    metadata: Option<ProtectedResourceMetadata>,
+    forward_token: ForwardToken,
+    forward_claims: Vec<ForwardedClaim>,
+    forward_thumbprint: Option<OwnHeader>,
 }
 
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
@@ -109,6 +126,16 @@ struct Fields {
     /// The protection space of the challenges; the first audience unless said.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://api.example.com"))]
     realm: Option<Realm>,
+    /// Has this filter serve the metadata of the API (RFC 9728), and name it in its challenges.
+    protected_resource_metadata: Option<ProtectedResourceMetadata>,
+    /// Whether the API sees the access token.
+    #[serde(default)]
+    forward_token: ForwardToken,
+    /// Claims that the API gets in headers of its own.
+    #[serde(default)]
+    forward_claims: Vec<ForwardedClaim>,
+    /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
+    forward_thumbprint: Option<OwnHeader>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
@@ -278,6 +305,28 @@ impl TryFrom<Fields> for ResourceServer {
                 return Err(format!("the issuer {:?} stands here twice", issuer.identifier()));
             }
         }
+        if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {
+            return Err(
+                "two issuers have `introspection`: a token that is no JWT does not say which of them to ask".to_owned()
+            );
+        }
+        let names = fields.forward_claims.iter().map(ForwardedClaim::header).chain(&fields.forward_thumbprint);
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.map(OwnHeader::name).find(|name| !seen.insert(*name)) {
+            return Err(format!("the header {twice} would be set twice"));
+        }
+        if !fields.forward_claims.is_empty()
+            && fields.issuers.iter().any(|issuer| issuer.payload_in_metadata().is_some())
+        {
+            return Err(
+                "forward_claims cannot read what jwt_authn leaves (`verified_by`); its own claim_to_headers does \
+                        that"
+                    .to_owned(),
+            );
+        }
+        if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
+            return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
+        }
         let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
@@ -296,6 +345,10 @@ impl TryFrom<Fields> for ResourceServer {
             revoked_certificates: fields.revoked_certificates,
             leeway: fields.leeway_seconds,
             realm,
+            metadata: fields.protected_resource_metadata,
+            forward_token: fields.forward_token,
+            forward_claims: fields.forward_claims,
+            forward_thumbprint: fields.forward_thumbprint,
         })
     }
 }
@@ -324,6 +377,22 @@ impl ResourceServer {
         self.issuers.iter().filter_map(Issuer::key_source)
     }
 
+    /// Where this policy's tokens are introspected.
+    pub(crate) fn introspections(&self) -> impl Iterator<Item = &Introspection> {
+        self.issuers.iter().filter_map(|issuer| issuer.introspection.as_deref())
+    }
+
+    /// The headers that are this policy's own, and no client's.
+    pub(crate) fn own_headers(&self) -> impl Iterator<Item = OwnName> {
+        let claims = self.forward_claims.iter().map(ForwardedClaim::header);
+        claims.chain(&self.forward_thumbprint).map(|header| OwnName::Exactly(header.name().to_owned()))
+    }
+
+    /// Takes the credentials from the environment.
+    pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))
+    }
+
     /// The first step of a request whose forged headers `cleaned` removes.
     pub(crate) fn start<'p>(
         &'p self,
@@ -332,6 +401,13 @@ impl ResourceServer {
         means: &mut Means<'_>,
         cleaned: Cleaned,
     ) -> Step<'p> {
+        if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
+            let issuers = self.issuers.iter().map(Issuer::identifier);
+            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+            let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
+            let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
+            return Step::Serve { served: metadata.document(issuers, &scopes), decision };
+        }
         let caller = request.caller();
         let refused = |refusal: Refusal| {
             let refusal = self.refusal(policy, caller, refusal);
@@ -343,16 +419,18 @@ impl ResourceServer {
                 Judgement { server: self, policy, caller, now, presented, candidate, cleaned }.start(request)
             }
             Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
-            Err(Unverified::NeedsKeys(source, refusal)) => Step::AskKeys(AskKeys {
-                source: source.clone(),
-                wish: if refusal.reason() == Reason::KeyUnknown { Wish::UnknownKey } else { Wish::Routine },
-                refusal: refused(refusal),
-            }),
+            Err(Unverified::NeedsKeys(source, wish, refusal)) => {
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal) })
+            }
+            Err(Unverified::NeedsIntrospection(inquiry, refusal)) => {
+                Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
+            }
         }
     }
 
     fn refusal(&self, policy: &str, caller: Caller, refusal: impl Into<Refusal>) -> Refusal {
-        refusal.into().under(policy, Some(&self.realm.0)).to(caller)
+        let metadata = self.metadata.as_ref().map(ProtectedResourceMetadata::url);
+        refusal.into().under(policy, Some(&self.realm.0)).described_at(metadata).to(caller)
     }
 
     /// Judges what stands in the request itself.
@@ -378,7 +456,7 @@ impl ResourceServer {
                 (access_token, bearer_token.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.dpop, request)?;
+                let left = AccessToken::verified_before(&self.issuers, self.expected(), request)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
@@ -397,15 +475,69 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        let known = means.tokens.find(policy, bearer_token.text());
-        if let Some(known) = known.filter(|known| known.is_current(&self.issuers, request.now, means.keys)) {
-            return Ok((known, Lookup::Hit));
+        match means.tokens.find(policy, bearer_token.text()) {
+            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means.keys) => {
+                return Ok((claims, Lookup::Hit));
+            }
+            Some(Known::Refused(refusal, until)) if request.now < until => {
+                return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
+            }
+            _ => {}
         }
-        let verified = AccessToken::verify(bearer_token, &self.issuers, self.dpop, request, means)
-            .map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
+        let verified = match self.introspecting(bearer_token.text()) {
+            Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
+            None => AccessToken::verify(bearer_token, &self.issuers, self.expected(), request, means),
+        };
+        let verified =
+            verified.map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
-        means.tokens.insert(policy, bearer_token.text(), Rc::clone(&verified));
+        means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        Expected { dpop: self.dpop, forwarded_claims: &self.forward_claims }
+    }
+
+    /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
+    /// JWT does not say whose it is.
+    fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
+        let mut places = self.issuers.iter().enumerate();
+        let (place, source) = places.find_map(|place| Some((place, place.1.introspection.as_ref()?)))?;
+        let is_asked = match source.tokens() {
+            Tokens::Opaque => !jws::is_meant_for_jwt(token),
+            Tokens::All => !self.issuers.iter().any(|other| {
+                other.introspection.is_none()
+                    && jws::CompactJws::parse(token).is_ok_and(|jwt| jwt.is_from(other.identifier()))
+            }),
+        };
+        is_asked.then_some((place, source))
+    }
+
+    /// What the issuer said of a token, if it was asked.
+    fn introspected<'i>(
+        &self,
+        policy: &str,
+        token: &str,
+        place: (usize, &'i Issuer),
+        source: &Arc<Introspection>,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Result<AccessToken, Unverified<'i>> {
+        let inquiry = Inquiry::about(source, token)?;
+        let Some(introspected) = means.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
+            let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
+            return Err(Unverified::NeedsIntrospection(inquiry, refusal));
+        };
+        let (audience, kept) = (source.missing_audience(), source.longest_kept());
+        let verified = AccessToken::introspected(introspected, place, audience, kept, self.expected(), request, means);
+        if let Err(Unverified::Refused(refusal)) = &verified
+            && refusal.reason() != Reason::IntrospectionUnavailable
+        {
+            let until = request.now.saturating_add(source.longest_refusal());
+            means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), until));
+        }
+        verified
     }
 
     /// Judges the binding of a verified token, and after it the scope.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::access_token::AccessToken;
+use crate::refusal::Refusal;
 
 /// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
 const OVERHEAD: usize = 256;
@@ -67,11 +68,29 @@ pub struct TokenCache {
     old: Generation,
 }
 
+/// What is known of a token.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// Its claims.
+    Claims(Rc<AccessToken>),
+    /// Its issuer said until when (seconds since 1970) this holds: that it is not active, or what is no token for us.
+    Refused(Rc<Refusal>, u64),
+}
+
+impl Known {
+    fn size(&self) -> usize {
+        match self {
+            Self::Claims(claims) => claims.size(),
+            Self::Refused(refusal, _) => refusal.size(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Generation {
     bytes: usize,
     /// By policy, since what a policy expects of a token is part of the verification, and then by the whole token.
-    policies: HashMap<String, HashMap<Box<str>, Rc<AccessToken>>>,
+    policies: HashMap<String, HashMap<Box<str>, Known>>,
 }
 
 impl TokenCache {
@@ -81,23 +100,23 @@ impl TokenCache {
         Self { size, ..Self::default() }
     }
 
-    /// The claims of a token that this policy has verified before.
-    pub(super) fn find(&mut self, policy: &str, token: &str) -> Option<Rc<AccessToken>> {
+    /// What this policy knows of a token.
+    pub(super) fn find(&mut self, policy: &str, token: &str) -> Option<Known> {
         if let Some(found) = self.young.policies.get(policy).and_then(|tokens| tokens.get(token)) {
-            return Some(Rc::clone(found));
+            return Some(found.clone());
         }
         let (token, found) = self.old.policies.get_mut(policy)?.remove_entry(token)?;
-        self.keep(policy, token, Rc::clone(&found));
+        self.keep(policy, token, found.clone());
         Some(found)
     }
 
-    /// Keeps the claims of a token that this policy has just verified.
-    pub(super) fn insert(&mut self, policy: &str, token: &str, claims: Rc<AccessToken>) {
-        self.keep(policy, token.into(), claims);
+    /// Keeps what this policy has just learnt of a token.
+    pub(super) fn insert(&mut self, policy: &str, token: &str, known: Known) {
+        self.keep(policy, token.into(), known);
     }
 
-    fn keep(&mut self, policy: &str, token: Box<str>, claims: Rc<AccessToken>) {
-        let cost = token.len().saturating_add(claims.size()).saturating_add(OVERHEAD);
+    fn keep(&mut self, policy: &str, token: Box<str>, known: Known) {
+        let cost = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
         let half = self.size.0 / 2;
         if cost > half {
             return;
@@ -107,8 +126,8 @@ impl TokenCache {
         }
         self.young.bytes = self.young.bytes.saturating_add(cost);
         match self.young.policies.get_mut(policy) {
-            Some(tokens) => drop(tokens.insert(token, claims)),
-            None => drop(self.young.policies.insert(policy.to_owned(), HashMap::from([(token, claims)]))),
+            Some(tokens) => drop(tokens.insert(token, known)),
+            None => drop(self.young.policies.insert(policy.to_owned(), HashMap::from([(token, known)]))),
         }
     }
 }
@@ -123,8 +142,8 @@ mod tests {
         TokenCache::new(TokenCacheSize::try_from(SIZE).unwrap())
     }
 
-    fn claims() -> Rc<AccessToken> {
-        Rc::new(AccessToken::example())
+    fn claims() -> Known {
+        Known::Claims(Rc::new(AccessToken::example()))
     }
 
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
@@ -141,7 +160,7 @@ mod tests {
         let mut cache = cache();
         let claims = claims();
         for number in 0..1_000_000 {
-            cache.insert("api", &format!("{number:0100}"), Rc::clone(&claims));
+            cache.insert("api", &format!("{number:0100}"), claims.clone());
             if number % 250_000 == 0 {
                 assert!(held(&cache) <= usize::try_from(SIZE).unwrap());
             }

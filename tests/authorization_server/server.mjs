@@ -205,9 +205,10 @@ function createProvider({ issuer, audience, clients, jwks, access_token_format, 
       grant_types: ['client_credentials'],
       response_types: [],
       id_token_signed_response_alg: signing_alg,
+      introspection_signed_response_alg: signing_alg,
     },
     jwks,
-    enabledJWA: { idTokenSigningAlgValues: [signing_alg] },
+    enabledJWA: { idTokenSigningAlgValues: [signing_alg], introspectionSigningAlgValues: [signing_alg] },
     clientAuthMethods: [
       'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none',
       'tls_client_auth', 'self_signed_tls_client_auth',
@@ -219,6 +220,8 @@ function createProvider({ issuer, audience, clients, jwks, access_token_format, 
       pushedAuthorizationRequests: { enabled: true },
       // A resource server asks about access tokens of other clients; a public client could be anybody.
       introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientAuthMethod !== 'none' },
+      // RFC 9701, for a client whose metadata says `introspection_signed_response_alg`.
+      jwtIntrospection: { enabled: true },
       revocation: { enabled: true, allowedPolicy: (ctx, client, token) => token.clientId === client.clientId },
       resourceIndicators: {
         enabled: true,

@@ -41,6 +41,8 @@ pub struct Case {
     /// Seconds since 1970.
     pub now: u64,
     pub without_host_cryptography: bool,
+    /// What the authorization server answers about the token, where it is asked.
+    pub introspection: Option<String>,
     pub forward: Option<BTreeMap<String, String>>,
     /// The reason for which a policy that only observes would have refused it.
     pub note: Option<String>,

@@ -30,7 +30,7 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         yield "configuration_file", configuration["json"].encode()
         for policy in json.loads(configuration["json"])["policies"].values():
             for issuer in policy.get("resource_server", {}).get("issuers", []):
-                if "jwks" in issuer["keys"]:
+                if "jwks" in issuer.get("keys", {}):
                     yield "key_set", json.dumps(issuer["keys"]["jwks"]).encode()
     for path in [*ROOT.glob("envoy/*.yaml"), *ROOT.glob("tests/configurations/*/*.yaml")]:
         yield "configuration_file", uncommented(path.read_text()).replace("{ keys: [] }", KEYS).encode()
@@ -42,6 +42,8 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         for name, value in case["headers"]:
             if name == "authorization":
                 yield from token(base64.b64decode(value).rpartition(b" ")[2])
+        if case["introspection"] is not None:
+            yield "introspection_answer", case["introspection"].encode()
         for path, value in case["properties"]:
             if path[0] == "xds":
                 yield "route_metadata", base64.b64decode(value)

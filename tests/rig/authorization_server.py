@@ -39,6 +39,7 @@ class AuthorizationServer:
         clients: Sequence[dict[str, Any]],
         port: int = 0,
         dialect: Literal["gluu", "authlete", "rfc9440"] = "gluu",
+        access_token_format: str = "jwt",
     ) -> None:
         """Says how to start, and does not yet. It reads the client's certificate as `dialect` says. `clients` are client metadata of RFC 7591 and RFC 8705. It publishes all
         keys, and signs with the first. Port 0 has a free one chosen."""
@@ -51,6 +52,7 @@ class AuthorizationServer:
             "clients": list(clients),
             "jwks": {"keys": [key.private_jwk for key in keys]},
             "signing_alg": keys[0].algorithm,
+            "access_token_format": access_token_format,
         }
         self.port = 0
 

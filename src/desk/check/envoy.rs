@@ -7,6 +7,7 @@ use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config::document::Place;
 use crate::desk::sentence::listed;
 use crate::policy::{Policies, Policy};
+use crate::resource_server::introspection::Introspection;
 
 /// Filters that can change the headers, the route or the token of a request.
 const CHANGING: &[&str] = &[
@@ -325,7 +326,7 @@ fn of_verifier(HttpFilter { manager, index }: HttpFilter<'_>, issuer: &str, payl
     found
 }
 
-/// The clusters through which keys are fetched, where the file has all clusters.
+/// The clusters through which keys are fetched and tokens introspected, where the file has all clusters.
 fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Policies) -> Vec<Finding> {
     let root = manager.manager.root();
     if root.at(&["dynamic_resources", "cds_config"]).is_some() || root.at(&["static_resources"]).is_none() {
@@ -334,6 +335,7 @@ fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Pol
     let known: Vec<_> =
         root.list(&["static_resources", "clusters"]).filter_map(|cluster| cluster.text_at(&["name"])).collect();
     let wanted = policies.key_sources().flat_map(|source| source.clusters().into_iter());
+    let wanted = wanted.chain(policies.introspections().map(Introspection::cluster));
     let missing = wanted.filter(|cluster| !known.contains(cluster));
     let own = manager.filters().nth(index).unwrap_or(root);
     missing.map(|cluster| Finding::error_at(own, crate::config::unknown("cluster", cluster, &known))).collect()

@@ -30,7 +30,7 @@ enum Document {
 #[derive(Debug)]
 pub enum Next {
     /// Make this call, and bring its answer to this fetch.
-    Call(Fetch, Call),
+    Call(Fetch, Box<Call>),
     /// The keys are here.
     Done(Fetched),
     /// There are none, for this reason, which an operator reads.
@@ -73,7 +73,7 @@ impl Fetch {
     #[must_use]
     pub fn begin(source: &KeySource) -> Next {
         let awaits = if source.expected_issuer().is_some() { Document::Metadata } else { Document::KeySet };
-        Next::Call(Self { source: source.clone(), awaits }, source.first_call())
+        Next::Call(Self { source: source.clone(), awaits }, Box::new(source.first_call()))
     }
 
     /// Where the keys come from.
@@ -85,20 +85,16 @@ impl Fetch {
     /// Goes on with the answer to the last call.
     #[must_use]
     pub fn receive(self, answer: &Answer<'_>) -> Next {
-        match answer.status {
-            Some(200) => {}
-            Some(status) => return Next::Failed(format!("the answer has the status {status}")),
-            None => return Next::Failed("there was no answer".to_owned()),
-        }
-        if answer.body.is_empty() || answer.body.len() > LARGEST_BODY {
-            return Next::Failed(format!("the body is empty or longer than {LARGEST_BODY} bytes"));
-        }
+        let body = match answer.content(LARGEST_BODY) {
+            Ok(body) => body,
+            Err(why) => return Next::Failed(why),
+        };
         match self.awaits {
-            Document::Metadata => self.read_metadata(answer.body),
-            Document::KeySet => match published(answer.body) {
+            Document::Metadata => self.read_metadata(body),
+            Document::KeySet => match published(body) {
                 Ok(keys) => {
                     let max_age = answer.cache_control.and_then(max_age).unwrap_or(DEFAULT_MAX_AGE);
-                    Next::Done(Fetched { document: answer.body.to_vec(), keys, max_age: max_age.clamp(10, 86_400) })
+                    Next::Done(Fetched { document: body.to_vec(), keys, max_age: max_age.clamp(10, 86_400) })
                 }
                 Err(why) => Next::Failed(why),
             },
@@ -115,7 +111,7 @@ impl Fetch {
         }
         let jwks_uri = metadata.get("jwks_uri").and_then(Value::as_str);
         match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
-            Some(call) => Next::Call(Self { awaits: Document::KeySet, ..self }, call),
+            Some(call) => Next::Call(Self { awaits: Document::KeySet, ..self }, Box::new(call)),
             None => Next::Failed(
                 "the metadata document's jwks_uri is not https at the issuer's origin or at a listed one".to_owned(),
             ),

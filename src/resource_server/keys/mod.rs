@@ -12,6 +12,7 @@ pub use fetch::{Fetch, FetchOutcome, Fetched, Next};
 pub use key_ring::KeyRing;
 pub use schedule::{Schedule, Wish};
 pub use source::KeySource;
+pub(super) use source::{ClusterName, HttpUri, Timeout};
 
 use serde::Deserialize;
 
@@ -28,6 +29,8 @@ pub(super) enum Keys {
     Fetched(KeySource),
     /// There are none: another filter verified the token, and wrote its payload into metadata under this name.
     VerifiedBefore(String),
+    /// There are none: every token is introspected.
+    None,
 }
 
 /// Which filter verified the token.
@@ -49,10 +52,10 @@ pub(super) struct KeysFields {
     jwks: Option<KeySet>,
     /// Where the JWK Set is fetched: needs `cluster`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://as.example.com/jwks"))]
-    jwks_uri: Option<source::HttpUri>,
+    jwks_uri: Option<HttpUri>,
     /// The Envoy cluster through which `jwks_uri` is fetched; it alone decides where that leads and whether over TLS.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"authorization-server"))]
-    cluster: Option<source::ClusterName>,
+    cluster: Option<ClusterName>,
     /// The issuer's metadata document says where the JWK Set is.
     discovery: Option<source::Discovery>,
     /// Another filter before this one verified the token: needs `payload_in_metadata`.
@@ -68,7 +71,7 @@ pub(super) struct KeysFields {
     max_stale_seconds: source::MaxStale,
     /// For each answer of the authorization server.
     #[serde(default)]
-    timeout_seconds: source::Timeout,
+    timeout_seconds: Timeout,
 }
 
 impl KeysFields {

@@ -33,7 +33,7 @@ pub(super) struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "HttpUriText"))]
-pub(super) struct HttpUri {
+pub(in crate::resource_server) struct HttpUri {
     scheme: Scheme,
     authority: String,
     path: String,
@@ -59,7 +59,9 @@ enum Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
-pub(super) struct ClusterName(#[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))] pub(super) String);
+pub(in crate::resource_server) struct ClusterName(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))] pub(in crate::resource_server) String,
+);
 
 /// `discovery: { cluster: NAME }`.
 #[derive(Debug, Deserialize)]
@@ -98,8 +100,9 @@ macro_rules! seconds {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
         #[serde(try_from = "u64")]
         #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
-        pub(super) struct $name(
-            #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = $least, max = $most)))] u64,
+        pub(in crate::resource_server) struct $name(
+            #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = $least, max = $most)))]
+            pub(in crate::resource_server) u64,
         );
 
         impl Default for $name {
@@ -169,6 +172,31 @@ impl HttpUri {
         format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
     }
 
+    /// A call of it through this cluster.
+    pub(in crate::resource_server) fn call(
+        &self,
+        method: &'static str,
+        cluster: &ClusterName,
+        timeout: Timeout,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    ) -> Call {
+        Call {
+            cluster: cluster.0.clone(),
+            method,
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            headers,
+            body,
+            timeout: Duration::from_secs(timeout.0),
+        }
+    }
+
+    /// How it is told.
+    pub(in crate::resource_server) fn shown(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
     fn with_path(&self, path: String) -> Self {
         Self { path, ..self.clone() }
     }
@@ -207,7 +235,7 @@ impl KeySource {
             Start::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
             Start::Discovery { document, cluster, .. } => ("discovery", document, cluster),
         };
-        format!("{what} {}{} through {}", uri.origin(), uri.path, cluster.0)
+        format!("{what} {} through {}", uri.shown(), cluster.0)
     }
 
     /// The clusters through which it may be fetched.
@@ -263,12 +291,7 @@ impl KeySource {
     }
 
     fn call(&self, uri: &HttpUri, cluster: &ClusterName) -> Call {
-        Call {
-            cluster: cluster.0.clone(),
-            authority: uri.authority.clone(),
-            path: uri.path.clone(),
-            timeout: Duration::from_secs(self.limits.timeout.0),
-        }
+        uri.call("GET", cluster, self.limits.timeout, vec![("accept", "application/json".to_owned())], Vec::new())
     }
 }
 

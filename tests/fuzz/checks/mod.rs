@@ -21,6 +21,7 @@ pub mod configuration;
 pub mod configuration_file;
 pub mod confirmation;
 pub mod header_name;
+pub mod introspection_answer;
 mod json;
 pub mod key_answer;
 pub mod key_set;
@@ -43,6 +44,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("confirmation", confirmation::check),
     ("chain", chain::check),
     ("header_name", header_name::check),
+    ("introspection_answer", introspection_answer::check),
     ("key_answer", key_answer::check),
     ("key_set", key_set::check),
     ("request", request::check),

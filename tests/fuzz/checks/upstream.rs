@@ -28,7 +28,7 @@ pub fn end(
 ) -> Result<Headers, Refusal> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over };
+    let means = &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over, introspected: None };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
     let mut step = policies.start(request, means);
@@ -58,7 +58,9 @@ pub fn end(
                 judge(&refusal);
                 return Err(refusal);
             }
+            Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
             Step::AskKeys(question) => return Err(question.refusal()),
+            Step::AskIntrospection(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),
             Step::AskValidation(question) => question.answer(host.validated),
             Step::AskCertificate(question) => question.answer(host.certificate, means.handed_over),

@@ -1,0 +1,217 @@
+//! One question about one token, and its answer.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Introspection;
+use crate::call::{Answer, Call};
+use crate::jose::json;
+use crate::jose::jws::CompactJws;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+
+/// In bytes. Answers in the field have one or two kilobytes.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// In bytes. Opaque tokens in the field have 20 to 200, JWTs 1 to 4 KB.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// The type of an answer that is a JWT (RFC 9701 §5), in both of its spellings (RFC 7515 §4.1.9).
+const JWT_TYPES: [&str; 2] = ["token-introspection+jwt", "application/token-introspection+jwt"];
+
+/// The question what a token is good for.
+#[derive(Clone)]
+pub struct Inquiry {
+    source: Arc<Introspection>,
+    token: Rc<str>,
+}
+
+/// How an inquiry ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InquiryOutcome {
+    /// There is an answer.
+    Succeeded,
+    /// There is none that can be believed.
+    Failed,
+}
+
+/// What came of an inquiry.
+#[derive(Clone, Debug)]
+pub struct Introspected {
+    inquiry: Inquiry,
+    content: Result<Content, String>,
+}
+
+#[derive(Clone)]
+enum Content {
+    Claims(Map<String, Value>),
+    /// Not verified yet.
+    Jwt(String),
+}
+
+impl fmt::Debug for Inquiry {
+    /// Without the token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Inquiry({})", self.source.identity())
+    }
+}
+
+impl fmt::Debug for Content {
+    /// Without what the authorization server says of somebody.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Claims(_) => "Claims",
+            Self::Jwt(_) => "Jwt",
+        })
+    }
+}
+
+impl PartialEq for Inquiry {
+    /// Whether one answer serves both.
+    fn eq(&self, other: &Self) -> bool {
+        self.token == other.token
+            && (Arc::ptr_eq(&self.source, &other.source) || self.source.identity() == other.source.identity())
+    }
+}
+
+impl InquiryOutcome {
+    /// The name in counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Inquiry {
+    /// The question about this token.
+    ///
+    /// # Errors
+    /// [`Reason::TokenTooLong`]: whoever sends such a thing must not have it sent on.
+    pub(in crate::resource_server) fn about(source: &Arc<Introspection>, token: &str) -> Result<Self, Reason> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(Reason::TokenTooLong);
+        }
+        Ok(Self { source: Arc::clone(source), token: token.into() })
+    }
+
+    /// The call that asks; `None` where the credential for it is not known.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        self.source.call(&self.token)
+    }
+
+    /// Where it is asked, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.source.identity()
+    }
+
+    /// Milliseconds for which a request waits for the answer.
+    #[must_use]
+    pub fn longest_wait(&self) -> u64 {
+        self.source.longest_wait()
+    }
+
+    /// What came of it. An answer that is not understood is none.
+    #[must_use]
+    pub fn receive(self, answer: &Answer<'_>) -> Introspected {
+        let read = |body: &[u8]| match self.source.client_of_jwt() {
+            Some(_) => std::str::from_utf8(body)
+                .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
+                .map_err(|_| "the answer is no JWT".to_owned()),
+            None => {
+                json::object(body).map(Content::Claims).ok_or_else(|| "the answer is not one JSON object".to_owned())
+            }
+        };
+        let content = answer.content(LARGEST_ANSWER).and_then(read);
+        Introspected { inquiry: self, content }
+    }
+
+    /// That it could not be asked, for a reason that an operator reads.
+    #[must_use]
+    pub fn fail(self, why: String) -> Introspected {
+        Introspected { inquiry: self, content: Err(why) }
+    }
+}
+
+impl Introspected {
+    /// What was asked.
+    #[must_use]
+    pub fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// How it is counted.
+    #[must_use]
+    pub fn outcome(&self) -> InquiryOutcome {
+        match self.content {
+            Ok(_) => InquiryOutcome::Succeeded,
+            Err(_) => InquiryOutcome::Failed,
+        }
+    }
+
+    /// The claims of the token, which is active (RFC 7662 §2.2). `verified` verifies an answer that is a JWT.
+    ///
+    /// # Errors
+    /// [`Reason::TokenInactive`] where the authorization server says so, and whatever `verified` says;
+    /// [`Reason::IntrospectionUnavailable`] where it says nothing that is understood.
+    pub(in crate::resource_server) fn claims<E: From<Refusal>>(
+        &self,
+        issuer: &str,
+        verified: impl FnOnce(&CompactJws<'_>) -> Result<(), E>,
+    ) -> Result<Map<String, Value>, E> {
+        let unavailable = |why: &str| E::from(self.unavailable(why));
+        let claims = match &self.content {
+            Err(why) => return Err(unavailable(why)),
+            Ok(Content::Claims(claims)) => claims.clone(),
+            Ok(Content::Jwt(text)) => {
+                let jwt = CompactJws::parse_as(text, &JWT_TYPES)
+                    .ok()
+                    .filter(|jwt| jwt.kind().is_some())
+                    .ok_or_else(|| unavailable("the answer is no JWT of the type token-introspection+jwt"))?;
+                verified(&jwt)?;
+                self.content_of(jwt.payload(), issuer).map_err(unavailable)?
+            }
+        };
+        match claims.get("active") {
+            Some(Value::Bool(true)) => Ok(claims),
+            Some(Value::Bool(false)) => Err(Refusal::from(Reason::TokenInactive).into()),
+            _ => Err(unavailable("the answer has no `active` that is true or false")),
+        }
+    }
+
+    /// RFC 9701 §5: from this issuer, for this client, with the answer inside.
+    fn content_of(&self, payload: &Map<String, Value>, issuer: &str) -> Result<Map<String, Value>, &'static str> {
+        let client = self.inquiry.source.client_of_jwt();
+        if payload.get("iss").and_then(Value::as_str) != Some(issuer) {
+            return Err("the answer is from another issuer");
+        }
+        let is_ours = match payload.get("aud") {
+            Some(Value::String(audience)) => client == Some(audience),
+            Some(Value::Array(audiences)) => audiences.iter().any(|audience| client == audience.as_str()),
+            _ => false,
+        };
+        if !is_ours {
+            return Err("the answer is for another client");
+        }
+        if !payload.get("iat").is_some_and(Value::is_number) {
+            return Err("the answer does not say when it was made");
+        }
+        payload
+            .get("token_introspection")
+            .and_then(Value::as_object)
+            .cloned()
+            .ok_or("the answer has no token_introspection")
+    }
+
+    /// The refusal for an answer that is none.
+    pub(in crate::resource_server) fn unavailable(&self, why: &str) -> Refusal {
+        Refusal::because(Reason::IntrospectionUnavailable, format!("{why}: {}", self.inquiry.place()))
+    }
+}

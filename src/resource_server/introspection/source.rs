@@ -1,0 +1,338 @@
+//! Where an issuer's tokens are introspected, and with which credentials.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use crate::call::Call;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::desk::schema;
+use crate::resource_server::keys::{ClusterName, HttpUri, Timeout};
+use crate::secret::{Environment, Secret};
+
+/// An introspection endpoint and how it is asked.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
+pub struct Introspection {
+    endpoint: HttpUri,
+    cluster: ClusterName,
+    authentication: Authentication,
+    client_id: Option<String>,
+    tokens: Tokens,
+    missing_audience: MissingAudience,
+    answer: AnswerForm,
+    cache: CacheSeconds,
+    timeout: Timeout,
+}
+
+/// With what this proxy authenticates.
+#[derive(Debug)]
+enum Authentication {
+    Basic { client_id: String, secret: Secret },
+    Post { secret: Secret },
+    Bearer { token: Secret },
+    None,
+}
+
+/// Token introspection (RFC 7662) through one of Envoy's clusters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Introspection", transform = schema::introspection_credentials))]
+struct Fields {
+    /// The `introspection_endpoint` of the authorization server (RFC 8414).
+    endpoint: HttpUri,
+    /// The Envoy cluster through which it is asked; it alone decides where that leads and whether over TLS.
+    cluster: ClusterName,
+    /// With what this proxy authenticates there.
+    endpoint_auth_method: AuthMethod,
+    /// Which client of the authorization server this proxy is. With `none` it is sent all the same, as a server that
+    /// knows the proxy by its certificate needs it (RFC 8705 §2).
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    client_id: Option<String>,
+    /// The client secret.
+    client_secret: Option<Secret>,
+    /// The token with which `bearer` authenticates.
+    bearer_token: Option<Secret>,
+    /// Which tokens are introspected.
+    #[serde(default)]
+    tokens: Tokens,
+    /// Whether the answer must say for whom the token is.
+    #[serde(default)]
+    audience: MissingAudience,
+    /// In which form the authorization server answers.
+    #[serde(default)]
+    answer: AnswerForm,
+    /// How long the claims of an active token are kept; 0 asks each time. That a token is not active is kept for 5
+    /// seconds at most.
+    #[serde(default)]
+    cache_seconds: CacheSeconds,
+    /// For each answer of the authorization server.
+    #[serde(default)]
+    timeout_seconds: Timeout,
+}
+
+/// With what this proxy authenticates (RFC 7662 §2.1).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "EndpointAuthMethod"))]
+enum AuthMethod {
+    /// Client id and secret in `Authorization`, form-encoded (RFC 6749 §2.3.1).
+    ClientSecretBasic,
+    /// Client id and secret in the body.
+    ClientSecretPost,
+    /// A token of this proxy's own (RFC 6750).
+    Bearer,
+    /// Nothing is sent: the cluster has a client certificate, or a `credential_injector`.
+    None,
+}
+
+/// Which tokens are introspected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(rename = "IntrospectedTokens")
+)]
+pub(in crate::resource_server) enum Tokens {
+    /// Those that are no JWT; JWTs are verified with `keys`.
+    #[default]
+    Opaque,
+    /// All but JWTs of the policy's other issuers.
+    All,
+}
+
+/// What becomes of an answer without `aud`, which RFC 7662 does not require.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(rename = "IntrospectedAudience")
+)]
+pub(in crate::resource_server) enum MissingAudience {
+    /// The token is refused.
+    #[default]
+    Required,
+    /// It is taken for one for this API: the operator knows that the authorization server has no other.
+    IfPresent,
+}
+
+/// In which form the authorization server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(rename = "IntrospectionAnswer")
+)]
+pub(in crate::resource_server) enum AnswerForm {
+    /// JSON (RFC 7662 §2.2).
+    #[default]
+    Json,
+    /// A JWT (RFC 9701), signed with the issuer's keys and for this proxy's `client_id`.
+    Jwt,
+}
+
+/// How long the claims of an active token are kept: 0 to 3600 seconds, 30 unless told.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
+struct CacheSeconds(#[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 3600)))] u64);
+
+impl Default for CacheSeconds {
+    fn default() -> Self {
+        Self(30)
+    }
+}
+
+impl TryFrom<u64> for CacheSeconds {
+    type Error = &'static str;
+
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+        if seconds <= 3600 { Ok(Self(seconds)) } else { Err("an active token is kept for 3600 seconds at most") }
+    }
+}
+
+/// In seconds: a client that registers its token a moment late must not be refused for long.
+const LONGEST_REFUSAL: u64 = 5;
+
+impl TryFrom<Fields> for Introspection {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let client_id = fields.client_id;
+        if client_id.as_deref() == Some("") {
+            return Err("client_id is empty");
+        }
+        let credentials = (client_id.clone(), fields.client_secret, fields.bearer_token);
+        let authentication = match (fields.endpoint_auth_method, credentials) {
+            (AuthMethod::ClientSecretBasic, (Some(client_id), Some(secret), None)) => {
+                Authentication::Basic { client_id, secret }
+            }
+            (AuthMethod::ClientSecretPost, (Some(_), Some(secret), None)) => Authentication::Post { secret },
+            (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, _) => {
+                return Err("a client secret needs `client_id` and `client_secret`, and no `bearer_token`");
+            }
+            (AuthMethod::Bearer, (_, None, Some(token))) => Authentication::Bearer { token },
+            (AuthMethod::Bearer, _) => return Err("bearer needs `bearer_token`, and no `client_secret`"),
+            (AuthMethod::None, (_, None, None)) => Authentication::None,
+            (AuthMethod::None, _) => {
+                return Err("with endpoint_auth_method: none there is neither `client_secret` nor \
+                            `bearer_token`");
+            }
+        };
+        if fields.answer == AnswerForm::Jwt && client_id.is_none() {
+            return Err("answer: jwt needs `client_id`, for which the answer must be (RFC 9701 §5)");
+        }
+        Ok(Self {
+            endpoint: fields.endpoint,
+            cluster: fields.cluster,
+            authentication,
+            client_id,
+            tokens: fields.tokens,
+            missing_audience: fields.audience,
+            answer: fields.answer,
+            cache: fields.cache_seconds,
+            timeout: fields.timeout_seconds,
+        })
+    }
+}
+
+impl Introspection {
+    /// Two sources of one identity are asked once about a token.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        format!("introspection {} through {}", self.endpoint.shown(), self.cluster.0)
+    }
+
+    pub(in crate::resource_server) fn tokens(&self) -> Tokens {
+        self.tokens
+    }
+
+    pub(in crate::resource_server) fn missing_audience(&self) -> MissingAudience {
+        self.missing_audience
+    }
+
+    /// The client for which an answer must be that is a JWT; `None` where answers are JSON.
+    pub(in crate::resource_server) fn client_of_jwt(&self) -> Option<&str> {
+        match self.answer {
+            AnswerForm::Json => None,
+            AnswerForm::Jwt => self.client_id.as_deref(),
+        }
+    }
+
+    /// For how many seconds the claims of an active token are kept.
+    pub(in crate::resource_server) fn longest_kept(&self) -> u64 {
+        self.cache.0
+    }
+
+    /// For how many seconds it is kept that a token is refused.
+    pub(in crate::resource_server) fn longest_refusal(&self) -> u64 {
+        self.cache.0.min(LONGEST_REFUSAL)
+    }
+
+    /// Milliseconds after which there is no answer any more, if the proxy never said so.
+    pub(super) fn longest_wait(&self) -> u64 {
+        self.timeout.0.saturating_mul(1000).saturating_add(1000)
+    }
+
+    /// Takes the credential from the environment.
+    pub(in crate::resource_server) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        match &mut self.authentication {
+            Authentication::Basic { secret, .. } | Authentication::Post { secret } => secret.resolve(environment),
+            Authentication::Bearer { token } => token.resolve(environment),
+            Authentication::None => Ok(()),
+        }
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        match &self.authentication {
+            Authentication::Basic { secret, .. } | Authentication::Post { secret } => Some(secret),
+            Authentication::Bearer { token } => Some(token),
+            Authentication::None => None,
+        }
+    }
+
+    /// The cluster through which it is asked.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster.0
+    }
+
+    /// How this proxy authenticates, for people.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(in crate::resource_server) fn authentication(&self) -> String {
+        match &self.authentication {
+            Authentication::Basic { client_id, secret } => {
+                format!("as {client_id:?} with the secret in {} (client_secret_basic)", secret.variable())
+            }
+            Authentication::Post { secret } => format!(
+                "as {:?} with the secret in {} (client_secret_post)",
+                self.client_id.as_deref().unwrap_or_default(),
+                secret.variable()
+            ),
+            Authentication::Bearer { token } => format!("with the token in {}", token.variable()),
+            Authentication::None => "with what the cluster has, a client certificate say".to_owned(),
+        }
+    }
+
+    /// RFC 7662 §2.1.
+    pub(super) fn call(&self, token: &str) -> Call {
+        let credential = self.secret().map_or("", Secret::value);
+        let accept = match self.answer {
+            AnswerForm::Json => "application/json",
+            // RFC 9701 §4.
+            AnswerForm::Jwt => "application/token-introspection+jwt",
+        };
+        let mut headers =
+            vec![("content-type", "application/x-www-form-urlencoded".to_owned()), ("accept", accept.to_owned())];
+        let mut body = format!("token={}&token_type_hint=access_token", form_encoded(token));
+        let mut parameter = |name: &str, value: &str| {
+            body.push_str(&format!("&{name}={}", form_encoded(value)));
+        };
+        match &self.authentication {
+            Authentication::Basic { client_id, .. } => {
+                // RFC 6749 §2.3.1: both are form-encoded first.
+                let pair = format!("{}:{}", form_encoded(client_id), form_encoded(credential));
+                headers.push(("authorization", format!("Basic {}", STANDARD.encode(pair))));
+            }
+            Authentication::Post { .. } => {
+                parameter("client_id", self.client_id.as_deref().unwrap_or_default());
+                parameter("client_secret", credential);
+            }
+            Authentication::Bearer { .. } => headers.push(("authorization", format!("Bearer {credential}"))),
+            Authentication::None => {
+                if let Some(client_id) = &self.client_id {
+                    parameter("client_id", client_id);
+                }
+            }
+        }
+        self.endpoint.call("POST", &self.cluster, self.timeout, headers, body.into_bytes())
+    }
+}
+
+/// `application/x-www-form-urlencoded` (RFC 6749, Appendix B): of UTF-8, a space as `+`.
+fn form_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'*' => encoded.push(char::from(byte)),
+            b' ' => encoded.push('+'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_rfc_6749_appendix_b_is_encoded_as_it_says() {
+        // U+0020, U+0025, U+0026, U+002B, U+00A3, U+20AC.
+        assert_eq!(form_encoded(" %&+\u{a3}\u{20ac}"), "+%25%26%2B%C2%A3%E2%82%AC");
+    }
+}

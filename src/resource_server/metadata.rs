@@ -1,0 +1,106 @@
+//! Protected resource metadata (RFC 9728): what a client can learn of an API before it has a token.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::request::{Request, folded};
+use crate::step::Served;
+
+/// Where the metadata of a resource is, before its own path (RFC 9728 §3).
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// In which headers it is served; it changes with the configuration alone.
+const HEADERS: [(&str, &str); 2] = [("content-type", "application/json"), ("cache-control", "public, max-age=300")];
+
+/// `protected_resource_metadata: { resource: https://api.example.com }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub(super) struct ProtectedResourceMetadata {
+    /// The API's resource identifier (RFC 9728 §1.2): an https URL without query and fragment. At its host the metadata
+    /// is at `/.well-known/oauth-protected-resource` and the identifier's own path behind that.
+    resource: Resource,
+}
+
+/// A resource identifier, in characters that need no escape in a challenge.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+struct Resource(
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!$-;=@-\[\]_a-z~]*)?$"))
+    )]
+    String,
+);
+
+impl TryFrom<String> for Resource {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let taken_apart = text.strip_prefix("https://").map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+        let is_right = taken_apart.is_some_and(|(authority, path)| {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+            let of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+            let of_path = |byte: u8| {
+                byte.is_ascii_alphanumeric()
+                    || matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@' | b'[' | b']' | b'_' | b'~')
+            };
+            !host.is_empty()
+                && host.bytes().all(of_host)
+                && (1..=5).contains(&port.len())
+                && port.bytes().all(|byte| byte.is_ascii_digit())
+                && path.bytes().all(of_path)
+        });
+        if is_right {
+            Ok(Self(text))
+        } else {
+            Err(format!("{text:?} is no resource identifier: an https URL with a host, and without query and fragment"))
+        }
+    }
+}
+
+impl Resource {
+    /// Host and port, and the path; that of the root alone counts as none (RFC 9728 §3.1).
+    fn parts(&self) -> (&str, &str) {
+        let rest = self.0.strip_prefix("https://").unwrap_or(&self.0);
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (authority, if path == "/" { "" } else { path })
+    }
+}
+
+impl ProtectedResourceMetadata {
+    /// Where the metadata is: what challenges name (RFC 9728 §5.1).
+    pub(super) fn url(&self) -> String {
+        let (authority, path) = self.resource.parts();
+        format!("https://{authority}{WELL_KNOWN}{path}")
+    }
+
+    /// Whether a request is for this very document.
+    pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
+        let is_read = request.values(":method").eq([b"GET"]) || request.values(":method").eq([b"HEAD".as_slice()]);
+        let mut paths = request.values(":path");
+        let (Some(asked), None) = (paths.next(), paths.next()) else { return false };
+        let (authority, path) = self.resource.parts();
+        let host = authority.split(':').next().unwrap_or_default();
+        is_read && asked.strip_prefix(WELL_KNOWN.as_bytes()) == Some(path.as_bytes()) && request.host() == folded(host)
+    }
+
+    /// The document (RFC 9728 §2) of an API with these issuers and these scopes.
+    pub(super) fn document<'a>(&self, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Served {
+        // An issuer identifier is an https URL (RFC 8414 §2); what else stands in "iss" leads nowhere.
+        let issuers: Vec<_> = issuers.filter(|issuer| issuer.starts_with("https://")).collect();
+        let mut members = Map::from_iter([
+            ("resource".to_owned(), Value::from(self.resource.0.as_str())),
+            ("bearer_methods_supported".to_owned(), Value::from(vec!["header"])),
+            ("tls_client_certificate_bound_access_tokens".to_owned(), Value::from(true)),
+        ]);
+        // A member without a value must be left out (RFC 9728 §3.2).
+        for (name, values) in [("authorization_servers", issuers.as_slice()), ("scopes_supported", scopes)] {
+            if !values.is_empty() {
+                members.insert(name.to_owned(), Value::from(values.to_vec()));
+            }
+        }
+        Served { headers: HEADERS.to_vec(), body: Value::Object(members).to_string() }
+    }
+}

@@ -1,0 +1,68 @@
+//! An authorization server's answer about a token: a request passes only where it is one unambiguous object that says
+//! `active: true` and has the confirmation of the connection's certificate.
+
+use std::sync::LazyLock;
+
+use certbound::authorization_server::HandedOver;
+use certbound::call::Answer;
+use certbound::jose::signature::PortableEngine;
+use certbound::resource_server::introspection::Introspected;
+use certbound::resource_server::keys::KeyRing;
+use certbound::resource_server::token_cache::TokenCache;
+use certbound::{Means, Policies, Reason, Request, Step};
+
+use super::json;
+
+const NOW: u64 = 1_493_724_000;
+/// That of RFC 8705 §3.1 in its one canonical spelling; the RFC writes another last character.
+const THUMBPRINT: &str = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0";
+
+static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
+    let text = r#"{"resource_server": {"issuers": [{"issuer": "https://server.example.com", "audiences": ["api"],
+        "introspection": {"endpoint": "https://server.example.com/introspect", "cluster": "as", "tokens": "all",
+                          "endpoint_auth_method": "none", "audience": "if_present"}}]}}"#;
+    Policies::load(text.as_bytes()).unwrap()
+});
+
+fn judge<'p>(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step<'p> {
+    let headers = [("authorization".to_owned(), b"Bearer opaque".to_vec())];
+    let digest = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
+    let request = Request {
+        headers: &headers,
+        route_metadata: None,
+        peer_digest: Some(digest.as_bytes()),
+        verified_payloads: &[],
+        now: NOW,
+    };
+    let keys = KeyRing::default();
+    let handed_over = &mut HandedOver::default();
+    POLICIES.start(&request, &mut Means { engine: &PortableEngine, keys: &keys, tokens, handed_over, introspected })
+}
+
+pub fn check(input: &[u8]) {
+    let mut tokens = TokenCache::new(POLICIES.token_cache_size());
+    let Step::AskIntrospection(question) = judge(&mut tokens, None) else { panic!("the issuer is not asked") };
+    let introspected =
+        question.inquiry().clone().receive(&Answer { status: Some(200), cache_control: None, body: input });
+    match judge(&mut tokens, Some(&introspected)) {
+        Step::Forward { .. } => {
+            let answer = json::unambiguous(input).expect("an ambiguous answer is believed");
+            assert!(json::depth(&answer) < json::TOO_DEEP);
+            assert_eq!(answer["active"], true);
+            assert_eq!(answer["cnf"]["x5t#S256"], THUMBPRINT);
+            assert!(answer.get("iss").is_none_or(|issuer| issuer == "https://server.example.com"), "{answer}");
+            assert!(answer.get("exp").is_none_or(|expires| expires.as_f64().unwrap() > 1_493_723_000.0), "{answer}");
+            let is_ours = |audience: &serde_json::Value| audience == "api";
+            let ours = answer.get("aud").is_none_or(|aud| is_ours(aud) || aud.as_array().unwrap().iter().any(is_ours));
+            assert!(ours, "{answer}");
+        }
+        Step::Refuse(refusal) if refusal.reason() == Reason::TokenInactive => {
+            assert_eq!(json::unambiguous(input).expect("an ambiguous answer is believed")["active"], false);
+        }
+        Step::Refuse(refusal) => match refusal.status() {
+            401 => assert_eq!(json::unambiguous(input).expect("not understood, and held against it")["active"], true),
+            status => assert_eq!((status, refusal.reason()), (503, Reason::IntrospectionUnavailable)),
+        },
+        other => panic!("an answer leads to {other:?}"),
+    }
+}
