@@ -29,7 +29,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module desk $(VENV) $(AS) $(MOD_OAUTH2) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module desk $(VENV) $(AS) $(MOD_OAUTH2) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -112,6 +112,10 @@ cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 .PHONY: differential
 differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run
 	@$(PYTHON) tests/differential.py target/differential.ndjson $(SEED)
+
+.PHONY: client-names
+client-names: $(VENV) ## Write the certificates and registered names of the comparison; SEED=N for those of an earlier run
+	@$(PYTHON) tests/client_names.py target/client_names.ndjson $(SEED)
 
 .PHONY: clean
 clean: ## Remove everything that was built or downloaded

@@ -1,6 +1,7 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
+pub mod client;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 
