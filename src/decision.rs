@@ -50,6 +50,8 @@ pub enum Ground {
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
     CertificateNotValidated,
+    /// The client authenticated by its certificate.
+    ClientAuthenticated,
     /// The policy only removes forged headers.
     CleanOnly,
 }
@@ -64,6 +66,7 @@ impl Ground {
         Self::CertificateHandedOver,
         Self::NoCertificate,
         Self::CertificateNotValidated,
+        Self::ClientAuthenticated,
         Self::CleanOnly,
     ];
 
@@ -78,6 +81,7 @@ impl Ground {
             Self::CertificateHandedOver => "certificate_handed_over",
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
+            Self::ClientAuthenticated => "client_authenticated",
             Self::CleanOnly => "clean_only",
         }
     }

@@ -149,6 +149,14 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) => 400,
+            // RFC 6749 §5.2.
+            Answer::Client(ErrorCode::InvalidClient) => {
+                if self.realm.is_some() {
+                    401
+                } else {
+                    400
+                }
+            }
             Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
             Answer::Client(ErrorCode::InsufficientScope) => 403,
             Answer::Unknown => 404,
@@ -163,7 +171,9 @@ impl Refusal {
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.caller == Caller::Grpc).then(|| match self.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) => GrpcStatus::InvalidArgument,
-            Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => GrpcStatus::Unauthenticated,
+            Answer::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Answer::Challenge => {
+                GrpcStatus::Unauthenticated
+            }
             Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // It may try again on a connection of its own, which is what 421 says.
             Answer::Misdirected | Answer::Later => GrpcStatus::Unavailable,
@@ -179,6 +189,7 @@ impl Refusal {
         let realm = self.realm.as_deref()?;
         match self.reason.answer() {
             Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"")),
+            Answer::Client(ErrorCode::InvalidClient) => Some(format!("Basic realm=\"{realm}\"")),
             Answer::Client(code) => {
                 let scope = self.scope.as_ref().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
                 Some(format!(

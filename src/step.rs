@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, AskValidation};
+use crate::authorization_server::{self, AskBody, AskValidation};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
@@ -22,6 +22,8 @@ pub enum Step<'p> {
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
     AskCertificate(AskCertificate<'p>),
+    /// Have the request's body come in up to its limit, then [`AskBody::answer`]. Nothing of the body goes on before that.
+    AskBody(Box<AskBody>),
     /// Have newer keys fetched and judge the request again, or refuse it.
     AskKeys(AskKeys),
     /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].

@@ -259,7 +259,7 @@ def pair_of_alternatives(chance: random.Random) -> dict[str, Any]:
     matches, why = any(same_alternative(kind, each, registered) for each in own), repr(own)
     extensions: list[bytes] | None = None
     behind, subject = b"", der.name([("2.5.4.3", der.UTF8, registered.encode())])
-    match chance.randrange(9):
+    match chance.randrange(18):
         case 0:
             names = [der.element(tag, contents(kind, registered)) for other, tag in TAGS.items() if other != kind]
             names = [name for name in names if name[0] != 0x87 or len(name) in (6, 18)]

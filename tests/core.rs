@@ -84,6 +84,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                 return Outcome::Forwarded { headers: upstream, note };
             }
             Step::Refuse(refusal) => return refused(&refusal),
+            Step::AskBody(question) => question.answer(Some(case.body())),
             Step::AskKeys(question) => return refused(&question.refusal()),
             Step::AskValidation(question) => {
                 question.answer(case.property("connection.peer_certificate_valid").and_then(|value| match value {

@@ -27,10 +27,10 @@ impl AuthorizationServer {
                  certificate itself, never a name in it."
             }
         };
-        vec![
-            format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
-            which.to_owned(),
-        ]
+        let handed_over =
+            format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and"));
+        let authentication = self.client_authentication.iter().flat_map(|own| own.sentences());
+        [handed_over, which.to_owned()].into_iter().chain(authentication).collect()
     }
 
     /// Which certificates are handed over.

@@ -2,8 +2,12 @@
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
 pub mod client;
+mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod token_request;
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -16,6 +20,8 @@ use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::step::{Edit, Step};
+pub use client_authentication::AskBody;
+use client_authentication::{ClientAuthentication, Held};
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
@@ -27,6 +33,7 @@ pub struct AuthorizationServer {
     forward_certificate: Vec<Dialect>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
+    client_authentication: Option<Arc<ClientAuthentication>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -44,6 +51,8 @@ struct Fields {
     /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(default)]
     x_forwarded_client_cert: XForwardedClientCert,
+    /// Whether clients authenticate here, by their certificates.
+    client_authentication: Option<ClientAuthentication>,
 }
 
 /// One form in which the certificate is handed over.
@@ -88,7 +97,7 @@ impl TryFrom<Fields> for AuthorizationServer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { forward_certificate, client_certificate, x_forwarded_client_cert } = fields;
+        let Fields { forward_certificate, client_certificate, x_forwarded_client_cert, client_authentication } = fields;
         let forward_certificate: Vec<Dialect> =
             forward_certificate.into_iter().map(|forwarding| forwarding.dialect).collect();
         if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
@@ -101,21 +110,30 @@ impl TryFrom<Fields> for AuthorizationServer {
                 return Err(format!("forward_certificate writes the header {} twice", dialect.header()));
             }
         }
-        Ok(Self { forward_certificate, client_certificate, x_forwarded_client_cert })
+        client_authentication.as_ref().map_or(Ok(()), |own| own.check(client_certificate))?;
+        let client_authentication = client_authentication.map(Arc::new);
+        Ok(Self { forward_certificate, client_certificate, x_forwarded_client_cert, client_authentication })
     }
 }
 
 impl AuthorizationServer {
     /// The first step of a request whose forged headers `cleaned` removes.
     pub(crate) fn start<'p>(&'p self, policy: &'p str, request: &Request<'_>, cleaned: Cleaned) -> Step<'p> {
+        let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let presented = match request.presented() {
-            Ok(Some(presented)) => presented,
-            Ok(None) => {
-                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoCertificate), None));
-            }
-            Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
+            Ok(presented) => presented,
+            Err(reason) => return refused(reason.into()),
         };
-        let ask = AskCertificate { server: self, policy, caller: request.caller(), presented, cleaned };
+        let body = match self.client_authentication.as_ref().map(|own| own.begin(policy, request)).transpose() {
+            Ok(body) => body,
+            Err(refusal) => return refused(refusal.presenting(presented)),
+        };
+        let Some(presented) = presented else {
+            return conclude(policy, body, cleaned, Held::default(), Ground::NoCertificate);
+        };
+        let caller = request.caller();
+        let validated = self.client_certificate != ClientCertificate::Presented;
+        let ask = AskCertificate { server: self, policy, caller, presented, validated, cleaned, body };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
             ClientCertificate::ValidatedByListener | ClientCertificate::Presented => ask.into(),
@@ -138,6 +156,17 @@ impl AuthorizationServer {
     }
 }
 
+/// Forwards the request, unless its body has to say more.
+fn conclude<'p>(policy: &str, body: Option<AskBody>, mut cleaned: Cleaned, held: Held, ground: Ground) -> Step<'p> {
+    match body {
+        Some(body) => Step::AskBody(Box::new(body.about(held, cleaned, ground))),
+        None => {
+            cleaned.edits.extend(held.handing_over);
+            cleaned.forward(Decision::new(policy, Verdict::Forwarded(ground), held.presented))
+        }
+    }
+}
+
 /// The question whether the chain of the presented certificate was validated.
 #[derive(Debug)]
 pub struct AskValidation<'p>(AskCertificate<'p>);
@@ -148,8 +177,13 @@ impl<'p> AskValidation<'p> {
     pub fn answer(self, validated: Option<bool>) -> Step<'p> {
         match validated {
             Some(true) => self.0.into(),
-            // To the authorization server this client presented no certificate.
-            Some(false) => self.0.forward(Ground::CertificateNotValidated),
+            // To the authorization server this client presented no certificate, unless it is one that is registered itself.
+            Some(false) if self.0.may_be_registered() => AskCertificate { validated: false, ..self.0 }.into(),
+            Some(false) => {
+                let AskCertificate { policy, presented, cleaned, body, .. } = self.0;
+                let held = Held { presented: Some(presented), ..Held::default() };
+                conclude(policy, body, cleaned, held, Ground::CertificateNotValidated)
+            }
             None => self.0.refuse(Reason::ChainValidationUnavailable),
         }
     }
@@ -162,26 +196,39 @@ pub(crate) struct AskCertificate<'p> {
     policy: &'p str,
     caller: Caller,
     presented: Thumbprint,
+    /// Its chain is, or counts as it.
+    validated: bool,
     cleaned: Cleaned,
+    body: Option<AskBody>,
 }
 
 impl<'p> AskCertificate<'p> {
     /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    pub(crate) fn answer(mut self, pem: Option<&[u8]>) -> Step<'p> {
+    pub(crate) fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
         let Some(pem) = pem else {
             return self.refuse(Reason::CertificateUnavailable);
         };
         match Certificate::of_connection(pem, &self.presented) {
             Ok(certificate) => {
-                self.cleaned.edits.extend(self.server.edits(&certificate));
-                self.forward(Ground::CertificateHandedOver)
+                let Self { server, policy, presented, validated, cleaned, body, .. } = self;
+                let for_any_client = validated || server.client_certificate == ClientCertificate::Presented;
+                let ground =
+                    if for_any_client { Ground::CertificateHandedOver } else { Ground::CertificateNotValidated };
+                let held = Held {
+                    presented: Some(presented),
+                    validated,
+                    handing_over: server.edits(&certificate).collect(),
+                    certificate: Some(certificate),
+                    for_any_client,
+                };
+                conclude(policy, body, cleaned, held, ground)
             }
             Err(reason) => self.refuse(reason),
         }
     }
 
-    fn forward(self, ground: Ground) -> Step<'p> {
-        self.cleaned.forward(Decision::new(self.policy, Verdict::Forwarded(ground), Some(self.presented)))
+    fn may_be_registered(&self) -> bool {
+        self.server.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed())
     }
 
     fn refuse(&self, reason: Reason) -> Step<'p> {

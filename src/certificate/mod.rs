@@ -57,6 +57,11 @@ impl Certificate {
         Self { thumbprint: Thumbprint::of_der(&der), der }
     }
 
+    /// Whether these bytes have the form of one certificate, and of nothing more.
+    pub(crate) fn is_certificate(der: &[u8]) -> bool {
+        pem::is_one_sequence(der) && ToBeSigned::of_certificate(der).is_some()
+    }
+
     /// Whether the certificate is valid at this time, both ends included (RFC 5280 §4.1.2.5).
     ///
     /// # Errors

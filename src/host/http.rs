@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
+use super::body::{self, Awaiting};
 use super::vm::{Arrived, Judged, Vm};
 use super::{facts, keys, log};
 use crate::decision::Decision;
@@ -22,16 +23,19 @@ pub(super) struct Http {
     vm: Option<Rc<Vm>>,
     /// The name of the policy that governs a request of which more is to come than its headers; empty where none does.
     policy: String,
+    awaiting: Option<Awaiting>,
+    /// What is left of a request that was refused goes nowhere.
+    refused: bool,
 }
 
 impl Http {
     pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { context, vm, policy: String::new() }
+        Self { context, vm, policy: String::new(), awaiting: None, refused: false }
     }
 
     /// Nothing of a request that waits may go on.
     fn hold(&self) -> Action {
-        let waits = self.vm.as_ref().is_some_and(|vm| keys::waits(vm, self.context));
+        let waits = self.refused || self.vm.as_ref().is_some_and(|vm| keys::waits(vm, self.context));
         if waits { Action::Pause } else { Action::Continue }
     }
 }
@@ -60,14 +64,31 @@ impl HttpContext for Http {
             Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
             Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
             Judged::NeedsKeys(question) => keys::wait(vm, self.context, arrived, question),
+            Judged::NeedsBody(question) if end_of_stream => body::judge(vm, &arrived, *question, Some(&[])),
+            Judged::NeedsBody(question) => {
+                let (awaiting, action) = Awaiting::begin(arrived, question);
+                self.refused = awaiting.is_none();
+                self.awaiting = awaiting;
+                action
+            }
         }
     }
 
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.hold()
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let (Some(vm), Some(awaiting)) = (&self.vm, self.awaiting.take()) else { return self.hold() };
+        let (awaiting, action) = awaiting.receive(vm, size, end_of_stream);
+        self.refused = awaiting.is_none() && action == Action::Pause;
+        self.awaiting = awaiting;
+        action
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let (Some(vm), Some(awaiting)) = (&self.vm, self.awaiting.take()) {
+            self.refused = awaiting.judge(vm) == Action::Pause;
+        }
+        if self.refused {
+            return Action::Pause;
+        }
         let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
         let cleaned = policy::cleaned(&trailers);
         if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
@@ -128,13 +149,13 @@ fn tell(vm: &Vm, decision: &Decision) {
 }
 
 /// Makes the edits, in their order; `false` where one could not be made.
-fn edit(map: MapType, edits: &[Edit]) -> bool {
+pub(super) fn edit(map: MapType, edits: &[Edit]) -> bool {
     let made = |edit: &Edit| hostcalls::set_map_value_bytes(map, edit.name(), edit.value().map(str::as_bytes)).is_ok();
     edits.iter().all(made)
 }
 
 /// What the host did not let us judge goes no further.
-fn fail() -> Action {
+pub(super) fn fail() -> Action {
     let _ = hostcalls::send_http_response(500, vec![], None);
     Action::Pause
 }

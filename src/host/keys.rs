@@ -9,7 +9,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::http::{forward, refuse};
 use super::vm::{Arrived, Judged, Vm, Waiting};
-use super::{facts, log};
+use super::{body, facts, log};
 use crate::call::{Answer, Call};
 use crate::log::Event;
 use crate::resource_server::keys::{Fetch, FetchOutcome, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
@@ -128,6 +128,7 @@ pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys) -
             Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
             Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
             Judged::NeedsKeys(question) => refuse(vm, &arrived, &question.refusal()),
+            Judged::NeedsBody(question) => body::judge(vm, &arrived, *question, None),
         };
     }
     let now = facts::now_in_milliseconds();
@@ -179,6 +180,8 @@ pub(super) fn resume_waiting(vm: &Vm, root: u32) {
             }
             Judged::Refuse(refusal) => drop(refuse(vm, &waiting.arrived, &refusal)),
             Judged::NeedsKeys(question) => drop(refuse(vm, &waiting.arrived, &question.refusal())),
+            // No policy asks for both; without its body the request is refused.
+            Judged::NeedsBody(question) => drop(body::judge(vm, &waiting.arrived, *question, None)),
         }
     }
     let _ = hostcalls::set_effective_context(root);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::{facts, http, log};
+use crate::authorization_server::AskBody;
 use crate::decision::Decision;
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
@@ -57,6 +58,7 @@ pub(super) enum Judged {
     Forward { edits: Vec<Edit>, decision: Decision },
     Refuse(Refusal),
     NeedsKeys(AskKeys),
+    NeedsBody(Box<AskBody>),
 }
 
 impl Judged {
@@ -66,6 +68,7 @@ impl Judged {
             Self::Forward { decision, .. } => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
             Self::NeedsKeys(question) => question.policy(),
+            Self::NeedsBody(question) => question.policy(),
         }
     }
 }
@@ -106,6 +109,7 @@ impl Vm {
                 Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
                 Step::AskKeys(question) => return Judged::NeedsKeys(question),
+                Step::AskBody(question) => return Judged::NeedsBody(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
                 Step::AskCertificate(question) => question.answer(facts::peer_certificate().as_deref()),

@@ -26,16 +26,24 @@ pub struct Request {
     pub now: Duration,
     /// Whether the headers are all there is.
     pub end_of_stream: bool,
+    /// It comes in two pieces. The plugin has `allow_on_headers_stop_iteration`, so it comes where the headers wait too.
+    pub body: Vec<u8>,
 }
 
 impl Request {
     /// A request for `example.com` without a body, at the [`START_OF_2026`], on a connection nothing is known about.
     pub fn new(method: &str, path: &str) -> Request {
-        Request { headers: Vec::new(), properties: Vec::new(), now: START_OF_2026, end_of_stream: true }
-            .with_header(":method", method)
-            .with_header(":scheme", "https")
-            .with_header(":authority", "example.com")
-            .with_header(":path", path)
+        Request {
+            headers: Vec::new(),
+            properties: Vec::new(),
+            now: START_OF_2026,
+            end_of_stream: true,
+            body: Vec::new(),
+        }
+        .with_header(":method", method)
+        .with_header(":scheme", "https")
+        .with_header(":authority", "example.com")
+        .with_header(":path", path)
     }
 
     /// The same request with one more header line, after those it has.

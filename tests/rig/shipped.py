@@ -20,6 +20,7 @@ PORTS = {
     "policies-by-metadata": {"listener": 8445, "inside": 8446, "upstream": 8080, "admin": 9903},
     "filters-by-route": {"listener": 8447, "upstream": 8080, "authorization_server": 8081, "admin": 9904},
     "policies-by-ecds": {"listener": 8448, "upstream": 8080, "admin": 9905},
+    "client-authentication": {"listener": 8450, "upstream": 8081, "admin": 9907},
     "policies-by-path": {"listener": 8449, "upstream": 8080, "admin": 9906},
 }
 """What each file says, by what it is for."""

@@ -15,6 +15,7 @@ pub type Headers = Vec<(String, Vec<u8>)>;
 pub struct Host<'a> {
     pub validated: Option<bool>,
     pub certificate: Option<&'a [u8]>,
+    pub body: Option<&'a [u8]>,
 }
 
 /// The end of a request: the headers that the upstream sees, or the refusal. What must hold of every request is
@@ -56,6 +57,7 @@ pub fn end(
                 judge(&refusal);
                 return Err(refusal);
             }
+            Step::AskBody(question) => question.answer(host.body),
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),
             Step::AskValidation(question) => question.answer(host.validated),
