@@ -190,6 +190,9 @@ class Client:
         resumable = session and (session.has_ticket or (session.id and self.tls_version != "TLSv1.3"))
         return TlsSession(session, self._context, self._certificate) if resumable else None
 
+    largest_piece: int | None = None
+    """The largest piece of a body in one frame of HTTP/2, where that shall be smaller than it must."""
+
     def request(
         self,
         method: Text,
@@ -285,7 +288,8 @@ class Client:
         self._http2.send_headers(stream, added + fields, end_stream=not body and trailers is None)
         rest = memoryview(body)
         while rest and not answer.complete:
-            size = min(len(rest), self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
+            window, frame = self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size
+            size = min(len(rest), window, frame, self.largest_piece or frame)
             if size > 0:
                 self._http2.send_data(stream, bytes(rest[:size]), end_stream=size == len(rest) and trailers is None)
                 rest = rest[size:]
