@@ -47,10 +47,10 @@ def running(way: str, world: World, directory: Path) -> Iterator[Proxy]:
             # What is handed over may depend on no body.
             authentication["clients"] = [each for each in authentication["clients"] if "jwks" not in each]
             authentication["request_body"] = way
-        if way == "falsely declared":
+        if way == "falsely-declared":
             (chain,) = document["static_resources"]["listeners"][0]["filter_chains"]
             chain["filters"][0]["typed_config"]["stream_idle_timeout"] = "1s"
-        with Envoy(yaml.safe_dump(document), directory, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE) as envoy:
+        with Envoy(yaml.safe_dump(document), directory, name=way, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE) as envoy:
             yield Proxy(envoy, listener, upstream, world)
 
 
@@ -84,7 +84,7 @@ def test_a_form_is_judged_wherever_its_chunks_end(proxy: Proxy, trailers: bytes)
     assert len(proxy.upstream.requests) == arrived, "the server saw the end of a refused request"
 
 
-@pytest.mark.parametrize("trailers", [None, [], [("x-clientcert", "forged"), ("other", "kept")]])
+@pytest.mark.parametrize("trailers", [None, [("x-clientcert", "forged"), ("other", "kept")]])
 def test_a_form_is_judged_wherever_its_frames_end(proxy: Proxy, trailers: list[tuple[str, str]] | None) -> None:
     for size in range(1, len(BODY) + 1):
         with proxy.client(proxy.world.client_1, "h2") as client:
@@ -113,10 +113,10 @@ def test_a_client_that_asks_whether_to_continue_is_told_so(proxy: Proxy) -> None
     with proxy.client(proxy.world.client_1) as client:
         head = f"POST /token HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: {len(BODY)}\r\n"
         client.send(f"{head}{FORM[0]}: {FORM[1]}\r\n\r\n".encode())
+        # Only with the word of the proxy does the client go on, which its reader passes over.
+        assert client.readable(5)
+        client.send(BODY)
         response = client.receive("POST")
-        if response.status == 100:
-            client.send(BODY)
-            response = client.receive("POST")
         assert response.status == 200
         assert proxy.upstream.requests[-1].body == BODY
 
@@ -137,7 +137,7 @@ def test_a_body_that_is_too_large_is_refused_and_no_memory_is_kept_for_it(proxy:
 
 
 def test_a_declaration_that_headers_can_wait_and_that_is_wrong_ends_in_a_refusal(world: World, tmp_path: Path) -> None:
-    with running("falsely declared", world, tmp_path) as proxy, proxy.client(world.client_1) as client:
+    with running("falsely-declared", world, tmp_path) as proxy, proxy.client(world.client_1) as client:
         assert client.request("POST", "/token", [FORM], BODY).status == 504
         assert proxy.upstream.requests == []
 
@@ -154,7 +154,7 @@ def test_ten_thousand_clients_load_in_time_and_are_found_as_fast_as_ten(world: W
             value = shipped.plugin(document)["configuration"]["value"]
             value["policies"]["clients"]["authorization_server"]["client_authentication"]["clients"] = [of(number) for number in range(count)]
             began = time.monotonic()
-            with Envoy(json.dumps(document), tmp_path, name=str(count), extra_arguments=("--concurrency", "1")) as envoy:
+            with Envoy(json.dumps(document), tmp_path, name=str(count)) as envoy:
                 loaded[count] = time.monotonic() - began
                 proxy = Proxy(envoy, listener, upstream, world)
                 with proxy.client(world.client_1) as client:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import select
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -227,6 +228,10 @@ class Client:
             pass
         except OSError as error:
             raise _refusal(error) or error from None
+
+    def readable(self, seconds: float) -> bool:
+        """Whether the peer says anything within so long."""
+        return bool(self._socket.pending() or select.select([self._socket], [], [], seconds)[0])
 
     def receive(self, method: Text = "GET") -> Response:
         """Reads an HTTP/1.1 response to a request of that method, which `send` sent. Errors as of `request`."""
