@@ -1,8 +1,8 @@
 """A client over TLS for tests that decide on every byte: HTTP/1.1 written by hand, HTTP/2 without any checks."""
 
 import json
-import socket
 import select
+import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -2,7 +2,8 @@
 
 pub mod subject;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,6 @@ use crate::certificate::thumbprint::Thumbprint;
 use subject::Subject;
 
 /// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
-#[derive(Debug)]
 pub struct Clients(HashMap<String, Client>);
 
 /// What is demanded of a client.
@@ -139,6 +139,13 @@ impl Clients {
     /// All of them, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Client)> {
         self.0.iter().map(|(client_id, client)| (client_id.as_str(), client))
+    }
+}
+
+impl fmt::Debug for Clients {
+    /// In one order, so that what is the same is shown alike.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.0.iter().collect::<BTreeMap<_, _>>()).finish()
     }
 }
 
