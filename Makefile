@@ -133,7 +133,7 @@ $(VENV): tests/requirements.txt
 	@touch $@
 
 # The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails.
-$(AS): tests/authorization_server/server.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
+$(AS): tests/authorization_server/server.mjs tests/authorization_server/client.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@if command -v npm > /dev/null; then \

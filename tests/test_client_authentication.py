@@ -1,6 +1,8 @@
 """Clients that authenticate before the authorization server: the ways in which a body comes, in a real Envoy."""
 
+import base64
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
-from cases import World, envoy_configuration
-from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy
+from cases import AUDIENCE, World, envoy_configuration
+from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy, told
 from rig import shipped
+from rig.authorization_server import INSTALLED, AuthorizationServer, missing
+from rig.certificates import Certificate
 from rig.client import Client, ConnectionRefusedByPeer, Response
 from rig.envoy import Envoy
 from rig.ports import free_port
@@ -168,3 +173,66 @@ def test_ten_thousand_clients_load_in_time_and_are_found_as_fast_as_ten(world: W
     # Three VMs load it one after the other: of the main thread, of the worker, and the one that the others are made of.
     assert loaded[10_000] - loaded[10] < 6
     assert took[10_000] < 1.2 * took[10]
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "")
+@pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
+def test_a_real_client_authenticates_before_a_real_authorization_server(world: World, tmp_path: Path, method: str) -> None:
+    """oauth4webapi, and oidc-provider, which judges the same certificate once more. The answers to a client without a
+    certificate, with another client's, and with another client's identifier are those that the conformance suite of the
+    OpenID Foundation accepts."""
+    own = world.client_1 if method == "tls_client_auth" else world.impostor
+    names = {PKI: {"tls_client_auth_subject_dn": world.client_1.subject}, REGISTERED: {"jwks": {"keys": [jwk(world.impostor)]}}}
+    methods = {PKI: "tls_client_auth", REGISTERED: "self_signed_tls_client_auth"}
+    clients = [
+        {
+            "client_id": client_id,
+            "token_endpoint_auth_method": methods[client_id],
+            "tls_client_certificate_bound_access_tokens": True,
+            "grant_types": ["client_credentials", "authorization_code"],
+            "response_types": ["code"],
+            "redirect_uris": ["https://client.example.org/callback"],
+            **metadata,
+        }
+        for client_id, metadata in names.items()
+    ]
+    listener = free_port()
+    issuer = f"https://localhost:{listener}"
+    keys = [world.keys["ES256"]]
+    with AuthorizationServer(tmp_path, issuer=issuer, audience=AUDIENCE, keys=keys, clients=clients) as server:
+        document = envoy_configuration("client-authentication", world, listener=listener, upstream=server.port, admin=free_port())
+        with Envoy(yaml.safe_dump(document), tmp_path, name="real", extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE) as envoy:
+
+            def ask(client_id: str, certificate: Certificate | None) -> dict[str, Any]:
+                files = {"certificate": str(certificate.certificate_path), "key": str(certificate.key_path)} if certificate else {}
+                configuration = {"issuer": issuer, "ca": str(world.authority.pem_path), "client_id": client_id, **files}
+                (tmp_path / "client.json").write_text(json.dumps(configuration))
+                command = ["node", str(INSTALLED / "client.mjs"), str(tmp_path / "client.json")]
+                ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
+                assert ran.returncode == 0, ran.stderr.decode()
+                return json.loads(ran.stdout)
+
+            (client_id,) = [own_id for own_id, own_method in methods.items() if own_method == method]
+            outcomes = ask(client_id, own)
+            payload = outcomes["token"]["access_token"].split(".")[1]
+            assert json.loads(base64.urlsafe_b64decode(payload + "=="))["cnf"] == {"x5t#S256": own.thumbprint}
+            # Its own answers: its tokens are JWTs, which it does not keep.
+            for endpoint in ("introspection", "revocation"):
+                assert outcomes[endpoint] == {"status": 400, "error": "unsupported_token_type"}
+            assert outcomes["pushed_authorization_request"]["request_uri"]
+            decided = [each["reason"] for each in told(envoy.log()) if each["policy"] == "clients"]
+            assert decided == ["client_authenticated"] * 4
+            arrived = server.log().count('"method":"POST"')
+            other = world.client_2 if method == "tls_client_auth" else world.client_1
+            (other_id,) = [own_id for own_id, own_method in methods.items() if own_method != method]
+            for wrong_id, wrong in [(client_id, None), (client_id, other), (other_id, own)]:
+                outcomes = ask(wrong_id, wrong)
+                assert all(each == {"status": 400, "error": "invalid_client"} for each in outcomes.values()), outcomes
+            assert server.log().count('"method":"POST"') == arrived, "the server saw a refused request"
+
+
+def jwk(certificate: Certificate) -> dict[str, Any]:
+    """The certificate's key with the certificate (RFC 7517, section 4.7)."""
+    numbers = x509.load_der_x509_certificate(certificate.der).public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(each.to_bytes(32)).rstrip(b"=").decode() for each in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "x5c": [base64.b64encode(certificate.der).decode()]}
