@@ -115,6 +115,11 @@ impl ClientAuthentication {
         wrong.first().map_or(Ok(()), |(client_id, why)| Err(format!("the client {client_id:?}: {why}")))
     }
 
+    /// Whether the headers of its requests wait for the body.
+    pub(super) fn has_headers_wait(&self) -> bool {
+        self.request_body == RequestBody::HeadersWait
+    }
+
     /// Whether a certificate that is not validated may be a client's all the same.
     pub(super) fn knows_self_signed(&self) -> bool {
         self.clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)))
@@ -206,7 +211,7 @@ impl AskBody {
     /// Whether the headers must wait for the body.
     #[must_use]
     pub fn headers_wait(&self) -> bool {
-        self.authentication.request_body == RequestBody::HeadersWait
+        self.authentication.has_headers_wait()
     }
 
     /// The edits of headers that do not wait, to be made before these leave. They are handed over once.

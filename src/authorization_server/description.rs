@@ -33,6 +33,11 @@ impl AuthorizationServer {
         [handed_over, which.to_owned()].into_iter().chain(authentication).collect()
     }
 
+    /// Whether the headers of its requests wait for the body.
+    pub(crate) fn has_headers_wait(&self) -> bool {
+        self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
+    }
+
     /// Which certificates are handed over.
     pub(crate) fn client_certificate(&self) -> ClientCertificate {
         self.client_certificate
