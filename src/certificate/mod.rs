@@ -1,5 +1,6 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
+mod composed;
 pub(crate) mod der;
 pub mod dialect;
 pub mod distinguished_name;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::Deserialize;
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use x509_parser::asn1_rs::Tag;
 
+use super::composed::nfc;
 use super::der::Element;
 use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
@@ -180,7 +180,7 @@ fn is_string(element: &Element<'_>) -> bool {
 fn prepared(text: &str) -> String {
     let mut prepared = String::with_capacity(text.len());
     let mut spaces = false;
-    let mut characters = text.nfc().peekable();
+    let mut characters = nfc(text).into_iter().peekable();
     while let Some(character) = characters.next() {
         if character == ' ' && !characters.peek().copied().is_some_and(is_combining_mark) {
             spaces = true;
