@@ -75,9 +75,17 @@ def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
     issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
 
 
+def _unlisted_clients_forwarded(configuration: dict[str, Any]) -> None:
+    server = configuration["policies"]["clients"]["authorization_server"]
+    server["client_certificate"] = "validated_by_listener"
+    server["client_authentication"]["unlisted_clients"] = "forward"
+    server["client_authentication"]["clients"].append({"client_id": "a+b", "token_endpoint_auth_method": "none"})
+
+
 CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
+    "unlisted-clients-forwarded": ("client-authentication", _unlisted_clients_forwarded),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
     "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
@@ -1504,6 +1512,17 @@ def client_authentication(world: World) -> Iterator[Case]:
     }.items():  # fmt: skip
         # A name of the form is decoded always, a value only where it counts.
         yield case(f"a form that {what} is refused", body.replace("a=%2", "a%2=b"), refusal=malformed)
+    forwarding = {"configuration": "unlisted-clients-forwarded"}
+    yield case("a client that is not listed may be the server's to authenticate", "", headers=[basic("other")], **forwarding, **handed_over)
+    yield case("so may one without a certificate", "client_id=other", on=None, **forwarding, forward={})
+    yield case("a listed client is not the server's alone", f"client_id={pki}", on=other, **forwarding, refusal=mismatch)
+    yield case("a public client is forwarded", "client_id=a%2bb", **forwarding, **handed_over)
+    yield case("nobody is nobody's to authenticate", grant, **forwarding, refusal=nobody)
+    yield case("HTTP Basic names a listed client only where it is not decoded", "", headers=[basic("a+b")], **forwarding, refusal=ambiguous)
+    yield case(
+        "a certificate of a resumed session is validated where the listener validates",
+        f"client_id={pki}", facts={"connection.peer_certificate_valid": b"\0"}, **forwarding, **handed_over,
+    )  # fmt: skip
     yield case("JSON is no form", json.dumps({"client_id": pki}), headers=[("content-type", "application/json")], refusal=malformed)
     yield case("a body without a type is no form", f"client_id={pki}", headers=[], refusal=malformed)
     yield case("a compressed body is not read", f"client_id={pki}", headers=[FORM, ("content-encoding", "gzip")], refusal=malformed)

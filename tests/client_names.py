@@ -304,10 +304,22 @@ def by_openssl(chance: random.Random) -> dict[str, Any]:
     return pair("subject_dn", chance.choice(MODES), certificate, registered, True, f"OpenSSL ({options})")
 
 
+def alternative_by_openssl(chance: random.Random) -> dict[str, Any]:
+    """A pair whose registered value OpenSSL wrote, of a certificate with one name."""
+    kind = chance.choice(list(TAGS))
+    value = chance.choice(VALUES[kind])
+    certificate = der.certificate(extensions=[der.general_names(der.element(TAGS[kind], contents(kind, value)))])
+    command = ["openssl", "x509", "-inform", "der", "-noout", "-ext", "subjectAltName"]
+    shown = subprocess.run(command, input=certificate, capture_output=True, check=True).stdout.decode()
+    label = {"san_dns": "DNS:", "san_ip": "IP Address:", "san_uri": "URI:", "san_email": "email:"}[kind]
+    registered = shown.splitlines()[1].strip().removeprefix(label)
+    return pair(kind, "rfc4517", certificate, registered, True, "OpenSSL")
+
+
 def pairs(seed: int) -> list[dict[str, Any]]:
     chance = random.Random(seed)
     made = [chance.choice([pair_of_names, pair_of_names, pair_of_alternatives])(chance) for _ in range(PAIRS)]
-    return made + [by_openssl(chance) for _ in range(WRITTEN_BY_OPENSSL)]
+    return made + [chance.choice([by_openssl, by_openssl, alternative_by_openssl])(chance) for _ in range(WRITTEN_BY_OPENSSL)]
 
 
 def main() -> None:

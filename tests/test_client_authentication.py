@@ -21,6 +21,7 @@ from rig.certificates import Certificate
 from rig.client import Client, ConnectionRefusedByPeer, Response
 from rig.envoy import Envoy
 from rig.ports import free_port
+from rig.process import wait_until
 from rig.upstream import Upstream
 
 PKI, REGISTERED = "s6BhdRkqt3", "fZ2wYg7Lk0"
@@ -220,8 +221,12 @@ def test_a_real_client_authenticates_before_a_real_authorization_server(world: W
             for endpoint in ("introspection", "revocation"):
                 assert outcomes[endpoint] == {"status": 400, "error": "unsupported_token_type"}
             assert outcomes["pushed_authorization_request"]["request_uri"]
-            decided = [each["reason"] for each in told(envoy.log()) if each["policy"] == "clients"]
-            assert decided == ["client_authenticated"] * 4
+
+            def decided() -> list[str]:
+                return [each["reason"] for each in told(envoy.log()) if each["policy"] == "clients"]
+
+            wait_until(lambda: len(decided()) >= 4, 5, "four decisions in the access log")
+            assert decided() == ["client_authenticated"] * 4
             arrived = server.log().count('"method":"POST"')
             other = world.client_2 if method == "tls_client_auth" else world.client_1
             (other_id,) = [own_id for own_id, own_method in methods.items() if own_method != method]
