@@ -1494,6 +1494,7 @@ def client_authentication(world: World) -> Iterator[Case]:
         "is another one in the assertion": f"client_id={bound}" + assertion(pki),
         "is another one in iss": assertion(bound, iss="other"),
         "has a name of PHP's": f"client_id={bound}&client.id={pki}",
+        "has another name of PHP's": f"client_id={bound}&client[id={pki}",
         "is a list to some": f"client_id={bound}&client_id[]={pki}",
         "has a name in another case": f"Client_ID={pki}",
     }.items():
@@ -1504,6 +1505,7 @@ def client_authentication(world: World) -> Iterator[Case]:
     malformed = wrong("token_request_malformed")
     for what, body in {
         "has half an escape": f"client_id={pki}&a=%2",
+        "has a byte order mark": f"\ufeffclient_id={bound}&client_id={pki}",
         "has a semicolon": f"a=b;client_id={pki}",
         "has an identifier with a newline": "client_id=a%0a",
         "has an assertion that is none": "client_assertion=x&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",

@@ -163,16 +163,19 @@ struct Parameters([Option<Vec<u8>>; 4]);
 impl Parameters {
     /// Reads a form (WHATWG URL §5.1), or a query as servers read one.
     fn read(form: &[u8]) -> Result<Self, Refusal> {
-        // Some servers take it for `&`; who writes forms encodes it.
-        if form.contains(&b';') {
-            return Err(malformed("there is a semicolon in the form"));
+        // Some servers take a semicolon for `&`, pass over a byte order mark, or end a line; who writes forms encodes these.
+        if form.iter().any(|byte| *byte == b';' || !is_vschar(*byte)) {
+            return Err(malformed("there is a semicolon, a control character or a byte that is not ASCII in the form"));
         }
         let mut found = Self::default();
         for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at_checked(end).unwrap_or_default();
             let name = form_decoded(name).ok_or_else(|| malformed("the form is not well encoded"))?;
-            let Some(position) = PARAMETERS.iter().position(|known| known.as_bytes() == folded(&name)) else {
+            let Some(position) = PARAMETERS
+                .iter()
+                .position(|known| [cut(&name), &name].into_iter().any(|name| folded(name) == known.as_bytes()))
+            else {
                 continue;
             };
             if PARAMETERS.iter().all(|known| known.as_bytes() != name) {
@@ -192,12 +195,17 @@ impl Parameters {
     }
 }
 
-/// What the most lenient of servers makes of a parameter's name: case aside (ASP.NET), `.` and space as `_`, and without
-/// what begins with `[` (PHP), up to a NUL, and without white space around it.
-fn folded(name: &[u8]) -> Vec<u8> {
+/// A parameter's name without what PHP takes for the key of a list, and up to a NUL.
+fn cut(name: &[u8]) -> &[u8] {
     let end = name.iter().position(|byte| matches!(byte, b'[' | 0)).unwrap_or(name.len());
-    let name = name.get(..end).unwrap_or_default().trim_ascii();
-    name.iter().map(|byte| if matches!(byte, b'.' | b' ') { b'_' } else { byte.to_ascii_lowercase() }).collect()
+    name.get(..end).unwrap_or_default()
+}
+
+/// What the most lenient of servers makes of a parameter's name: case aside (ASP.NET), without white space around it, and
+/// with `_` for `.`, a space, and a `[` that nothing closes (PHP).
+fn folded(name: &[u8]) -> Vec<u8> {
+    let underscore = |byte: &u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
+    name.trim_ascii().iter().map(underscore).collect()
 }
 
 /// `+` for a space and `%` with two hexadecimal digits for any byte. `None` where a `%` has none.

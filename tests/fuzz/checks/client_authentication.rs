@@ -82,8 +82,10 @@ fn readings(form: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let name = lenient(&pair[..end]);
         let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace(['.', ' ', '+'], "_");
-        let name = name.split(['[', '\0']).next().unwrap().trim_matches('_').to_owned();
-        (name == "client_id").then(|| lenient(pair.get(end + 1..).unwrap_or_default()))
+        let name = name.trim_matches('_').trim_start_matches('\u{feff}');
+        let cut = name.split(['[', '\0']).next().unwrap().trim_matches('_');
+        (cut == "client_id" || name.replace('[', "_") == "client_id")
+            .then(|| lenient(pair.get(end + 1..).unwrap_or_default()))
     })
 }
 
