@@ -30,7 +30,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -115,6 +115,10 @@ cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run
 	@$(PYTHON) tests/differential.py target/differential.ndjson $(SEED)
 
+.PHONY: client-names
+client-names: $(VENV) ## Write the certificates and registered names of the comparison; SEED=N for those of an earlier run
+	@$(PYTHON) tests/client_names.py target/client_names.ndjson $(SEED)
+
 .PHONY: clean
 clean: ## Remove everything that was built or downloaded
 	rm -rf target
@@ -131,7 +135,7 @@ $(VENV): tests/requirements.txt
 	@touch $@
 
 # The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails.
-$(AS): tests/authorization_server/server.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
+$(AS): tests/authorization_server/server.mjs tests/authorization_server/client.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@if command -v npm > /dev/null; then \

@@ -56,6 +56,8 @@ pub enum Ground {
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
     CertificateNotValidated,
+    /// The client authenticated by its certificate.
+    ClientAuthenticated,
     /// The policy only removes forged headers.
     CleanOnly,
     /// It is for the metadata of the API (RFC 9728), which anybody may read.
@@ -74,6 +76,7 @@ impl Ground {
         Self::NoEndpoint,
         Self::NoCertificate,
         Self::CertificateNotValidated,
+        Self::ClientAuthenticated,
         Self::CleanOnly,
         Self::ProtectedResourceMetadata,
     ];
@@ -91,6 +94,7 @@ impl Ground {
             Self::NoEndpoint => "no_endpoint",
             Self::NoCertificate => "no_certificate",
             Self::CertificateNotValidated => "certificate_not_validated",
+            Self::ClientAuthenticated => "client_authenticated",
             Self::CleanOnly => "clean_only",
             Self::ProtectedResourceMetadata => "protected_resource_metadata",
         }

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum ErrorCode {
     /// The request is malformed; status 400.
     InvalidRequest,
+    /// The client did not authenticate as it must (RFC 6749 §5.2); status 401 where it used `Authorization`, else 400.
+    InvalidClient,
     /// The access token is expired, malformed, bound to another certificate, or otherwise of no use; status 401.
     InvalidToken,
     /// The access token is good, and lacks a scope that this API requires; status 403.
@@ -19,6 +21,7 @@ impl ErrorCode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
         }
@@ -80,7 +83,7 @@ macro_rules! reasons {
 }
 
 use Answer::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
-use ErrorCode::{InsufficientScope, InvalidRequest, InvalidToken};
+use ErrorCode::{InsufficientScope, InvalidClient, InvalidRequest, InvalidToken};
 
 reasons! {
     /// The metadata of the route, its virtual host or the listener names a policy that the configuration does not have.
@@ -184,6 +187,25 @@ reasons! {
     CertificateNotPresented, "certificate_not_presented", Client(InvalidToken), "the access token is bound to a certificate, and none was presented";
     /// The token is bound to another certificate than the client presented.
     CertificateMismatch, "certificate_mismatch", Client(InvalidToken), "the access token is bound to another certificate";
+
+    /// The body of a request to an authorization server, its credentials or its assertion cannot be read here.
+    TokenRequestMalformed, "token_request_malformed", Client(InvalidRequest), "the request cannot be read";
+    /// The request may name different clients to different readers: twice, differently, in the query, or in an odd way.
+    ClientAmbiguous, "client_ambiguous", Client(InvalidRequest), "the request does not name one client once";
+    /// A client that authenticates by its certificate sent something else to authenticate as well (RFC 6749 §2.3).
+    ClientAuthenticationRepeated, "client_authentication_repeated", Client(InvalidRequest), "the request uses more than one method of client authentication";
+    /// The client's tokens are to be bound to its certificate, and none can be handed over.
+    BindingCertificateMissing, "binding_certificate_missing", Client(InvalidRequest), "the access tokens of this client need a client certificate";
+    /// The request names no client.
+    ClientIdMissing, "client_id_missing", Client(InvalidClient), "the request names no client";
+    /// The policy refuses clients that it does not list.
+    ClientUnknown, "client_unknown", Client(InvalidClient), "the client is not known";
+    /// The client authenticates by its certificate, and presented none.
+    ClientCertificateMissing, "client_certificate_missing", Client(InvalidClient), "the client must present its certificate";
+    /// The client authenticates by a name in its certificate, whose chain was not validated (RFC 8705 §2.1).
+    ClientCertificateNotValidated, "client_certificate_not_validated", Client(InvalidClient), "the client certificate is not valid";
+    /// The client presented another certificate than the one it is registered with.
+    ClientCertificateMismatch, "client_certificate_mismatch", Client(InvalidClient), "the client certificate is another client's";
 }
 
 impl fmt::Display for Reason {

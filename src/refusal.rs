@@ -165,6 +165,14 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) => 400,
+            // RFC 6749 §5.2.
+            Answer::Client(ErrorCode::InvalidClient) => {
+                if self.realm.is_some() {
+                    401
+                } else {
+                    400
+                }
+            }
             Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
             Answer::Client(ErrorCode::InsufficientScope) => 403,
             Answer::Unknown => 404,
@@ -180,7 +188,9 @@ impl Refusal {
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.caller == Caller::Grpc).then(|| match self.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) | Answer::TooLarge => GrpcStatus::InvalidArgument,
-            Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => GrpcStatus::Unauthenticated,
+            Answer::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Answer::Challenge => {
+                GrpcStatus::Unauthenticated
+            }
             Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // It may try again on a connection of its own, which is what 421 says.
             Answer::Misdirected | Answer::Later => GrpcStatus::Unavailable,
@@ -198,6 +208,7 @@ impl Refusal {
             self.particulars.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
         match self.reason.answer() {
             Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
+            Answer::Client(ErrorCode::InvalidClient) => Some(format!("Basic realm=\"{realm}\"")),
             Answer::Client(code) => {
                 let scope = self.scope.as_ref().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
                 Some(format!(

@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, AskValidation, HandedOver};
+use crate::authorization_server::{self, AskBody, AskValidation, HandedOver};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::Inquiry;
@@ -30,6 +30,8 @@ pub enum Step<'p> {
     AskValidation(AskValidation<'p>),
     /// Ask the host for the client's certificate, then [`AskCertificate::answer`].
     AskCertificate(AskCertificate<'p>),
+    /// Have the request's body come in up to its limit, then [`AskBody::answer`]. Nothing of the body goes on before that.
+    AskBody(Box<AskBody>),
     /// Have newer keys fetched and judge the request again, or refuse it.
     AskKeys(AskKeys),
     /// Ask the token's issuer and judge the request again with what came of it.

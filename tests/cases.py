@@ -11,6 +11,7 @@ import struct
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -134,6 +135,13 @@ def _too_small(configuration: dict[str, Any]) -> None:
     clients["forward_certificate"] = [{"dialect": "keycloak_haproxy", "max_bytes": 256}]
 
 
+def _unlisted_clients_forwarded(configuration: dict[str, Any]) -> None:
+    server = configuration["policies"]["clients"]["authorization_server"]
+    server["client_certificate"] = "validated_by_listener"
+    server["client_authentication"]["unlisted_clients"] = "forward"
+    server["client_authentication"]["clients"].append({"client_id": "a+b", "token_endpoint_auth_method": "none"})
+
+
 CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
@@ -141,6 +149,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "facts": ("authorization-server", _facts),
     "keycloak": ("authorization-server", _keycloak),
     "too-small": ("authorization-server", _too_small),
+    "unlisted-clients-forwarded": ("client-authentication", _unlisted_clients_forwarded),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
     "introspection": ("resource-server", _introspection),
@@ -153,10 +162,15 @@ def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, An
     """The Envoy configuration of that name."""
     file, change = CHANGED.get(name, (name, lambda configuration: None))
     document = yaml.safe_load(text_of(file, world, **ports))
+    configuration = shipped.plugin(document)["configuration"]["value"]
     if name == "every-form":
         variables = {"key_values": {"CERTBOUND_SECRET": SECRET}}
         shipped.plugin(document)["vm_config"]["environment_variables"] = variables
-    change(shipped.plugin(document)["configuration"]["value"])
+    change(configuration)
+    if file == "client-authentication":
+        clients = configuration["policies"]["clients"]["authorization_server"]["client_authentication"]["clients"]
+        (registered,) = [client for client in clients if "jwks" in client]
+        registered["jwks"]["keys"][0]["x5c"] = [base64.b64encode(world.impostor.der).decode()]
     return document
 
 
@@ -290,6 +304,7 @@ class Case:
     authority: str = "localhost"
     """The host of the request, and what stands behind it. The server name of the TLS handshake is localhost."""
     method: str = "GET"
+    body: bytes = b""
     validated: bool = True
     """Whether Envoy would say that the certificate's chain is valid."""
     facts: Mapping[str | tuple[str, ...], bytes | None] = field(default_factory=dict)
@@ -315,6 +330,8 @@ class Case:
 
     @property
     def realm(self) -> str:
+        if self.configuration == "client-authentication":
+            return "clients"
         return "other realm" if self.configuration == "two-issuers" else AUDIENCE
 
     def properties(self) -> dict[tuple[str, ...], bytes]:
@@ -365,6 +382,7 @@ def cases(world: World) -> list[Case]:
         *verified_by_jwt_authn(world),
         *authorization_server(world),
         *forms(world),
+        *client_authentication(world),
         *routes(world),
         *routes_of_the_configuration(world),
     ]
@@ -373,7 +391,7 @@ def cases(world: World) -> list[Case]:
     return found
 
 
-CONFIGURATIONS = ("resource-server", "variants", "authorization-server", "policies-by-path", *CHANGED)
+CONFIGURATIONS = ("resource-server", "variants", "authorization-server", "client-authentication", "policies-by-path", *CHANGED)
 
 
 def text_of(name: str, world: World, **ports: int) -> str:
@@ -1794,6 +1812,120 @@ def forms(world: World) -> Iterator[Case]:
         )
 
 
+FORM = ("content-type", "application/x-www-form-urlencoded")
+
+
+def basic(user: str, password: str = "x") -> Header:
+    return "authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def assertion(client_id: str, **changed: Any) -> str:
+    """A client assertion whose signature is the authorization server's to verify."""
+    claims = {"iss": client_id, "sub": client_id, "aud": ISSUER} | changed
+    parts = [base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=").decode() for each in ({"alg": "ES256"}, claims)]
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    return "&" + urllib.parse.urlencode({"client_assertion_type": kind, "client_assertion": ".".join([*parts, "AAAA"])})
+
+
+def client_authentication(world: World) -> Iterator[Case]:
+    one, other, self_signed = world.client_1, world.client_2, world.impostor
+    pki, registered, bound = "s6BhdRkqt3", "fZ2wYg7Lk0", "d8Vq3mTnRa"
+
+    def invalid_client(reason: str, *, challenge: bool = False) -> Refusal:
+        return Refusal(reason, 401 if challenge else 400, "invalid_client", challenge=challenge)
+
+    def wrong(reason: str) -> Refusal:
+        return Refusal(reason, 400, "invalid_request", challenge=False)
+
+    def case(sentence: str, body: str, *, on: Certificate | None = one, headers: Sequence[Header] = (FORM,), **rest: Any) -> Case:
+        rest = {"path": "/token", "method": "POST", "validated": on is not self_signed, **rest}
+        configuration = rest.pop("configuration", "client-authentication")
+        path = rest.pop("path")
+        return Case(sentence, configuration, "clients", path, on, list(headers), body=body.encode(), **rest)
+
+    grant = "grant_type=client_credentials"
+    handed_over = {"forward": {"client-cert": one.rfc9440_form}}
+    yield case("a client is the one that its certificate names", f"{grant}&client_id={pki}", **handed_over)
+    yield case("the client may stand first and be encoded", f"client%5fid=%73{pki[1:]}&{grant}", **handed_over)
+    for endpoint in ("/request", "/token/introspection", "/token/revocation"):
+        yield case(f"clients authenticate at {endpoint} too", f"client_id={pki}", path=endpoint, **handed_over)
+    yield case(
+        "a registered certificate is a client's whoever issued it, and handed over",
+        f"{grant}&client_id={registered}", on=self_signed, forward={"client-cert": self_signed.rfc9440_form},
+    )  # fmt: skip
+    yield case("a charset says nothing new", f"client_id={pki}", headers=[("content-type", "Application/x-www-form-urlencoded; charset=UTF-8")], **handed_over)
+    yield case("a client that authenticates with its key presents a certificate for its tokens", grant + assertion(bound), **handed_over)
+    yield case("a client with a password presents one too", grant, headers=[FORM, basic(bound)], **handed_over)
+    yield case("no body is needed where HTTP Basic names the client", "", headers=[basic(bound)], **handed_over)
+
+    missing = invalid_client("client_certificate_missing")
+    yield case("a client without its certificate is not it", f"client_id={pki}", on=None, refusal=missing)
+    yield case("a client without its registered certificate is not it", f"client_id={registered}", on=None, refusal=missing)
+    mismatch = invalid_client("client_certificate_mismatch")
+    yield case("another client's certificate is not the client's", f"client_id={pki}", on=other, refusal=mismatch)
+    yield case("another client's identifier is not that of the certificate", f"client_id={registered}", refusal=mismatch)
+    forged = invalid_client("client_certificate_not_validated")
+    yield case("a copy of the client's subject on a self-signed certificate is not the client's", f"client_id={pki}", on=self_signed, refusal=forged)
+    unknown = invalid_client("client_unknown")
+    yield case("a client that is not listed is refused", "client_id=other", refusal=unknown)
+    yield case("an identifier has its case", f"client_id={pki.lower()}", refusal=unknown)
+    yield case("a client that is not listed is challenged where it used HTTP Basic", "", headers=[basic("other")], refusal=invalid_client("client_unknown", challenge=True))
+    nobody = invalid_client("client_id_missing")
+    yield case("a request that names no client is refused", grant, refusal=nobody)
+    yield case("an empty identifier is none", "client_id=", refusal=nobody)
+    yield case("another scheme names no client", "token=x", headers=[FORM, ("authorization", "Bearer x")], refusal=invalid_client("client_id_missing", challenge=True))
+    unbound = wrong("binding_certificate_missing")
+    yield case("without a certificate no token can be bound", grant + assertion(bound), on=None, refusal=unbound)
+    yield case("a certificate that is not handed over binds no token", grant + assertion(bound), on=self_signed, refusal=unbound)
+    several = wrong("client_authentication_repeated")
+    yield case("a client of a certificate has no secret beside", f"client_id={pki}&client_secret=x", refusal=several)
+    yield case("a client of a certificate has no password beside", f"client_id={pki}", headers=[FORM, basic(pki)], refusal=several)
+    yield case("a client of a certificate has no assertion beside", "a=b" + assertion(pki), refusal=several)
+    ambiguous = wrong("client_ambiguous")
+    for what, body in {
+        "stands twice": f"client_id={pki}&client_id={pki}",
+        "stands twice, once encoded": f"client_id={pki}&client%5Fid=other",
+        "is another one in the assertion": f"client_id={bound}" + assertion(pki),
+        "is another one in iss": assertion(bound, iss="other"),
+        "has a name of PHP's": f"client_id={bound}&client.id={pki}",
+        "has another name of PHP's": f"client_id={bound}&client[id={pki}",
+        "is a list to some": f"client_id={bound}&client_id[]={pki}",
+        "has a name in another case": f"Client_ID={pki}",
+    }.items():
+        yield case(f"the identifier {what}", body, refusal=ambiguous)
+    yield case("the identifier is another one in HTTP Basic", f"client_id={pki}", headers=[FORM, basic(bound)], refusal=ambiguous)
+    yield case("what HTTP Basic says is decoded", "", headers=[basic(bound.replace("d", "%64"))], **handed_over)
+    yield case("the identifier stands in the query", f"client_id={pki}", path=f"/token?client_id={pki}", refusal=ambiguous)
+    malformed = wrong("token_request_malformed")
+    for what, body in {
+        "has half an escape": f"client_id={pki}&a=%2",
+        "has a byte order mark": f"\ufeffclient_id={bound}&client_id={pki}",
+        "has a semicolon": f"a=b;client_id={pki}",
+        "has an identifier with a newline": "client_id=a%0a",
+        "has an assertion that is none": "client_assertion=x&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer",
+        "has an assertion without its type": f"client_id={bound}&client_assertion=a.e30.b",
+        "is too large": f"client_id={pki}&a=" + "x" * 65536,
+    }.items():  # fmt: skip
+        # A name of the form is decoded always, a value only where it counts.
+        yield case(f"a form that {what} is refused", body.replace("a=%2", "a%2=b"), refusal=malformed)
+    forwarding = {"configuration": "unlisted-clients-forwarded"}
+    yield case("a client that is not listed may be the server's to authenticate", "", headers=[basic("other")], **forwarding, **handed_over)
+    yield case("so may one without a certificate", "client_id=other", on=None, **forwarding, forward={})
+    yield case("a listed client is not the server's alone", f"client_id={pki}", on=other, **forwarding, refusal=mismatch)
+    yield case("a public client is forwarded", "client_id=a%2bb", **forwarding, **handed_over)
+    yield case("nobody is nobody's to authenticate", grant, **forwarding, refusal=nobody)
+    yield case("HTTP Basic names a listed client only where it is not decoded", "", headers=[basic("a+b")], **forwarding, refusal=ambiguous)
+    yield case(
+        "a certificate of a resumed session is validated where the listener validates",
+        f"client_id={pki}", facts={"connection.peer_certificate_valid": b"\0"}, **forwarding, **handed_over,
+    )  # fmt: skip
+    yield case("JSON is no form", json.dumps({"client_id": pki}), headers=[("content-type", "application/json")], refusal=malformed)
+    yield case("a body without a type is no form", f"client_id={pki}", headers=[], refusal=malformed)
+    yield case("a compressed body is not read", f"client_id={pki}", headers=[FORM, ("content-encoding", "gzip")], refusal=malformed)
+    yield case("HTTP Basic needs a colon", "", headers=[("authorization", "Basic eA==")], refusal=malformed)
+    yield case("clients authenticate with POST alone", "", headers=[], method="GET", refusal=malformed)
+
+
 def routes(world: World) -> Iterator[Case]:
     one = world.client_1
     metadata = "xds.route_metadata.filter_metadata.certbound"
@@ -2016,6 +2148,7 @@ def as_json(world: World) -> dict[str, Any]:
             "sentence": case.sentence,
             "configuration": case.configuration,
             "headers": [[name, text(value)] for name, value in [*pseudo, *case.headers]],
+            "body": text(case.body),
             "properties": [[list(path), text(value)] for path, value in case.properties().items()],
             "now": world.now + case.later,
             "without_host_cryptography": case.without_host_cryptography,

@@ -323,6 +323,14 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("error", "name: certbound")],
         ),
         (
+            "headers that cannot wait",
+            replaced(
+                &fs::read_to_string("envoy/client-authentication.yaml").unwrap(),
+                &[("                allow_on_headers_stop_iteration: true\n", "")],
+            ),
+            vec![("headers_cannot_wait", "config:")],
+        ),
+        (
             "typed_per_filter_config",
             replaced(
                 &api,

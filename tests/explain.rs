@@ -28,7 +28,8 @@ fn request(case: &Case) -> Option<String> {
         Some(json!([if name == ":authority" { "Host" } else { name }, text(value)?]))
     };
     let others: Vec<Value> = others.map(named).collect::<Option<_>>()?;
-    Some(json!({ "method": pseudo(":method")?, "path": pseudo(":path")?, "headers": others }).to_string())
+    let body = String::from_utf8(case.body().to_vec()).ok()?;
+    Some(json!({ "method": pseudo(":method")?, "path": pseudo(":path")?, "headers": others, "body": body }).to_string())
 }
 
 /// The explanation; `None` where the case cannot be told on a desk.

@@ -39,7 +39,8 @@ fn request(case: &Case) -> Request {
         headers: case.headers().into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(),
         properties: case.properties(),
         now: Duration::from_secs(case.now),
-        end_of_stream: true,
+        end_of_stream: case.body().is_empty(),
+        body: case.body().to_vec(),
         response: Vec::new(),
     }
 }

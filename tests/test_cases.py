@@ -24,7 +24,7 @@ class Clients:
             proxy = self._proxies[case.configuration]
             client = proxy.client(case.certificate, protocol, authority=case.authority, server_name="localhost")
             self._opened[key] = client.__enter__()
-        response = self._opened[key].request(case.method, case.path, headers=case.headers)
+        response = self._opened[key].request(case.method, case.path, headers=case.headers, body=case.body)
         # Envoy ends an HTTP/1.1 connection with every 400 of its own.
         if response.header("connection") == "close":
             self._opened.pop(key).close()
@@ -107,6 +107,8 @@ def check_refusal(case: Case, response: Response) -> None:
     challenges = response.all("www-authenticate")
     if not refusal.challenge:
         assert challenges == []
+    elif refusal.error == "invalid_client":
+        assert challenges == [f'Basic realm="{case.realm}"']
     elif refusal.error is None:
         assert challenges == [f'Bearer realm="{case.realm}"']
     else:

@@ -53,7 +53,13 @@ impl AuthorizationServer {
                 secret.variable()
             ));
         }
+        sentences.extend(self.client_authentication.iter().flat_map(|own| own.sentences()));
         sentences
+    }
+
+    /// Whether the headers of its requests wait for the body.
+    pub(crate) fn has_headers_wait(&self) -> bool {
+        self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
     }
 
     /// Which certificates are handed over.

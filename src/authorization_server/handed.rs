@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::step::Edit;
 
@@ -19,6 +20,8 @@ const OVERHEAD: usize = 256;
 pub(super) struct Handed {
     /// Where the chain came from; `None` where the policy hands over none.
     pub(super) chain_source: Option<Vec<u8>>,
+    /// The certificate itself, where clients authenticate by what is in it.
+    pub(super) certificate: Option<Certificate>,
     pub(super) edits: Vec<Edit>,
     pub(super) without_chain: bool,
 }
@@ -43,7 +46,8 @@ impl Handed {
             sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
         });
         let source = self.chain_source.as_ref().map_or(0, Vec::len);
-        edits.saturating_add(source).saturating_add(OVERHEAD)
+        let certificate = self.certificate.as_ref().map_or(0, |certificate| certificate.der().len());
+        edits.saturating_add(source).saturating_add(certificate).saturating_add(OVERHEAD)
     }
 }
 
@@ -95,7 +99,7 @@ mod tests {
 
     fn handed(source: Option<&[u8]>, value: &str) -> Rc<Handed> {
         let edits = vec![Edit::set("client-cert", value.to_owned())];
-        Rc::new(Handed { chain_source: source.map(<[u8]>::to_vec), edits, without_chain: false })
+        Rc::new(Handed { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false })
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
+pub mod client;
+mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 mod facts;
 mod forwarding;
 mod handed;
 mod response;
+mod token_request;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -26,6 +30,8 @@ use crate::request::{Caller, Request};
 use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
+pub use client_authentication::AskBody;
+use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
@@ -50,6 +56,7 @@ pub struct AuthorizationServer {
     endpoints: Option<Vec<PlainPath>>,
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
+    client_authentication: Option<Arc<ClientAuthentication>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -74,6 +81,8 @@ struct Fields {
     /// What becomes of `X-Forwarded-Client-Cert`.
     #[serde(default)]
     x_forwarded_client_cert: XForwardedClientCert,
+    /// Whether clients authenticate here, by their certificates.
+    client_authentication: Option<ClientAuthentication>,
 }
 
 /// Which certificates the authorization server may see.
@@ -109,22 +118,37 @@ impl TryFrom<Fields> for AuthorizationServer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { forward_certificate, facts, endpoints, client_certificate, x_forwarded_client_cert } = fields;
+        let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
+        let Fields { x_forwarded_client_cert, client_authentication, .. } = fields;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
                 "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
             ));
+        }
+        if endpoints.is_some() && client_authentication.is_some() {
+            return Err(
+                "`client_authentication` judges every request of its policy: give these endpoints a policy of \
+                        their own in place of `endpoints`"
+                    .to_owned(),
+            );
         }
         if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
             return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
                         a policy that only removes forged headers is `clean_only: {}`"
                 .to_owned());
         }
+        client_authentication.as_ref().map_or(Ok(()), |own| own.check(client_certificate))?;
         let (forward_certificate, secrets): (_, Vec<_>) =
             forward_certificate.into_iter().map(|forwarding| (forwarding.form, forwarding.secret)).unzip();
-        let secrets = secrets.into_iter().flatten().collect();
-        let server =
-            Self { forward_certificate, facts, secrets, endpoints, client_certificate, x_forwarded_client_cert };
+        let server = Self {
+            forward_certificate,
+            facts,
+            secrets: secrets.into_iter().flatten().collect(),
+            endpoints,
+            client_certificate,
+            x_forwarded_client_cert,
+            client_authentication: client_authentication.map(Arc::new),
+        };
         server.check_names()?;
         Ok(server)
     }
@@ -195,24 +219,36 @@ impl AuthorizationServer {
         handed_over: &mut HandedOver,
         mut cleaned: Cleaned,
     ) -> Step<'p> {
+        let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
         let presented = match request.presented() {
-            Ok(presented) if !self.is_endpoint(request) => {
-                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
-            }
-            Ok(Some(presented)) => presented,
-            Ok(None) => {
-                cleaned.edits.extend(self.says(Verified::None));
-                return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoCertificate), None));
-            }
-            Err(reason) => return Step::Refuse(Refusal::from(reason).under(policy, None).to(request.caller())),
+            Ok(presented) => presented,
+            Err(reason) => return refused(reason.into()),
+        };
+        if !self.is_endpoint(request) {
+            return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
+        }
+        let body = match self.client_authentication.as_ref().map(|own| own.begin(policy, request)).transpose() {
+            Ok(body) => body,
+            Err(refusal) => return refused(refusal.presenting(presented)),
+        };
+        let Some(presented) = presented else {
+            cleaned.edits.extend(self.says(Verified::None));
+            return conclude(policy, body, cleaned, Held::default(), Ground::NoCertificate);
         };
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last();
-        let handed = handed_over.find(policy, &presented, forwarded.filter(|_| self.hands_over_chain()));
-        let forwarded = forwarded.map(<[u8]>::to_vec);
-        let ask =
-            AskCertificate { server: self, policy, caller: request.caller(), presented, forwarded, handed, cleaned };
+        let ask = AskCertificate {
+            server: self,
+            policy,
+            caller: request.caller(),
+            presented,
+            handed: handed_over.find(policy, &presented, forwarded.filter(|_| self.hands_over_chain())),
+            forwarded: forwarded.map(<[u8]>::to_vec),
+            verified: Verified::None,
+            cleaned,
+            body,
+        };
         match self.client_certificate {
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
             // Otherwise nobody would read the answer.
@@ -247,16 +283,29 @@ impl AuthorizationServer {
             }
         }
         edits.extend(self.facts.write(certificate)?);
-        Ok(Handed { chain_source, edits, without_chain })
+        // Its names are asked for again where clients authenticate by them.
+        let certificate = self.client_authentication.as_ref().map(|_| certificate.clone());
+        Ok(Handed { chain_source, certificate, edits, without_chain })
     }
 }
 
 /// Whether the chain of the certificate that the server gets was validated.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verified {
     Success,
     Failed,
     None,
+}
+
+/// Forwards the request, unless its body has to say more.
+fn conclude<'p>(policy: &str, body: Option<AskBody>, mut cleaned: Cleaned, held: Held, ground: Ground) -> Step<'p> {
+    match body {
+        Some(body) => Step::AskBody(Box::new(body.about(held, cleaned, ground))),
+        None => {
+            cleaned.edits.extend(held.handing_over);
+            cleaned.forward(Decision::new(policy, Verdict::Forwarded(ground), held.presented))
+        }
+    }
 }
 
 /// The question whether the chain of the presented certificate was validated.
@@ -270,10 +319,14 @@ impl<'p> AskValidation<'p> {
         match (validated, self.0.server.client_certificate) {
             (Some(true), _) => self.0.next(Verified::Success),
             (Some(false), ClientCertificate::Presented) => self.0.next(Verified::Failed),
+            // It may be one that is registered itself.
+            (Some(false), _) if self.0.may_be_registered() => self.0.next(Verified::Failed),
             // To the authorization server this client presented no certificate.
             (Some(false), _) => {
                 self.0.cleaned.edits.extend(self.0.server.says(Verified::None));
-                self.0.forward(Ground::CertificateNotValidated)
+                let AskCertificate { policy, presented, cleaned, body, .. } = self.0;
+                let held = Held { presented: Some(presented), ..Held::default() };
+                conclude(policy, body, cleaned, held, Ground::CertificateNotValidated)
             }
             (None, _) => self.0.refuse(Reason::ChainValidationUnavailable),
         }
@@ -291,12 +344,14 @@ pub(crate) struct AskCertificate<'p> {
     forwarded: Option<Vec<u8>>,
     /// What was written before, and so needs no question.
     handed: Option<Rc<Handed>>,
+    verified: Verified,
     cleaned: Cleaned,
+    body: Option<AskBody>,
 }
 
 impl<'p> AskCertificate<'p> {
     fn next(mut self, verified: Verified) -> Step<'p> {
-        self.cleaned.edits.extend(self.server.says(verified));
+        self.verified = verified;
         match self.handed.take() {
             Some(handed) => self.hand_over(&handed),
             None => self.into(),
@@ -323,14 +378,31 @@ impl<'p> AskCertificate<'p> {
         }
     }
 
-    fn hand_over(mut self, handed: &Handed) -> Step<'p> {
-        self.cleaned.edits.extend(handed.edits.iter().cloned());
-        let ground = if handed.without_chain { Ground::CertificateWithoutChain } else { Ground::CertificateHandedOver };
-        self.forward(ground)
+    fn hand_over(self, handed: &Handed) -> Step<'p> {
+        let Self { server, policy, presented, verified, mut cleaned, body, .. } = self;
+        let validated = verified == Verified::Success;
+        let for_any_client = validated || server.client_certificate == ClientCertificate::Presented;
+        let ground = match (for_any_client, handed.without_chain) {
+            (false, _) => Ground::CertificateNotValidated,
+            (true, true) => Ground::CertificateWithoutChain,
+            (true, false) => Ground::CertificateHandedOver,
+        };
+        if !for_any_client {
+            // What is said if the client turns out to be another one.
+            cleaned.edits.extend(server.says(Verified::None));
+        }
+        let held = Held {
+            presented: Some(presented),
+            validated,
+            certificate: handed.certificate.clone(),
+            handing_over: server.says(verified).chain(handed.edits.iter().cloned()).collect(),
+            for_any_client,
+        };
+        conclude(policy, body, cleaned, held, ground)
     }
 
-    fn forward(self, ground: Ground) -> Step<'p> {
-        self.cleaned.forward(Decision::new(self.policy, Verdict::Forwarded(ground), Some(self.presented)))
+    fn may_be_registered(&self) -> bool {
+        self.server.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed())
     }
 
     fn refuse(&self, reason: Reason) -> Step<'p> {

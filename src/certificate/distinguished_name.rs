@@ -90,7 +90,11 @@ impl Attribute {
     /// if they are ASCII.
     #[must_use]
     pub fn text(&self) -> Option<String> {
-        let value = Element::only(&self.value)?;
+        Self::text_of(&Element::only(&self.value)?)
+    }
+
+    /// The text of such a value.
+    pub(crate) fn text_of(value: &Element<'_>) -> Option<String> {
         let bytes = value.primitive()?;
         match value.universal()? {
             Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),

@@ -1,15 +1,18 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
 pub mod chain;
+mod composed;
 pub(crate) mod der;
 pub mod dialect;
 pub mod distinguished_name;
 pub mod encoding;
 pub(crate) mod escaped;
 pub mod forwarding_headers;
+pub mod names;
 pub mod object_identifier;
 pub(crate) mod pem;
 pub mod public_key;
+pub mod registered_name;
 pub mod subject_alternative_name;
 pub mod thumbprint;
 pub mod to_be_signed;
@@ -55,6 +58,11 @@ impl Certificate {
     #[must_use]
     pub fn on_the_desk(der: Vec<u8>) -> Self {
         Self { thumbprint: Thumbprint::of_der(&der), der }
+    }
+
+    /// Whether these bytes have the form of one certificate, and of nothing more.
+    pub(crate) fn is_certificate(der: &[u8]) -> bool {
+        pem::is_one_sequence(der) && ToBeSigned::of_certificate(der).is_some()
     }
 
     /// Whether the certificate is valid at this time, both ends included (RFC 5280 §4.1.2.5).

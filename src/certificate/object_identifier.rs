@@ -37,6 +37,18 @@ impl ObjectIdentifier {
         (!dotted.is_empty() && !within).then_some(Self(dotted))
     }
 
+    /// Reads the dotted form: two arcs or more, each in its shortest form, as `from_contents` writes them.
+    #[must_use]
+    pub fn from_dotted(dotted: &str) -> Option<Self> {
+        let mut arcs = dotted.split('.').map(|arc| {
+            let shortest = arc.bytes().all(|byte| byte.is_ascii_digit()) && (arc.len() == 1 || !arc.starts_with('0'));
+            if shortest { arc.parse::<u128>().ok() } else { None }
+        });
+        let (first, second) = (arcs.next()??, arcs.next()??);
+        let fits = first <= 2 && (first == 2 || second < 40);
+        (fits && arcs.all(|arc| arc.is_some())).then(|| Self(dotted.to_owned()))
+    }
+
     /// The dotted form.
     #[must_use]
     pub fn as_str(&self) -> &str {

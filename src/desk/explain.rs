@@ -35,6 +35,7 @@ pub struct Question {
     policies: Policies,
     policy: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
     certificate: Option<Vec<u8>>,
     validated: Option<bool>,
     server_name: Option<String>,
@@ -52,9 +53,8 @@ struct RequestFile {
     path: String,
     #[serde(default)]
     headers: Vec<(String, String)>,
-    /// Nothing of it is looked at.
-    #[serde(rename = "body")]
-    _body: Option<String>,
+    /// Only a policy that authenticates clients looks at it.
+    body: Option<String>,
 }
 
 /// The answer. As JSON it has the members `decision`, `policy`, `status`, `headers`, `edits`, `reason` and `steps`.
@@ -85,11 +85,12 @@ impl Question {
         now: u64,
     ) -> Result<Self, String> {
         let policies = check::only_configuration(config_file, config)?;
-        let headers = headers(request_file, request)?;
+        let (headers, body) = message(request_file, request)?;
         Ok(Self {
             policies,
             policy: None,
             headers,
+            body,
             certificate: None,
             validated: None,
             server_name: None,
@@ -241,6 +242,10 @@ impl Question {
                             break End::Refuse(question.refusal());
                         }
                     }
+                }
+                Step::AskBody(question) => {
+                    told.push(format!("the body of {} bytes is read before any of it goes on", self.body.len()));
+                    question.answer(Some(&self.body))
                 }
                 Step::AskValidation(question) => {
                     let validated = self.validated.ok_or(
@@ -417,8 +422,11 @@ fn because(refusal: &Refusal) -> String {
     sentence
 }
 
+/// The headers of a request, and its body.
+type Message = (Vec<(String, Vec<u8>)>, Vec<u8>);
+
 /// Every header as the proxy hands it over: names in lower case, and what HTTP/2 has in pseudo-headers in those.
-fn headers(file: &str, text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+fn message(file: &str, text: &str) -> Result<Message, String> {
     let located = |error: &config::Error| match error.position() {
         Some((line, column)) => format!("{file}:{line}:{column}: {}", error.sentence()),
         None => format!("{file}: {}", error.sentence()),
@@ -426,13 +434,13 @@ fn headers(file: &str, text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let documents = Document::read(file, text).map_err(|error| located(&error))?;
     let [document] = documents.as_slice() else { return Err(format!("{file}: a request is one JSON object")) };
     let parsed = document.root().source().and_then(|source| source.parse::<RequestFile>());
-    let RequestFile { method, path, headers, _body: _ } = parsed.map_err(|error| located(&error))?;
+    let RequestFile { method, path, headers, body } = parsed.map_err(|error| located(&error))?;
     let pseudo = [(":method".to_owned(), method.into_bytes()), (":path".to_owned(), path.into_bytes())];
     let others = headers.into_iter().map(|(name, value)| {
         let name = name.to_ascii_lowercase();
         (if name == "host" { ":authority".to_owned() } else { name }, value.into_bytes())
     });
-    Ok(pseudo.into_iter().chain(others).collect())
+    Ok((pseudo.into_iter().chain(others).collect(), body.unwrap_or_default().into_bytes()))
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {

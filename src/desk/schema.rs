@@ -103,6 +103,8 @@ pub(crate) fn policies_or_one_role(schema: &mut Schema) {
 pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
+    // Whoever authenticates clients judges every request.
+    schema.insert("not".to_owned(), present(&["endpoints", "client_authentication"]));
 }
 
 /// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
@@ -187,6 +189,33 @@ pub(crate) fn introspection_credentials(schema: &mut Schema) {
     let jwt = json!({ "required": ["answer"], "properties": { "answer": { "const": "jwt" } } });
     schema.insert("if".to_owned(), jwt);
     schema.insert("then".to_owned(), present(&["client_id"]));
+}
+
+/// A client of `tls_client_auth` has exactly one name, one of `self_signed_tls_client_auth` has keys, and the others have
+/// no name.
+pub(crate) fn one_subject(schema: &mut Schema) {
+    const NAMES: [&str; 5] = [
+        "tls_client_auth_subject_dn",
+        "tls_client_auth_san_dns",
+        "tls_client_auth_san_uri",
+        "tls_client_auth_san_ip",
+        "tls_client_auth_san_email",
+    ];
+    let method = |name: &str| json!({ "properties": { "token_endpoint_auth_method": { "const": name } } });
+    let none = |names: &[&str]| -> Map<_, _> {
+        names.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" }))).collect()
+    };
+    let one = NAMES.map(|name| {
+        let others: Vec<_> = NAMES.into_iter().filter(|other| *other != name).collect();
+        let mut properties = none(&others);
+        properties.insert(name.to_owned(), json!({ "not": { "type": "null" } }));
+        json!({ "required": [name], "properties": properties })
+    });
+    let mut nameless = none(&NAMES);
+    nameless.insert("issuer_dn".to_owned(), json!({ "type": "null" }));
+    let pki = json!({ "if": method("tls_client_auth"), "then": { "oneOf": one }, "else": { "properties": nameless } });
+    let self_signed = json!({ "if": method("self_signed_tls_client_auth"), "then": present(&["jwks"]) });
+    schema.insert("allOf".to_owned(), json!([pki, self_signed]));
 }
 
 /// A key must not be private or symmetric.

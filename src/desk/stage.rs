@@ -130,5 +130,15 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::CertificateNotPresented
         | Reason::CertificateMismatch => Stage::Binding,
         Reason::ScopeInsufficient => Stage::Scope,
+        // No policy in front of an API refuses for these.
+        Reason::TokenRequestMalformed
+        | Reason::ClientAmbiguous
+        | Reason::ClientAuthenticationRepeated
+        | Reason::BindingCertificateMissing
+        | Reason::ClientIdMissing
+        | Reason::ClientUnknown
+        | Reason::ClientCertificateMissing
+        | Reason::ClientCertificateNotValidated
+        | Reason::ClientCertificateMismatch => Stage::Certificate,
     }
 }

@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
+use super::body::{self, Awaiting};
 use super::vm::{Arrived, Judged, Vm};
 use super::{facts, introspection, keys, log, waiting};
 use crate::authorization_server::response_edits;
@@ -24,16 +25,19 @@ pub(super) struct Http {
     policy: String,
     /// Whether the answer is to be edited.
     edits_response: bool,
+    awaiting: Option<Awaiting>,
+    /// What is left of a request that was refused goes nowhere.
+    refused: bool,
 }
 
 impl Http {
     pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { context, vm, policy: String::new(), edits_response: false }
+        Self { context, vm, policy: String::new(), edits_response: false, awaiting: None, refused: false }
     }
 
     /// Nothing of a request that waits may go on.
     fn hold(&self) -> Action {
-        let waits = self.vm.as_ref().is_some_and(|vm| waiting::waits(vm, self.context));
+        let waits = self.refused || self.vm.as_ref().is_some_and(|vm| waiting::waits(vm, self.context));
         if waits { Action::Pause } else { Action::Continue }
     }
 }
@@ -59,11 +63,24 @@ impl HttpContext for Http {
             judged.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(judged.policy());
-        carry_out(vm, self.context, arrived, judged)
+        match judged {
+            Judged::NeedsBody(question) if end_of_stream => body::judge(vm, &arrived, *question, Some(&[])),
+            Judged::NeedsBody(question) => {
+                let (awaiting, action) = Awaiting::begin(arrived, question);
+                self.refused = awaiting.is_none();
+                self.awaiting = awaiting;
+                action
+            }
+            judged => carry_out(vm, self.context, arrived, judged),
+        }
     }
 
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        self.hold()
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let (Some(vm), Some(awaiting)) = (&self.vm, self.awaiting.take()) else { return self.hold() };
+        let (awaiting, action) = awaiting.receive(vm, size, end_of_stream);
+        self.refused = awaiting.is_none() && action == Action::Pause;
+        self.awaiting = awaiting;
+        action
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -77,6 +94,12 @@ impl HttpContext for Http {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let Some(vm) = &self.vm else { return Action::Pause };
+        if let Some(awaiting) = self.awaiting.take() {
+            self.refused = awaiting.judge(vm) == Action::Pause;
+        }
+        if self.refused {
+            return Action::Pause;
+        }
         let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
         let cleaned = vm.policies.cleaned(&trailers);
         if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
@@ -105,13 +128,15 @@ fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action 
         Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
         Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
         Judged::Serve { served, decision } => serve(vm, &served, &decision),
+        // No policy asks for both; what came of the body while the request waited cannot be read, so it is refused.
+        Judged::NeedsBody(question) => body::judge(vm, &arrived, *question, None),
         Judged::NeedsKeys(question) => keys::wait(vm, context, arrived, question),
         Judged::NeedsIntrospection(question) => introspection::wait(vm, context, arrived, question),
     }
 }
 
 /// Sends the request of the current context on, after these edits.
-fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
+pub(super) fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
     // Otherwise a header that should be gone or ours would go on as it came.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();
@@ -161,13 +186,13 @@ fn tell(vm: &Vm, decision: &Decision) {
 }
 
 /// Makes the edits, in their order; `false` where one could not be made.
-fn edit(map: MapType, edits: &[Edit]) -> bool {
+pub(super) fn edit(map: MapType, edits: &[Edit]) -> bool {
     let made = |edit: &Edit| hostcalls::set_map_value_bytes(map, edit.name(), edit.value().map(str::as_bytes)).is_ok();
     edits.iter().all(made)
 }
 
 /// What the host did not let us judge goes no further.
-fn fail() -> Action {
+pub(super) fn fail() -> Action {
     let _ = hostcalls::send_http_response(500, vec![], None);
     Action::Pause
 }

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::waiting::Waiting;
 use super::{facts, http, log};
-use crate::authorization_server::HandedOver;
+use crate::authorization_server::{AskBody, HandedOver};
 use crate::decision::Decision;
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
@@ -57,6 +57,7 @@ pub(super) enum Judged {
     Serve { served: Served, decision: Decision },
     NeedsKeys(AskKeys),
     NeedsIntrospection(AskIntrospection),
+    NeedsBody(Box<AskBody>),
 }
 
 impl Judged {
@@ -67,6 +68,7 @@ impl Judged {
             Self::Refuse(refusal) => refusal.policy(),
             Self::NeedsKeys(question) => question.policy(),
             Self::NeedsIntrospection(question) => question.policy(),
+            Self::NeedsBody(question) => question.policy(),
         }
     }
 }
@@ -117,6 +119,7 @@ impl Vm {
                     return Judged::Refuse(question.refusal());
                 }
                 Step::AskIntrospection(question) => return Judged::NeedsIntrospection(question),
+                Step::AskBody(question) => return Judged::NeedsBody(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
                 Step::AskCertificate(question) => {

@@ -37,6 +37,7 @@ pub struct Case {
     pub sentence: String,
     pub configuration: String,
     headers: Vec<(String, Base64)>,
+    body: Base64,
     properties: Vec<(Vec<String>, Base64)>,
     /// Seconds since 1970.
     pub now: u64,
@@ -98,6 +99,10 @@ pub fn target() -> PathBuf {
 impl Case {
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
         self.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body.0
     }
 
     pub fn properties(&self) -> Vec<(Vec<String>, Vec<u8>)> {
@@ -172,6 +177,9 @@ impl Expected {
         let right = match (self.challenge, &self.error, challenges) {
             (false, _, []) => true,
             (true, None, [challenge]) => *challenge == realm,
+            (true, Some(error), [challenge]) if error == "invalid_client" => {
+                *challenge == format!("Basic realm=\"{}\"", self.realm)
+            }
             (true, Some(error), [challenge]) => {
                 let start = format!("{realm}, error=\"{error}\", error_description=\"");
                 let end = self.scope.as_ref().map_or_else(|| "\"".to_owned(), |scope| format!("\", scope=\"{scope}\""));

@@ -173,6 +173,7 @@ fn proxy_get_buffer_bytes(
     let contents = match (name, world.callback) {
         ("vm_configuration", Callback::VmStart) => Vec::new(),
         ("plugin_configuration", Callback::Configure) => world.plugin_configuration.clone(),
+        ("http_request_body", Callback::RequestBody) => world.body.clone(),
         (_, callback) => {
             return Err(failure(format!(
                 "the module read the buffer {name} in {}, where this host plays none",

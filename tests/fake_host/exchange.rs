@@ -28,6 +28,8 @@ pub struct Request {
     pub end_of_stream: bool,
     /// What the upstream answers, beside a status.
     pub response: Vec<Header>,
+    /// It comes in two pieces. The plugin has `allow_on_headers_stop_iteration`, so it comes where the headers wait too.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -39,6 +41,7 @@ impl Request {
             now: START_OF_2026,
             end_of_stream: true,
             response: Vec::new(),
+            body: Vec::new(),
         }
         .with_header(":method", method)
         .with_header(":scheme", "https")

@@ -249,7 +249,10 @@ impl Vm {
     fn decide(&mut self, context: u32, request: &Request) -> Outcome {
         let count = length(self.world().headers.entries());
         let end_of_stream = u32::from(request.end_of_stream);
-        let action = self.ask(Callback::RequestHeaders, (context, count, end_of_stream));
+        let mut action = self.ask(Callback::RequestHeaders, (context, count, end_of_stream));
+        if !request.body.is_empty() && self.world().reply.is_none() {
+            action = self.bring_body(context, request, action);
+        }
         match (action.map(Action::from), self.world().reply.take()) {
             (Some(Action::Continue), None) => Outcome::Forwarded { headers: self.world().headers.entries().to_vec() },
             (Some(Action::Pause), Some(reply)) => reply.into(),
@@ -265,6 +268,29 @@ impl Vm {
             }
             (None, _) => self.fail("the module does not export proxy_on_request_headers"),
         }
+    }
+
+    /// `proxy_on_request_body`: what is paused is kept, and what comes is added to it.
+    #[track_caller]
+    fn bring_body(&mut self, context: u32, request: &Request, at_headers: Option<u32>) -> Option<u32> {
+        self.world().headers_wait = at_headers.map(Action::from) == Some(Action::Pause);
+        let mut action = at_headers;
+        for (end, end_of_stream) in [(request.body.len() / 2, 0), (request.body.len(), 1)] {
+            self.world().body = request.body[..end].to_vec();
+            action = self.ask(Callback::RequestBody, (context, length(&request.body[..end]), end_of_stream));
+            let continues = action.map(Action::from) == Some(Action::Continue);
+            if continues && end_of_stream == 0 {
+                return if self.world().headers_wait {
+                    self.fail("the module let a request go on before its body had ended")
+                } else {
+                    action
+                };
+            }
+            if self.world().reply.is_some() {
+                break;
+            }
+        }
+        action
     }
 
     #[track_caller]
@@ -390,7 +416,7 @@ enum Part {
 }
 
 /// The module's answer to a callback about the stream.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Continue,
     Pause,

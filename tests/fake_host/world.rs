@@ -27,6 +27,10 @@ pub(super) struct World {
     pub(super) headers: HeaderMap,
     pub(super) response: HeaderMap,
     pub(super) reply: Option<Reply>,
+    /// What has come of the body.
+    pub(super) body: Vec<u8>,
+    /// The headers have not left.
+    pub(super) headers_wait: bool,
     pub(super) calls: Vec<String>,
     pub(super) log: Vec<LogLine>,
     pub(super) random: u64,
@@ -68,6 +72,8 @@ impl World {
             headers: HeaderMap::default(),
             response: HeaderMap::default(),
             reply: None,
+            body: Vec::new(),
+            headers_wait: false,
             calls: Vec::new(),
             log: Vec::new(),
             random: 0,
@@ -83,6 +89,8 @@ impl World {
         self.headers = headers;
         self.response = HeaderMap::of_response(&request.response);
         self.reply = None;
+        self.body.clear();
+        self.headers_wait = false;
         self.written.clear();
         self.properties =
             request.properties.iter().map(|(path, value)| (path.join("\0").into_bytes(), value.clone())).collect();
@@ -143,6 +151,7 @@ impl World {
     pub(super) fn readable_headers(&self) -> Played<&HeaderMap> {
         match self.callback {
             Callback::RequestHeaders | Callback::Log => Ok(&self.headers),
+            Callback::RequestBody if self.headers_wait => Ok(&self.headers),
             other => Err(failure(format!(
                 "the module read the request headers in {}: Envoy shows them in proxy_on_request_headers and \
                  proxy_on_log, and an empty list elsewhere",
@@ -153,7 +162,8 @@ impl World {
 
     /// The request's headers, for a call that edits them.
     pub(super) fn editable_headers(&mut self) -> Played<&mut HeaderMap> {
-        if self.callback != Callback::RequestHeaders {
+        let still_here = self.callback == Callback::RequestBody && self.headers_wait;
+        if self.callback != Callback::RequestHeaders && !still_here {
             return Err(failure(format!(
                 "the module edited the request headers in {}: Envoy allows it in proxy_on_request_headers only, before \
                  the answer",
@@ -178,9 +188,9 @@ impl World {
 
     /// Takes the module's one local response.
     pub(super) fn accept(&mut self, reply: Reply) -> Played<()> {
-        if self.callback != Callback::RequestHeaders {
+        if !matches!(self.callback, Callback::RequestHeaders | Callback::RequestBody) {
             return Err(failure(format!(
-                "the module sent a local response in {}; this host plays it in proxy_on_request_headers only",
+                "the module sent a local response in {}; this host plays it while the request comes in only",
                 self.callback.export()
             )));
         }

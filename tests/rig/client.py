@@ -1,6 +1,7 @@
 """A client over TLS for tests that decide on every byte: HTTP/1.1 written by hand, HTTP/2 without any checks."""
 
 import json
+import select
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
@@ -190,6 +191,9 @@ class Client:
         resumable = session and (session.has_ticket or (session.id and self.tls_version != "TLSv1.3"))
         return TlsSession(session, self._context, self._certificate) if resumable else None
 
+    largest_piece: int | None = None
+    """The largest piece of a body in one frame of HTTP/2, where that shall be smaller than it must."""
+
     def request(
         self,
         method: Text,
@@ -224,6 +228,10 @@ class Client:
             pass
         except OSError as error:
             raise _refusal(error) or error from None
+
+    def readable(self, seconds: float) -> bool:
+        """Whether the peer says anything within so long."""
+        return bool(self._socket.pending() or select.select([self._socket], [], [], seconds)[0])
 
     def receive(self, method: Text = "GET") -> Response:
         """Reads an HTTP/1.1 response to a request of that method, which `send` sent. Errors as of `request`."""
@@ -285,7 +293,8 @@ class Client:
         self._http2.send_headers(stream, added + fields, end_stream=not body and trailers is None)
         rest = memoryview(body)
         while rest and not answer.complete:
-            size = min(len(rest), self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size)
+            window, frame = self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size
+            size = min(len(rest), window, frame, self.largest_piece or frame)
             if size > 0:
                 self._http2.send_data(stream, bytes(rest[:size]), end_stream=size == len(rest) and trailers is None)
                 rest = rest[size:]

@@ -21,6 +21,7 @@ PORTS = {
     "filters-by-route": {"listener": 8447, "upstream": 8080, "authorization_server": 8081, "admin": 9904},
     "policies-by-ecds": {"listener": 8448, "upstream": 8080, "admin": 9905},
     "opaque-tokens": {"listener": 8450, "upstream": 8080, "admin": 9907, "authorization_server": 443},
+    "client-authentication": {"listener": 8450, "upstream": 8081, "admin": 9907},
     "policies-by-path": {"listener": 8449, "upstream": 8080, "admin": 9906},
     "gluu": {"listener": 8450, "upstream": 8480, "admin": 9907},
     "auth0": {"listener": 8451, "upstream": 8481, "admin": 9908},

@@ -89,6 +89,8 @@ warnings! {
     JwtAuthnTakesOtherTokens, "jwt_authn_takes_other_tokens";
     /// Payloads are left that nobody verified.
     JwtAuthnDoesNotVerify, "jwt_authn_does_not_verify";
+    /// A policy has headers wait for the body, and the proxy does not let them.
+    HeadersCannotWait, "headers_cannot_wait";
 }
 
 impl Finding {

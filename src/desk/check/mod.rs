@@ -6,6 +6,7 @@ mod finding;
 mod installation;
 mod kubernetes;
 mod metadata;
+mod request_body;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -144,6 +145,8 @@ impl Report {
     }
 
     fn surroundings(&mut self, installation: Installation<'_>, policies: Option<&Policies>) {
+        let cannot_wait = policies.and_then(|policies| request_body::cannot_wait(installation.platform, policies));
+        self.findings.extend(cannot_wait);
         let found = match (installation.platform, policies) {
             (Platform::Nobody, _) | (Platform::Istio { .. } | Platform::EnvoyGateway { .. }, None) => Vec::new(),
             (Platform::Envoy { plugin, filter }, policies) => {

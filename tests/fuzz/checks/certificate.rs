@@ -163,7 +163,7 @@ pub fn check(input: &[u8]) {
         now: 0,
     };
     let pem = certificate.pem();
-    let host = Host { validated: *validated, certificate: pem.as_deref() };
+    let host = Host { validated: *validated, certificate: pem.as_deref(), body: None };
     let end = end(&POLICIES, &request, &PortableEngine, host);
 
     let no_certificate = digest.as_deref().is_none_or(<[u8]>::is_empty);

@@ -17,6 +17,8 @@
 pub mod certificate;
 pub mod certificate_file;
 pub mod chain;
+pub mod client_authentication;
+pub mod client_name;
 pub mod configuration;
 pub mod configuration_file;
 pub mod confirmation;
@@ -39,6 +41,8 @@ pub type Check = fn(&[u8]);
 pub const CHECKS: &[(&str, Check)] = &[
     ("certificate", certificate::check),
     ("certificate_file", certificate_file::check),
+    ("client_authentication", client_authentication::check),
+    ("client_name", client_name::check),
     ("configuration", configuration::check),
     ("configuration_file", configuration_file::check),
     ("confirmation", confirmation::check),

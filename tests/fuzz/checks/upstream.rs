@@ -16,6 +16,7 @@ pub type Headers = Vec<(String, Vec<u8>)>;
 pub struct Host<'a> {
     pub validated: Option<bool>,
     pub certificate: Option<&'a [u8]>,
+    pub body: Option<&'a [u8]>,
 }
 
 /// The end of a request: the headers that the upstream sees, or the refusal. What must hold of every request is
@@ -59,6 +60,7 @@ pub fn end(
                 return Err(refusal);
             }
             Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
+            Step::AskBody(question) => question.answer(host.body),
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskIntrospection(question) => return Err(question.refusal()),
             Step::AskServerName(question) => question.answer(None),

@@ -1,0 +1,235 @@
+//! A client of the authorization server, as it is registered there: client metadata of RFC 7591 and RFC 8705.
+
+pub mod subject;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::certificate::Certificate;
+use crate::certificate::names::Names;
+use crate::certificate::registered_name::{NameMatching, RegisteredName};
+use crate::certificate::thumbprint::Thumbprint;
+use subject::Subject;
+
+/// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
+pub struct Clients(HashMap<String, Client>);
+
+/// What is demanded of a client.
+#[derive(Debug)]
+pub struct Client {
+    /// How it authenticates.
+    pub method: Method,
+    /// Its access tokens are to be bound to its certificate.
+    pub bound: bool,
+}
+
+/// How a client authenticates.
+#[derive(Debug)]
+pub enum Method {
+    /// By a certificate whose chain is validated, and that names it (RFC 8705 §2.1).
+    Pki {
+        /// The one name.
+        subject: Subject,
+        /// Who must have issued the certificate, where the operator says so (§7.4).
+        issuer: Option<RegisteredName>,
+    },
+    /// By one of these certificates (§2.2).
+    SelfSigned(Vec<Thumbprint>),
+    /// In a way that is the authorization server's to judge.
+    AtTheServer,
+}
+
+/// A client as it is registered with the authorization server: client metadata of RFC 7591 §2 and RFC 8705 §2.1.2.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Client", transform = crate::desk::schema::one_subject))]
+pub(super) struct Registration {
+    /// Its identifier: visible ASCII characters and spaces.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[ -~]{1,255}$")))]
+    client_id: String,
+    /// How it authenticates. Only the first two are judged here.
+    token_endpoint_auth_method: AuthenticationMethod,
+    /// The subject of its certificate: a distinguished name as a string of RFC 4514.
+    tls_client_auth_subject_dn: Option<String>,
+    /// A dNSName of its certificate.
+    tls_client_auth_san_dns: Option<String>,
+    /// A uniformResourceIdentifier of its certificate.
+    tls_client_auth_san_uri: Option<String>,
+    /// An iPAddress of its certificate.
+    tls_client_auth_san_ip: Option<String>,
+    /// An rfc822Name of its certificate.
+    tls_client_auth_san_email: Option<String>,
+    /// Its key set. The first certificate in the `x5c` of each key is one that it may present.
+    jwks: Option<KeySet>,
+    /// Whether its access tokens are bound to a certificate, so that it must present one whatever its method.
+    #[serde(default)]
+    tls_client_certificate_bound_access_tokens: bool,
+    /// Who must have issued the certificate of `tls_client_auth`, as a string of RFC 4514; anybody whom the listener
+    /// trusts unless said. This is no client metadata of an RFC.
+    issuer_dn: Option<String>,
+}
+
+/// A way to authenticate (RFC 7591 §2, RFC 8705 §2.1.1 and §2.2.1, OpenID Connect Core §9).
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+enum AuthenticationMethod {
+    /// A certificate of a chain that is validated, with the one name that is registered.
+    TlsClientAuth,
+    /// A certificate that is registered itself.
+    SelfSignedTlsClientAuth,
+    /// The authorization server's to judge.
+    ClientSecretBasic,
+    /// The authorization server's to judge.
+    ClientSecretPost,
+    /// The authorization server's to judge.
+    ClientSecretJwt,
+    /// The authorization server's to judge.
+    PrivateKeyJwt,
+    /// A public client.
+    None,
+}
+
+/// A JWK set (RFC 7517 §5).
+#[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKeySet"))]
+struct KeySet {
+    /// The keys.
+    keys: Vec<Key>,
+}
+
+/// A JWK, of which only the certificate is looked at.
+#[derive(Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKey", transform = crate::desk::schema::public_key))]
+struct Key {
+    /// Certificates in base64, that of the key first (RFC 7517 §4.7).
+    #[serde(default)]
+    x5c: Vec<String>,
+    // A private or symmetric key has no business here.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
+    d: Option<IgnoredAny>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
+    k: Option<IgnoredAny>,
+}
+
+impl Clients {
+    pub(super) fn new(registrations: Vec<Registration>, matching: NameMatching) -> Result<Self, String> {
+        let mut clients = HashMap::with_capacity(registrations.len());
+        for registration in registrations {
+            let client_id = registration.client_id.clone();
+            let client = registration.read(matching).map_err(|wrong| format!("the client {client_id:?}: {wrong}"))?;
+            if clients.insert(client_id.clone(), client).is_some() {
+                return Err(format!("the client {client_id:?} stands here twice"));
+            }
+        }
+        Ok(Self(clients))
+    }
+
+    /// The client of this identifier, exactly.
+    #[must_use]
+    pub fn get(&self, client_id: &str) -> Option<&Client> {
+        self.0.get(client_id)
+    }
+
+    /// All of them, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Client)> {
+        self.0.iter().map(|(client_id, client)| (client_id.as_str(), client))
+    }
+}
+
+impl fmt::Debug for Clients {
+    /// In one order, so that what is the same is shown alike.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.0.iter().collect::<BTreeMap<_, _>>()).finish()
+    }
+}
+
+impl Registration {
+    fn read(self, matching: NameMatching) -> Result<Client, String> {
+        let is_identifier = (1..=255).contains(&self.client_id.len()) && self.client_id.bytes().all(is_vschar);
+        if !is_identifier {
+            return Err(
+                "an identifier is 1 to 255 visible ASCII characters and spaces (RFC 6749 appendix A.1)".to_owned()
+            );
+        }
+        let subjects: Vec<_> = [
+            ("tls_client_auth_subject_dn", &self.tls_client_auth_subject_dn),
+            ("tls_client_auth_san_dns", &self.tls_client_auth_san_dns),
+            ("tls_client_auth_san_uri", &self.tls_client_auth_san_uri),
+            ("tls_client_auth_san_ip", &self.tls_client_auth_san_ip),
+            ("tls_client_auth_san_email", &self.tls_client_auth_san_email),
+        ]
+        .into_iter()
+        .filter_map(|(key, text)| Some((key, text.as_deref()?)))
+        .collect();
+        let method = match (self.token_endpoint_auth_method, subjects.as_slice()) {
+            (AuthenticationMethod::TlsClientAuth, [(key, text)]) => {
+                let subject = match *key {
+                    "tls_client_auth_subject_dn" => Subject::distinguished_name(text, matching),
+                    "tls_client_auth_san_dns" => Subject::dns(text),
+                    "tls_client_auth_san_uri" => Subject::uri(text),
+                    "tls_client_auth_san_ip" => Subject::ip(text),
+                    _ => Subject::email(text),
+                };
+                let issuer = self.issuer_dn.map(|issuer| RegisteredName::parse(&issuer, matching)).transpose();
+                Method::Pki {
+                    subject: subject.map_err(|wrong| format!("{key}: {wrong}"))?,
+                    issuer: issuer.map_err(|wrong| format!("issuer_dn: {wrong}"))?,
+                }
+            }
+            (AuthenticationMethod::TlsClientAuth, _) => {
+                return Err(
+                    "tls_client_auth needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, \
+                            tls_client_auth_san_uri, tls_client_auth_san_ip and tls_client_auth_san_email"
+                        .to_owned(),
+                );
+            }
+            (_, [(key, _), ..]) => return Err(format!("{key} is for tls_client_auth alone")),
+            (_, []) if self.issuer_dn.is_some() => return Err("issuer_dn is for tls_client_auth alone".to_owned()),
+            (AuthenticationMethod::SelfSignedTlsClientAuth, []) => {
+                Method::SelfSigned(self.jwks.as_ref().map(KeySet::certificates).transpose()?.unwrap_or_default())
+            }
+            (_, []) => Method::AtTheServer,
+        };
+        if matches!(&method, Method::SelfSigned(certificates) if certificates.is_empty()) {
+            return Err("self_signed_tls_client_auth needs jwks with a certificate in the x5c of a key".to_owned());
+        }
+        Ok(Client { method, bound: self.tls_client_certificate_bound_access_tokens })
+    }
+}
+
+impl KeySet {
+    fn certificates(&self) -> Result<Vec<Thumbprint>, String> {
+        if self.keys.iter().any(|key| key.d.is_some() || key.k.is_some()) {
+            return Err("jwks: a key must be public".to_owned());
+        }
+        let certificates = self.keys.iter().filter_map(|key| key.x5c.first());
+        certificates
+            .map(|base64| {
+                let der = STANDARD.decode(base64).ok();
+                let der = der.filter(|der| Certificate::is_certificate(der));
+                der.map(|der| Thumbprint::of_der(&der))
+                    .ok_or_else(|| "jwks: x5c holds certificates in base64".to_owned())
+            })
+            .collect()
+    }
+}
+
+impl Method {
+    /// Whether a certificate with these names is the client's.
+    #[must_use]
+    pub(super) fn is_named(subject: &Subject, issuer: Option<&RegisteredName>, certificate: &Certificate) -> bool {
+        let is_named = |names: &Names| issuer.is_none_or(|issuer| issuer.is(&names.issuer)) && subject.is_in(names);
+        Names::of(certificate).as_ref().is_some_and(is_named)
+    }
+}
+
+/// A character that an identifier may have (RFC 6749 appendix A, VSCHAR).
+pub(super) fn is_vschar(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
+}

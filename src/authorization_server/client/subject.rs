@@ -1,0 +1,118 @@
+//! The one name by which a client of `tls_client_auth` is registered (RFC 8705 §2.1.2).
+
+use std::net::IpAddr;
+
+use crate::certificate::names::Names;
+use crate::certificate::registered_name::{NameMatching, RegisteredName};
+use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+
+/// A registered name. Each kind is compared with names of its own kind alone; there is no wildcard, and no common name
+/// that stands for a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// `tls_client_auth_subject_dn`.
+    DistinguishedName(RegisteredName),
+    /// `tls_client_auth_san_dns`: ASCII letters in any case.
+    Dns(String),
+    /// `tls_client_auth_san_uri`: the scheme and the host in any case, all else exactly.
+    Uri(String),
+    /// `tls_client_auth_san_ip`, in binary: an IPv4 address is not the IPv6 address that maps it.
+    Ip(IpAddr),
+    /// `tls_client_auth_san_email`: the part before `@` exactly, the host in any case (RFC 5280 §7.5).
+    Email(String),
+}
+
+impl Subject {
+    /// Reads `tls_client_auth_subject_dn`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn distinguished_name(text: &str, matching: NameMatching) -> Result<Self, String> {
+        RegisteredName::parse(text, matching).map(Self::DistinguishedName)
+    }
+
+    /// Reads `tls_client_auth_san_dns`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn dns(text: &str) -> Result<Self, String> {
+        Ok(Self::Dns(visible(text)?.to_ascii_lowercase()))
+    }
+
+    /// Reads `tls_client_auth_san_uri`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn uri(text: &str) -> Result<Self, String> {
+        folded_uri(visible(text)?).map(Self::Uri).ok_or_else(|| "a URI begins with a scheme and a colon".to_owned())
+    }
+
+    /// Reads `tls_client_auth_san_ip`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn ip(text: &str) -> Result<Self, String> {
+        text.parse().map(Self::Ip).map_err(|_| "this is no IPv4 or IPv6 address".to_owned())
+    }
+
+    /// Reads `tls_client_auth_san_email`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn email(text: &str) -> Result<Self, String> {
+        folded_email(visible(text)?)
+            .map(Self::Email)
+            .ok_or_else(|| "a mail address has an @ between two parts".to_owned())
+    }
+
+    /// Whether a certificate has this name, among whatever others.
+    #[must_use]
+    pub fn is_in(&self, names: &Names) -> bool {
+        let any = |is: &dyn Fn(&SubjectAlternativeName) -> bool| names.subject_alternative_names.iter().any(is);
+        match self {
+            Self::DistinguishedName(own) => own.is(&names.subject),
+            Self::Dns(own) => {
+                any(&|name| matches!(name, SubjectAlternativeName::Dns(name) if name.eq_ignore_ascii_case(own)))
+            }
+            Self::Uri(own) => {
+                any(&|name| matches!(name, SubjectAlternativeName::Uri(name) if folded_uri(name).as_ref() == Some(own)))
+            }
+            Self::Ip(own) => any(&|name| matches!(name, SubjectAlternativeName::Ip(name) if name == own)),
+            Self::Email(own) => any(
+                &|name| matches!(name, SubjectAlternativeName::Email(name) if folded_email(name).as_ref() == Some(own)),
+            ),
+        }
+    }
+}
+
+/// What can stand in an IA5String and be told from anything else (RFC 5280 §7 wants A-labels, and %-encoded URIs).
+fn visible(text: &str) -> Result<&str, String> {
+    let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible
+        .then_some(text)
+        .ok_or_else(|| "this must be one or more visible ASCII characters, without spaces".to_owned())
+}
+
+/// A URI with its scheme and its host in lower case (RFC 3986 §6.2.2.1). `None` where it has no scheme.
+fn folded_uri(uri: &str) -> Option<String> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    if !is_scheme {
+        return None;
+    }
+    let scheme = scheme.to_ascii_lowercase();
+    let Some(rest) = rest.strip_prefix("//") else { return Some(format!("{scheme}:{rest}")) };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end)?;
+    let (before, host) =
+        authority.rfind('@').and_then(|at| authority.split_at_checked(at.saturating_add(1))).unwrap_or(("", authority));
+    // The port is digits, and digits have no case.
+    Some(format!("{scheme}://{before}{}{rest}", host.to_ascii_lowercase()))
+}
+
+/// A mail address with its host in lower case. `None` where it has no two parts.
+fn folded_email(email: &str) -> Option<String> {
+    let (local, host) = email.rsplit_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty())?;
+    Some(format!("{local}@{}", host.to_ascii_lowercase()))
+}

@@ -1,0 +1,300 @@
+//! Clients that authenticate by their certificate, judged before the authorization server (RFC 8705 §2).
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::ClientCertificate;
+use super::client::{Clients, Method, Registration};
+use super::token_request::{Head, Named};
+use crate::certificate::Certificate;
+use crate::certificate::registered_name::NameMatching;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::decision::{Decision, Ground, Verdict};
+use crate::policy::Cleaned;
+use crate::reason::{Answer, ErrorCode, Reason};
+use crate::refusal::Refusal;
+use crate::request::{Caller, Request};
+use crate::step::{Edit, Step};
+
+/// Which clients must authenticate by a certificate, and with which.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
+pub(super) struct ClientAuthentication {
+    clients: Clients,
+    unlisted_clients: UnlistedClients,
+    request_body: RequestBody,
+    largest_body: usize,
+}
+
+/// Clients authenticate here (RFC 8705 §2), at every path of this policy: for the token endpoint, and those of pushed
+/// authorization requests, revocation, introspection, device authorization and CIBA.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientAuthentication"))]
+struct Fields {
+    /// The clients, as they are registered with the authorization server.
+    clients: Vec<Registration>,
+    /// What becomes of the requests of other clients.
+    unlisted_clients: UnlistedClients,
+    /// How distinguished names are compared.
+    #[serde(default)]
+    subject_dn_matching: NameMatching,
+    /// Whether the headers of a request wait for its body.
+    #[serde(default)]
+    request_body: RequestBody,
+    /// A larger body is refused.
+    #[serde(default = "usual_largest_body")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1024, max = 1_048_576)))]
+    largest_body_bytes: u64,
+}
+
+fn usual_largest_body() -> u64 {
+    65_536
+}
+
+/// What becomes of the requests of clients that are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub(super) enum UnlistedClients {
+    /// They are refused.
+    Refuse,
+    /// The authorization server authenticates them.
+    Forward,
+}
+
+/// Whether the headers of a request wait for its body. The body itself always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub(super) enum RequestBody {
+    /// They go on, and a refusal breaks off the request: for any proxy.
+    #[default]
+    HeadersLeave,
+    /// They wait, and nothing of a refused request reaches the authorization server: for a plugin with
+    /// `allow_on_headers_stop_iteration: true`. Without that no request with a body gets an answer.
+    HeadersWait,
+}
+
+impl TryFrom<Fields> for ClientAuthentication {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let Fields { clients, unlisted_clients, subject_dn_matching, request_body, largest_body_bytes } = fields;
+        let largest_body = usize::try_from(largest_body_bytes).ok().filter(|bytes| (1024..=1_048_576).contains(bytes));
+        Ok(Self {
+            clients: Clients::new(clients, subject_dn_matching)?,
+            unlisted_clients,
+            request_body,
+            largest_body: largest_body.ok_or("largest_body_bytes is 1024 to 1048576")?,
+        })
+    }
+}
+
+impl ClientAuthentication {
+    /// What the certificates of the policy make impossible.
+    pub(super) fn check(&self, certificates: ClientCertificate) -> Result<(), String> {
+        let mut wrong: Vec<_> = self.clients.iter().filter_map(|(client_id, client)| {
+            let why = match (&client.method, certificates) {
+                (Method::Pki { .. }, ClientCertificate::Presented) => {
+                    "tls_client_auth needs a validated chain, and under `client_certificate: presented` none counts as \
+                     validated: anybody can make a certificate with any name"
+                }
+                (Method::SelfSigned(_), ClientCertificate::Validated) if self.request_body == RequestBody::HeadersLeave => {
+                    "under `client_certificate: validated` the certificate of self_signed_tls_client_auth is handed over \
+                     only once the body has named its client, so the headers must wait: `request_body: headers_wait`, with \
+                     allow_on_headers_stop_iteration"
+                }
+                _ => return None,
+            };
+            Some((client_id, why))
+        }).collect();
+        wrong.sort_unstable();
+        wrong.first().map_or(Ok(()), |(client_id, why)| Err(format!("the client {client_id:?}: {why}")))
+    }
+
+    /// Whether the headers of its requests wait for the body.
+    pub(super) fn has_headers_wait(&self) -> bool {
+        self.request_body == RequestBody::HeadersWait
+    }
+
+    /// Whether a certificate that is not validated may be a client's all the same.
+    pub(super) fn knows_self_signed(&self) -> bool {
+        self.clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)))
+    }
+
+    /// Reads the headers of a request.
+    pub(super) fn begin(self: &Arc<Self>, policy: &str, request: &Request<'_>) -> Result<AskBody, Refusal> {
+        Ok(AskBody {
+            head: Head::read(request)?,
+            authentication: Arc::clone(self),
+            policy: policy.to_owned(),
+            caller: request.caller(),
+            held: Held::default(),
+            edits: Vec::new(),
+            forged_headers: 0,
+            ground: Ground::NoCertificate,
+        })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let count = |is: &dyn Fn(&Method) -> bool| self.clients.iter().filter(|(_, client)| is(&client.method)).count();
+        let unlisted = match self.unlisted_clients {
+            UnlistedClients::Refuse => "every other client is refused",
+            UnlistedClients::Forward => "every other client is the authorization server's to authenticate",
+        };
+        let headers = match self.request_body {
+            RequestBody::HeadersLeave => {
+                "The headers of a request go on before its body has named the client; the body waits, and a refusal breaks \
+                 the request off."
+            }
+            RequestBody::HeadersWait => {
+                "Nothing of a request goes on before its body has named the client: the plugin must have \
+                 allow_on_headers_stop_iteration."
+            }
+        };
+        vec![
+            format!(
+                "Clients authenticate here: {} by a name in a validated certificate, {} by a registered certificate, {} at the \
+                 authorization server; {unlisted}.",
+                count(&|method| matches!(method, Method::Pki { .. })),
+                count(&|method| matches!(method, Method::SelfSigned(_))),
+                count(&|method| matches!(method, Method::AtTheServer)),
+            ),
+            headers.to_owned(),
+        ]
+    }
+}
+
+/// The certificate of the connection, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) presented: Option<Thumbprint>,
+    /// Its chain is.
+    pub(super) validated: bool,
+    /// It itself, where it may be handed over.
+    pub(super) certificate: Option<Certificate>,
+    /// The edits that hand it over.
+    pub(super) handing_over: Vec<Edit>,
+    /// Whether the authorization server gets it whoever the client is.
+    pub(super) for_any_client: bool,
+}
+
+/// The question for the body of a request, up to a limit.
+#[derive(Debug)]
+pub struct AskBody {
+    authentication: Arc<ClientAuthentication>,
+    policy: String,
+    caller: Caller,
+    head: Head,
+    held: Held,
+    /// What is to be done whatever the body says, and is not done yet.
+    edits: Vec<Edit>,
+    forged_headers: u32,
+    ground: Ground,
+}
+
+impl AskBody {
+    /// The same question of a connection with this certificate.
+    pub(super) fn about(mut self, mut held: Held, cleaned: Cleaned, ground: Ground) -> Self {
+        self.edits = cleaned.edits;
+        self.forged_headers = cleaned.forged_headers;
+        if held.for_any_client {
+            self.edits.append(&mut held.handing_over);
+        }
+        Self { held, ground, ..self }
+    }
+
+    /// Whether the headers must wait for the body.
+    #[must_use]
+    pub fn headers_wait(&self) -> bool {
+        self.authentication.has_headers_wait()
+    }
+
+    /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
+    pub fn early_edits(&mut self) -> Vec<Edit> {
+        std::mem::take(&mut self.edits)
+    }
+
+    /// How large the body may be, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.authentication.largest_body
+    }
+
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    #[must_use]
+    pub fn answer(mut self, body: Option<&[u8]>) -> Step<'static> {
+        match self.judge(body) {
+            Ok(ground) => {
+                let mut edits = std::mem::take(&mut self.edits);
+                if ground == Ground::ClientAuthenticated {
+                    edits.append(&mut self.held.handing_over);
+                }
+                let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
+                Step::Forward { edits, decision: decision.without_forged_headers(self.forged_headers) }
+            }
+            Err(refusal) => {
+                let is_challenge = refusal.reason().answer() == Answer::Client(ErrorCode::InvalidClient);
+                let realm = (is_challenge && self.head.has_authorization()).then_some(self.policy.as_str());
+                Step::Refuse(refusal.under(&self.policy, realm).presenting(self.held.presented).to(self.caller))
+            }
+        }
+    }
+
+    fn judge(&self, body: Option<&[u8]>) -> Result<Ground, Refusal> {
+        let ClientAuthentication { clients, unlisted_clients, largest_body, .. } = &*self.authentication;
+        let body = body.filter(|body| body.len() <= *largest_body);
+        let body = body.ok_or_else(|| {
+            Refusal::because(Reason::TokenRequestMalformed, format!("the body is larger than {largest_body} bytes"))
+        })?;
+        let Named { client_id, verbatim, has_credentials } = self.head.named(body)?;
+        let of_client = |reason: Reason| Refusal::because(reason, format!("client_id {client_id:.128}"));
+        if verbatim.is_some_and(|verbatim| clients.get(&verbatim).is_some()) {
+            return Err(of_client(Reason::ClientAmbiguous));
+        }
+        let Some(client) = clients.get(&client_id) else {
+            return match unlisted_clients {
+                UnlistedClients::Refuse => Err(of_client(Reason::ClientUnknown)),
+                UnlistedClients::Forward => Ok(self.ground),
+            };
+        };
+        let held = &self.held;
+        match &client.method {
+            Method::AtTheServer if client.bound && !(held.for_any_client && held.presented.is_some()) => {
+                Err(of_client(Reason::BindingCertificateMissing))
+            }
+            Method::AtTheServer => Ok(self.ground),
+            // A client uses one method in a request (RFC 6749 §2.3).
+            Method::Pki { .. } | Method::SelfSigned(_) if has_credentials => {
+                Err(of_client(Reason::ClientAuthenticationRepeated))
+            }
+            Method::Pki { .. } | Method::SelfSigned(_) if held.presented.is_none() => {
+                Err(of_client(Reason::ClientCertificateMissing))
+            }
+            Method::Pki { .. } if !held.validated => Err(of_client(Reason::ClientCertificateNotValidated)),
+            Method::Pki { subject, issuer } => {
+                let is_named = |own: &Certificate| Method::is_named(subject, issuer.as_ref(), own);
+                let is_own = held.certificate.as_ref().is_some_and(is_named);
+                is_own
+                    .then_some(Ground::ClientAuthenticated)
+                    .ok_or_else(|| of_client(Reason::ClientCertificateMismatch))
+            }
+            Method::SelfSigned(registered) => {
+                let is_own = held.presented.is_some_and(|presented| registered.contains(&presented));
+                is_own
+                    .then_some(Ground::ClientAuthenticated)
+                    .ok_or_else(|| of_client(Reason::ClientCertificateMismatch))
+            }
+        }
+    }
+}

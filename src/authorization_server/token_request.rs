@@ -1,0 +1,251 @@
+//! Which client a request to the token endpoint names, and how: in the form (RFC 6749 §2.3.1, §3.2.1), by HTTP Basic, or
+//! by an assertion (RFC 7523 §2.2). The same holds for the other endpoints where clients authenticate.
+//!
+//! The authorization server reads the request again, with another reader. Whatever two readers might read differently is
+//! refused, so that both see the same client.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::client::is_vschar;
+use crate::jose::json;
+use crate::reason::Reason;
+use crate::refusal::Refusal;
+use crate::request::Request;
+
+const JWT_BEARER: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The parameters by which a client names itself and proves to be it.
+const PARAMETERS: [&str; 4] = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+
+/// What the headers say.
+#[derive(Debug)]
+pub(super) struct Head {
+    body: Body,
+    authorization: Authorization,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Body {
+    /// There is no `Content-Type`, so there may be no body.
+    None,
+    Form,
+    /// It cannot be read here, and why.
+    Unreadable(&'static str),
+}
+
+#[derive(Debug)]
+enum Authorization {
+    None,
+    Basic {
+        client_id: String,
+        /// As a server reads it that does not decode it.
+        verbatim: String,
+    },
+    /// Another scheme, which names no client.
+    Other,
+}
+
+/// Whom a request names.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) client_id: String,
+    /// What a server might read instead that does not decode HTTP Basic credentials.
+    pub(super) verbatim: Option<String>,
+    /// There is something else to authenticate the client than a certificate.
+    pub(super) has_credentials: bool,
+}
+
+fn malformed(detail: impl Into<String>) -> Refusal {
+    Refusal::because(Reason::TokenRequestMalformed, detail)
+}
+
+fn ambiguous(detail: impl Into<String>) -> Refusal {
+    Refusal::because(Reason::ClientAmbiguous, detail)
+}
+
+impl Head {
+    pub(super) fn read(request: &Request<'_>) -> Result<Self, Refusal> {
+        if !request.values(":method").eq([b"POST"]) {
+            return Err(malformed("the method is not POST"));
+        }
+        let path = request.values(":path").next().unwrap_or_default();
+        if let Some(query) = path.splitn(2, |byte| *byte == b'?').nth(1) {
+            // Some servers take parameters from there as well.
+            if Parameters::read(query)?.0.iter().any(Option::is_some) {
+                return Err(ambiguous("a parameter of client authentication stands in the query"));
+            }
+        }
+        Ok(Self { body: body(request), authorization: Authorization::read(request)? })
+    }
+
+    /// Whether the client authenticates with `Authorization`, so that the answer to a failure has a challenge
+    /// (RFC 6749 §5.2).
+    pub(super) fn has_authorization(&self) -> bool {
+        !matches!(self.authorization, Authorization::None)
+    }
+
+    /// Whom the request names, with this body.
+    pub(super) fn named(&self, body: &[u8]) -> Result<Named, Refusal> {
+        let Parameters([client_id, secret, assertion, assertion_type]) = match self.body {
+            Body::None if body.is_empty() => Parameters::default(),
+            Body::None => return Err(malformed("the body has no Content-Type")),
+            Body::Form => Parameters::read(body)?,
+            Body::Unreadable(why) => return Err(malformed(why)),
+        };
+        let in_form = client_id.filter(|value| !value.is_empty()).map(identifier).transpose()?;
+        let asserted = match (assertion.as_deref(), assertion_type.as_deref()) {
+            (None, None) => None,
+            (Some(assertion), Some(JWT_BEARER)) => Some(subject(assertion)?),
+            _ => return Err(malformed("a client assertion must be a JWT, and have the type that says so")),
+        };
+        let (basic, verbatim) = match &self.authorization {
+            Authorization::Basic { client_id, verbatim } => (Some(client_id.clone()), Some(verbatim.clone())),
+            Authorization::None | Authorization::Other => (None, None),
+        };
+        let has_credentials = secret.is_some() || asserted.is_some() || self.has_authorization();
+        let mut named = [in_form, basic, asserted].into_iter().flatten();
+        let Some(client_id) = named.next() else { return Err(Reason::ClientIdMissing.into()) };
+        if named.any(|other| other != client_id) {
+            return Err(ambiguous("the request names different clients"));
+        }
+        let verbatim = verbatim.filter(|verbatim| *verbatim != client_id);
+        Ok(Named { client_id, verbatim, has_credentials })
+    }
+}
+
+fn body(request: &Request<'_>) -> Body {
+    let is_encoded = request.values("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+    if is_encoded {
+        return Body::Unreadable("the body has a content coding");
+    }
+    let mut types = request.values("content-type");
+    match (types.next(), types.next()) {
+        (None, _) => Body::None,
+        (Some(content_type), None) if is_form(content_type) => Body::Form,
+        _ => Body::Unreadable("the body is not application/x-www-form-urlencoded"),
+    }
+}
+
+/// The media type, alone or with `charset=utf-8`, which says nothing new.
+fn is_form(content_type: &[u8]) -> bool {
+    let mut parts = content_type.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_form = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
+    is_form
+        && parts
+            .all(|part| part.eq_ignore_ascii_case(b"charset=utf-8") || part.eq_ignore_ascii_case(b"charset=\"utf-8\""))
+}
+
+impl Authorization {
+    fn read(request: &Request<'_>) -> Result<Self, Refusal> {
+        let mut values = request.values("authorization");
+        let (Some(value), None) = (values.next(), values.next()) else {
+            let is_there = request.values("authorization").next().is_some();
+            return if is_there { Err(ambiguous("there are several Authorization headers")) } else { Ok(Self::None) };
+        };
+        let Some((scheme, credentials)) = value.split_at_checked(6) else { return Ok(Self::Other) };
+        if !scheme.eq_ignore_ascii_case(b"basic ") {
+            return Ok(Self::Other);
+        }
+        let wrong = || malformed("the HTTP Basic credentials are malformed");
+        let credentials = STANDARD.decode(credentials.trim_ascii()).map_err(|_| wrong())?;
+        let end = credentials.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
+        let user = credentials.get(..end).filter(|user| !user.is_empty()).ok_or_else(wrong)?;
+        let client_id = identifier(form_decoded(user).ok_or_else(wrong)?)?;
+        Ok(Self::Basic { client_id, verbatim: identifier(user.to_vec())? })
+    }
+}
+
+/// The values of `PARAMETERS`.
+#[derive(Default)]
+struct Parameters([Option<Vec<u8>>; 4]);
+
+impl Parameters {
+    /// Reads a form (WHATWG URL §5.1), or a query as servers read one.
+    fn read(form: &[u8]) -> Result<Self, Refusal> {
+        // Some servers take a semicolon for `&`, pass over a byte order mark, or end a line; who writes forms encodes these.
+        if form.iter().any(|byte| *byte == b';' || !is_vschar(*byte)) {
+            return Err(malformed("there is a semicolon, a control character or a byte that is not ASCII in the form"));
+        }
+        let mut found = Self::default();
+        for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (name, value) = pair.split_at_checked(end).unwrap_or_default();
+            let name = form_decoded(name).ok_or_else(|| malformed("the form is not well encoded"))?;
+            let Some(position) = PARAMETERS
+                .iter()
+                .position(|known| [cut(&name), &name].into_iter().any(|name| folded(name) == known.as_bytes()))
+            else {
+                continue;
+            };
+            if PARAMETERS.iter().all(|known| known.as_bytes() != name) {
+                return Err(ambiguous(
+                    "a parameter of client authentication has a name that servers may read differently",
+                ));
+            }
+            let value = form_decoded(value.get(1..).unwrap_or_default());
+            let value = value.ok_or_else(|| malformed("the form is not well encoded"))?;
+            if let Some(place) = found.0.get_mut(position)
+                && place.replace(value).is_some()
+            {
+                return Err(ambiguous("a parameter of client authentication is repeated"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A parameter's name without what PHP takes for the key of a list, and up to a NUL.
+fn cut(name: &[u8]) -> &[u8] {
+    let end = name.iter().position(|byte| matches!(byte, b'[' | 0)).unwrap_or(name.len());
+    name.get(..end).unwrap_or_default()
+}
+
+/// What the most lenient of servers makes of a parameter's name: case aside (ASP.NET), without white space around it, and
+/// with `_` for `.`, a space, and a `[` that nothing closes (PHP).
+fn folded(name: &[u8]) -> Vec<u8> {
+    let underscore = |byte: &u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
+    name.trim_ascii().iter().map(underscore).collect()
+}
+
+/// `+` for a space and `%` with two hexadecimal digits for any byte. `None` where a `%` has none.
+fn form_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(*rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                (digit()? << 4) | digit()?
+            }
+            _ => *byte,
+        });
+    }
+    Some(decoded)
+}
+
+/// A client's identifier (RFC 6749 appendix A.1).
+fn identifier(bytes: Vec<u8>) -> Result<String, Refusal> {
+    let text = Some(bytes)
+        .filter(|bytes| bytes.iter().copied().all(is_vschar))
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| malformed("the client identifier has a character that none has"))
+}
+
+/// Whom an assertion is about (RFC 7523 §3), nothing of it being verified: the authorization server does that.
+fn subject(assertion: &[u8]) -> Result<String, Refusal> {
+    let wrong = || malformed("the client assertion is not a JWT with the client in iss and sub");
+    let mut parts = assertion.split(|byte| *byte == b'.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong());
+    };
+    let claims = URL_SAFE_NO_PAD.decode(payload).ok().and_then(|payload| json::object(&payload)).ok_or_else(wrong)?;
+    let claim = |name: &str| claims.get(name).and_then(|value| value.as_str()).ok_or_else(wrong);
+    let (issuer, subject) = (claim("iss")?, claim("sub")?);
+    if issuer == subject {
+        identifier(subject.as_bytes().to_vec())
+    } else {
+        Err(ambiguous("iss and sub of the client assertion differ"))
+    }
+}

@@ -1,0 +1,65 @@
+//! The names in a certificate that a client may be registered by (RFC 8705 §2.1.2).
+
+use x509_parser::asn1_rs::Tag;
+
+use super::Certificate;
+use super::der::{Element, Elements};
+use super::distinguished_name::DistinguishedName;
+use super::object_identifier::ObjectIdentifier;
+use super::subject_alternative_name::SubjectAlternativeName;
+use super::to_be_signed::ToBeSigned;
+
+const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
+
+/// Whom a certificate names, and who says so.
+#[derive(Debug)]
+pub struct Names {
+    /// Who it is.
+    pub subject: DistinguishedName,
+    /// Who says so.
+    pub issuer: DistinguishedName,
+    /// The other names. None too where there is no such extension, or more than one, or one that cannot be read to its
+    /// end: readers would differ in what they take from it.
+    pub subject_alternative_names: Vec<SubjectAlternativeName>,
+}
+
+impl Names {
+    /// The names in a certificate. `None` where it cannot be read as one.
+    #[must_use]
+    pub fn of(certificate: &Certificate) -> Option<Self> {
+        Element::only(certificate.der())?;
+        let fields = ToBeSigned::of_certificate(certificate.der())?;
+        Some(Self {
+            subject: DistinguishedName::from_der(fields.subject)?,
+            issuer: DistinguishedName::from_der(fields.issuer)?,
+            subject_alternative_names: alternative_names(fields.rest).unwrap_or_default(),
+        })
+    }
+}
+
+fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
+    let mut fields = Elements(rest);
+    let mut extensions = fields.by_ref().filter(|field| field.context() == Some(3));
+    let list = extensions.next().filter(|_| extensions.next().is_none())?;
+    if !fields.0.is_empty() {
+        return None;
+    }
+    let list = Element::only(list.contents).filter(|list| list.is(Tag::Sequence))?;
+    let values: Vec<_> = list.children()?.iter().map(extension).collect::<Option<_>>()?;
+    let mut found = values.into_iter().filter(|(identifier, _)| identifier.as_str() == SUBJECT_ALTERNATIVE_NAME);
+    let (_, value) = found.next().filter(|_| found.next().is_none())?;
+    SubjectAlternativeName::list_from_der(value)
+}
+
+/// The identifier and the value of an extension, critical or not (RFC 5280 §4.1).
+fn extension<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a [u8])> {
+    let parts = extension.children().filter(|_| extension.is(Tag::Sequence))?;
+    let (identifier, value) = match parts.as_slice() {
+        [identifier, value] => (identifier, value),
+        [identifier, critical, value] if critical.is(Tag::Boolean) => (identifier, value),
+        _ => return None,
+    };
+    let identifier = Some(identifier).filter(|identifier| identifier.is(Tag::Oid))?;
+    let value = Some(value).filter(|value| value.is(Tag::OctetString))?;
+    Some((ObjectIdentifier::from_contents(identifier.contents)?, value.primitive()?))
+}

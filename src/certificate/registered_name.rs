@@ -1,0 +1,369 @@
+//! A distinguished name as a client registered it: a string of RFC 4514, read leniently and compared strictly.
+
+use std::fmt;
+
+use serde::Deserialize;
+use unicode_normalization::char::is_combining_mark;
+use x509_parser::asn1_rs::Tag;
+
+use super::composed::nfc;
+use super::der::Element;
+use super::distinguished_name::{Attribute, DistinguishedName};
+use super::object_identifier::ObjectIdentifier;
+
+/// A registered name, ready to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredName {
+    matching: NameMatching,
+    relative: Vec<Vec<(ObjectIdentifier, Value)>>,
+}
+
+/// How a name in a certificate is compared with a registered one. A relative distinguished name of several attributes
+/// is a set in every mode, and no mode looks at which string type a text has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub enum NameMatching {
+    /// As distinguishedNameMatch (RFC 4517 §4.2.15): part by part in their order, ASCII letters in any case, runs of
+    /// spaces as one, every other character exactly, after Unicode's NFC.
+    #[default]
+    Rfc4517,
+    /// The same, with the parts in any order.
+    Unordered,
+    /// Part by part in their order, every character exactly.
+    Exact,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    /// Prepared for its mode.
+    Text(String),
+    Der(Vec<u8>),
+}
+
+/// Which texts an attribute may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// caseIgnoreMatch (RFC 4517 §4.2.11).
+    Any,
+    /// caseIgnoreIA5Match (§4.2.3).
+    Ascii,
+}
+
+/// The attributes whose values are texts that compare without case, and the names by which tools know them, in lower
+/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS.
+const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
+    ("2.5.4.3", Texts::Any, &["cn", "commonname"]),
+    ("2.5.4.4", Texts::Any, &["sn", "surname"]),
+    ("2.5.4.5", Texts::Any, &["serialnumber"]),
+    ("2.5.4.6", Texts::Any, &["c", "countryname"]),
+    ("2.5.4.7", Texts::Any, &["l", "localityname"]),
+    ("2.5.4.8", Texts::Any, &["st", "s", "stateorprovincename"]),
+    ("2.5.4.9", Texts::Any, &["street", "streetaddress"]),
+    ("2.5.4.10", Texts::Any, &["o", "organizationname"]),
+    ("2.5.4.11", Texts::Any, &["ou", "organizationalunitname"]),
+    ("2.5.4.12", Texts::Any, &["title"]),
+    ("2.5.4.13", Texts::Any, &["description"]),
+    ("2.5.4.15", Texts::Any, &["businesscategory"]),
+    ("2.5.4.17", Texts::Any, &["postalcode"]),
+    ("2.5.4.41", Texts::Any, &["name"]),
+    ("2.5.4.42", Texts::Any, &["gn", "givenname"]),
+    ("2.5.4.43", Texts::Any, &["initials"]),
+    ("2.5.4.44", Texts::Any, &["generationqualifier"]),
+    ("2.5.4.46", Texts::Any, &["dnqualifier"]),
+    ("2.5.4.65", Texts::Any, &["pseudonym"]),
+    ("2.5.4.97", Texts::Any, &["organizationidentifier"]),
+    ("0.9.2342.19200300.100.1.1", Texts::Any, &["uid", "userid"]),
+    ("0.9.2342.19200300.100.1.25", Texts::Ascii, &["dc", "domaincomponent"]),
+    ("1.2.840.113549.1.9.1", Texts::Ascii, &["emailaddress", "email", "e"]),
+    ("1.3.6.1.4.1.311.60.2.1.1", Texts::Any, &["jurisdictionl", "jurisdictionlocalityname"]),
+    ("1.3.6.1.4.1.311.60.2.1.2", Texts::Any, &["jurisdictionst", "jurisdictionstateorprovincename"]),
+    ("1.3.6.1.4.1.311.60.2.1.3", Texts::Any, &["jurisdictionc", "jurisdictioncountryname"]),
+];
+
+impl RegisteredName {
+    /// Reads a string of RFC 4514, with white space around `,`, `+` and `=`, and with the attributes named in any case
+    /// by the names in use, or by their dotted object identifiers.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str, matching: NameMatching) -> Result<Self, String> {
+        let mut relative = vec![Vec::new()];
+        let mut rest = text;
+        loop {
+            let (attribute_type, after) = attribute_type(rest)?;
+            let (value, separator, after) = value(&attribute_type, after, matching)?;
+            if let Some(last) = relative.last_mut() {
+                last.push((attribute_type, value));
+            }
+            match separator {
+                None => break,
+                Some(',') => relative.push(Vec::new()),
+                Some(_) => {}
+            }
+            rest = after;
+        }
+        // The string begins with what is last in the certificate (RFC 4514 §2.1).
+        relative.reverse();
+        Ok(Self::arranged(relative, matching))
+    }
+
+    /// Whether this is the name in a certificate.
+    #[must_use]
+    pub fn is(&self, name: &DistinguishedName) -> bool {
+        let prepared = |attribute: &Attribute| {
+            let attribute_type = attribute.attribute_type().clone();
+            let value = Value::of(&attribute_type, attribute.value(), self.matching)?;
+            Some((attribute_type, value))
+        };
+        let relative: Option<Vec<Vec<_>>> = name
+            .relative_distinguished_names()
+            .iter()
+            .map(|relative| relative.iter().map(prepared).collect())
+            .collect();
+        relative.is_some_and(|relative| Self::arranged(relative, self.matching) == *self)
+    }
+
+    /// Sets have no order, but lists have.
+    fn arranged(mut relative: Vec<Vec<(ObjectIdentifier, Value)>>, matching: NameMatching) -> Self {
+        relative.iter_mut().for_each(|attributes| attributes.sort());
+        if matching == NameMatching::Unordered {
+            relative.sort();
+        }
+        Self { matching, relative }
+    }
+}
+
+impl Value {
+    /// The value of a certificate's attribute, or of `#` and hexadecimal digits. `None` where it is equal to nothing:
+    /// a text with a NUL in it, or one of which nobody knows for sure what it says.
+    fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Option<Self> {
+        let element = Element::only(der)?;
+        let Some(texts) = texts(attribute_type).filter(|_| is_string(&element)) else {
+            return Some(Self::Der(der.to_vec()));
+        };
+        // T.61 or ISO 8859-1? Who wrote it meant one, and who reads it may mean the other.
+        let ambiguous = element.is(Tag::T61String) && !element.contents.is_ascii();
+        let text = Attribute::text_of(&element).filter(|_| !ambiguous)?;
+        Self::of_text(&text, texts, matching)
+    }
+
+    fn of_text(text: &str, texts: Texts, matching: NameMatching) -> Option<Self> {
+        let is_one = !text.contains('\0') && (texts == Texts::Any || text.is_ascii());
+        is_one.then(|| match matching {
+            NameMatching::Exact => Self::Text(text.to_owned()),
+            NameMatching::Rfc4517 | NameMatching::Unordered => Self::Text(prepared(text)),
+        })
+    }
+}
+
+fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
+    ATTRIBUTES.iter().find(|(dotted, ..)| *dotted == attribute_type.as_str()).map(|(_, texts, _)| *texts)
+}
+
+fn is_string(element: &Element<'_>) -> bool {
+    let strings = [
+        Tag::Utf8String,
+        Tag::PrintableString,
+        Tag::Ia5String,
+        Tag::NumericString,
+        Tag::VisibleString,
+        Tag::T61String,
+        Tag::BmpString,
+        Tag::UniversalString,
+    ];
+    element.universal().is_some_and(|tag| strings.contains(&tag))
+}
+
+/// The text in NFC, with ASCII letters in lower case, without spaces at its ends, and with one space for each run of
+/// them (RFC 4518 §2.2 to §2.6, for ASCII alone). A space under a combining mark is none (§2.6.1).
+fn prepared(text: &str) -> String {
+    let mut prepared = String::with_capacity(text.len());
+    let mut spaces = false;
+    let mut characters = nfc(text).into_iter().peekable();
+    while let Some(character) = characters.next() {
+        if character == ' ' && !characters.peek().copied().is_some_and(is_combining_mark) {
+            spaces = true;
+            continue;
+        }
+        if spaces && !prepared.is_empty() {
+            prepared.push(' ');
+        }
+        spaces = false;
+        prepared.push(character.to_ascii_lowercase());
+    }
+    prepared
+}
+
+/// The attribute's type before `=`, and what stands behind that.
+fn attribute_type(text: &str) -> Result<(ObjectIdentifier, &str), String> {
+    let (name, rest) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{:?} is no attribute: NAME=VALUE is", shortened(text.trim_ascii())))?;
+    let name = name.trim_ascii().to_ascii_lowercase();
+    let dotted = name.strip_prefix("oid.").unwrap_or(&name);
+    let known = ATTRIBUTES.iter().find(|(_, _, names)| names.contains(&name.as_str())).map(|(dotted, ..)| *dotted);
+    match ObjectIdentifier::from_dotted(known.unwrap_or(dotted)) {
+        Some(attribute_type) => Ok((attribute_type, rest)),
+        None => Err(format!(
+            "{:?} is no attribute type that is known here: write its dotted object identifier",
+            shortened(&name)
+        )),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// The value, the separator behind it, and what stands behind that.
+fn value<'t>(
+    attribute_type: &ObjectIdentifier,
+    text: &'t str,
+    matching: NameMatching,
+) -> Result<(Value, Option<char>, &'t str), String> {
+    let text = text.trim_ascii_start();
+    let never = || format!("the value of {attribute_type} is one that is equal to nothing");
+    if let Some(hexadecimal) = text.strip_prefix('#') {
+        let end = hexadecimal.find([',', '+']).unwrap_or(hexadecimal.len());
+        let (digits, rest) = hexadecimal.split_at_checked(end).unwrap_or_default();
+        let der = bytes_of(digits.trim_ascii()).filter(|der| Element::only(der).is_some()).ok_or_else(|| {
+            format!("the value of {attribute_type} is not # and the hexadecimal digits of one DER value")
+        })?;
+        let value = Value::of(attribute_type, &der, matching).ok_or_else(never)?;
+        return Ok((value, rest.chars().next(), rest.get(1..).unwrap_or_default()));
+    }
+    let (unescaped, separator, rest) = unescaped(text)?;
+    let Some(texts) = texts(attribute_type) else {
+        return Err(format!(
+            "which values of {attribute_type} are equal is not known here: write its value as # and the hexadecimal digits of its \
+             DER (RFC 4514 §2.4)"
+        ));
+    };
+    if unescaped.is_empty() {
+        return Err(format!("the value of {attribute_type} is empty"));
+    }
+    Ok((Value::of_text(&unescaped, texts, matching).ok_or_else(never)?, separator, rest))
+}
+
+fn bytes_of(digits: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect();
+    if rest.is_empty() { bytes } else { None }
+}
+
+/// A text up to its separator, without escapes (RFC 4514 §2.4) and without white space at its ends that has none.
+fn unescaped(text: &str) -> Result<(String, Option<char>, &str), String> {
+    let mut bytes = Vec::new();
+    let mut kept = 0;
+    let mut characters = text.chars();
+    let separator = loop {
+        match characters.next() {
+            None => break None,
+            Some(separator @ (',' | '+')) => break Some(separator),
+            Some('\\') => {
+                let rest = characters.as_str();
+                match rest.chars().next() {
+                    Some(special @ (' ' | '"' | '#' | '+' | ',' | ';' | '<' | '=' | '>' | '\\')) => {
+                        bytes.extend(special.to_string().bytes());
+                        characters.next();
+                    }
+                    _ => {
+                        let byte = rest.get(..2).and_then(bytes_of).ok_or_else(|| {
+                            "a \\ stands before one of \" # + , ; < = > \\ or a space, or before two hexadecimal digits"
+                                .to_owned()
+                        })?;
+                        bytes.extend(byte);
+                        characters.nth(1);
+                    }
+                }
+                kept = bytes.len();
+            }
+            Some(special @ ('"' | ';' | '<' | '>')) => return Err(format!("{special} needs a \\ before it")),
+            Some(character) => {
+                bytes.extend(character.encode_utf8(&mut [0; 4]).bytes());
+                if !character.is_ascii_whitespace() {
+                    kept = bytes.len();
+                }
+            }
+        }
+    };
+    bytes.truncate(kept);
+    let text = String::from_utf8(bytes).map_err(|_| "escaped bytes must be UTF-8".to_owned())?;
+    Ok((text, separator, characters.as_str()))
+}
+
+impl fmt::Display for NameMatching {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Rfc4517 => "rfc4517",
+            Self::Unordered => "unordered",
+            Self::Exact => "exact",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(left: &str, right: &str) -> bool {
+        let read = |text| RegisteredName::parse(text, NameMatching::Rfc4517).unwrap();
+        read(left) == read(right)
+    }
+
+    #[test]
+    fn names_are_read_leniently() {
+        let plain = "CN=client.example.org,O=Client,L=Chiyoda-ku,ST=Tokyo,C=JP";
+        for spelling in [
+            // As Authlete's page has it.
+            "CN=client.example.org, O=Client, L=Chiyoda-ku, ST=Tokyo, C=JP",
+            "cn = client.example.org ,\to= CLIENT,\n l=Chiyoda-ku,St=Tokyo,countryName=jp ",
+            "2.5.4.3=client.example.org,OID.2.5.4.10=Client,L=#0c0a436869796f64612d6b75,ST=\\54okyo,C=#13024a50",
+        ] {
+            assert!(same(plain, spelling), "{spelling}");
+        }
+        assert!(same("CN=a+OU=b", "ou = b + cn = a"));
+        assert!(same("CN=Zoe\\CC\\88", "CN=Zo\u{eb}"));
+        assert!(same("CN=a  b", "CN=\\ a b\\ "));
+        for other in ["CN=a,OU=b", "CN=a", "OU=b+CN=a+CN=a", "CN=ab+OU=b"] {
+            assert!(!same("CN=a+OU=b", other), "{other}");
+        }
+        assert!(!same("CN=Zo\u{cb}", "CN=Zo\u{eb}"));
+        assert!(!same("1.2.3=#0c0141", "1.2.3=#0c0161"));
+        assert!(!same("CN=a \u{301}b", "CN=a\u{301}b"));
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_a_sentence() {
+        for wrong in [
+            "",
+            "CN",
+            "CN=",
+            "CN=a,",
+            "CN=a+",
+            ",CN=a",
+            "XX=a",
+            "CN=a;O=b",
+            "CN=\"a\"",
+            "CN=a\\",
+            "CN=a\\x",
+            "CN=a\\é",
+            "CN=\\ff",
+            "CN=a\\00b",
+            "CN=a\0b",
+            "CN=#",
+            "CN=#0c",
+            "CN=#0c0161ff",
+            "CN=#0c016",
+            "CN=#0c0100",
+            "CN=#1401e9",
+            "1.2.3=a",
+            "1..2=#0c0161",
+            "DC=é",
+        ] {
+            assert!(RegisteredName::parse(wrong, NameMatching::Rfc4517).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A request whose body must be judged before it goes on.
+//!
+//! While it comes in the host keeps it: what is paused is added to what was paused before, and none of it leaves.
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{Action, BufferType, MapType};
+
+use super::http::{edit, fail, forward, refuse};
+use super::vm::{Arrived, Vm};
+use crate::authorization_server::AskBody;
+use crate::step::Step;
+
+/// A request at whose body we wait.
+pub(super) struct Awaiting {
+    arrived: Arrived,
+    question: Box<AskBody>,
+    /// How much of the body has come.
+    size: usize,
+}
+
+impl Awaiting {
+    /// What becomes of the headers of a request with a body, and the request itself, where it is not at its end.
+    pub(super) fn begin(arrived: Arrived, mut question: Box<AskBody>) -> (Option<Self>, Action) {
+        let action = if question.headers_wait() {
+            Action::Pause
+        } else if edit(MapType::HttpRequestHeaders, &question.early_edits()) {
+            Action::Continue
+        } else {
+            return (None, fail());
+        };
+        (Some(Self { arrived, question, size: 0 }), action)
+    }
+
+    /// Takes notice of so much body. The request itself is still there where it goes on waiting.
+    pub(super) fn receive(mut self, vm: &Vm, size: usize, end_of_stream: bool) -> (Option<Self>, Action) {
+        self.size = size;
+        if !end_of_stream && size <= self.question.limit() {
+            return (Some(self), Action::Pause);
+        }
+        (None, self.judge(vm))
+    }
+
+    /// Judges the request with the body that has come.
+    pub(super) fn judge(self, vm: &Vm) -> Action {
+        let Self { arrived, question, size } = self;
+        let body = match size {
+            0 => Some(Vec::new()),
+            size if size > question.limit() => None,
+            size => hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten(),
+        };
+        judge(vm, &arrived, *question, body.filter(|body| body.len() == size).as_deref())
+    }
+}
+
+/// Judges a request with its whole body; `None` where that is not to be had.
+pub(super) fn judge(vm: &Vm, arrived: &Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
+    match question.answer(body) {
+        Step::Forward { edits, decision } => forward(vm, arrived, &edits, &decision),
+        Step::Refuse(refusal) => refuse(vm, arrived, &refusal),
+        _ => fail(),
+    }
+}

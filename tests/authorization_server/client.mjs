@@ -1,0 +1,58 @@
+// A real OAuth client (oauth4webapi) that authenticates by its certificate, for the end-to-end tests.
+//
+//     node client.mjs configuration.json
+//
+// The configuration is one JSON object: `issuer`, `ca`, `certificate` and `key` (PEM files; without the last two it presents
+// none), and `client_id`. Standard output carries one line, a JSON object with the outcome of each request.
+
+import { readFileSync } from 'node:fs';
+import { request } from 'node:https';
+
+import * as oauth from 'oauth4webapi';
+
+const { issuer, ca, certificate, key, client_id } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const tls = { ca: readFileSync(ca), ...(certificate && { cert: readFileSync(certificate), key: readFileSync(key) }) };
+
+// Node's own fetch takes no client certificate.
+const fetchWithCertificate = (url, { method, headers, body }) => new Promise((resolve, reject) => {
+  const outgoing = request(url, { ...tls, method, headers: Object.fromEntries(new Headers(headers)) }, (incoming) => {
+    const chunks = [];
+    incoming.on('data', (chunk) => chunks.push(chunk)).on('error', reject).on('end', () => {
+      resolve(new Response(Buffer.concat(chunks), { status: incoming.statusCode, headers: incoming.headers }));
+    });
+  });
+  outgoing.on('error', reject).end(body?.toString());
+});
+const options = { [oauth.customFetch]: fetchWithCertificate };
+
+const client = { client_id };
+const authentication = oauth.TlsClientAuth();
+const outcomes = {};
+
+async function outcome(name, respond) {
+  try {
+    outcomes[name] = (await respond()) ?? 'done';
+  } catch (error) {
+    if (!(error instanceof oauth.ResponseBodyError)) throw error;
+    outcomes[name] = { status: error.status, error: error.error };
+  }
+}
+
+const server = await oauth.processDiscoveryResponse(
+  new URL(issuer), await oauth.discoveryRequest(new URL(issuer), options));
+
+await outcome('token', async () => oauth.processClientCredentialsResponse(
+  server, client, await oauth.clientCredentialsGrantRequest(server, client, authentication, {}, options)));
+const token = outcomes.token.access_token ?? 'none';
+await outcome('introspection', async () => oauth.processIntrospectionResponse(
+  server, client, await oauth.introspectionRequest(server, client, authentication, token, options)));
+await outcome('revocation', async () => oauth.processRevocationResponse(
+  await oauth.revocationRequest(server, client, authentication, token, options)));
+const verifier = oauth.generateRandomCodeVerifier();
+await outcome('pushed_authorization_request', async () => oauth.processPushedAuthorizationResponse(
+  server, client, await oauth.pushedAuthorizationRequest(server, client, authentication, {
+    redirect_uri: 'https://client.example.org/callback', response_type: 'code', scope: 'openid',
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+  }, options)));
+
+process.stdout.write(`${JSON.stringify(outcomes)}\n`);

@@ -1,0 +1,102 @@
+//! A request of a client, on the connection of one of two clients or of nobody. It passes only where every reader, the
+//! most lenient too, sees the client in it that the connection's certificate is registered for, and no other.
+//!
+//! The first byte chooses the connection; then come lines: the query, `Authorization`, `Content-Type`; then the body.
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use certbound::jose::signature::PortableEngine;
+use certbound::{Policies, Request};
+use sha2::{Digest as _, Sha256};
+
+use super::upstream::{Host, end};
+
+/// RFC 8705 appendix A: the subject is CN=mtls.
+const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVow\
+    DzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7Lf\
+    A4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZ\
+    OVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
+    let text = r#"{"authorization_server": {
+        "forward_certificate": [{"dialect": "rfc9440"}],
+        "client_authentication": {
+            "clients": [
+                {"client_id": "pki", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=mtls"},
+                {"client_id": "own", "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                    "jwks": {"keys": [{"x5c": ["CERTIFICATE"]}]}}
+            ],
+            "unlisted_clients": "refuse", "request_body": "headers_wait"
+        }
+    }}"#;
+    Policies::load(text.replace("CERTIFICATE", CERTIFICATE).as_bytes()).unwrap()
+});
+
+pub fn check(input: &[u8]) {
+    let Some((connection, rest)) = input.split_first() else { return };
+    let mut parts = rest.splitn(4, |byte| *byte == b'\n');
+    let mut part = || parts.next().unwrap_or_default();
+    let (query, authorization, content_type, body) = (part(), part(), part(), part());
+    let mut headers = vec![(":method".to_owned(), b"POST".to_vec()), (":path".to_owned(), [b"/token", query].concat())];
+    for (name, value) in [("authorization", authorization), ("content-type", content_type)] {
+        if !value.is_empty() {
+            headers.push((name.to_owned(), value.to_vec()));
+        }
+    }
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{CERTIFICATE}\n-----END CERTIFICATE-----\n");
+    let digest: String =
+        Sha256::digest(STANDARD.decode(CERTIFICATE).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let presents = connection % 3 > 0;
+    let validated = connection % 3 == 2;
+    let request = Request {
+        headers: &headers,
+        route_metadata: None,
+        peer_digest: presents.then_some(digest.as_bytes()),
+        verified_payloads: &[],
+        now: 0,
+    };
+    let host = Host { validated: Some(validated), certificate: Some(pem.as_bytes()), body: Some(body) };
+    if end(&POLICIES, &request, &PortableEngine, host).is_err() {
+        return;
+    }
+    assert!(presents);
+    assert!(authorization.is_empty(), "a client of a certificate passes with other credentials");
+    let seen = readings(query.strip_prefix(b"?").unwrap_or(query)).chain(readings(body));
+    let mut count = 0;
+    for client in seen.filter(|client| !client.is_empty()) {
+        assert!(
+            client == b"own" || (client == b"pki" && validated),
+            "somebody sees {:?}",
+            client.escape_ascii().to_string()
+        );
+        count += 1;
+    }
+    assert_eq!(count, 1, "the client is named {count} times");
+}
+
+/// Every value that some server takes for `client_id`, decoded as leniently as it gets.
+fn readings(form: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    form.split(|byte| matches!(byte, b'&' | b';')).filter_map(|pair| {
+        let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let name = lenient(&pair[..end]);
+        let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace(['.', ' ', '+'], "_");
+        let name = name.trim_matches('_').trim_start_matches('\u{feff}');
+        let cut = name.split(['[', '\0']).next().unwrap().trim_matches('_');
+        (cut == "client_id" || name.replace('[', "_") == "client_id")
+            .then(|| lenient(pair.get(end + 1..).unwrap_or_default()))
+    })
+}
+
+fn lenient(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()).filter(|pair| !pair.starts_with('+'));
+        let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).filter(|_| *first == b'%');
+        decoded.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    decoded
+}
