@@ -116,7 +116,7 @@ pub struct AskCertificate<'p>(Asking<'p>);
 
 #[derive(Debug)]
 enum Asking<'p> {
-    ToForward(authorization_server::AskCertificate<'p>),
+    ToForward(Box<authorization_server::AskCertificate<'p>>),
     ToCheck(AskValidity<'p>),
 }
 
@@ -133,7 +133,7 @@ impl<'p> AskCertificate<'p> {
 
 impl<'p> From<authorization_server::AskCertificate<'p>> for Step<'p> {
     fn from(question: authorization_server::AskCertificate<'p>) -> Self {
-        Self::AskCertificate(AskCertificate(Asking::ToForward(question)))
+        Self::AskCertificate(AskCertificate(Asking::ToForward(Box::new(question))))
     }
 }
 
