@@ -168,6 +168,12 @@ impl Decision {
         &self.policy
     }
 
+    /// The certificate that the client proved to hold.
+    #[must_use]
+    pub fn presented(&self) -> Option<Thumbprint> {
+        self.presented
+    }
+
     /// What was decided.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

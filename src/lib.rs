@@ -41,6 +41,7 @@ pub mod resource_server;
 pub mod route;
 pub mod secret;
 pub mod step;
+pub mod terminator;
 
 #[cfg(target_arch = "wasm32")]
 mod host;

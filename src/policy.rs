@@ -24,6 +24,7 @@ use crate::resource_server::{Means, ResourceServer};
 use crate::route::Routes;
 use crate::secret::Environment;
 use crate::step::{Edit, Step};
+use crate::terminator::{AskTerminator, Sender, Source, Terminated};
 
 /// Each header of each request is compared with them.
 const MOST_ADDITIONAL: usize = 32;
@@ -199,10 +200,33 @@ impl Policy {
         }
     }
 
-    fn start<'p>(&'p self, name: &'p str, request: &Request<'_>, means: &mut Means<'_>, cleaned: Cleaned) -> Step<'p> {
+    /// Where the client's certificate comes from, if not from the connection.
+    pub(crate) fn source(&self) -> Option<&Source> {
         match self {
-            Self::ResourceServer(server) => server.start(name, request, means, cleaned),
-            Self::AuthorizationServer(server) => server.start(name, request, means.handed_over, cleaned),
+            Self::ResourceServer(server) => server.source(),
+            Self::AuthorizationServer(server) => server.source(),
+            Self::CleanOnly => None,
+        }
+    }
+
+    /// Whether it can do nothing on a connection whose client was not asked for a certificate.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn needs_certificate(&self) -> bool {
+        let is_clean_only = matches!(self, Self::CleanOnly);
+        self.source().map_or(!is_clean_only, Source::needs_certificate)
+    }
+
+    fn start<'p>(
+        &'p self,
+        name: &'p str,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+        cleaned: Cleaned,
+        terminated: Option<Terminated>,
+    ) -> Step<'p> {
+        match self {
+            Self::ResourceServer(server) => server.start(name, request, means, cleaned, terminated),
+            Self::AuthorizationServer(server) => server.start(name, request, means.handed_over, cleaned, terminated),
             Self::CleanOnly => {
                 let presented = request.presented().ok().flatten();
                 cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
@@ -316,7 +340,8 @@ impl Policies {
         let added = document.additional_headers.iter().map(|name| OwnName::Exactly(name.as_str().to_owned()));
         let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
-        let own_names = OwnNames::gathered(written.chain(added));
+        let read = named.values().filter_map(Policy::source).flat_map(Source::names);
+        let own_names = OwnNames::gathered(written.chain(read).chain(added));
         let payloads: BTreeSet<_> =
             resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
         Ok(Self {
@@ -396,12 +421,31 @@ impl Policies {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Step<'p> {
-        let cleaned = self.cleaned(request.headers);
+        let Some(source) = policy.source() else {
+            return self.start_cleaned(name, policy, request, means, self.cleaned(request.headers), None);
+        };
+        let behind = Behind { policies: self, name, policy, source };
+        match source.sender(request) {
+            Ok(Sender::Asked(presented)) => Step::AskTerminator(AskTerminator { behind, presented }),
+            Ok(sender) => behind.start(sender, request, means),
+            Err(reason) => behind.refuse(reason, request),
+        }
+    }
+
+    fn start_cleaned<'p>(
+        &'p self,
+        name: &'p str,
+        policy: &'p Policy,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+        cleaned: Cleaned,
+        terminated: Option<Terminated>,
+    ) -> Step<'p> {
         if self.on_forged == OnForged::Refuse && cleaned.forged_headers > 0 {
             let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
             return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
         }
-        policy.start(name, request, means, cleaned)
+        policy.start(name, request, means, cleaned, terminated)
     }
 
     /// Whether a header of this name claims something about a client certificate, to anybody or under this
@@ -414,10 +458,15 @@ impl Policies {
     /// Removes every header that claims something about a client certificate, in headers or trailers.
     #[must_use]
     pub fn cleaned(&self, headers: &[(String, Vec<u8>)]) -> Cleaned {
+        self.cleaned_but(headers, |_| false)
+    }
+
+    /// The same, where some were written by a terminator that proved to be itself, and so are not forged.
+    fn cleaned_but(&self, headers: &[(String, Vec<u8>)], is_terminators: impl Fn(&str) -> bool) -> Cleaned {
         let mut forged_headers = 0_u32;
         let edits = headers.iter().filter(|(name, _)| self.is_forwarding_header(name)).map(|(name, _)| {
-            let envoys_own = name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT);
-            forged_headers = forged_headers.saturating_add(u32::from(!envoys_own));
+            let forged = !name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) && !is_terminators(name);
+            forged_headers = forged_headers.saturating_add(u32::from(forged));
             Edit::remove(name)
         });
         Cleaned { edits: edits.collect(), forged_headers }
@@ -464,6 +513,36 @@ impl Policies {
             let named = String::from_utf8_lossy(in_metadata.unwrap_or_default());
             Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {named:.64}"))
         })
+    }
+}
+
+/// A policy behind another TLS terminator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behind<'p> {
+    policies: &'p Policies,
+    name: &'p str,
+    policy: &'p Policy,
+    pub(crate) source: &'p Source,
+}
+
+impl<'p> Behind<'p> {
+    /// Judges a request as the terminator's client made it: the certificate of the connection is not that client's, whoever
+    /// sent the request.
+    pub(crate) fn start(self, sender: Sender, request: &Request<'_>, means: &mut Means<'_>) -> Step<'p> {
+        let is_terminators = sender == Sender::Terminator;
+        let terminated = match is_terminators.then(|| self.source.read(request)).transpose() {
+            Ok(terminated) => terminated.flatten(),
+            Err(refusal) => return self.refuse(refusal, request),
+        };
+        let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
+        let request = &Request { peer_digest: digest.as_deref(), ..*request };
+        let Self { policies, name, policy, source } = self;
+        let cleaned = policies.cleaned_but(request.headers, |name| is_terminators && source.reads(name));
+        policies.start_cleaned(name, policy, request, means, cleaned, terminated)
+    }
+
+    pub(crate) fn refuse(self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Step<'p> {
+        Step::Refuse(refusal.into().under(self.name, None).to(request.caller()))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::refusal::Refusal;
 use crate::resource_server::introspection::Inquiry;
 use crate::resource_server::judgement::{AskServerName, AskValidity};
 use crate::resource_server::keys::{KeySource, Wish};
+use crate::terminator::AskTerminator;
 
 /// The next step of one request: its end, or one question that only the host can answer.
 #[derive(Debug)]
@@ -38,6 +39,9 @@ pub enum Step<'p> {
     AskIntrospection(AskIntrospection),
     /// Ask the host for the server name of the TLS handshake, then [`AskServerName::answer`].
     AskServerName(AskServerName<'p>),
+    /// Ask the host for the certificate of the connection, which may be that of a terminator in front, then
+    /// [`AskTerminator::answer`].
+    AskTerminator(AskTerminator<'p>),
 }
 
 /// An answer of the filter's own that is no refusal.

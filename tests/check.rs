@@ -18,6 +18,9 @@ use certbound::desk::schema::{file_schema, schema};
 /// RFC 7517 appendix A.1.
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
 
+const SECRET_OF_A_TERMINATOR: &str = "secret_header: X-Edge-Secret, secret: { environment: EDGE_SECRET }";
+const CERTIFICATE_OF_A_TERMINATOR: &str = "terminator_certificates: [A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0]";
+
 fn one(name: &str, text: &str) -> Report {
     check(&[(name.to_owned(), text.to_owned())])
 }
@@ -142,6 +145,24 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         replaced(&api, &[(router, &filter)])
     };
     let no_requests = "          normalize_path: true\n";
+    let without_tls = |text: &str| {
+        replaced(
+            text,
+            &[
+                ("name: envoy.transport_sockets.tls", "name: raw"),
+                ("tls.v3.DownstreamTlsContext", "raw_buffer.v3.RawBuffer"),
+            ],
+        )
+    };
+    let by_terminator = |proof: &str| {
+        let source =
+            format!("client_certificate_source: {{ header: X-Edge-Cert, encoding: pem_url, proof: {{ {proof} }} }}");
+        let stated = "client_certificate: validated_by_listener";
+        replaced(
+            &clients,
+            &[("client_certificate: validated\n", &format!("{stated}\n                          {source}\n"))],
+        )
+    };
     for (what, text, expected) in [
         ("nothing", api.clone(), vec![]),
         ("fetched keys", fetched.clone(), vec![]),
@@ -196,6 +217,26 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             "resumption",
             replaced(
                 &clients,
+                &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
+            ),
+            vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "a terminator that anybody can be",
+            by_terminator("terminator_san: { dns: edge.example.com, chain: validated_by_listener }"),
+            vec![("terminator_not_proved", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        ("a terminator with a secret and no TLS", without_tls(&by_terminator(SECRET_OF_A_TERMINATOR)), vec![]),
+        (
+            "a terminator with a certificate and no TLS",
+            without_tls(&by_terminator(CERTIFICATE_OF_A_TERMINATOR)),
+            vec![("certificate_not_requested", "transport_socket:")],
+        ),
+        ("a terminator with a certificate", by_terminator(CERTIFICATE_OF_A_TERMINATOR), vec![]),
+        (
+            "a terminator whose session is resumed",
+            replaced(
+                &by_terminator("terminator_san: { dns: edge.example.com }"),
                 &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
             ),
             vec![("validated_certificate_lost_on_resumption", "typed_config:")],

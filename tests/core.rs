@@ -124,6 +124,10 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             Step::AskCertificate(question) => {
                 question.answer(case.property("connection.peer_certificate"), means.handed_over)
             }
+            Step::AskTerminator(question) => {
+                let validated = case.property("connection.peer_certificate_valid").map(|value| value == [1]);
+                question.answer(validated, case.property("connection.peer_certificate"), &request, means)
+            }
             Step::AskServerName(question) => question.answer(case.property("connection.requested_server_name")),
         };
     }

@@ -16,6 +16,7 @@ from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
 from rig.ports import free_port
 from rig.recorder import Recorder
+from rig.upstream import Upstream
 
 NAMES = (
     # Written by the policy.
@@ -137,6 +138,94 @@ def test_a_name_in_connection_takes_nothing_away_and_lets_nothing_through(
             (seen,) = connection.ask("plain", [("connection", f"close, {name}"), (name, FORGED)])
             assert len(seen) == (2 if presented == "valid" else 0)
             assert FORGED.encode() not in b"".join(seen)
+
+
+# Trailers
+
+
+OWN_NAMES = {
+    # The forms of the policy, and its facts.
+    "X-Own-Cert": {"forward_certificate": {"header": "X-Own-Cert", "encoding": "pem_url"}},
+    "X_Own.Der": {
+        "forward_certificate": {
+            "header": "X_Own.Der",
+            "encoding": "der_base64",
+            "chain": "numbered",
+            "prefix": "X-Own-Chain_",
+        }
+    },
+    "X-Own-Subject": {"facts": {"subject": "X-Own-Subject"}},
+    "X-Own-Verified": {"facts": {"verified": "X-Own-Verified"}},
+}
+"""Names of the operator's own, each with what makes it one."""
+OTHERS = ("X-Own-Chain_0", "X-Own-Chain_17", "X-Own-Added", "X-Edge-Cert", "X-Edge-Secret", "X-Edge-Verify")
+"""The numbers of a prefix, one of `additional_headers`, and those of a terminator in front of another policy."""
+
+
+@pytest.fixture(scope="module")
+def trailing(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Upstream]]:
+    listener = free_port()
+    with Upstream() as upstream:
+        document = envoy_configuration(
+            "authorization-server", world, listener=listener, upstream=upstream.port, admin=free_port()
+        )
+        (listening,) = document["static_resources"]["listeners"]
+        manager = listening["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_protocol_options"] = {"enable_trailers": True}
+        (cluster,) = document["static_resources"]["clusters"]
+        cluster["typed_extension_protocol_options"] = {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+            }
+        }
+        plugin = shipped.plugin(document)
+        plugin["vm_config"]["environment_variables"] = {"key_values": {"SECRET_OF_THE_TEST": "s3cret"}}
+        configuration = plugin["configuration"]["value"]
+        server = configuration["policies"]["clients"]["authorization_server"]
+        made = [own["forward_certificate"] for own in OWN_NAMES.values() if "forward_certificate" in own]
+        server["forward_certificate"] += made
+        server["facts"] = {name: header for own in OWN_NAMES.values() for name, header in own.get("facts", {}).items()}
+        configuration["policies"]["behind"] = {
+            "authorization_server": {
+                "forward_certificate": [{"dialect": "gluu"}],
+                "client_certificate_source": {
+                    "header": "X-Edge-Cert",
+                    "encoding": "pem_url",
+                    "proof": {"secret_header": "X-Edge-Secret", "secret": {"environment": "SECRET_OF_THE_TEST"}},
+                    "verified": {"header": "X-Edge-Verify", "value": "SUCCESS"},
+                },
+            }
+        }
+        configuration["additional_headers"] = ["X-Own-Added"]
+        with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("trailers"), name="trailers"):
+            yield listener, upstream
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+@pytest.mark.parametrize("presented", ["valid", "untrusted", "none"])
+@pytest.mark.parametrize("path", ["/token", "/authorize"])
+def test_no_trailer_has_a_name_of_the_operators_own(
+    world: World, trailing: tuple[int, Upstream], path: str, presented: str, protocol: str
+) -> None:
+    listener, upstream = trailing
+    certificate = {"valid": world.client_1, "untrusted": world.impostor, "none": None}[presented]
+    unexpected = []
+    with Client(listener, ca_path=world.authority.pem_path, certificate=certificate, protocol=protocol) as client:
+        for name in [*NAMES, *OWN_NAMES, *OTHERS]:
+            for twin, spell in TWINS.items():
+                for copies, repeat in COPIES.items():
+                    forged = repeat(spell(name))
+                    if protocol == "h2":
+                        # RFC 9113 §8.2.1.
+                        forged = [(each.lower(), value) for each, value in forged]
+                    trailers = [("x-before", "1"), *forged, ("x-after", "1")]
+                    assert client.request("POST", path, body=b"a=b", trailers=trailers).status == 200
+                    seen = [each.lower() for each, _ in upstream.requests[-1].trailers]
+                    if seen != ["x-before", "x-after"]:
+                        unexpected.append((name, twin, copies, seen))
+                    assert FORGED not in str(upstream.requests[-1].headers)
+    assert not unexpected
 
 
 class _Connection:

@@ -4,6 +4,7 @@ use super::{AuthorizationServer, ClientCertificate, XForwardedClientCert};
 use crate::certificate::dialect::{ChainForm, Form};
 use crate::desk::sentence::listed;
 use crate::route::PlainPath;
+use crate::terminator::Source;
 
 impl AuthorizationServer {
     /// One sentence for each thing that it does.
@@ -27,11 +28,22 @@ impl AuthorizationServer {
                  certificate itself, never a name in it."
             }
         };
-        let mut sentences = vec![
+        let which = match (self.source(), self.client_certificate) {
+            (None, _) | (Some(_), ClientCertificate::Presented) => which,
+            (Some(_), ClientCertificate::Validated) => {
+                "Only a certificate whose chain the terminator says it validated is handed over; to the authorization server \
+                 the others are absent."
+            }
+            (Some(_), ClientCertificate::ValidatedByListener) => {
+                "Every certificate is handed over: the terminator must refuse the ones that it cannot validate."
+            }
+        };
+        let mut sentences = self.source().map(Source::sentences).unwrap_or_default();
+        sentences.extend([
             format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
             which.to_owned(),
-        ];
-        if self.forward_certificate.iter().any(Form::has_chain) {
+        ]);
+        if self.hands_over_chain() && self.source().is_none() {
             sentences.push(
                 "The certificates behind it are handed over where Envoy hands them to the filter \
                  (set_current_client_cert_details: { chain: true })."

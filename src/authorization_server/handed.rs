@@ -72,7 +72,14 @@ impl HandedOver {
         (found.chain_source.as_deref() == chain_source).then_some(found)
     }
 
-    pub(super) fn insert(&mut self, policy: &str, certificate: &Thumbprint, handed: Rc<Handed>) {
+    /// Keeps what was written.
+    pub(super) fn keep(&mut self, policy: &str, certificate: &Thumbprint, handed: Handed) -> Rc<Handed> {
+        let handed = Rc::new(handed);
+        self.insert(policy, certificate, Rc::clone(&handed));
+        handed
+    }
+
+    fn insert(&mut self, policy: &str, certificate: &Thumbprint, handed: Rc<Handed>) {
         let cost = handed.size();
         if cost > MOST_BYTES / 2 {
             return;

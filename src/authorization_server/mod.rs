@@ -30,6 +30,7 @@ use crate::request::{Caller, Request};
 use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
+use crate::terminator::{Source, Terminated};
 pub use client_authentication::AskBody;
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
@@ -57,6 +58,7 @@ pub struct AuthorizationServer {
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
     client_authentication: Option<Arc<ClientAuthentication>>,
+    client_certificate_source: Option<Box<Source>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -83,6 +85,8 @@ struct Fields {
     x_forwarded_client_cert: XForwardedClientCert,
     /// Whether clients authenticate here, by their certificates.
     client_authentication: Option<ClientAuthentication>,
+    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    client_certificate_source: Option<Box<Source>>,
 }
 
 /// Which certificates the authorization server may see.
@@ -91,11 +95,13 @@ struct Fields {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub enum ClientCertificate {
     /// Only one whose chain Envoy validated, as it says of each connection (Envoy 1.39 or later). A resumed TLS
-    /// session never counts as validated, so the listener must not resume.
+    /// session never counts as validated, so the listener must not resume. With `client_certificate_source`: one whose
+    /// chain the terminator says it validated, in `verified`.
     #[default]
     Validated,
     /// Any that arrives: the operator states that the listener's handshake fails for a certificate that does not
-    /// chain up to its trusted CAs (`VERIFY_TRUST_CHAIN`, Envoy's default wherever `trusted_ca` is set).
+    /// chain up to its trusted CAs (`VERIFY_TRUST_CHAIN`, Envoy's default wherever `trusted_ca` is set). With
+    /// `client_certificate_source`: that the handshake of the terminator does.
     ValidatedByListener,
     /// Any that arrives, validated or not: the authorization server compares the certificate itself
     /// (`self_signed_tls_client_auth`). An authorization server that compares names must never get these.
@@ -119,7 +125,8 @@ impl TryFrom<Fields> for AuthorizationServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
-        let Fields { x_forwarded_client_cert, client_authentication, .. } = fields;
+        let Fields { x_forwarded_client_cert, client_authentication, client_certificate_source, .. } = fields;
+        client_certificate_source.as_ref().map_or(Ok(()), |source| check_source(source, client_certificate))?;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
                 "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
@@ -148,13 +155,37 @@ impl TryFrom<Fields> for AuthorizationServer {
             client_certificate,
             x_forwarded_client_cert,
             client_authentication: client_authentication.map(Arc::new),
+            client_certificate_source,
         };
         server.check_names()?;
         Ok(server)
     }
 }
 
+/// What the certificates that a terminator names make impossible.
+fn check_source(source: &Source, certificates: ClientCertificate) -> Result<(), &'static str> {
+    match (source.says_verified(), certificates) {
+        _ if source.is_digest() => Err("a digest is no certificate that could be handed over: the encoding of \
+                                        client_certificate_source is one with the certificate itself"),
+        (false, ClientCertificate::Validated) => {
+            Err("no certificate would be handed over: `client_certificate: validated` needs the terminator's word, \
+                 `verified` in client_certificate_source, or say `validated_by_listener` where its handshake fails for what \
+                 it cannot validate")
+        }
+        (true, ClientCertificate::ValidatedByListener) => {
+            Err("nobody would look at `verified` of client_certificate_source under `client_certificate: \
+                 validated_by_listener`: say `validated`")
+        }
+        _ => Ok(()),
+    }
+}
+
 impl AuthorizationServer {
+    /// Where the client's certificate comes from, if not from the connection.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.client_certificate_source.as_deref()
+    }
+
     /// No header is written twice, under whatever twin.
     fn check_names(&self) -> Result<(), String> {
         let mut written: Vec<OwnName> = Vec::new();
@@ -187,7 +218,8 @@ impl AuthorizationServer {
 
     /// Takes the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))
+        self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))?;
+        self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
     }
 
     /// The headers that say whether the chain was validated.
@@ -218,6 +250,7 @@ impl AuthorizationServer {
         request: &Request<'_>,
         handed_over: &mut HandedOver,
         mut cleaned: Cleaned,
+        terminated: Option<Terminated>,
     ) -> Step<'p> {
         let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
@@ -237,19 +270,32 @@ impl AuthorizationServer {
             cleaned.edits.extend(self.says(Verified::None));
             return conclude(policy, body, cleaned, Held::default(), Ground::NoCertificate);
         };
-        let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last();
+        // What Envoy wrote there is about the connection.
+        let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
+        let source = terminated.as_ref().map_or(forwarded, |terminated| terminated.chain_source.as_deref());
+        let handed = handed_over.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
+        let handed = match (handed, &terminated) {
+            (None, Some(terminated)) => match self.write_terminated(terminated) {
+                Ok(handed) => Some(handed_over.keep(policy, &presented, handed)),
+                Err(reason) => return refused(Refusal::from(reason).presenting(Some(presented))),
+            },
+            (handed, _) => handed,
+        };
         let ask = AskCertificate {
             server: self,
             policy,
             caller: request.caller(),
             presented,
-            handed: handed_over.find(policy, &presented, forwarded.filter(|_| self.hands_over_chain())),
+            handed,
             forwarded: forwarded.map(<[u8]>::to_vec),
             verified: Verified::None,
             cleaned,
             body,
         };
         match self.client_certificate {
+            ClientCertificate::Validated | ClientCertificate::Presented if terminated.is_some() => {
+                AskValidation(ask).answer(terminated.map(|terminated| terminated.validated))
+            }
             ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
             // Otherwise nobody would read the answer.
             ClientCertificate::Presented if self.verified_headers().next().is_some() => {
@@ -264,15 +310,17 @@ impl AuthorizationServer {
         self.forward_certificate.iter().any(Form::has_chain)
     }
 
+    fn write_terminated(&self, terminated: &Terminated) -> Result<Handed, Reason> {
+        let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
+        let chain_source = terminated.chain_source.clone().filter(|_| self.hands_over_chain());
+        self.write(certificate, &terminated.chain, chain_source)
+    }
+
     /// Everything that depends on the certificate and its chain alone.
-    fn write(&self, certificate: &Certificate, chain_source: Option<Vec<u8>>) -> Result<Handed, Reason> {
-        let chain = match &chain_source {
-            Some(value) => Chain::of_connection(value, certificate.thumbprint()),
-            None => Chain::Unknown,
-        };
+    fn write(&self, certificate: &Certificate, chain: &Chain, chain_source: Option<Vec<u8>>) -> Result<Handed, Reason> {
         let (mut edits, mut without_chain) = (Vec::new(), false);
         for form in &self.forward_certificate {
-            let written = form.write(certificate, &chain)?;
+            let written = form.write(certificate, chain)?;
             without_chain |= written.without_chain;
             edits.extend(written.headers.into_iter().map(|(name, value)| Edit::set(name, value)));
         }
@@ -366,12 +414,13 @@ impl<'p> AskCertificate<'p> {
             return self.refuse(Reason::CertificateUnavailable);
         };
         let chain_source = self.forwarded.clone().filter(|_| self.server.hands_over_chain());
-        let written = Certificate::of_connection(pem, &self.presented)
-            .and_then(|certificate| self.server.write(&certificate, chain_source));
+        let written = Certificate::of_connection(pem, &self.presented).and_then(|certificate| {
+            let chain = chain_source.as_deref().map(|value| Chain::of_connection(value, &self.presented));
+            self.server.write(&certificate, &chain.unwrap_or(Chain::Unknown), chain_source)
+        });
         match written {
             Ok(handed) => {
-                let handed = Rc::new(handed);
-                handed_over.insert(self.policy, &self.presented, Rc::clone(&handed));
+                let handed = handed_over.keep(self.policy, &self.presented, handed);
                 self.hand_over(&handed)
             }
             Err(reason) => self.refuse(reason),

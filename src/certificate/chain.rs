@@ -67,20 +67,38 @@ fn elements<'a>(value: &'a [u8], key: &[u8]) -> Vec<&'a [u8]> {
 
 /// What stands between `;` and `,` outside of quotes.
 pub(super) fn pairs(value: &[u8]) -> Vec<&[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    value
-        .split(|byte| {
-            let separates = !quoted && matches!(byte, b';' | b',');
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = quoted,
-                b'"' => quoted = !quoted,
-                _ => {}
-            }
-            separates
-        })
-        .map(<[u8]>::trim_ascii)
-        .collect()
+    let mut quotes = Quotes::default();
+    let separates = |byte: &u8| !quotes.are_open_before(*byte) && matches!(byte, b';' | b',');
+    value.split(separates).map(<[u8]>::trim_ascii).collect()
+}
+
+/// Whether the last quote is a closing one: what stands behind an open one could be anything.
+pub(super) fn closes_its_quotes(value: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    value.iter().for_each(|byte| {
+        quotes.are_open_before(*byte);
+    });
+    !quotes.open
+}
+
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Goes on behind this byte, and says where it stands itself.
+    fn are_open_before(&mut self, byte: u8) -> bool {
+        let open = self.open;
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' => self.escaped = open,
+            b'"' => self.open = !open,
+            _ => {}
+        }
+        open
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod names;
 pub mod object_identifier;
 pub(crate) mod pem;
 pub mod public_key;
+pub mod reader;
 pub mod registered_name;
 pub mod subject_alternative_name;
 pub mod thumbprint;

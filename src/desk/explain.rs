@@ -203,14 +203,13 @@ impl Question {
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
         let mut handed_over = HandedOver::default();
         let (engine, keys) = (&DeskEngine, &self.keys);
-        let mut start = |introspected: Option<&Introspected>, handed_over: &mut HandedOver| {
-            let means = &mut Means { engine, keys, tokens: &mut tokens, handed_over, introspected };
-            match &self.policy {
-                None => Ok(self.policies.start(&request, means)),
-                Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
-            }
+        let mut introspected: Option<Introspected> = None;
+        let start = |means: &mut Means<'_>| match &self.policy {
+            None => Ok(self.policies.start(&request, means)),
+            Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
         };
-        let mut step = start(None, &mut handed_over)?;
+        let (tokens, handed_over) = (&mut tokens, &mut handed_over);
+        let mut step = start(&mut Means { engine, keys, tokens, handed_over, introspected: None })?;
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
         let mut missing = None;
@@ -232,7 +231,9 @@ impl Question {
                         Some(body) => {
                             told.push(format!("the authorization server is asked about the token ({place})"));
                             let answer = Answer { status: Some(200), cache_control: None, body };
-                            start(Some(&question.inquiry().clone().receive(&answer)), &mut handed_over)?
+                            let introspected = introspected.insert(question.inquiry().clone().receive(&answer));
+                            let introspected = Some(&*introspected);
+                            start(&mut Means { engine, keys, tokens, handed_over, introspected })?
                         }
                         None => {
                             missing = Some(format!(
@@ -255,11 +256,22 @@ impl Question {
                     told.push(format!("the proxy {word} the chain of the certificate"));
                     question.answer(Some(validated))
                 }
+                Step::AskTerminator(question) => {
+                    let asks = question.asks_for_validation();
+                    if asks && self.validated.is_none() {
+                        return Err("the terminator in front proves itself by a name in a validated certificate: say \
+                                    --validated true or false"
+                            .to_owned());
+                    }
+                    let introspected = introspected.as_ref();
+                    let means = &mut Means { engine, keys, tokens, handed_over, introspected };
+                    question.answer(self.validated, pem.as_deref(), &request, means)
+                }
                 Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),
-                Step::AskCertificate(question) => question.answer(pem.as_deref(), &mut handed_over),
+                Step::AskCertificate(question) => question.answer(pem.as_deref(), handed_over),
             };
         };
-        let mut steps = self.beginning(thumbprint, end.policy());
+        let mut steps = self.beginning(thumbprint, &end);
         steps.append(&mut told);
         steps.extend(self.stages(&end));
         steps.extend(missing);
@@ -267,10 +279,12 @@ impl Question {
         Ok(end.explanation(steps))
     }
 
-    fn beginning(&self, presented: Option<Thumbprint>, policy: &str) -> Vec<String> {
+    fn beginning(&self, presented: Option<Thumbprint>, end: &End) -> Vec<String> {
         let mut steps = Vec::new();
-        let role = self.policies.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy.role());
-        if let Some(role) = role {
+        let policy = end.policy();
+        let governing = self.policies.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
+        let source = governing.and_then(Policy::source);
+        if let Some(role) = governing.map(Policy::role) {
             let because = match (&self.policy, self.policies.choice()) {
                 (Some(_), _) => "as asked for",
                 (None, Choice::Default(_)) if self.policies.count() == 1 => "the only one",
@@ -283,14 +297,24 @@ impl Question {
             .headers
             .iter()
             .map(|(name, _)| name.as_str())
-            .filter(|name| self.policies.is_forwarding_header(name))
+            .filter(|name| self.policies.is_forwarding_header(name) && !source.is_some_and(|source| source.reads(name)))
             .collect();
         if !forged.is_empty() {
             steps.push(format!("the client's own {} would be removed", listed(&forged, "and")));
         }
+        let of_client = end.presented();
+        steps.extend(source.map(|source| match (source.header(), of_client) {
+            (header, Some(thumbprint)) => format!(
+                "the terminator in front proved to be itself, and names the client's certificate in {header}: x5t#S256 {thumbprint}"
+            ),
+            (header, None) => format!(
+                "no client's certificate counts: {header} says none, or its sender did not prove to be the terminator in front"
+            ),
+        }));
+        let whose = if source.is_some() { "sender of the request" } else { "client" };
         steps.push(match presented {
-            Some(thumbprint) => format!("the client presented the certificate with x5t#S256 {thumbprint}"),
-            None => "the client presented no certificate".to_owned(),
+            Some(thumbprint) => format!("the {whose} presented the certificate with x5t#S256 {thumbprint}"),
+            None => format!("the {whose} presented no certificate"),
         });
         steps
     }
@@ -322,6 +346,13 @@ impl End {
         match self {
             Self::Forward(_, decision) | Self::Serve(_, decision) => decision.policy(),
             Self::Refuse(refusal) => refusal.policy(),
+        }
+    }
+
+    fn presented(&self) -> Option<Thumbprint> {
+        match self {
+            Self::Forward(_, decision) | Self::Serve(_, decision) => decision.presented(),
+            Self::Refuse(refusal) => refusal.presented(),
         }
     }
 

@@ -154,6 +154,22 @@ fn without(mut shape: Value, names: &[&str]) -> Value {
     shape
 }
 
+/// The list of Structured Fields is beside a certificate in Structured Fields.
+pub(crate) fn chain_in_structured_fields(schema: &mut Schema) {
+    schema.insert("if".to_owned(), present(&["chain_header"]));
+    schema.insert("then".to_owned(), json!({ "properties": { "encoding": { "const": "sf_binary" } } }));
+}
+
+/// A terminator proves itself in one way.
+pub(crate) fn one_proof(schema: &mut Schema) {
+    one_of(schema, &[&["terminator_certificates"], &["terminator_san"], &["secret_header", "secret"]]);
+}
+
+/// A name is of one kind.
+pub(crate) fn dns_or_uri(schema: &mut Schema) {
+    one_of(schema, &[&["dns"], &["uri"]]);
+}
+
 /// A route is for one path, or for all below one.
 pub(crate) fn one_path(schema: &mut Schema) {
     one_of(schema, &[&["path"], &["path_prefix"]]);

@@ -122,6 +122,10 @@ impl Vm {
                 Step::AskBody(question) => return Judged::NeedsBody(question),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
+                Step::AskTerminator(question) => {
+                    let validated = question.asks_for_validation().then(facts::peer_certificate_valid).flatten();
+                    question.answer(validated, facts::peer_certificate().as_deref(), &request, means)
+                }
                 Step::AskCertificate(question) => {
                     question.answer(facts::peer_certificate().as_deref(), means.handed_over)
                 }

@@ -10,11 +10,13 @@ use super::{
 };
 use crate::desk::sentence::listed;
 use crate::jose::algorithm::Algorithm;
+use crate::terminator::Source;
 
 impl ResourceServer {
     /// One sentence for each thing that it does.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
+        sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
         match self.certificate_binding {
             CertificateBinding::Required => {

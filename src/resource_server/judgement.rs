@@ -24,6 +24,8 @@ pub(super) struct Judgement<'p> {
     pub(super) caller: Caller,
     pub(super) now: u64,
     pub(super) presented: Option<Thumbprint>,
+    /// That certificate, where the host need not be asked for it.
+    pub(super) known: Option<Certificate>,
     pub(super) candidate: Candidate,
     /// What is forwarded, if it is.
     pub(super) cleaned: Cleaned,
@@ -65,8 +67,21 @@ impl<'p> Judgement<'p> {
 
     fn check_certificate(self) -> Step<'p> {
         match (self.server.certificate_validity, self.presented) {
-            (CertificateValidity::Checked, Some(presented)) => AskValidity { judgement: self, presented }.into(),
+            (CertificateValidity::Checked, Some(presented)) => match &self.known {
+                Some(certificate) => {
+                    let checked = certificate.check_validity(self.now);
+                    self.finish_if(checked)
+                }
+                None => AskValidity { judgement: self, presented }.into(),
+            },
             _ => self.finish(),
+        }
+    }
+
+    fn finish_if(self, checked: Result<(), Reason>) -> Step<'p> {
+        match checked {
+            Ok(()) => self.finish(),
+            Err(reason) => self.refuse(reason),
         }
     }
 
@@ -152,9 +167,6 @@ impl<'p> AskValidity<'p> {
             Some(pem) => Certificate::of_connection(pem, &self.presented)
                 .and_then(|certificate| certificate.check_validity(self.judgement.now)),
         };
-        match checked {
-            Ok(()) => self.judgement.finish(),
-            Err(reason) => self.judgement.refuse(reason),
-        }
+        self.judgement.finish_if(checked)
     }
 }

@@ -37,6 +37,7 @@ use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::secret::Environment;
 use crate::step::{AskIntrospection, AskKeys, Step};
+use crate::terminator::{Source, Terminated};
 use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{BearerToken, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
@@ -84,6 +85,7 @@ pub struct ResourceServer {
     forward_token: ForwardToken,
     forward_claims: Vec<ForwardedClaim>,
     forward_thumbprint: Option<OwnHeader>,
+    client_certificate_source: Option<Box<Source>>,
 }
 
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
@@ -136,6 +138,8 @@ struct Fields {
     forward_claims: Vec<ForwardedClaim>,
     /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
     forward_thumbprint: Option<OwnHeader>,
+    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    client_certificate_source: Option<Box<Source>>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
@@ -327,6 +331,14 @@ impl TryFrom<Fields> for ResourceServer {
         if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
             return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
         }
+        let is_digest = fields.client_certificate_source.as_ref().is_some_and(|source| source.is_digest());
+        if is_digest && fields.certificate_validity == CertificateValidity::Checked {
+            return Err(
+                "with `certificate_validity: checked` the encoding of client_certificate_source is one with the \
+                        certificate itself"
+                    .to_owned(),
+            );
+        }
         let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
@@ -349,6 +361,7 @@ impl TryFrom<Fields> for ResourceServer {
             forward_token: fields.forward_token,
             forward_claims: fields.forward_claims,
             forward_thumbprint: fields.forward_thumbprint,
+            client_certificate_source: fields.client_certificate_source,
         })
     }
 }
@@ -390,7 +403,13 @@ impl ResourceServer {
 
     /// Takes the credentials from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))
+        self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))?;
+        self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
+    }
+
+    /// Where the client's certificate comes from, if not from the connection.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.client_certificate_source.as_deref()
     }
 
     /// The first step of a request whose forged headers `cleaned` removes.
@@ -400,6 +419,7 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
         cleaned: Cleaned,
+        terminated: Option<Terminated>,
     ) -> Step<'p> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
             let issuers = self.issuers.iter().map(Issuer::identifier);
@@ -416,7 +436,8 @@ impl ResourceServer {
         match self.candidate(policy, request, means) {
             Ok((presented, candidate)) => {
                 let now = request.now;
-                Judgement { server: self, policy, caller, now, presented, candidate, cleaned }.start(request)
+                let known = terminated.and_then(|terminated| terminated.certificate);
+                Judgement { server: self, policy, caller, now, presented, known, candidate, cleaned }.start(request)
             }
             Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
             Err(Unverified::NeedsKeys(source, wish, refusal)) => {

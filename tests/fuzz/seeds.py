@@ -40,6 +40,8 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "token", b'{"alg":"ES256"}\n{"a":' + deep + b"}\n"
     for case in cases["cases"]:
         for name, value in case["headers"]:
+            if name.endswith(("-cert", "-cert-chain", "-x5t")):
+                yield "certificate_header", base64.b64decode(value)
             if name == "authorization":
                 yield from token(base64.b64decode(value).rpartition(b" ")[2])
         if case["introspection"] is not None:

@@ -8,6 +8,7 @@ use crate::config::document::Place;
 use crate::desk::sentence::listed;
 use crate::policy::{Policies, Policy};
 use crate::resource_server::introspection::Introspection;
+use crate::terminator::Source;
 
 /// Filters that can change the headers, the route or the token of a request.
 const CHANGING: &[&str] = &[
@@ -79,7 +80,7 @@ pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
 
 /// What becomes of the clients' certificates before a policy sees them.
 fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
-    let wanting = policies.iter().find(|(_, policy)| !matches!(policy, Policy::CleanOnly));
+    let wanting = policies.iter().find(|(_, policy)| policy.needs_certificate());
     let Some((name, _)) = wanting else { return Vec::new() };
     let transport_socket = manager.filter_chain.at(&["transport_socket"]);
     let Some(tls) = transport_socket.and_then(|socket| message(socket, "DownstreamTlsContext")) else {
@@ -127,9 +128,12 @@ fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
 /// Whether the certificates that an authorization server gets are what its policy says. `untrusted` is where the listener
 /// accepts others than those that it can validate.
 fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Option<Place<'d>>) -> Option<Finding> {
-    let Policy::AuthorizationServer(server) = policy else { return None };
     let resumes = !(tls.is_true_at(&["disable_stateless_session_resumption"])
         && tls.is_true_at(&["disable_stateful_session_resumption"]));
+    if let Some(source) = policy.source() {
+        return of_terminator(name, source, tls, untrusted, resumes);
+    }
+    let Policy::AuthorizationServer(server) = policy else { return None };
     match (server.client_certificate(), untrusted) {
         (ClientCertificate::ValidatedByListener, Some(place)) => Some(Finding::warning(
             place,
@@ -155,6 +159,37 @@ fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Opt
                 "the certificate of a resumed TLS session never counts as validated, so the policy {name} does not \
                  hand it over; set disable_stateless_session_resumption and disable_stateful_session_resumption, or \
                  `client_certificate: validated_by_listener` where every certificate is validated"
+            ),
+        )),
+        _ => None,
+    }
+}
+
+/// Whether a name in a certificate proves on this listener that its sender is the terminator in front.
+fn of_terminator<'d>(
+    name: &str,
+    source: &Source,
+    tls: Place<'d>,
+    untrusted: Option<Place<'d>>,
+    resumes: bool,
+) -> Option<Finding> {
+    match untrusted {
+        Some(place) if source.counts_on_listener() => Some(Finding::warning(
+            place,
+            Warning::TerminatorNotProved,
+            format!(
+                "the policy {name} knows the terminator in front by a name, and says that the listener validates its \
+                 certificate; this one accepts any: whoever makes one with that name is believed in {}",
+                source.header()
+            ),
+        )),
+        _ if source.asks_for_validation() && resumes => Some(Finding::warning(
+            tls,
+            Warning::ValidatedCertificateLostOnResumption,
+            format!(
+                "the certificate of a resumed TLS session never counts as validated, so to the policy {name} the terminator \
+                 in front does not prove to be itself; set disable_stateless_session_resumption and \
+                 disable_stateful_session_resumption, or name its certificates by their thumbprints"
             ),
         )),
         _ => None,

@@ -57,6 +57,8 @@ warnings! {
     UntrustedCertificateHandedOver, "untrusted_certificate_handed_over";
     /// A validated certificate does not count as validated any more once its TLS session is resumed.
     ValidatedCertificateLostOnResumption, "validated_certificate_lost_on_resumption";
+    /// The name by which a terminator in front proves itself can be in anybody's certificate.
+    TerminatorNotProved, "terminator_not_proved";
     /// A policy compares the TLS server name, which nothing reads.
     ServerNameUnknown, "server_name_unknown";
     /// Envoy believes the `X-Forwarded-Client-Cert` of a client.

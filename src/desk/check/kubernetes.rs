@@ -58,7 +58,7 @@ pub(super) fn of_gateway(extension: Place<'_>, policies: &Policies) -> Vec<Findi
 
 /// What the same files say about client certificates: Istio's Gateway and Envoy Gateway's ClientTrafficPolicy.
 pub(super) fn of_listeners(documents: &[Document], policies: &Policies) -> Vec<Finding> {
-    let wanting = policies.iter().find(|(_, policy)| !matches!(policy, Policy::CleanOnly));
+    let wanting = policies.iter().find(|(_, policy)| policy.needs_certificate());
     let Some((name, _)) = wanting else { return Vec::new() };
     let mut found = Vec::new();
     let mut warn = |place: Place<'_>, what: &str| {

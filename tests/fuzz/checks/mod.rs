@@ -16,6 +16,7 @@
 
 pub mod certificate;
 pub mod certificate_file;
+pub mod certificate_header;
 pub mod chain;
 pub mod client_authentication;
 pub mod client_name;
@@ -41,6 +42,7 @@ pub type Check = fn(&[u8]);
 pub const CHECKS: &[(&str, Check)] = &[
     ("certificate", certificate::check),
     ("certificate_file", certificate_file::check),
+    ("certificate_header", certificate_header::check),
     ("client_authentication", client_authentication::check),
     ("client_name", client_name::check),
     ("configuration", configuration::check),

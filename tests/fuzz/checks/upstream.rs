@@ -63,6 +63,7 @@ pub fn end(
             Step::AskBody(question) => question.answer(host.body),
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskIntrospection(question) => return Err(question.refusal()),
+            Step::AskTerminator(question) => question.answer(host.validated, host.certificate, request, means),
             Step::AskServerName(question) => question.answer(None),
             Step::AskValidation(question) => question.answer(host.validated),
             Step::AskCertificate(question) => question.answer(host.certificate, means.handed_over),
