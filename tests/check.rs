@@ -476,13 +476,10 @@ fn the_schemas_that_are_shipped_are_those_that_the_types_make() {
 
 #[test]
 fn certificates_that_nobody_validated_are_warned_of_where_a_name_in_them_could_pass() {
-    let shipped = std::fs::read_to_string("envoy/client-authentication.yaml").unwrap();
-    let registered = shipped.split_once("                            # A certificate from the CA above").unwrap();
-    let registered = format!(
-        "{}{}",
-        registered.0,
-        &registered.1[registered.1.find("                            # This very certificate").unwrap()..]
-    );
+    let shipped = fs::read_to_string("envoy/client-authentication.yaml").unwrap();
+    let (before, rest) = shipped.split_once("                            # A certificate from the CA above").unwrap();
+    let (_, after) = rest.split_once("                            # This very certificate").unwrap();
+    let registered = format!("{before}                            # This very certificate{after}");
     let found = |text: &str| -> Vec<String> {
         let report = check(&[("clients.yaml".to_owned(), text.to_owned())]);
         report
