@@ -367,6 +367,11 @@ impl Policies {
         sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
     }
 
+    /// Where the keys of clients are fetched when one of them authenticates.
+    pub fn client_key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        authorization_servers(&self.named).flat_map(AuthorizationServer::fetching).map(|(_, source)| source)
+    }
+
     /// Where tokens are introspected, under each policy.
     pub fn introspections(&self) -> impl Iterator<Item = &Introspection> {
         resource_servers(&self.named).flat_map(ResourceServer::introspections)

@@ -204,6 +204,8 @@ reasons! {
     ClientCertificateMissing, "client_certificate_missing", Client(InvalidClient), "the client must present its certificate";
     /// The client authenticates by a name in its certificate, whose chain was not validated (RFC 8705 §2.1).
     ClientCertificateNotValidated, "client_certificate_not_validated", Client(InvalidClient), "the client certificate is not valid";
+    /// The client publishes its certificates, and they could not be fetched.
+    ClientKeysUnavailable, "client_keys_unavailable", Later, "the proxy cannot authenticate this client now";
     /// The client presented another certificate than the one it is registered with.
     ClientCertificateMismatch, "client_certificate_mismatch", Client(InvalidClient), "the client certificate is another client's";
 }

@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, AskBody, AskValidation, HandedOver};
+use crate::authorization_server::{self, AskBody, AskClientKeys, AskValidation, HandedOver};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::Inquiry;
@@ -33,6 +33,8 @@ pub enum Step<'p> {
     AskCertificate(AskCertificate<'p>),
     /// Have the request's body come in up to its limit, then [`AskBody::answer`]. Nothing of the body goes on before that.
     AskBody(Box<AskBody>),
+    /// Look among the keys that are known, then [`AskClientKeys::answer`].
+    AskClientKeys(Box<AskClientKeys>),
     /// Have newer keys fetched and judge the request again, or refuse it.
     AskKeys(AskKeys),
     /// Ask the token's issuer and judge the request again with what came of it.
@@ -59,9 +61,16 @@ pub struct AskKeys {
     pub(crate) source: KeySource,
     pub(crate) wish: Wish,
     pub(crate) refusal: Refusal,
+    /// The judgement that waits for them, where it is further than its request's headers.
+    pub(crate) client: Option<Box<AskClientKeys>>,
 }
 
 impl AskKeys {
+    /// What to ask again with newer keys in place of judging the request anew, if anything. It is handed over once.
+    pub fn take_client(&mut self) -> Option<Box<AskClientKeys>> {
+        self.client.take()
+    }
+
     /// Where the keys come from.
     #[must_use]
     pub fn source(&self) -> &KeySource {

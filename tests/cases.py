@@ -142,6 +142,19 @@ def _unlisted_clients_forwarded(configuration: dict[str, Any]) -> None:
     server["client_authentication"]["clients"].append({"client_id": "a+b", "token_endpoint_auth_method": "none"})
 
 
+def _client_keys(configuration: dict[str, Any]) -> None:
+    """Nobody answers there."""
+    authentication = configuration["policies"]["clients"]["authorization_server"]["client_authentication"]
+    authentication["client_keys"] = {"https://client.example.org": "nowhere"}
+    authentication["clients"].append(
+        {
+            "client_id": "publishing",
+            "token_endpoint_auth_method": "self_signed_tls_client_auth",
+            "jwks_uri": "https://client.example.org/jwks",
+        }
+    )
+
+
 CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "self-signed-clients": ("authorization-server", _presented),
     "validated-by-listener": ("authorization-server", _validated_by_listener),
@@ -151,6 +164,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "too-small": ("authorization-server", _too_small),
     "behind-terminators": ("authorization-server", lambda configuration: None),
     "unlisted-clients-forwarded": ("client-authentication", _unlisted_clients_forwarded),
+    "client-keys": ("client-authentication", _client_keys),
     "two-issuers": ("resource-server", _two_issuers),
     "fetched-keys": ("resource-server", _fetched_keys),
     "introspection": ("resource-server", _introspection),
@@ -1915,7 +1929,7 @@ def client_authentication(world: World) -> Iterator[Case]:
     handed_over = {"forward": {"client-cert": one.rfc9440_form}}
     yield case("a client is the one that its certificate names", f"{grant}&client_id={pki}", **handed_over)
     yield case("the client may stand first and be encoded", f"client%5fid=%73{pki[1:]}&{grant}", **handed_over)
-    for endpoint in ("/request", "/token/introspection", "/token/revocation"):
+    for endpoint in ("/request", "/token/introspection", "/token/revocation", "/device/auth", "/backchannel"):
         yield case(f"clients authenticate at {endpoint} too", f"client_id={pki}", path=endpoint, **handed_over)
     yield case(
         "a registered certificate is a client's whoever issued it, and handed over",
@@ -1990,6 +2004,15 @@ def client_authentication(world: World) -> Iterator[Case]:
     yield case("JSON is no form", json.dumps({"client_id": pki}), headers=[("content-type", "application/json")], refusal=malformed)
     yield case("a body without a type is no form", f"client_id={pki}", headers=[], refusal=malformed)
     yield case("a compressed body is not read", f"client_id={pki}", headers=[FORM, ("content-encoding", "gzip")], refusal=malformed)
+    for what, scheme in {"a tab": "Basic\t", "nothing": "bAsIc=", "a comma": "Basic,"}.items():
+        credentials = basic("other")[1][6:]
+        yield case(f"what servers may take for HTTP Basic with {what} behind it is refused", "client_id=other", headers=[FORM, ("authorization", scheme + credentials)], **forwarding, refusal=malformed)
+    publishing = {"configuration": "client-keys"}
+    unavailable = Refusal("client_keys_unavailable", 503, "temporarily_unavailable", challenge=False)
+    yield case("a client whose certificates cannot be had is not known for the time being", "client_id=publishing", on=self_signed, **publishing, refusal=unavailable)
+    yield case("nor is it by its certificate of the listener's CA", "client_id=publishing", **publishing, refusal=unavailable)
+    yield case("a client that publishes its certificates presents one", "client_id=publishing", on=None, **publishing, refusal=missing)
+    yield case("a client that publishes its certificates has no secret beside", "client_id=publishing&client_secret=x", **publishing, refusal=several)
     yield case("HTTP Basic needs a colon", "", headers=[("authorization", "Basic eA==")], refusal=malformed)
     yield case("clients authenticate with POST alone", "", headers=[], method="GET", refusal=malformed)
 

@@ -514,3 +514,35 @@ fn the_schemas_that_are_shipped_are_those_that_the_types_make() {
         assert_eq!(shipped, made, "write it anew: make schema");
     }
 }
+
+#[test]
+fn certificates_that_nobody_validated_are_warned_of_where_a_name_in_them_could_pass() {
+    let shipped = fs::read_to_string("envoy/client-authentication.yaml").unwrap();
+    let (before, rest) = shipped.split_once("                            # A certificate from the CA above").unwrap();
+    let (_, after) = rest.split_once("                            # This very certificate").unwrap();
+    let registered = format!("{before}                            # This very certificate{after}");
+    let found = |text: &str| -> Vec<String> {
+        let report = check(&[("clients.yaml".to_owned(), text.to_owned())]);
+        report
+            .findings()
+            .iter()
+            .map(ToString::to_string)
+            .filter(|text| text.contains("untrusted_certificate"))
+            .collect()
+    };
+    let certificates = |text: &str, value: &str| {
+        replaced(text, &[("client_certificate: validated\n", &format!("client_certificate: {value}\n"))])
+    };
+    // What the listener did not validate is nobody's under this.
+    assert!(found(&shipped).is_empty());
+    let by_listener = found(&certificates(&shipped, "validated_by_listener"));
+    assert!(
+        by_listener.len() == 1 && by_listener[0].contains("by certbound itself; say `client_certificate: validated`"),
+        "{by_listener:?}"
+    );
+    // Of registered certificates none needs a chain, and no other client comes through.
+    let presented = certificates(&registered, "presented");
+    assert!(found(&presented).is_empty());
+    let forwarded = found(&replaced(&presented, &[("unlisted_clients: refuse", "unlisted_clients: forward")]));
+    assert!(forwarded.len() == 1 && forwarded[0].contains("say `unlisted_clients: refuse` or"), "{forwarded:?}");
+}

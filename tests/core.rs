@@ -112,6 +112,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             Step::Refuse(refusal) => return refused(&refusal),
             Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
             Step::AskBody(question) => question.answer(Some(case.body())),
+            Step::AskClientKeys(question) => question.answer(&keys, case.now.saturating_mul(1000)),
             Step::AskKeys(question) => return refused(&question.refusal()),
             Step::AskIntrospection(question) => return refused(&question.refusal()),
             Step::AskValidation(question) => {

@@ -258,6 +258,38 @@ fn keys_and_payloads_of_other_servers_are_files() {
 }
 
 #[test]
+fn the_certificates_that_a_client_publishes_are_a_file_too() {
+    let config = "authorization_server:
+  forward_certificate: [ { dialect: rfc9440 } ]
+  client_authentication:
+    clients: [ { client_id: a, token_endpoint_auth_method: self_signed_tls_client_auth, jwks_uri: https://a/jwks } ]
+    client_keys: { https://a: client }
+    unlisted_clients: refuse
+    request_body: headers_wait
+";
+    let request = r#"{"method": "POST", "path": "/token", "headers": [["content-type", "application/x-www-form-urlencoded"]], "body": "client_id=a"}"#;
+    // RFC 8705 appendix A.
+    let certificate = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+    let der = STANDARD.decode(certificate).unwrap();
+    let question = || {
+        Question::new(("as.yaml", config), ("request.json", request), 1000)
+            .unwrap()
+            .presenting(der.clone(), Some(false))
+    };
+    let explained = |question: Question| serde_json::from_str::<Value>(&question.explain().unwrap().json()).unwrap();
+    let without = explained(question());
+    assert_eq!((&without["reason"], &without["status"]), (&json!("client_keys_unavailable"), &json!(503)));
+    assert!(without["steps"].to_string().contains("give them with --keys"), "{without}");
+    let own = json!({"keys": [{"kty": "EC", "x5c": [certificate]}]}).to_string();
+    for client in [None, Some("a")] {
+        let found = explained(question().with_keys(client, own.as_bytes()).unwrap());
+        assert_eq!(found["reason"], "client_authenticated");
+    }
+    let empty = question().with_keys(None, b"{\"keys\": []}").unwrap_err();
+    assert_eq!(empty, "the key set has no certificate of a client");
+}
+
+#[test]
 fn a_payload_that_jwt_authn_verified_is_a_file_too() {
     let config = API.replace(
         "{ jwks_uri: https://as.example.com/jwks, cluster: as }",

@@ -20,7 +20,7 @@ use fake_host::{Exchange, Host, Module, Request, Vm};
 
 /// The fake host makes no calls to other servers; tests/test_keys.py and tests/test_introspection.py have a real host and
 /// real servers.
-const OF_REAL_HOSTS: [&str; 2] = ["fetched-keys", "introspection"];
+const OF_REAL_HOSTS: [&str; 3] = ["client-keys", "fetched-keys", "introspection"];
 
 fn module() -> Module {
     Module::from_file(&target().join("certbound.wasm"))

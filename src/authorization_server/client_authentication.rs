@@ -1,11 +1,13 @@
 //! Clients that authenticate by their certificate, judged before the authorization server (RFC 8705 §2).
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::ClientCertificate;
-use super::client::{Clients, Method, Registration};
+use super::client::{Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
@@ -15,7 +17,9 @@ use crate::policy::Cleaned;
 use crate::reason::{Answer, ErrorCode, Reason};
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
-use crate::step::{Edit, Step};
+use crate::resource_server::identity::Identity;
+use crate::resource_server::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::step::{AskKeys, Edit, Step};
 
 /// Which clients must authenticate by a certificate, and with which.
 #[derive(Debug, Deserialize)]
@@ -23,6 +27,8 @@ use crate::step::{Edit, Step};
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct ClientAuthentication {
     clients: Clients,
+    /// Whether one of them is registered with a certificate of its own.
+    knows_self_signed: bool,
     unlisted_clients: UnlistedClients,
     request_body: RequestBody,
     largest_body: usize,
@@ -36,6 +42,11 @@ pub(super) struct ClientAuthentication {
 struct Fields {
     /// The clients, as they are registered with the authorization server.
     clients: Vec<Registration>,
+    /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by the origins of these; of no other origin
+    /// anything is fetched.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = serde_json::json!({ "https://client.example.org": "client" })))]
+    client_keys: BTreeMap<String, ClusterName>,
     /// What becomes of the requests of other clients.
     unlisted_clients: UnlistedClients,
     /// How distinguished names are compared.
@@ -82,10 +93,14 @@ impl TryFrom<Fields> for ClientAuthentication {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { clients, unlisted_clients, subject_dn_matching, request_body, largest_body_bytes } = fields;
+        let Fields { clients, client_keys, unlisted_clients, .. } = fields;
+        let Fields { subject_dn_matching, request_body, largest_body_bytes, .. } = fields;
         let largest_body = usize::try_from(largest_body_bytes).ok().filter(|bytes| (1024..=1_048_576).contains(bytes));
+        let clients = Clients::new(clients, subject_dn_matching, &Origins::try_from(client_keys)?)?;
+        let knows_self_signed = clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)));
         Ok(Self {
-            clients: Clients::new(clients, subject_dn_matching)?,
+            clients,
+            knows_self_signed,
             unlisted_clients,
             request_body,
             largest_body: largest_body.ok_or("largest_body_bytes is 1024 to 1048576")?,
@@ -122,7 +137,24 @@ impl ClientAuthentication {
 
     /// Whether a certificate that is not validated may be a client's all the same.
     pub(super) fn knows_self_signed(&self) -> bool {
-        self.clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)))
+        self.knows_self_signed
+    }
+
+    /// The clients whose certificates are fetched, and where.
+    pub(super) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
+        self.clients.iter().filter_map(|(client_id, client)| Some((client_id, client.method.key_source()?)))
+    }
+
+    /// Whether it authenticates clients by names in their certificates.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn knows_names(&self) -> bool {
+        self.clients.iter().any(|(_, client)| matches!(client.method, Method::Pki { .. }))
+    }
+
+    /// Whether the authorization server may authenticate clients that are not listed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn forwards_unlisted(&self) -> bool {
+        self.unlisted_clients == UnlistedClients::Forward
     }
 
     /// Reads the headers of a request.
@@ -156,7 +188,14 @@ impl ClientAuthentication {
                  allow_on_headers_stop_iteration."
             }
         };
-        vec![
+        let fetched = match self.fetching().count() {
+            0 => String::new(),
+            count => format!(
+                "The certificates of {count} of them are fetched through the clusters of `client_keys` when one authenticates, \
+                 and serve for as long as their answer is fresh; while they cannot be had the answer is 503."
+            ),
+        };
+        let sentences = vec![
             format!(
                 "Clients authenticate here: {} by a name in a validated certificate, {} by a registered certificate, {} at the \
                  authorization server; {unlisted}.",
@@ -165,7 +204,9 @@ impl ClientAuthentication {
                 count(&|method| matches!(method, Method::AtTheServer)),
             ),
             headers.to_owned(),
-        ]
+            fetched,
+        ];
+        sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect()
     }
 }
 
@@ -233,68 +274,119 @@ impl AskBody {
 
     /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
     #[must_use]
-    pub fn answer(mut self, body: Option<&[u8]>) -> Step<'static> {
+    pub fn answer(self, body: Option<&[u8]>) -> Step<'static> {
         match self.judge(body) {
-            Ok(ground) => {
-                let mut edits = std::mem::take(&mut self.edits);
-                if ground == Ground::ClientAuthenticated {
-                    edits.append(&mut self.held.handing_over);
-                }
-                let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
-                Step::Forward { edits, decision: decision.without_forged_headers(self.forged_headers) }
+            Ok(Judged::Forward(ground, client_id)) => self.forward(ground, client_id),
+            Ok(Judged::Fetched(source, presented, client_id)) => {
+                Step::AskClientKeys(Box::new(AskClientKeys { question: self, source, presented, client_id }))
             }
-            Err(refusal) => {
-                let is_challenge = refusal.reason().answer() == Answer::Client(ErrorCode::InvalidClient);
-                let realm = (is_challenge && self.head.has_authorization()).then_some(self.policy.as_str());
-                Step::Refuse(refusal.under(&self.policy, realm).presenting(self.held.presented).to(self.caller))
-            }
+            Err(refusal) => Step::Refuse(self.refuse(refusal)),
         }
     }
 
-    fn judge(&self, body: Option<&[u8]>) -> Result<Ground, Refusal> {
+    /// Forwards the request, of a client that is authenticated where one is named.
+    fn forward(mut self, ground: Ground, client_id: Option<String>) -> Step<'static> {
+        let mut edits = std::mem::take(&mut self.edits);
+        if ground == Ground::ClientAuthenticated {
+            edits.append(&mut self.held.handing_over);
+        }
+        let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
+        let decision = decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id))));
+        Step::Forward { edits, decision: decision.without_forged_headers(self.forged_headers) }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Refusal {
+        let is_challenge = refusal.reason().answer() == Answer::Client(ErrorCode::InvalidClient);
+        let realm = (is_challenge && self.head.has_authorization()).then_some(self.policy.as_str());
+        refusal.under(&self.policy, realm).presenting(self.held.presented).to(self.caller)
+    }
+
+    fn judge(&self, body: Option<&[u8]>) -> Result<Judged, Refusal> {
         let ClientAuthentication { clients, unlisted_clients, largest_body, .. } = &*self.authentication;
         let body = body.filter(|body| body.len() <= *largest_body);
         let body = body.ok_or_else(|| {
             Refusal::because(Reason::TokenRequestMalformed, format!("the body is larger than {largest_body} bytes"))
         })?;
         let Named { client_id, verbatim, has_credentials } = self.head.named(body)?;
-        let of_client = |reason: Reason| Refusal::because(reason, format!("client_id {client_id:.128}"));
+        let of_client = |reason: Reason| of_client(reason, &client_id);
         if verbatim.is_some_and(|verbatim| clients.get(&verbatim).is_some()) {
             return Err(of_client(Reason::ClientAmbiguous));
         }
         let Some(client) = clients.get(&client_id) else {
             return match unlisted_clients {
                 UnlistedClients::Refuse => Err(of_client(Reason::ClientUnknown)),
-                UnlistedClients::Forward => Ok(self.ground),
+                UnlistedClients::Forward => Ok(Judged::Forward(self.ground, None)),
             };
         };
         let held = &self.held;
-        match &client.method {
-            Method::AtTheServer if client.bound && !(held.for_any_client && held.presented.is_some()) => {
+        if let Method::AtTheServer = client.method {
+            return if client.bound && !(held.for_any_client && held.presented.is_some()) {
                 Err(of_client(Reason::BindingCertificateMissing))
-            }
-            Method::AtTheServer => Ok(self.ground),
-            // A client uses one method in a request (RFC 6749 §2.3).
-            Method::Pki { .. } | Method::SelfSigned(_) if has_credentials => {
-                Err(of_client(Reason::ClientAuthenticationRepeated))
-            }
-            Method::Pki { .. } | Method::SelfSigned(_) if held.presented.is_none() => {
-                Err(of_client(Reason::ClientCertificateMissing))
-            }
-            Method::Pki { .. } if !held.validated => Err(of_client(Reason::ClientCertificateNotValidated)),
+            } else {
+                Ok(Judged::Forward(self.ground, None))
+            };
+        }
+        // A client uses one method in a request (RFC 6749 §2.3).
+        if has_credentials {
+            return Err(of_client(Reason::ClientAuthenticationRepeated));
+        }
+        let Some(presented) = held.presented else { return Err(of_client(Reason::ClientCertificateMissing)) };
+        let is_own = match &client.method {
+            Method::Pki { .. } if !held.validated => return Err(of_client(Reason::ClientCertificateNotValidated)),
             Method::Pki { subject, issuer } => {
                 let is_named = |own: &Certificate| Method::is_named(subject, issuer.as_ref(), own);
-                let is_own = held.certificate.as_ref().is_some_and(is_named);
-                is_own
-                    .then_some(Ground::ClientAuthenticated)
-                    .ok_or_else(|| of_client(Reason::ClientCertificateMismatch))
+                held.certificate.as_ref().is_some_and(is_named)
             }
-            Method::SelfSigned(registered) => {
-                let is_own = held.presented.is_some_and(|presented| registered.contains(&presented));
-                is_own
-                    .then_some(Ground::ClientAuthenticated)
-                    .ok_or_else(|| of_client(Reason::ClientCertificateMismatch))
+            Method::SelfSigned(Registered::Inline(registered)) => registered.contains(&presented),
+            Method::SelfSigned(Registered::Fetched(source)) => {
+                return Ok(Judged::Fetched(source.clone(), presented, client_id));
             }
+            Method::AtTheServer => false,
+        };
+        if is_own {
+            Ok(Judged::Forward(Ground::ClientAuthenticated, Some(client_id)))
+        } else {
+            Err(of_client(Reason::ClientCertificateMismatch))
         }
+    }
+}
+
+fn of_client(reason: Reason, client_id: &str) -> Refusal {
+    Refusal::because(reason, format!("client_id {client_id:.128}"))
+}
+
+/// What the body of a request comes to.
+enum Judged {
+    /// It goes on, for the client that is authenticated where one is.
+    Forward(Ground, Option<String>),
+    /// The client publishes its certificates there: whether it is the one that was presented is to be seen.
+    Fetched(Box<KeySource>, Thumbprint, String),
+}
+
+/// The question whether a certificate is one of those that the named client publishes. The body has been read, and nothing
+/// of it has gone on.
+#[derive(Debug)]
+pub struct AskClientKeys {
+    question: AskBody,
+    source: Box<KeySource>,
+    presented: Thumbprint,
+    client_id: String,
+}
+
+impl AskClientKeys {
+    /// Goes on with the keys that are known; `now` in milliseconds since 1970.
+    #[must_use]
+    pub fn answer(self: Box<Self>, keys: &KeyRing, now: u64) -> Step<'static> {
+        let (wish, reason) = match keys.certificates(&self.source, now) {
+            Some(own) if own.contains(&self.presented) => {
+                let Self { question, client_id, .. } = *self;
+                return question.forward(Ground::ClientAuthenticated, Some(client_id));
+            }
+            // It may be a new one.
+            Some(_) => (Wish::UnknownKey, Reason::ClientCertificateMismatch),
+            None => (Wish::Routine, Reason::ClientKeysUnavailable),
+        };
+        let refusal = self.question.refuse(of_client(reason, &self.client_id));
+        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal, client: Some(self) })
     }
 }

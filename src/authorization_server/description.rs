@@ -74,6 +74,21 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
     }
 
+    /// Whether clients authenticate here.
+    pub(crate) fn authenticates(&self) -> bool {
+        self.client_authentication.is_some()
+    }
+
+    /// Whether clients authenticate here by names in their certificates.
+    pub(crate) fn authenticates_by_name(&self) -> bool {
+        self.client_authentication.as_ref().is_some_and(|own| own.knows_names())
+    }
+
+    /// Whether only clients that are listed come to the authorization server.
+    pub(crate) fn refuses_unlisted(&self) -> bool {
+        self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())
+    }
+
     /// Which certificates are handed over.
     pub(crate) fn client_certificate(&self) -> ClientCertificate {
         self.client_certificate

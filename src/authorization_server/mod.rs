@@ -27,11 +27,12 @@ use crate::policy::Cleaned;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
+use crate::resource_server::keys::KeySource;
 use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
 use crate::terminator::{Source, Terminated};
-pub use client_authentication::AskBody;
+pub use client_authentication::{AskBody, AskClientKeys};
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
@@ -214,6 +215,11 @@ impl AuthorizationServer {
     /// Whether its answers are to be edited: those of a server that gets `Client-Cert`.
     pub(crate) fn edits_responses(&self) -> bool {
         self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
+    }
+
+    /// The clients whose certificates are fetched, and where.
+    pub(crate) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
+        self.client_authentication.iter().flat_map(|own| own.fetching())
     }
 
     /// Takes the secrets from the environment.

@@ -143,11 +143,14 @@ impl Authorization {
             let is_there = request.values("authorization").next().is_some();
             return if is_there { Err(ambiguous("there are several Authorization headers")) } else { Ok(Self::None) };
         };
-        let Some((scheme, credentials)) = value.split_at_checked(6) else { return Ok(Self::Other) };
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
+        let wrong = || malformed("the HTTP Basic credentials are malformed");
+        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(value.len());
+        let (scheme, credentials) = value.split_at_checked(end).ok_or_else(wrong)?;
+        if !scheme.eq_ignore_ascii_case(b"basic") {
             return Ok(Self::Other);
         }
-        let wrong = || malformed("the HTTP Basic credentials are malformed");
+        // Some servers take a tab for the space, or whatever comes.
+        let credentials = credentials.strip_prefix(b" ").ok_or_else(wrong)?;
         let credentials = STANDARD.decode(credentials.trim_ascii()).map_err(|_| wrong())?;
         let end = credentials.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
         let user = credentials.get(..end).filter(|user| !user.is_empty()).ok_or_else(wrong)?;

@@ -123,7 +123,8 @@ struct Explain {
     /// The server name that the client asked for in the TLS handshake.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
-    /// What the authorization server publishes at its jwks_uri; ISSUER= where keys of several are fetched.
+    /// What the authorization server publishes at its jwks_uri, or the client at its; ISSUER= or CLIENT_ID= where keys of
+    /// several are fetched.
     #[arg(long = "keys", value_name = "[ISSUER=]FILE")]
     keys: Vec<String>,
     /// What the authorization server answers about the token (RFC 7662): JSON, or a JWT where that is configured.

@@ -20,6 +20,12 @@ pub struct Thumbprint([u8; 32]);
 #[expect(dead_code, reason = "it is there for its schema")]
 struct ThumbprintText(#[schemars(regex(pattern = r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[0-9A-Fa-f]{64})$"))] String);
 
+impl From<[u8; 32]> for Thumbprint {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
 impl Thumbprint {
     /// The thumbprint of these bytes.
     #[must_use]

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
-use crate::resource_server::keys::KeyRing;
+use crate::resource_server::keys::{KeyRing, KeySource};
 use crate::resource_server::token_cache::TokenCache;
 use crate::step::{Edit, Served, Step};
 
@@ -129,19 +129,26 @@ impl Question {
         Self { server_name: Some(name), ..self }
     }
 
-    /// The key set that an authorization server publishes: that of an issuer, or of the only one whose keys are fetched.
+    /// The key set that an authorization server or a client publishes: that of an issuer or of a client identifier, or of
+    /// the only one whose keys are fetched.
     ///
     /// # Errors
     /// A sentence, where it is none, or the issuer has nothing fetched, or there are several.
     pub fn with_keys(mut self, issuer: Option<&str>, key_set: &[u8]) -> Result<Self, String> {
-        let servers = self.policies.iter().filter_map(|(_, policy)| match policy {
-            Policy::ResourceServer(server) => Some(server),
-            Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
-        });
-        let sources: BTreeMap<_, _> = servers
-            .flat_map(|server| server.fetching())
-            .filter(|(own, _)| issuer.is_none_or(|issuer| issuer == *own))
-            .map(|(_, source)| (source.identity(), source.clone()))
+        let fetching = |policy: &'_ Policy| -> Vec<(String, KeySource)> {
+            let owned = |(own, source): (&str, &KeySource)| (own.to_owned(), source.clone());
+            match policy {
+                Policy::ResourceServer(server) => server.fetching().map(owned).collect(),
+                Policy::AuthorizationServer(server) => server.fetching().map(owned).collect(),
+                Policy::CleanOnly => Vec::new(),
+            }
+        };
+        let sources: BTreeMap<_, _> = self
+            .policies
+            .iter()
+            .flat_map(|(_, policy)| fetching(policy))
+            .filter(|(own, _)| issuer.is_none_or(|issuer| issuer == own))
+            .map(|(_, source)| (source.identity(), source))
             .collect();
         match (sources.len(), issuer) {
             (0, None) => return Err("no keys are fetched under this configuration".to_owned()),
@@ -149,7 +156,10 @@ impl Question {
             (1, _) | (_, Some(_)) => {}
             (_, None) => {
                 let sources: Vec<_> = sources.keys().map(String::as_str).collect();
-                return Err(format!("keys come from {}: say whose these are, ISSUER=FILE", listed(&sources, "and")));
+                return Err(format!(
+                    "keys come from {}: say whose these are, ISSUER=FILE or CLIENT_ID=FILE",
+                    listed(&sources, "and")
+                ));
             }
         }
         for source in sources.values() {
@@ -248,6 +258,7 @@ impl Question {
                     told.push(format!("the body of {} bytes is read before any of it goes on", self.body.len()));
                     question.answer(Some(&self.body))
                 }
+                Step::AskClientKeys(question) => question.answer(&self.keys, self.now.saturating_mul(1000)),
                 Step::AskValidation(question) => {
                     let validated = self.validated.ok_or(
                         "the policy asks whether the chain of the certificate was validated: say --validated true or false",

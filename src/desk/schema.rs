@@ -207,7 +207,7 @@ pub(crate) fn introspection_credentials(schema: &mut Schema) {
     schema.insert("then".to_owned(), present(&["client_id"]));
 }
 
-/// A client of `tls_client_auth` has exactly one name, one of `self_signed_tls_client_auth` has keys, and the others have
+/// A client of `tls_client_auth` has exactly one name, one of `self_signed_tls_client_auth` has keys from one place, and the others have
 /// no name.
 pub(crate) fn one_subject(schema: &mut Schema) {
     const NAMES: [&str; 5] = [
@@ -230,7 +230,8 @@ pub(crate) fn one_subject(schema: &mut Schema) {
     let mut nameless = none(&NAMES);
     nameless.insert("issuer_dn".to_owned(), json!({ "type": "null" }));
     let pki = json!({ "if": method("tls_client_auth"), "then": { "oneOf": one }, "else": { "properties": nameless } });
-    let self_signed = json!({ "if": method("self_signed_tls_client_auth"), "then": present(&["jwks"]) });
+    let keys = [without(present(&["jwks"]), &["jwks_uri"]), without(present(&["jwks_uri"]), &["jwks"])];
+    let self_signed = json!({ "if": method("self_signed_tls_client_auth"), "then": { "oneOf": keys } });
     schema.insert("allOf".to_owned(), json!([pki, self_signed]));
 }
 

@@ -137,6 +137,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::BindingCertificateMissing
         | Reason::ClientIdMissing
         | Reason::ClientUnknown
+        | Reason::ClientKeysUnavailable
         | Reason::ClientCertificateMissing
         | Reason::ClientCertificateNotValidated
         | Reason::ClientCertificateMismatch => Stage::Certificate,

@@ -1,13 +1,15 @@
 //! A request whose body must be judged before it goes on.
 //!
-//! While it comes in the host keeps it: what is paused is added to what was paused before, and none of it leaves.
+//! While it comes in the host keeps it: what is paused is added to what was paused before, and none of it leaves. So it is
+//! while a request waits for its client's keys, its body having been read: what was read is kept, and not the body.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::http::{edit, fail, forward, refuse};
 use super::vm::{Arrived, Vm};
-use crate::authorization_server::AskBody;
+use super::{facts, keys};
+use crate::authorization_server::{AskBody, AskClientKeys};
 use crate::step::Step;
 
 /// A request at whose body we wait.
@@ -32,29 +34,47 @@ impl Awaiting {
     }
 
     /// Takes notice of so much body. The request itself is still there where it goes on waiting.
-    pub(super) fn receive(mut self, vm: &Vm, size: usize, end_of_stream: bool) -> (Option<Self>, Action) {
+    pub(super) fn receive(mut self, vm: &Vm, context: u32, size: usize, end_of_stream: bool) -> (Option<Self>, Action) {
         self.size = size;
         if !end_of_stream && size <= self.question.limit() {
             return (Some(self), Action::Pause);
         }
-        (None, self.judge(vm))
+        (None, self.judge(vm, context))
     }
 
     /// Judges the request with the body that has come.
-    pub(super) fn judge(self, vm: &Vm) -> Action {
+    pub(super) fn judge(self, vm: &Vm, context: u32) -> Action {
         let Self { arrived, question, size } = self;
         let body = match size {
             0 => Some(Vec::new()),
             size if size > question.limit() => None,
             size => hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten(),
         };
-        judge(vm, &arrived, *question, body.filter(|body| body.len() == size).as_deref())
+        judge(vm, context, arrived, *question, body.filter(|body| body.len() == size).as_deref())
     }
 }
 
 /// Judges a request with its whole body; `None` where that is not to be had.
-pub(super) fn judge(vm: &Vm, arrived: &Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
+pub(super) fn judge(vm: &Vm, context: u32, arrived: Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
     match question.answer(body) {
+        Step::AskClientKeys(question) => authenticate(vm, context, arrived, question),
+        step => end(vm, &arrived, step),
+    }
+}
+
+/// Judges a request, whose body has been read, with the keys that are known.
+pub(super) fn authenticate(vm: &Vm, context: u32, arrived: Arrived, question: Box<AskClientKeys>) -> Action {
+    let step = question.answer(&vm.keys.borrow(), facts::now_in_milliseconds());
+    match step {
+        // Nothing is waited for twice.
+        Step::AskKeys(question) if arrived.has_newest_keys => refuse(vm, &arrived, &question.refusal()),
+        Step::AskKeys(question) => keys::wait(vm, context, arrived, question),
+        step => end(vm, &arrived, step),
+    }
+}
+
+fn end(vm: &Vm, arrived: &Arrived, step: Step<'_>) -> Action {
+    match step {
         Step::Forward { edits, decision } => forward(vm, arrived, &edits, &decision),
         Step::Refuse(refusal) => refuse(vm, arrived, &refusal),
         _ => fail(),

@@ -9,7 +9,7 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 use super::body::{self, Awaiting};
 use super::vm::{Arrived, Judged, Vm};
 use super::{facts, introspection, keys, log, waiting};
-use crate::authorization_server::response_edits;
+use crate::authorization_server::{AskClientKeys, response_edits};
 use crate::decision::Decision;
 use crate::log::Event;
 use crate::refusal::{GrpcStatus, Refusal};
@@ -64,7 +64,9 @@ impl HttpContext for Http {
         }
         self.edits_response = vm.policies.edits_responses(judged.policy());
         match judged {
-            Judged::NeedsBody(question) if end_of_stream => body::judge(vm, &arrived, *question, Some(&[])),
+            Judged::NeedsBody(question) if end_of_stream => {
+                body::judge(vm, self.context, arrived, *question, Some(&[]))
+            }
             Judged::NeedsBody(question) => {
                 let (awaiting, action) = Awaiting::begin(arrived, question);
                 self.refused = awaiting.is_none();
@@ -77,8 +79,8 @@ impl HttpContext for Http {
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let (Some(vm), Some(awaiting)) = (&self.vm, self.awaiting.take()) else { return self.hold() };
-        let (awaiting, action) = awaiting.receive(vm, size, end_of_stream);
-        self.refused = awaiting.is_none() && action == Action::Pause;
+        let (awaiting, action) = awaiting.receive(vm, self.context, size, end_of_stream);
+        self.refused = awaiting.is_none() && action == Action::Pause && !waiting::waits(vm, self.context);
         self.awaiting = awaiting;
         action
     }
@@ -94,12 +96,10 @@ impl HttpContext for Http {
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         let Some(vm) = &self.vm else { return Action::Pause };
-        if let Some(awaiting) = self.awaiting.take() {
-            self.refused = awaiting.judge(vm) == Action::Pause;
-        }
         if self.refused {
             return Action::Pause;
         }
+        // Before the body is judged: a request that has to wait then goes on without coming here again.
         let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
         let cleaned = vm.policies.cleaned(&trailers);
         if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
@@ -108,7 +108,10 @@ impl HttpContext for Http {
         if cleaned.forged_headers > 0 {
             vm.metrics.count_forged(&self.policy, cleaned.forged_headers);
         }
-        self.hold()
+        match self.awaiting.take() {
+            Some(awaiting) => awaiting.judge(vm, self.context),
+            None => self.hold(),
+        }
     }
 }
 
@@ -118,7 +121,10 @@ pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
 }
 
 /// Judges the request of the current context with what it has waited for.
-pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived) -> Action {
+pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box<AskClientKeys>>) -> Action {
+    if let Some(question) = client {
+        return body::authenticate(vm, context, arrived, question);
+    }
     let judged = vm.judge(&arrived);
     carry_out(vm, context, arrived, judged)
 }
@@ -128,8 +134,8 @@ fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action 
         Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
         Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
         Judged::Serve { served, decision } => serve(vm, &served, &decision),
-        // No policy asks for both; what came of the body while the request waited cannot be read, so it is refused.
-        Judged::NeedsBody(question) => body::judge(vm, &arrived, *question, None),
+        // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
+        Judged::NeedsBody(question) => body::judge(vm, context, arrived, *question, None),
         Judged::NeedsKeys(question) => keys::wait(vm, context, arrived, question),
         Judged::NeedsIntrospection(question) => introspection::wait(vm, context, arrived, question),
     }

@@ -20,13 +20,13 @@ pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskIntrosp
     if !is_under_way(vm, &inquiry) {
         if under_way(vm) >= MOST_UNDER_WAY {
             let failed = inquiry.fail("too many tokens are being asked about".to_owned());
-            return http::decide(vm, context, arrived.with_answer(Rc::new(failed)));
+            return http::decide(vm, context, arrived.with_answer(Rc::new(failed)), None);
         }
         vm.inquiries.borrow_mut().push(inquiry.clone());
     }
     let deadline = facts::now_in_milliseconds().saturating_add(inquiry.longest_wait());
     let awaited = Awaited::Introspection(inquiry);
-    waiting::wait(vm, Waiting { context, arrived, awaited, deadline, refusal: question.refusal() })
+    waiting::wait(vm, Waiting { context, arrived, awaited, deadline, refusal: question.refusal(), client: None })
 }
 
 /// Makes the calls that requests wait for.

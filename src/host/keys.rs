@@ -1,5 +1,7 @@
 //! Keys that are fetched: when, and the record that the VMs of a process share.
 
+use std::collections::BTreeSet;
+
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
@@ -10,6 +12,10 @@ use super::{facts, http, log};
 use crate::log::Event;
 use crate::resource_server::keys::{Fetch, FetchOutcome, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
 use crate::step::AskKeys;
+
+/// Clients whose keys one VM fetches, or has requests wait for, at once. Whoever names one client after the other has no
+/// more than these asked.
+const MOST_CLIENTS_UNDER_WAY: usize = 128;
 
 /// Where the VMs of a process share the schedule of a source, and its keys.
 fn shared_schedule(source: &KeySource) -> String {
@@ -36,7 +42,8 @@ pub(super) fn prepare(vm: &Vm) {
 /// Begins the fetches that are due.
 pub(super) fn tend(vm: &Vm) {
     let now = facts::now_in_milliseconds();
-    for source in vm.policies.key_sources() {
+    let of_clients = waiting::awaited_of_clients(vm);
+    for source in vm.policies.key_sources().chain(of_clients.values()) {
         let (schedule, revision) = schedule(source);
         if schedule.version > vm.keys.borrow().version(source) {
             take_shared(vm, source);
@@ -65,10 +72,10 @@ fn done(vm: &Vm, source: &KeySource, began: u64, Fetched { document, keys, max_a
     let (schedule, revision) = schedule(source);
     let succeeded = schedule.succeeded(max_age, now);
     // The keys stand there before the version that announces them.
-    let shared = KeyRing::shared(succeeded.version, now, &document);
+    let shared = KeyRing::shared(succeeded.version, now, max_age, &document);
     let _ = hostcalls::set_shared_data(&shared_keys(source), Some(&shared), None);
     share(source, &succeeded, revision);
-    vm.keys.borrow_mut().take(source, keys, succeeded.version, now);
+    vm.keys.borrow_mut().take(source, keys, succeeded.version, now, max_age);
 }
 
 fn failed(vm: &Vm, source: &KeySource, began: u64, why: &str) {
@@ -80,21 +87,34 @@ fn failed(vm: &Vm, source: &KeySource, began: u64, why: &str) {
 }
 
 /// Has a request wait for keys, or decides it at once where nothing is to be waited for.
-pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys) -> Action {
+pub(super) fn wait(vm: &Vm, context: u32, arrived: Arrived, mut question: AskKeys) -> Action {
     let arrived = arrived.with_newest_keys();
-    let source = question.source().clone();
+    let (source, client) = (question.source().clone(), question.take_client());
     if take_shared(vm, &source) {
-        return http::decide(vm, context, arrived);
+        return http::decide(vm, context, arrived, client);
     }
     let now = facts::now_in_milliseconds();
     let wish = question.wish();
-    if !will_come(&source, wish, now) {
+    if !will_come(&source, wish, now) || is_one_too_many(vm, &source) {
         return http::refuse(vm, &arrived, &question.refusal());
     }
     let version = vm.keys.borrow().version(&source);
     let deadline = now.saturating_add(source.longest_wait());
     let awaited = Awaited::Keys { source, wish, version };
-    waiting::wait(vm, Waiting { context, arrived, awaited, deadline, refusal: question.refusal() })
+    waiting::wait(vm, Waiting { context, arrived, awaited, deadline, refusal: question.refusal(), client })
+}
+
+/// Whether it is a client's keys, and those of too many others are being fetched.
+fn is_one_too_many(vm: &Vm, source: &KeySource) -> bool {
+    if !source.is_on_demand() {
+        return false;
+    }
+    let mut under_way: BTreeSet<_> = waiting::awaited_of_clients(vm).into_keys().collect();
+    under_way.extend(vm.calls.borrow().values().filter_map(|pending| match pending {
+        Pending::Keys(fetch, _) if fetch.source().is_on_demand() => Some(fetch.source().identity()),
+        Pending::Keys(..) | Pending::Introspection(..) => None,
+    }));
+    !under_way.contains(&source.identity()) && under_way.len() >= MOST_CLIENTS_UNDER_WAY
 }
 
 /// Whether a fetch is under way or may begin with the next tick.
@@ -103,7 +123,7 @@ pub(super) fn will_come(source: &KeySource, wish: Wish, now: u64) -> bool {
     schedule.is_under_way(now) || schedule.permits(wish, now)
 }
 
-fn take_shared(vm: &Vm, source: &KeySource) -> bool {
+pub(super) fn take_shared(vm: &Vm, source: &KeySource) -> bool {
     match hostcalls::get_shared_data(&shared_keys(source)) {
         Ok((Some(shared), _)) => vm.keys.borrow_mut().take_shared(source, &shared),
         _ => false,

@@ -47,7 +47,7 @@ pub(super) struct Arrived {
     /// What came of the question about its token.
     introspected: Option<Rc<Introspected>>,
     /// Whether it has the newest keys that it can wait for.
-    has_newest_keys: bool,
+    pub(super) has_newest_keys: bool,
 }
 
 /// What became of a request.
@@ -120,6 +120,7 @@ impl Vm {
                 }
                 Step::AskIntrospection(question) => return Judged::NeedsIntrospection(question),
                 Step::AskBody(question) => return Judged::NeedsBody(question),
+                Step::AskClientKeys(question) => question.answer(&keys, facts::now_in_milliseconds()),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
                 Step::AskTerminator(question) => {

@@ -1,5 +1,6 @@
 //! Requests that wait: for keys, or for what the issuer says of their token.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use proxy_wasm::types::Action;
 
 use super::vm::{Arrived, Vm};
 use super::{facts, http, keys};
+use crate::authorization_server::AskClientKeys;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::resource_server::keys::{KeySource, Wish};
@@ -33,6 +35,8 @@ pub(super) struct Waiting {
     pub(super) deadline: u64,
     /// What it comes to if it waits in vain.
     pub(super) refusal: Refusal,
+    /// Where its judgement goes on, if not at the beginning.
+    pub(super) client: Option<Box<AskClientKeys>>,
 }
 
 /// What a request waits for.
@@ -66,6 +70,16 @@ pub(super) fn forget(vm: &Vm, context: u32) {
     vm.waiting.borrow_mut().retain(|waiting| waiting.context != context);
 }
 
+/// The sources of clients' keys that requests wait for, each once.
+pub(super) fn awaited_of_clients(vm: &Vm) -> BTreeMap<String, KeySource> {
+    let waiting = vm.waiting.borrow();
+    let sources = waiting.iter().filter_map(|waiting| match &waiting.awaited {
+        Awaited::Keys { source, .. } if source.is_on_demand() => Some((source.identity(), source.clone())),
+        _ => None,
+    });
+    sources.collect()
+}
+
 /// Why those who wait for the keys of this source do.
 pub(super) fn wish(vm: &Vm, wanted: &KeySource) -> Wish {
     let unknown = |waiting: &Waiting| match &waiting.awaited {
@@ -85,9 +99,14 @@ pub(super) fn resume(vm: &Vm, root: u32) {
             Awaited::Keys { source, version, .. } if vm.keys.borrow().version(source) > *version => {
                 with_keys.push(waiting);
             }
-            // A fetch that may begin has not failed: it begins with the next tick.
+            // A fetch that may begin has not failed: it begins with the next tick. One that has ended since the beginning
+            // of this tick may have brought them to another VM.
             Awaited::Keys { source, wish, .. } if is_late || !keys::will_come(source, *wish, now) => {
-                in_vain.push(waiting);
+                if keys::take_shared(vm, source) {
+                    with_keys.push(waiting)
+                } else {
+                    in_vain.push(waiting)
+                }
             }
             Awaited::Introspection(_) if is_late => in_vain.push(waiting),
             _ => still_waiting.push(waiting),
@@ -98,8 +117,8 @@ pub(super) fn resume(vm: &Vm, root: u32) {
         let _ = hostcalls::set_effective_context(waiting.context);
         let _ = http::refuse(vm, &waiting.arrived, &waiting.refusal);
     }
-    for Waiting { context, arrived, .. } in with_keys {
-        go_on(vm, context, arrived);
+    for Waiting { context, arrived, client, .. } in with_keys {
+        go_on(vm, context, arrived, client);
     }
     back_to(vm, root);
 }
@@ -112,14 +131,14 @@ pub(super) fn answer(vm: &Vm, root: u32, introspected: &Rc<Introspected>) {
     };
     let awaiting: Vec<_> = vm.waiting.borrow_mut().extract_if(.., is_awaited).collect();
     for Waiting { context, arrived, .. } in awaiting {
-        go_on(vm, context, arrived.with_answer(Rc::clone(introspected)));
+        go_on(vm, context, arrived.with_answer(Rc::clone(introspected)), None);
     }
     back_to(vm, root);
 }
 
-fn go_on(vm: &Vm, context: u32, arrived: Arrived) {
+fn go_on(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box<AskClientKeys>>) {
     let _ = hostcalls::set_effective_context(context);
-    if http::decide(vm, context, arrived) == Action::Continue {
+    if http::decide(vm, context, arrived, client) == Action::Continue {
         let _ = hostcalls::resume_http_request();
     }
 }

@@ -26,6 +26,11 @@ impl Identity {
         }
     }
 
+    /// Of a client that proved to be it without a token.
+    pub(crate) fn of_client(client_id: String) -> Self {
+        Self { algorithm: None, issuer: None, client: Some(client_id), subject: None }
+    }
+
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> usize {
         let texts = [&self.issuer, &self.client, &self.subject].into_iter().flatten().map(String::len);

@@ -441,7 +441,7 @@ impl ResourceServer {
             }
             Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
             Err(Unverified::NeedsKeys(source, wish, refusal)) => {
-                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal) })
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal), client: None })
             }
             Err(Unverified::NeedsIntrospection(inquiry, refusal)) => {
                 Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })

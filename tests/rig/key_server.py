@@ -8,6 +8,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    # Many fetches may begin at once, and the usual five refuse the sixth.
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class KeyServer:
     """Serves `answers` on 127.0.0.1 without TLS, from entry to exit of its context.
 
@@ -18,8 +24,7 @@ class KeyServer:
         self.answers = answers
         self.asked: list[tuple[float, str]] = []
         """When (monotonic) which path was asked for."""
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
 
     @property
     def port(self) -> int:

@@ -1,19 +1,19 @@
 //! A client of the authorization server, as it is registered there: client metadata of RFC 7591 and RFC 8705.
 
+pub(crate) mod key_set;
 pub mod subject;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::certificate::Certificate;
 use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::resource_server::keys::{ClusterName, HttpUri, KeySource};
+use key_set::KeySet;
 use subject::Subject;
 
 /// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
@@ -38,10 +38,48 @@ pub enum Method {
         /// Who must have issued the certificate, where the operator says so (§7.4).
         issuer: Option<RegisteredName>,
     },
-    /// By one of these certificates (§2.2).
-    SelfSigned(Vec<Thumbprint>),
+    /// By one of its certificates (§2.2).
+    SelfSigned(Registered),
     /// In a way that is the authorization server's to judge.
     AtTheServer,
+}
+
+/// Which certificates a client may present.
+#[derive(Debug)]
+pub enum Registered {
+    /// These.
+    Inline(Vec<Thumbprint>),
+    /// Those that it publishes.
+    Fetched(Box<KeySource>),
+}
+
+/// The clusters through which the key sets of clients are fetched, by origin.
+pub(super) struct Origins(BTreeMap<String, ClusterName>);
+
+impl TryFrom<BTreeMap<String, ClusterName>> for Origins {
+    type Error = String;
+
+    fn try_from(named: BTreeMap<String, ClusterName>) -> Result<Self, String> {
+        let mut origins = BTreeMap::new();
+        for (text, cluster) in named {
+            let origin = HttpUri::parse(&text).filter(HttpUri::is_https_origin);
+            let origin = origin.ok_or_else(|| format!("client_keys: {text:?} is no origin of https"))?.origin();
+            if origins.insert(origin, cluster).is_some() {
+                return Err(format!("client_keys: the origin {text:?} stands here twice"));
+            }
+        }
+        Ok(Self(origins))
+    }
+}
+
+impl Origins {
+    fn source(&self, uri: HttpUri) -> Result<Registered, String> {
+        let origin = uri.origin();
+        let cluster = self.0.get(&origin).ok_or_else(|| {
+            format!("jwks_uri: client_keys has no cluster for the origin {origin:?}; only origins of https stand there")
+        })?;
+        Ok(Registered::Fetched(Box::new(KeySource::of_client(uri, cluster.clone()))))
+    }
 }
 
 /// A client as it is registered with the authorization server: client metadata of RFC 7591 §2 and RFC 8705 §2.1.2.
@@ -66,6 +104,9 @@ pub(super) struct Registration {
     tls_client_auth_san_email: Option<String>,
     /// Its key set. The first certificate in the `x5c` of each key is one that it may present.
     jwks: Option<KeySet>,
+    /// Where it publishes its key set, in place of `jwks`: https, at an origin that `client_keys` has a cluster for.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://client.example.org/jwks"))]
+    jwks_uri: Option<HttpUri>,
     /// Whether its access tokens are bound to a certificate, so that it must present one whatever its method.
     #[serde(default)]
     tls_client_certificate_bound_access_tokens: bool,
@@ -95,34 +136,17 @@ enum AuthenticationMethod {
     None,
 }
 
-/// A JWK set (RFC 7517 §5).
-#[derive(Deserialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKeySet"))]
-struct KeySet {
-    /// The keys.
-    keys: Vec<Key>,
-}
-
-/// A JWK, of which only the certificate is looked at.
-#[derive(Deserialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKey", transform = crate::desk::schema::public_key))]
-struct Key {
-    /// Certificates in base64, that of the key first (RFC 7517 §4.7).
-    #[serde(default)]
-    x5c: Vec<String>,
-    // A private or symmetric key has no business here.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    d: Option<IgnoredAny>,
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    k: Option<IgnoredAny>,
-}
-
 impl Clients {
-    pub(super) fn new(registrations: Vec<Registration>, matching: NameMatching) -> Result<Self, String> {
+    pub(super) fn new(
+        registrations: Vec<Registration>,
+        matching: NameMatching,
+        origins: &Origins,
+    ) -> Result<Self, String> {
         let mut clients = HashMap::with_capacity(registrations.len());
         for registration in registrations {
             let client_id = registration.client_id.clone();
-            let client = registration.read(matching).map_err(|wrong| format!("the client {client_id:?}: {wrong}"))?;
+            let client =
+                registration.read(matching, origins).map_err(|wrong| format!("the client {client_id:?}: {wrong}"))?;
             if clients.insert(client_id.clone(), client).is_some() {
                 return Err(format!("the client {client_id:?} stands here twice"));
             }
@@ -150,7 +174,7 @@ impl fmt::Debug for Clients {
 }
 
 impl Registration {
-    fn read(self, matching: NameMatching) -> Result<Client, String> {
+    fn read(self, matching: NameMatching, origins: &Origins) -> Result<Client, String> {
         let is_identifier = (1..=255).contains(&self.client_id.len()) && self.client_id.bytes().all(is_vschar);
         if !is_identifier {
             return Err(
@@ -192,35 +216,33 @@ impl Registration {
             (_, [(key, _), ..]) => return Err(format!("{key} is for tls_client_auth alone")),
             (_, []) if self.issuer_dn.is_some() => return Err("issuer_dn is for tls_client_auth alone".to_owned()),
             (AuthenticationMethod::SelfSignedTlsClientAuth, []) => {
-                Method::SelfSigned(self.jwks.as_ref().map(KeySet::certificates).transpose()?.unwrap_or_default())
+                Method::SelfSigned(match (self.jwks, self.jwks_uri) {
+                    (Some(_), Some(_)) => return Err("jwks and jwks_uri exclude each other (RFC 7591 §2)".to_owned()),
+                    (Some(jwks), None) => Registered::Inline(jwks.certificates()?),
+                    (None, Some(uri)) => origins.source(uri)?,
+                    (None, None) => Registered::Inline(Vec::new()),
+                })
             }
             (_, []) => Method::AtTheServer,
         };
-        if matches!(&method, Method::SelfSigned(certificates) if certificates.is_empty()) {
-            return Err("self_signed_tls_client_auth needs jwks with a certificate in the x5c of a key".to_owned());
+        if matches!(&method, Method::SelfSigned(Registered::Inline(certificates)) if certificates.is_empty()) {
+            return Err(
+                "self_signed_tls_client_auth needs jwks with a certificate in the x5c of a key, or jwks_uri".to_owned()
+            );
         }
         Ok(Client { method, bound: self.tls_client_certificate_bound_access_tokens })
     }
 }
 
-impl KeySet {
-    fn certificates(&self) -> Result<Vec<Thumbprint>, String> {
-        if self.keys.iter().any(|key| key.d.is_some() || key.k.is_some()) {
-            return Err("jwks: a key must be public".to_owned());
-        }
-        let certificates = self.keys.iter().filter_map(|key| key.x5c.first());
-        certificates
-            .map(|base64| {
-                let der = STANDARD.decode(base64).ok();
-                let der = der.filter(|der| Certificate::is_certificate(der));
-                der.map(|der| Thumbprint::of_der(&der))
-                    .ok_or_else(|| "jwks: x5c holds certificates in base64".to_owned())
-            })
-            .collect()
-    }
-}
-
 impl Method {
+    /// Where its certificates are fetched, if they are.
+    pub(super) fn key_source(&self) -> Option<&KeySource> {
+        match self {
+            Self::SelfSigned(Registered::Fetched(source)) => Some(source),
+            Self::SelfSigned(Registered::Inline(_)) | Self::Pki { .. } | Self::AtTheServer => None,
+        }
+    }
+
     /// Whether a certificate with these names is the client's.
     #[must_use]
     pub(super) fn is_named(subject: &Subject, issuer: Option<&RegisteredName>, certificate: &Certificate) -> bool {

@@ -1,5 +1,7 @@
 //! What stands around the filter in an Envoy configuration and works against it.
 
+use std::collections::BTreeSet;
+
 use super::finding::{Finding, Warning};
 use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
 use crate::authorization_server::ClientCertificate;
@@ -134,6 +136,8 @@ fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Opt
         return of_terminator(name, source, tls, untrusted, resumes);
     }
     let Policy::AuthorizationServer(server) = policy else { return None };
+    // Clients that are listed here are judged here, and a registered certificate needs no chain.
+    let judged_here = server.authenticates_by_name();
     match (server.client_certificate(), untrusted) {
         (ClientCertificate::ValidatedByListener, Some(place)) => Some(Finding::warning(
             place,
@@ -141,15 +145,23 @@ fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Opt
             format!(
                 "the policy {name} says `client_certificate: validated_by_listener`, and this listener accepts \
                  certificates that it cannot validate: whoever makes one with a client's name in it is taken for that \
-                 client (tls_client_auth)"
+                 client (tls_client_auth){}",
+                if judged_here { ", by certbound itself; say `client_certificate: validated`" } else { "" }
             ),
         )),
+        (ClientCertificate::Presented, Some(_)) if server.refuses_unlisted() => None,
         (ClientCertificate::Presented, Some(place)) => Some(Finding::warning(
             place,
             Warning::UntrustedCertificateHandedOver,
             format!(
                 "the policy {name} hands over certificates that this listener cannot validate: an authorization server \
-                 that looks at names in them (tls_client_auth) takes anybody for anybody"
+                 that looks at names in them (tls_client_auth) takes anybody for anybody{}",
+                if server.authenticates() {
+                    ", where it authenticates clients that are not listed; say `unlisted_clients: refuse` or \
+                     `client_certificate: validated`"
+                } else {
+                    ""
+                }
             ),
         )),
         (ClientCertificate::Validated, _) if resumes => Some(Finding::warning(
@@ -218,7 +230,7 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
                         and by the upstream wherever certbound does not run; use SANITIZE or SANITIZE_SET";
         found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
     }
-    let waits = policies.key_sources().next().is_some();
+    let waits = policies.key_sources().chain(policies.client_key_sources()).next().is_some();
     match manager.at(&["stream_idle_timeout"]) {
         None if waits => found.push(Finding::warning(
             manager,
@@ -369,9 +381,12 @@ fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Pol
     }
     let known: Vec<_> =
         root.list(&["static_resources", "clusters"]).filter_map(|cluster| cluster.text_at(&["name"])).collect();
-    let wanted = policies.key_sources().flat_map(|source| source.clusters().into_iter());
+    let sources = policies.key_sources().chain(policies.client_key_sources());
+    let wanted = sources.flat_map(|source| source.clusters().into_iter());
     let wanted = wanted.chain(policies.introspections().map(Introspection::cluster));
-    let missing = wanted.filter(|cluster| !known.contains(cluster));
+    // Many clients may have one cluster.
+    let wanted: BTreeSet<_> = wanted.collect();
+    let missing = wanted.into_iter().filter(|cluster| !known.contains(cluster));
     let own = manager.filters().nth(index).unwrap_or(root);
     missing.map(|cluster| Finding::error_at(own, crate::config::unknown("cluster", cluster, &known))).collect()
 }

@@ -1,9 +1,14 @@
 //! One fetch of an issuer's keys: one call, or two where a metadata document says where the keys are.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
+use super::key_ring::Published;
 use super::source::KeySource;
+use crate::authorization_server::client::key_set::certificates;
 use crate::call::{Answer, Call};
+use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::json;
 use crate::jose::jwk::KeySet;
 
@@ -11,7 +16,7 @@ use crate::jose::jwk::KeySet;
 const LARGEST_BODY: usize = 256 * 1024;
 
 /// Where an answer does not say how long it is fresh.
-const DEFAULT_MAX_AGE: u64 = 300;
+pub(super) const DEFAULT_MAX_AGE: u64 = 300;
 
 /// A fetch that waits for an answer.
 #[derive(Debug)]
@@ -60,10 +65,10 @@ impl FetchOutcome {
 /// Keys that were fetched.
 #[derive(Debug)]
 pub struct Fetched {
-    /// The key set, as it came.
+    /// What the other VMs get: the key set as it came, or the thumbprints of a client's certificates.
     pub document: Vec<u8>,
     /// The same, read.
-    pub keys: KeySet,
+    pub keys: Published,
     /// For how many seconds the authorization server calls it fresh: 10 to 86,400.
     pub max_age: u64,
 }
@@ -91,10 +96,10 @@ impl Fetch {
         };
         match self.awaits {
             Document::Metadata => self.read_metadata(body),
-            Document::KeySet => match published(body) {
-                Ok(keys) => {
+            Document::KeySet => match fetched(&self.source, body) {
+                Ok((document, keys)) => {
                     let max_age = answer.cache_control.and_then(max_age).unwrap_or(DEFAULT_MAX_AGE);
-                    Next::Done(Fetched { document: body.to_vec(), keys, max_age: max_age.clamp(10, 86_400) })
+                    Next::Done(Fetched { document, keys, max_age: max_age.clamp(10, 86_400) })
                 }
                 Err(why) => Next::Failed(why),
             },
@@ -119,8 +124,30 @@ impl Fetch {
     }
 }
 
+/// Reads a key set, and what of it is shared.
+pub(super) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Published), String> {
+    if source.is_on_demand() {
+        let document = json::object(body).ok_or("the key set is not one JSON object")?;
+        let certificates = certificates(document)?;
+        let thumbprints = certificates.iter().flat_map(Thumbprint::bytes).collect();
+        Ok((thumbprints, Published::Certificates(certificates)))
+    } else {
+        Ok((body.to_vec(), Published::Keys(Rc::new(published(body)?))))
+    }
+}
+
+/// Reads what [`fetched`] shares.
+pub(super) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
+    if source.is_on_demand() {
+        let (thumbprints, rest) = document.as_chunks();
+        rest.is_empty().then(|| Published::Certificates(thumbprints.iter().copied().map(Thumbprint::from).collect()))
+    } else {
+        published(document).ok().map(|keys| Published::Keys(Rc::new(keys)))
+    }
+}
+
 /// Reads a key set that an authorization server publishes.
-pub(super) fn published(body: &[u8]) -> Result<KeySet, String> {
+fn published(body: &[u8]) -> Result<KeySet, String> {
     let document = json::object(body).ok_or("the key set is not one JSON object")?;
     KeySet::published(document)
 }

@@ -9,10 +9,11 @@ mod schedule;
 mod source;
 
 pub use fetch::{Fetch, FetchOutcome, Fetched, Next};
-pub use key_ring::KeyRing;
+pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};
 pub use source::KeySource;
-pub(super) use source::{ClusterName, HttpUri, Timeout};
+pub(super) use source::Timeout;
+pub(crate) use source::{ClusterName, HttpUri};
 
 use serde::Deserialize;
 

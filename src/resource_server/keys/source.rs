@@ -20,6 +20,7 @@ pub struct KeySource {
 enum Start {
     KeySet { uri: HttpUri, cluster: ClusterName },
     Discovery { issuer: String, document: HttpUri, cluster: ClusterName, origins: BTreeMap<String, ClusterName> },
+    Client { uri: HttpUri, cluster: ClusterName },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub(super) struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "HttpUriText"))]
-pub(in crate::resource_server) struct HttpUri {
+pub(crate) struct HttpUri {
     scheme: Scheme,
     authority: String,
     path: String,
@@ -59,7 +60,7 @@ enum Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
-pub(in crate::resource_server) struct ClusterName(
+pub(crate) struct ClusterName(
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))] pub(in crate::resource_server) String,
 );
 
@@ -148,7 +149,7 @@ impl TryFrom<String> for HttpUri {
 
 impl HttpUri {
     /// Scheme and host in lower case; no user information, no fragment, nothing but visible ASCII.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => Scheme::Https,
@@ -164,12 +165,17 @@ impl HttpUri {
     }
 
     /// Scheme and authority (RFC 6454 §4), without the port that the scheme has anyway.
-    pub(super) fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         let (scheme, port) = match self.scheme {
             Scheme::Https => ("https", ":443"),
             Scheme::Http => ("http", ":80"),
         };
         format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
+    }
+
+    /// Whether it is an origin of https and nothing more.
+    pub(crate) fn is_https_origin(&self) -> bool {
+        self.scheme == Scheme::Https && self.path == "/"
     }
 
     /// A call of it through this cluster.
@@ -207,6 +213,13 @@ impl KeySource {
         Self { start: Start::KeySet { uri, cluster }, limits }
     }
 
+    /// Where a client publishes its key set (RFC 7591 §2, `jwks_uri`).
+    pub(crate) fn of_client(uri: HttpUri, cluster: ClusterName) -> Self {
+        let limits =
+            Limits { cool_down: CoolDown::default(), max_stale: MaxStale::default(), timeout: Timeout::default() };
+        Self { start: Start::Client { uri, cluster }, limits }
+    }
+
     pub(super) fn discovery(issuer: &str, discovery: Discovery, limits: Limits) -> Result<Self, String> {
         let Discovery { cluster, document, origins } = discovery;
         let uri = HttpUri::parse(issuer).filter(|uri| uri.scheme == Scheme::Https && !uri.path.contains('?'));
@@ -220,7 +233,7 @@ impl KeySource {
         };
         let mut folded = BTreeMap::from([(uri.origin(), cluster.clone())]);
         for (origin, cluster) in origins {
-            let parsed = HttpUri::parse(&origin).filter(|parsed| parsed.scheme == Scheme::Https && parsed.path == "/");
+            let parsed = HttpUri::parse(&origin).filter(HttpUri::is_https_origin);
             let parsed = parsed.ok_or_else(|| format!("{origin:?} is no origin of https"))?;
             folded.insert(parsed.origin(), cluster);
         }
@@ -234,6 +247,7 @@ impl KeySource {
         let (what, uri, cluster) = match &self.start {
             Start::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
             Start::Discovery { document, cluster, .. } => ("discovery", document, cluster),
+            Start::Client { uri, cluster } => ("client's jwks_uri", uri, cluster),
         };
         format!("{what} {} through {}", uri.shown(), cluster.0)
     }
@@ -242,7 +256,7 @@ impl KeySource {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn clusters(&self) -> BTreeSet<&str> {
         match &self.start {
-            Start::KeySet { cluster, .. } => BTreeSet::from([cluster.0.as_str()]),
+            Start::KeySet { cluster, .. } | Start::Client { cluster, .. } => BTreeSet::from([cluster.0.as_str()]),
             Start::Discovery { origins, .. } => origins.values().map(|cluster| cluster.0.as_str()).collect(),
         }
     }
@@ -252,9 +266,17 @@ impl KeySource {
         self.limits.cool_down.0.saturating_mul(1000)
     }
 
-    /// Milliseconds for which keys serve on after the last good fetch.
-    pub(super) fn max_stale(&self) -> u64 {
-        self.limits.max_stale.0.saturating_mul(1000)
+    /// Whether keys are fetched only when a request needs them: those of clients, of which there are many.
+    #[must_use]
+    pub fn is_on_demand(&self) -> bool {
+        matches!(self.start, Start::Client { .. })
+    }
+
+    /// Milliseconds for which keys serve on after a good fetch that called them fresh for so many seconds. A client's
+    /// serve no longer than that: a certificate that it has withdrawn is no certificate of it.
+    pub(super) fn serves_for(&self, max_age: u64) -> u64 {
+        let seconds = if self.is_on_demand() { max_age } else { self.limits.max_stale.0 };
+        seconds.saturating_mul(1000)
     }
 
     /// Milliseconds after which a whole fetch, of two documents at most, has failed.
@@ -271,14 +293,14 @@ impl KeySource {
     /// The issuer that the first document must name, where it is a metadata document.
     pub(super) fn expected_issuer(&self) -> Option<&str> {
         match &self.start {
-            Start::KeySet { .. } => None,
+            Start::KeySet { .. } | Start::Client { .. } => None,
             Start::Discovery { issuer, .. } => Some(issuer),
         }
     }
 
     pub(super) fn first_call(&self) -> Call {
         match &self.start {
-            Start::KeySet { uri, cluster } => self.call(uri, cluster),
+            Start::KeySet { uri, cluster } | Start::Client { uri, cluster } => self.call(uri, cluster),
             Start::Discovery { document, cluster, .. } => self.call(document, cluster),
         }
     }

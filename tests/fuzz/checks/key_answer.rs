@@ -1,11 +1,15 @@
 //! An authorization server's answer to a call for its keys: keys come of it only where it is one unambiguous key set,
-//! and a metadata document sends us nowhere but to the issuer itself.
+//! and a metadata document sends us nowhere but to the issuer itself. Of a client's answer come certificates that stand in
+//! it, and no key that is private.
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use certbound::Policies;
 use certbound::call::Answer;
-use certbound::resource_server::keys::{Fetch, KeySource, Next};
+use certbound::resource_server::keys::{Fetch, KeyRing, KeySource, Next};
+use sha2::{Digest as _, Sha256};
 
 use super::{json, key_set};
 
@@ -21,10 +25,46 @@ static SOURCES: LazyLock<Vec<KeySource>> = LazyLock::new(|| {
     Policies::load(text.as_bytes()).unwrap().key_sources().cloned().collect()
 });
 
+static CLIENT: LazyLock<KeySource> = LazyLock::new(|| {
+    let text = r#"{"authorization_server": {
+        "forward_certificate": [{"dialect": "rfc9440"}],
+        "client_authentication": {
+            "clients": [{"client_id": "one", "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                "jwks_uri": "https://client.example/jwks"}],
+            "client_keys": {"https://client.example": "client"},
+            "unlisted_clients": "refuse", "request_body": "headers_wait"
+        }
+    }}"#;
+    Policies::load(text.as_bytes()).unwrap().client_key_sources().next().unwrap().clone()
+});
+
+fn check_client(answer: &Answer<'_>) {
+    let Next::Call(fetch, call) = Fetch::begin(&CLIENT) else { panic!("a fetch begins with a call") };
+    assert_eq!((call.cluster.as_str(), call.authority.as_str()), ("client", "client.example"));
+    match fetch.receive(answer) {
+        Next::Failed(why) => assert!(!why.is_empty()),
+        Next::Call(_, second) => panic!("a client has no metadata: {second:?}"),
+        Next::Done(fetched) => {
+            let set = json::unambiguous(answer.body).expect("an ambiguous key set is taken");
+            let keys = set["keys"].as_array().unwrap().iter();
+            let public = keys.filter(|key| key["d"].is_null() && key["k"].is_null());
+            let first = public.filter_map(|key| STANDARD.decode(key["x5c"][0].as_str()?).ok());
+            let there: Vec<_> = first.map(|der| Sha256::digest(der).to_vec()).collect();
+            assert!(!fetched.document.is_empty() && fetched.document.len() % 32 == 0);
+            assert!(fetched.document.chunks(32).all(|thumbprint| there.iter().any(|own| own == thumbprint)));
+            let mut ring = KeyRing::default();
+            assert!(ring.take_shared(&CLIENT, &KeyRing::shared(1, 0, fetched.max_age, &fetched.document)));
+            let serves = |now| ring.certificates(&CLIENT, now).is_some();
+            assert!(serves(fetched.max_age * 1000) && !serves(fetched.max_age * 1000 + 1));
+        }
+    }
+}
+
 /// The first line of the input is `Cache-Control`, the rest is the body.
 pub fn check(input: &[u8]) {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let (cache_control, body) = (lines.next(), lines.next().unwrap_or_default());
+    check_client(&Answer { status: Some(200), cache_control, body });
     assert_eq!(SOURCES.len(), 2);
     for source in SOURCES.iter() {
         let Next::Call(fetch, first) = Fetch::begin(source) else { panic!("a fetch begins with a call") };

@@ -61,6 +61,7 @@ pub fn end(
             }
             Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
             Step::AskBody(question) => question.answer(host.body),
+            Step::AskClientKeys(question) => question.answer(&keys, request.now * 1000),
             Step::AskKeys(question) => return Err(question.refusal()),
             Step::AskIntrospection(question) => return Err(question.refusal()),
             Step::AskTerminator(question) => question.answer(host.validated, host.certificate, request, means),
