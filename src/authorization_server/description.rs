@@ -43,7 +43,7 @@ impl AuthorizationServer {
             format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
             which.to_owned(),
         ]);
-        if self.hands_over_chain() && self.source().is_none() {
+        if self.needs_chain() {
             sentences.push(
                 "The certificates behind it are handed over where Envoy hands them to the filter \
                  (set_current_client_cert_details: { chain: true })."
@@ -72,6 +72,11 @@ impl AuthorizationServer {
     /// Whether the headers of its requests wait for the body.
     pub(crate) fn has_headers_wait(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
+    }
+
+    /// Whether it hands over the chain that Envoy is to hand to it.
+    pub(crate) fn needs_chain(&self) -> bool {
+        self.hands_over_chain() && self.source().is_none()
     }
 
     /// Which certificates are handed over.
