@@ -222,6 +222,16 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("validated_certificate_lost_on_resumption", "typed_config:")],
         ),
         (
+            "no chain",
+            replaced(&clients, &[("set_current_client_cert_details: { chain: true }", "server_name: clients")]),
+            vec![("chain_not_handed_over", "typed_config:")],
+        ),
+        (
+            "a chain that is not set",
+            replaced(&clients, &[("SANITIZE_SET", "SANITIZE")]),
+            vec![("chain_not_handed_over", "set_current_client_cert_details: { chain: true }")],
+        ),
+        (
             "a terminator that anybody can be",
             by_terminator("terminator_san: { dns: edge.example.com, chain: validated_by_listener }"),
             vec![("terminator_not_proved", "trust_chain_verification: ACCEPT_UNTRUSTED")],

@@ -43,7 +43,7 @@ impl AuthorizationServer {
             format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
             which.to_owned(),
         ]);
-        if self.hands_over_chain() && self.source().is_none() {
+        if self.needs_chain() {
             sentences.push(
                 "The certificates behind it are handed over where Envoy hands them to the filter \
                  (set_current_client_cert_details: { chain: true })."
@@ -87,6 +87,11 @@ impl AuthorizationServer {
     /// Whether only clients that are listed come to the authorization server.
     pub(crate) fn refuses_unlisted(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())
+    }
+
+    /// Whether it hands over the chain that Envoy is to hand to it.
+    pub(crate) fn needs_chain(&self) -> bool {
+        self.hands_over_chain() && self.source().is_none()
     }
 
     /// Which certificates are handed over.

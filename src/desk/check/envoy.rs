@@ -220,6 +220,21 @@ fn of_server_name(manager: Manager<'_>, policies: &Policies) -> Option<Finding> 
     (!inspected).then(|| Finding::warning(manager.listener, Warning::ServerNameUnknown, sentence))
 }
 
+/// Whether a chain that is handed over comes to the filter.
+fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
+    let needs = |policy: &Policy| matches!(policy, Policy::AuthorizationServer(server) if server.needs_chain());
+    let (name, _) = policies.iter().find(|(_, policy)| needs(policy))?;
+    let details = manager.at(&["forward_client_cert_details"]).and_then(Place::text);
+    let sets = matches!(details, Some("SANITIZE_SET" | "APPEND_FORWARD"));
+    let sentence = format!(
+        "the policy {name} has a place for the chain behind a certificate, and Envoy does not hand it to the filter: set \
+         `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details: {{ chain: true }}`"
+    );
+    let comes = sets && manager.is_true_at(&["set_current_client_cert_details", "chain"]);
+    let place = manager.at(&["set_current_client_cert_details"]).unwrap_or(manager);
+    (!comes).then(|| Finding::warning(place, Warning::ChainNotHandedOver, sentence))
+}
+
 fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     let mut found = Vec::new();
     let details = manager.at(&["forward_client_cert_details"]);
@@ -230,6 +245,7 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
                         and by the upstream wherever certbound does not run; use SANITIZE or SANITIZE_SET";
         found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
     }
+    found.extend(of_chain(manager, policies));
     let waits = policies.key_sources().chain(policies.client_key_sources()).next().is_some();
     match manager.at(&["stream_idle_timeout"]) {
         None if waits => found.push(Finding::warning(
