@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::authorization_server::MetadataOutcome;
 use crate::decision::Verdict;
 use crate::jose::algorithm::Algorithm;
 use crate::resource_server::introspection::InquiryOutcome;
@@ -25,6 +26,8 @@ pub enum Metric {
     Introspections(InquiryOutcome),
     /// How long these took, in milliseconds.
     IntrospectionMilliseconds(InquiryOutcome),
+    /// Answers to requests for an authorization server's metadata, by what became of them.
+    MetadataAnswers(MetadataOutcome),
 }
 
 /// How numbers come together.
@@ -41,9 +44,11 @@ impl Metric {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Decisions(..) | Self::ForgedHeadersRemoved | Self::KeyFetches(_) | Self::Introspections(_) => {
-                Kind::Counter
-            }
+            Self::Decisions(..)
+            | Self::ForgedHeadersRemoved
+            | Self::KeyFetches(_)
+            | Self::Introspections(_)
+            | Self::MetadataAnswers(_) => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
@@ -59,6 +64,7 @@ impl Metric {
             Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
             Self::Introspections(_) => "certbound_introspections_total",
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
+            Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
         }
         .to_owned();
         let mut label = |key: &str, value: &str| {
@@ -83,6 +89,7 @@ impl Metric {
             Self::Introspections(outcome) | Self::IntrospectionMilliseconds(outcome) => {
                 label("outcome", outcome.name())
             }
+            Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
             Self::ForgedHeadersRemoved => {}
         }
         name

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use certbound::authorization_server::MetadataOutcome;
 use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
@@ -92,6 +93,14 @@ fn every_event_has_the_level_that_the_manual_says() {
 }
 
 #[test]
+fn the_manual_names_every_outcome_of_an_answer() {
+    let manual = manual();
+    for outcome in MetadataOutcome::ALL {
+        assert!(manual.contains(&format!("`{}`", outcome.name())), "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_manual_names_every_metric_and_every_ground() {
     let manual = manual();
     for ground in Ground::ALL {
@@ -104,6 +113,7 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
         Metric::Introspections(InquiryOutcome::Succeeded),
         Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
+        Metric::MetadataAnswers(MetadataOutcome::Rewritten),
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();

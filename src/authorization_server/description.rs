@@ -53,6 +53,7 @@ impl AuthorizationServer {
                 secret.variable()
             ));
         }
+        sentences.extend(self.metadata.iter().flat_map(|own| own.sentences(false)));
         sentences.extend(self.client_authentication.iter().flat_map(|own| own.sentences()));
         sentences
     }

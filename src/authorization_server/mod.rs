@@ -1,6 +1,7 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
+mod answer;
 pub mod client;
 mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
@@ -8,6 +9,8 @@ mod description;
 mod facts;
 mod forwarding;
 mod handed;
+mod json_text;
+mod metadata;
 mod response;
 mod token_request;
 
@@ -30,12 +33,16 @@ use crate::request::{Caller, Request};
 use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
+use answer::Kind;
+pub use answer::{Answering, AtBody, AtHeaders};
 pub use client_authentication::AskBody;
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
+use metadata::Metadata;
+pub use metadata::MetadataOutcome;
 pub use response::response_edits;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -57,6 +64,7 @@ pub struct AuthorizationServer {
     client_certificate: ClientCertificate,
     x_forwarded_client_cert: XForwardedClientCert,
     client_authentication: Option<Arc<ClientAuthentication>>,
+    metadata: Option<Arc<Metadata>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -83,6 +91,8 @@ struct Fields {
     x_forwarded_client_cert: XForwardedClientCert,
     /// Whether clients authenticate here, by their certificates.
     client_authentication: Option<ClientAuthentication>,
+    /// What is added to the metadata of the authorization server.
+    metadata: Option<Metadata>,
 }
 
 /// Which certificates the authorization server may see.
@@ -119,7 +129,7 @@ impl TryFrom<Fields> for AuthorizationServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
-        let Fields { x_forwarded_client_cert, client_authentication, .. } = fields;
+        let Fields { x_forwarded_client_cert, client_authentication, metadata, .. } = fields;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
                 "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
@@ -129,6 +139,13 @@ impl TryFrom<Fields> for AuthorizationServer {
             return Err(
                 "`client_authentication` judges every request of its policy: give these endpoints a policy of \
                         their own in place of `endpoints`"
+                    .to_owned(),
+            );
+        }
+        if metadata.is_some() && client_authentication.is_some() {
+            return Err(
+                "`client_authentication` judges every request of its policy, and anybody may read the metadata: \
+                        give the well-known paths a policy of their own"
                     .to_owned(),
             );
         }
@@ -148,6 +165,7 @@ impl TryFrom<Fields> for AuthorizationServer {
             client_certificate,
             x_forwarded_client_cert,
             client_authentication: client_authentication.map(Arc::new),
+            metadata: metadata.map(Arc::new),
         };
         server.check_names()?;
         Ok(server)
@@ -183,6 +201,12 @@ impl AuthorizationServer {
     /// Whether its answers are to be edited: those of a server that gets `Client-Cert`.
     pub(crate) fn edits_responses(&self) -> bool {
         self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
+    }
+
+    /// What is to be done with the answer to this request.
+    pub(crate) fn answering(&self, request: &Request<'_>) -> Option<Answering> {
+        let metadata = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request))?;
+        Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required: false }))
     }
 
     /// Takes the secrets from the environment.
@@ -222,6 +246,9 @@ impl AuthorizationServer {
         let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
+        if self.metadata.is_some() && Metadata::is_asked_for(request) {
+            cleaned.edits.extend(Metadata::request_edits(request));
+        }
         let presented = match request.presented() {
             Ok(presented) => presented,
             Err(reason) => return refused(reason.into()),

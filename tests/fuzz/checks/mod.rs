@@ -28,6 +28,7 @@ mod json;
 pub mod key_answer;
 pub mod key_set;
 mod keys;
+pub mod metadata;
 pub mod request;
 pub mod route;
 pub mod route_metadata;
@@ -51,6 +52,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("introspection_answer", introspection_answer::check),
     ("key_answer", key_answer::check),
     ("key_set", key_set::check),
+    ("metadata", metadata::check),
     ("request", request::check),
     ("route", route::check),
     ("route_metadata", route_metadata::check),
