@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::authorization_server::MetadataOutcome;
+use crate::authorization_server::{IssuanceOutcome, MetadataOutcome, Passage};
 use crate::decision::Verdict;
 use crate::jose::algorithm::Algorithm;
 use crate::resource_server::introspection::InquiryOutcome;
@@ -28,6 +28,8 @@ pub enum Metric {
     IntrospectionMilliseconds(InquiryOutcome),
     /// Answers to requests for an authorization server's metadata, by what became of them.
     MetadataAnswers(MetadataOutcome),
+    /// Answers of token endpoints that were read, by what became of them and what was in them.
+    IssuedTokens(Passage, IssuanceOutcome),
 }
 
 /// How numbers come together.
@@ -48,7 +50,8 @@ impl Metric {
             | Self::ForgedHeadersRemoved
             | Self::KeyFetches(_)
             | Self::Introspections(_)
-            | Self::MetadataAnswers(_) => Kind::Counter,
+            | Self::MetadataAnswers(_)
+            | Self::IssuedTokens(..) => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
@@ -65,6 +68,7 @@ impl Metric {
             Self::Introspections(_) => "certbound_introspections_total",
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
             Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
+            Self::IssuedTokens(..) => "certbound_issued_tokens_total",
         }
         .to_owned();
         let mut label = |key: &str, value: &str| {
@@ -90,6 +94,10 @@ impl Metric {
                 label("outcome", outcome.name())
             }
             Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
+            Self::IssuedTokens(passage, outcome) => {
+                label("verdict", passage.name());
+                label("outcome", outcome.name());
+            }
             Self::ForgedHeadersRemoved => {}
         }
         name

@@ -3,10 +3,7 @@
 import gzip
 import hashlib
 import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,9 @@ import yaml
 from cases import World, envoy_configuration
 from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy
 from rig import shipped
-from rig.client import Http1Reader
 from rig.envoy import Envoy
 from rig.ports import free_port
+from rig.scripted_server import Answer, Server
 from rig.upstream import Upstream
 
 PATH = "/.well-known/openid-configuration"
@@ -32,68 +29,6 @@ METADATA = {
     "mtls_endpoint_aliases": [{"endpoint": "token_endpoint", "base_url": "https://mtls.auth.bank.com"}],
     "certificate_bound_access_tokens": "stated",
 }
-
-
-@dataclass
-class Answer:
-    """What the server says next."""
-
-    status: str = "200 OK"
-    headers: list[str] = field(default_factory=lambda: ["Content-Type: application/json"])
-    body: bytes = DOCUMENT
-    chunks: int = 0
-    """In how many chunks; 0 with a length."""
-    trailers: bytes = b""
-
-    def wire(self, method: str) -> bytes:
-        bodiless = method == "HEAD" or self.status.startswith("304")
-        head = [f"HTTP/1.1 {self.status}", *self.headers]
-        if not self.chunks:
-            head.append(f"Content-Length: {len(self.body)}")
-            body = self.body
-        else:
-            head.append("Transfer-Encoding: chunked")
-            size = -(-len(self.body) // self.chunks)
-            pieces = [self.body[start : start + size] for start in range(0, len(self.body), size)]
-            body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
-            body += b"0\r\n" + self.trailers + b"\r\n"
-        return "\r\n".join(head).encode() + b"\r\n\r\n" + (b"" if bodiless else body)
-
-
-class Server:
-    """An HTTP/1.1 server on 127.0.0.1 that says what it is told to, from entry to exit of its context."""
-
-    def __init__(self) -> None:
-        self.answer = Answer()
-        self.seen: list[dict[str, str]] = []
-        server = self
-
-        class Connection(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                reader = Http1Reader(self.rfile)
-                try:
-                    while True:
-                        line, headers = reader.head()
-                        reader.body(headers, until_close=False)
-                        server.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
-                        self.wfile.write(server.answer.wire(line.split(b" ")[0].decode()))
-                except (EOFError, OSError):
-                    pass
-
-        socketserver.ThreadingTCPServer.daemon_threads = True
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
-        self._server.block_on_close = False
-        self.port = self._server.server_address[1]
-
-    def __enter__(self) -> "Server":
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +62,9 @@ def count(proxy: Proxy, outcome: str) -> int:
 @pytest.mark.parametrize(
     "shape",
     [
-        Answer(headers=["Content-Type: application/json; charset=utf-8", 'ETag: "abc"', "Accept-Ranges: bytes"]),
-        Answer(chunks=7),
-        Answer(chunks=3, trailers=b"X-After: 1\r\n"),
+        Answer(body=DOCUMENT, headers=["Content-Type: application/json; charset=utf-8", 'ETag: "abc"', "Accept-Ranges: bytes"]),
+        Answer(body=DOCUMENT, chunks=7),
+        Answer(body=DOCUMENT, chunks=3, trailers=b"X-After: 1\r\n"),
     ],
     ids=["length", "chunked", "trailers"],
 )
@@ -171,9 +106,9 @@ JSON = ["Content-Type: application/json"]
         (Answer(headers=["Content-Type: text/html"], body=b"<html></html>"), "not_json"),
         (Answer(body=b"<html></html>"), "malformed"),
         (Answer(body=b'{"issuer":"a","issuer":"b"}', chunks=2, trailers=b"X-After: 1\r\n"), "malformed"),
-        (Answer(status="404 Not Found"), "status"),
+        (Answer(body=DOCUMENT, status="404 Not Found"), "status"),
         (Answer(status="302 Found", headers=["Location: https://other.example/"], body=b""), "status"),
-        (Answer(status="304 Not Modified", headers=['ETag: "abc"']), "status"),
+        (Answer(body=DOCUMENT, status="304 Not Modified", headers=['ETag: "abc"']), "status"),
         (Answer(headers=[*JSON, "Content-Encoding: gzip"], body=gzip.compress(DOCUMENT)), "encoded"),
         (Answer(body=DOCUMENT + b" " * 10_000_000), "too_large"),
         (Answer(body=DOCUMENT + b" " * 10_000_000, chunks=100), "too_large"),
@@ -196,7 +131,7 @@ def test_what_is_no_document_goes_on_as_it_is(
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
 def test_a_request_for_the_headers_alone_gets_those_of_the_server(proxy: Proxy, server: Server, protocol: str) -> None:
-    server.answer = Answer(headers=[*JSON, 'ETag: "abc"'])
+    server.answer = Answer(body=DOCUMENT, headers=[*JSON, 'ETag: "abc"'])
     before = count(proxy, "no_body")
     with proxy.client(None, protocol) as client:
         response = client.request("HEAD", PATH)
@@ -209,7 +144,7 @@ def test_a_request_for_the_headers_alone_gets_those_of_the_server(proxy: Proxy, 
 
 
 def test_other_paths_and_the_answers_to_clients_are_not_read(proxy: Proxy, server: Server) -> None:
-    server.answer = Answer(headers=[*JSON, 'ETag: "abc"'])
+    server.answer = Answer(body=DOCUMENT, headers=[*JSON, 'ETag: "abc"'])
     for path in ("/.well-known/other", "/token", "/"):
         with proxy.client(None) as client:
             response = client.request("GET", path, [("accept-encoding", "gzip")])
@@ -219,7 +154,7 @@ def test_other_paths_and_the_answers_to_clients_are_not_read(proxy: Proxy, serve
 
 
 def test_the_document_is_json_with_the_aliases_that_clients_use(proxy: Proxy, server: Server) -> None:
-    server.answer = Answer()
+    server.answer = Answer(body=DOCUMENT)
     with proxy.client(None) as client:
         document = json.loads(client.request("GET", PATH).body)
     assert document["mtls_endpoint_aliases"] == {"token_endpoint": "https://mtls.auth.bank.com/oauth/token"}

@@ -9,6 +9,7 @@ mod description;
 mod facts;
 mod forwarding;
 mod handed;
+mod issuance;
 mod json_text;
 mod metadata;
 mod response;
@@ -34,13 +35,15 @@ use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
 use answer::Kind;
-pub use answer::{Answering, AtBody, AtHeaders};
+pub use answer::{Answering, AtBody, AtHeaders, Finding, Passage, Told};
 pub use client_authentication::AskBody;
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
+pub use issuance::IssuanceOutcome;
+use issuance::IssuedTokens;
 use metadata::Metadata;
 pub use metadata::MetadataOutcome;
 pub use response::response_edits;
@@ -65,6 +68,7 @@ pub struct AuthorizationServer {
     x_forwarded_client_cert: XForwardedClientCert,
     client_authentication: Option<Arc<ClientAuthentication>>,
     metadata: Option<Arc<Metadata>>,
+    issued_tokens: Option<Arc<IssuedTokens>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -93,6 +97,8 @@ struct Fields {
     client_authentication: Option<ClientAuthentication>,
     /// What is added to the metadata of the authorization server.
     metadata: Option<Metadata>,
+    /// Whether issued access tokens are held to the certificate of their request.
+    issued_tokens: Option<IssuedTokens>,
 }
 
 /// Which certificates the authorization server may see.
@@ -129,7 +135,7 @@ impl TryFrom<Fields> for AuthorizationServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
-        let Fields { x_forwarded_client_cert, client_authentication, metadata, .. } = fields;
+        let Fields { x_forwarded_client_cert, client_authentication, metadata, issued_tokens, .. } = fields;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
                 "`endpoints` has 1 to {MOST_ENDPOINTS} paths; without it every path gets the certificate"
@@ -166,6 +172,7 @@ impl TryFrom<Fields> for AuthorizationServer {
             x_forwarded_client_cert,
             client_authentication: client_authentication.map(Arc::new),
             metadata: metadata.map(Arc::new),
+            issued_tokens: issued_tokens.map(Arc::new),
         };
         server.check_names()?;
         Ok(server)
@@ -203,10 +210,20 @@ impl AuthorizationServer {
         self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
     }
 
+    /// Whether no client gets an unbound JWT.
+    fn binds(&self) -> bool {
+        self.issued_tokens.as_ref().is_some_and(|own| own.is_required())
+    }
+
     /// What is to be done with the answer to this request.
     pub(crate) fn answering(&self, request: &Request<'_>) -> Option<Answering> {
-        let metadata = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request))?;
-        Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required: false }))
+        if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
+            let is_required = self.binds();
+            return Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
+        }
+        let issued = self.issued_tokens.as_ref().filter(|own| own.is_asked_for(request))?;
+        let presented = request.presented().ok().flatten();
+        Some(Answering(Kind::Issuance { issued: Arc::clone(issued), presented }))
     }
 
     /// Takes the secrets from the environment.
@@ -248,6 +265,8 @@ impl AuthorizationServer {
         cleaned.edits.extend(secrets);
         if self.metadata.is_some() && Metadata::is_asked_for(request) {
             cleaned.edits.extend(Metadata::request_edits(request));
+        } else if self.issued_tokens.as_ref().is_some_and(|own| own.is_asked_for(request)) {
+            cleaned.edits.extend(IssuedTokens::request_edits(request));
         }
         let presented = match request.presented() {
             Ok(presented) => presented,

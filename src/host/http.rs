@@ -31,6 +31,8 @@ pub(super) struct Http {
     reading: Option<Reading>,
     /// What is left of a request that was refused goes nowhere.
     refused: bool,
+    /// What is left of an answer that is withheld goes nowhere.
+    withheld: bool,
 }
 
 impl Http {
@@ -43,7 +45,12 @@ impl Http {
             awaiting: None,
             reading: None,
             refused: false,
+            withheld: false,
         }
+    }
+
+    fn withhold(&self) -> Action {
+        if self.withheld { Action::Pause } else { Action::Continue }
     }
 
     /// Nothing of a request that waits may go on.
@@ -105,21 +112,25 @@ impl HttpContext for Http {
             return fail();
         }
         let (Some(vm), Some(reading)) = (&self.vm, reading) else { return Action::Continue };
-        let Some(reading) = reading.begin(vm, &headers, end_of_stream) else { return fail() };
+        let (reading, action) = reading.begin(vm, &headers, end_of_stream);
+        self.withheld = reading.is_none() && action == Action::Pause;
         self.reading = reading;
-        Action::Continue
+        action
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return Action::Continue };
+        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return self.withhold() };
         let (reading, action) = reading.receive(vm, size, end_of_stream);
+        self.withheld = reading.is_none() && action == Action::Pause;
         self.reading = reading;
         action
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return Action::Continue };
-        reading.finish(vm)
+        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return self.withhold() };
+        let action = reading.finish(vm);
+        self.withheld = action == Action::Pause;
+        action
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {

@@ -19,7 +19,7 @@ use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
 use crate::step::{AskIntrospection, AskKeys, Edit, Served, Step};
-use crate::{Refusal, Request};
+use crate::{Reason, Refusal, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
 pub(super) struct Vm {
@@ -141,6 +141,11 @@ impl Vm {
         for not_logged in self.refusals.borrow_mut().overdue(now) {
             log(&Event::RefusalsNotLogged(&not_logged));
         }
+    }
+
+    /// Whether a finding in an answer is to be written.
+    pub(super) fn admits_finding_to_log(&self, policy: &str, reason: Reason) -> bool {
+        self.refusals.borrow_mut().admits(policy, reason, self.now.get())
     }
 
     /// Whether a refusal of the request that was judged last is to be written.
