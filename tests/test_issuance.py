@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cases import World, envoy_configuration
+from cases import AUDIENCE, World, envoy_configuration
 from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy
 from rig import shipped
+from rig.authorization_server import INSTALLED, AuthorizationServer, missing
 from rig.certificates import Certificate
 from rig.client import Response
 from rig.envoy import Envoy
@@ -174,3 +176,65 @@ def test_under_observe_every_answer_passes_and_is_counted(
         assert count(proxy, "observed", "certificate_mismatch") == 1
         assert count(proxy, "observed", "unreadable") == 2
         assert "issued token not bound: passed reason=certificate_mismatch policy=clients presented=" in proxy.envoy.log()
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "")
+@pytest.mark.parametrize("binds", [True, False])
+def test_a_real_client_finds_a_real_server_by_its_aliases_and_gets_bound_tokens_alone(
+    world: World, tmp_path: Path, binds: bool
+) -> None:
+    """oauth4webapi reads the metadata of oidc-provider, which knows of no alias and issues what a client's registration
+    says."""
+    registration = {
+        "client_id": "client-1",
+        "token_endpoint_auth_method": "tls_client_auth",
+        "tls_client_auth_subject_dn": world.client_1.subject,
+        "tls_client_certificate_bound_access_tokens": binds,
+        "grant_types": ["client_credentials"],
+        "redirect_uris": [],
+        "response_types": [],
+    }
+    listener = free_port()
+    issuer, alias = f"https://localhost:{listener}", f"https://127.0.0.1:{listener}"
+    keys = [world.keys["ES256"]]
+    with AuthorizationServer(tmp_path, issuer=issuer, audience=AUDIENCE, keys=keys, clients=[registration]) as server:
+        ports = {"upstream": server.port, "admin": free_port()}
+        document = envoy_configuration("authorization-server", world, listener=listener, **ports)
+        plugin = shipped.plugin(document)
+        plugin["allow_on_headers_stop_iteration"] = True
+        policy = plugin["configuration"]["value"]["policies"]["clients"]["authorization_server"]
+        policy["metadata"]["mtls_endpoint_aliases"] = [{"endpoint": "token_endpoint", "base_url": alias}]
+        policy["issued_tokens"] |= {"certificate_binding": "required", "response_headers": "wait"}
+        arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
+        with (
+            Upstream() as nowhere,
+            Envoy(yaml.safe_dump(document), tmp_path, name="real", extra_arguments=arguments) as envoy,
+        ):
+            proxy = Proxy(envoy, listener, nowhere, world)
+            with proxy.client(None) as client:
+                metadata = client.request("GET", "/.well-known/openid-configuration").json()
+            assert metadata["mtls_endpoint_aliases"] == {"token_endpoint": f"{alias}/token"}
+            assert metadata["tls_client_certificate_bound_access_tokens"] is True
+            assert {"tls_client_auth", "self_signed_tls_client_auth"} <= set(
+                metadata["token_endpoint_auth_methods_supported"]
+            )
+            configuration = {
+                "issuer": issuer,
+                "ca": str(world.authority.pem_path),
+                "certificate": str(world.client_1.certificate_path),
+                "key": str(world.client_1.key_path),
+                "client_id": "client-1",
+                "aliases": True,
+            }
+            (tmp_path / "client.json").write_text(json.dumps(configuration))
+            command = ["node", str(INSTALLED / "client.mjs"), str(tmp_path / "client.json")]
+            ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
+            if binds:
+                outcome = json.loads(ran.stdout)["token"]
+                payload = outcome["access_token"].split(".")[1]
+                claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+                assert claims["cnf"] == {"x5t#S256": world.client_1.thumbprint}
+                assert count(proxy, "forwarded", "bound") == 1
+            else:
+                assert b"access_token" not in ran.stdout
+                assert count(proxy, "withheld", "confirmation_missing") == 1
