@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::authorization_server::Finding;
 use crate::config;
 use crate::decision::Quoted;
 use crate::policy::{Choice, Policies};
@@ -21,6 +22,8 @@ pub enum Event<'a> {
     WouldHaveRefused(&'a Refusal, Circumstances<'a>),
     /// The keys of an issuer could not be fetched: where from, and why.
     KeysNotFetched(String, &'a str),
+    /// An issued access token is not bound to the certificate of its request, under the policy of this name.
+    TokenNotBound(&'a str, &'a Finding),
     /// Requests were refused, or observed, and got no line of their own.
     RefusalsNotLogged(&'a NotLogged),
 }
@@ -69,7 +72,7 @@ impl Event<'_> {
         match self {
             Self::Started(_) => Level::Info,
             Self::ConfigurationRefused(_) => Level::Error,
-            Self::KeysNotFetched(..) => Level::Warn,
+            Self::KeysNotFetched(..) | Self::TokenNotBound(..) => Level::Warn,
             Self::Refused(refusal, _) | Self::WouldHaveRefused(refusal, _) => of(refusal.reason()),
             Self::RefusalsNotLogged(not_logged) => of(not_logged.reason),
         }
@@ -94,6 +97,14 @@ impl fmt::Display for Event<'_> {
             Self::WouldHaveRefused(refusal, circumstances) => {
                 formatter.write_str("would have ")?;
                 refused(formatter, refusal, circumstances)
+            }
+            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented }) => {
+                let what = if *is_withheld { "withheld" } else { "passed" };
+                let presented = presented.map_or_else(|| "-".to_owned(), |own| own.to_string());
+                write!(
+                    formatter,
+                    "issued token not bound: {what} reason={reason} policy={policy} presented={presented}"
+                )
             }
             Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {
                 write!(formatter, "refusals not logged: reason={reason} policy={} count={count}", or_dash(policy))

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::authorization_server::{IssuanceOutcome, MetadataOutcome, Passage};
 use crate::decision::Verdict;
 use crate::jose::algorithm::Algorithm;
 use crate::resource_server::introspection::InquiryOutcome;
@@ -25,6 +26,10 @@ pub enum Metric {
     Introspections(InquiryOutcome),
     /// How long these took, in milliseconds.
     IntrospectionMilliseconds(InquiryOutcome),
+    /// Answers to requests for an authorization server's metadata, by what became of them.
+    MetadataAnswers(MetadataOutcome),
+    /// Answers of token endpoints that were read, by what became of them and what was in them.
+    IssuedTokens(Passage, IssuanceOutcome),
 }
 
 /// How numbers come together.
@@ -41,9 +46,12 @@ impl Metric {
     #[must_use]
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Decisions(..) | Self::ForgedHeadersRemoved | Self::KeyFetches(_) | Self::Introspections(_) => {
-                Kind::Counter
-            }
+            Self::Decisions(..)
+            | Self::ForgedHeadersRemoved
+            | Self::KeyFetches(_)
+            | Self::Introspections(_)
+            | Self::MetadataAnswers(_)
+            | Self::IssuedTokens(..) => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
@@ -59,6 +67,8 @@ impl Metric {
             Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
             Self::Introspections(_) => "certbound_introspections_total",
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
+            Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
+            Self::IssuedTokens(..) => "certbound_issued_tokens_total",
         }
         .to_owned();
         let mut label = |key: &str, value: &str| {
@@ -82,6 +92,11 @@ impl Metric {
             Self::KeyFetches(outcome) | Self::KeyFetchMilliseconds(outcome) => label("outcome", outcome.name()),
             Self::Introspections(outcome) | Self::IntrospectionMilliseconds(outcome) => {
                 label("outcome", outcome.name())
+            }
+            Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
+            Self::IssuedTokens(passage, outcome) => {
+                label("verdict", passage.name());
+                label("outcome", outcome.name());
             }
             Self::ForgedHeadersRemoved => {}
         }

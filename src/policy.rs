@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
+use crate::authorization_server::{Answering, AuthorizationServer, X_FORWARDED_CLIENT_CERT};
 use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
@@ -482,6 +482,15 @@ impl Policies {
     pub fn edits_responses(&self, policy: &str) -> bool {
         let policy = self.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
         matches!(policy, Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+    }
+
+    /// What is to be done with the answer to this request under the policy of this name.
+    #[must_use]
+    pub fn answering(&self, policy: &str, request: &Request<'_>) -> Option<Answering> {
+        match self.iter().find(|(name, _)| *name == policy) {
+            Some((_, Policy::AuthorizationServer(server))) => server.answering(request),
+            _ => None,
+        }
     }
 
     /// What becomes of a request with a forged header.

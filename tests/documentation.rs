@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use certbound::authorization_server::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
@@ -78,6 +79,8 @@ fn every_event_has_the_level_that_the_manual_says() {
     check(&Event::Started(&policies), None);
     check(&Event::ConfigurationRefused(&mistake), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the answer has the status 500"), None);
+    let finding = Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None };
+    check(&Event::TokenNotBound("clients", &finding), None);
     for reason in Reason::ALL {
         let refusal = Refusal::from(*reason);
         check(&Event::Refused(&refusal, circumstances), Some(refusal.status()));
@@ -89,6 +92,14 @@ fn every_event_has_the_level_that_the_manual_says() {
         check(&Event::RefusalsNotLogged(&not_logged), Some(refusal.status()));
     }
     assert_eq!(used, vec![true; table.len()], "a row of the table is no event's");
+}
+
+#[test]
+fn the_manual_names_every_outcome_of_an_answer() {
+    let manual = manual();
+    for outcome in MetadataOutcome::ALL {
+        assert!(manual.contains(&format!("`{}`", outcome.name())), "{outcome:?}");
+    }
 }
 
 #[test]
@@ -104,6 +115,8 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
         Metric::Introspections(InquiryOutcome::Succeeded),
         Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
+        Metric::MetadataAnswers(MetadataOutcome::Rewritten),
+        Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Unreadable),
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();

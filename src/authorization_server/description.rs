@@ -65,6 +65,8 @@ impl AuthorizationServer {
                 secret.variable()
             ));
         }
+        sentences.extend(self.metadata.iter().flat_map(|own| own.sentences(self.binds())));
+        sentences.extend(self.issued_tokens.iter().flat_map(|own| own.sentences()));
         sentences.extend(self.client_authentication.iter().flat_map(|own| own.sentences()));
         sentences
     }
@@ -72,6 +74,7 @@ impl AuthorizationServer {
     /// Whether the headers of its requests wait for the body.
     pub(crate) fn has_headers_wait(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
+            || self.issued_tokens.as_ref().is_some_and(|own| own.has_headers_wait())
     }
 
     /// Whether clients authenticate here.

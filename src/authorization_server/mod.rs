@@ -1,6 +1,7 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
+mod answer;
 pub mod client;
 mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
@@ -8,6 +9,9 @@ mod description;
 mod facts;
 mod forwarding;
 mod handed;
+mod issuance;
+mod json_text;
+mod metadata;
 mod response;
 mod token_request;
 
@@ -32,12 +36,18 @@ use crate::route::{self, PlainPath};
 use crate::secret::{Environment, Secret};
 use crate::step::{Edit, Step};
 use crate::terminator::{Source, Terminated};
+use answer::Kind;
+pub use answer::{Answering, AtBody, AtHeaders, Finding, Passage, Told};
 pub use client_authentication::{AskBody, AskClientKeys};
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
 use handed::Handed;
 pub use handed::HandedOver;
+pub use issuance::IssuanceOutcome;
+use issuance::IssuedTokens;
+use metadata::Metadata;
+pub use metadata::MetadataOutcome;
 pub use response::response_edits;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -60,6 +70,8 @@ pub struct AuthorizationServer {
     x_forwarded_client_cert: XForwardedClientCert,
     client_authentication: Option<Arc<ClientAuthentication>>,
     client_certificate_source: Option<Box<Source>>,
+    metadata: Option<Arc<Metadata>>,
+    issued_tokens: Option<Arc<IssuedTokens>>,
 }
 
 /// In front of an authorization server: it learns which certificate the client proved to hold.
@@ -88,6 +100,10 @@ struct Fields {
     client_authentication: Option<ClientAuthentication>,
     /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
     client_certificate_source: Option<Box<Source>>,
+    /// What is added to the metadata of the authorization server.
+    metadata: Option<Metadata>,
+    /// Whether issued access tokens are held to the certificate of their request.
+    issued_tokens: Option<IssuedTokens>,
 }
 
 /// Which certificates the authorization server may see.
@@ -127,6 +143,7 @@ impl TryFrom<Fields> for AuthorizationServer {
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
         let Fields { x_forwarded_client_cert, client_authentication, client_certificate_source, .. } = fields;
+        let Fields { metadata, issued_tokens, .. } = fields;
         client_certificate_source.as_ref().map_or(Ok(()), |source| check_source(source, client_certificate))?;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
@@ -137,6 +154,18 @@ impl TryFrom<Fields> for AuthorizationServer {
             return Err(
                 "`client_authentication` judges every request of its policy: give these endpoints a policy of \
                         their own in place of `endpoints`"
+                    .to_owned(),
+            );
+        }
+        if issued_tokens.is_some() && client_certificate_source.is_some() {
+            return Err("issued_tokens are held to the certificate of the connection, which with \
+                        `client_certificate_source` is the terminator's"
+                .to_owned());
+        }
+        if metadata.is_some() && client_authentication.is_some() {
+            return Err(
+                "`client_authentication` judges every request of its policy, and anybody may read the metadata: \
+                        give the well-known paths a policy of their own"
                     .to_owned(),
             );
         }
@@ -157,6 +186,8 @@ impl TryFrom<Fields> for AuthorizationServer {
             x_forwarded_client_cert,
             client_authentication: client_authentication.map(Arc::new),
             client_certificate_source,
+            metadata: metadata.map(Arc::new),
+            issued_tokens: issued_tokens.map(Arc::new),
         };
         server.check_names()?;
         Ok(server)
@@ -222,6 +253,22 @@ impl AuthorizationServer {
         self.client_authentication.iter().flat_map(|own| own.fetching())
     }
 
+    /// Whether no client gets an unbound JWT.
+    fn binds(&self) -> bool {
+        self.issued_tokens.as_ref().is_some_and(|own| own.is_required())
+    }
+
+    /// What is to be done with the answer to this request.
+    pub(crate) fn answering(&self, request: &Request<'_>) -> Option<Answering> {
+        if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
+            let is_required = self.binds();
+            return Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
+        }
+        let issued = self.issued_tokens.as_ref().filter(|own| own.is_asked_for(request))?;
+        let presented = request.presented().ok().flatten();
+        Some(Answering(Kind::Issuance { issued: Arc::clone(issued), presented }))
+    }
+
     /// Takes the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))?;
@@ -261,6 +308,11 @@ impl AuthorizationServer {
         let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
+        if self.metadata.is_some() && Metadata::is_asked_for(request) {
+            cleaned.edits.extend(Metadata::request_edits(request));
+        } else if self.issued_tokens.as_ref().is_some_and(|own| own.is_asked_for(request)) {
+            cleaned.edits.extend(IssuedTokens::request_edits(request));
+        }
         let presented = match request.presented() {
             Ok(presented) => presented,
             Err(reason) => return refused(reason.into()),

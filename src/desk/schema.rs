@@ -104,7 +104,13 @@ pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
     // Whoever authenticates clients judges every request.
-    schema.insert("not".to_owned(), present(&["endpoints", "client_authentication"]));
+    // And anybody may read metadata.
+    let pairs = [
+        present(&["endpoints", "client_authentication"]),
+        present(&["metadata", "client_authentication"]),
+        present(&["issued_tokens", "client_certificate_source"]),
+    ];
+    schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
 /// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
@@ -168,6 +174,11 @@ pub(crate) fn one_proof(schema: &mut Schema) {
 /// A name is of one kind.
 pub(crate) fn dns_or_uri(schema: &mut Schema) {
     one_of(schema, &[&["dns"], &["uri"]]);
+}
+
+/// The alias of an endpoint has its URL, or one to begin with.
+pub(crate) fn one_url(schema: &mut Schema) {
+    one_of(schema, &[&["url"], &["base_url"]]);
 }
 
 /// A route is for one path, or for all below one.

@@ -7,6 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::body::{self, Awaiting};
+use super::response::Reading;
 use super::vm::{Arrived, Judged, Vm};
 use super::{facts, introspection, keys, log, waiting};
 use crate::authorization_server::{AskClientKeys, response_edits};
@@ -26,13 +27,30 @@ pub(super) struct Http {
     /// Whether the answer is to be edited.
     edits_response: bool,
     awaiting: Option<Awaiting>,
+    /// The answer, where it is read.
+    reading: Option<Reading>,
     /// What is left of a request that was refused goes nowhere.
     refused: bool,
+    /// What is left of an answer that is withheld goes nowhere.
+    withheld: bool,
 }
 
 impl Http {
     pub(super) fn new(context: u32, vm: Option<Rc<Vm>>) -> Self {
-        Self { context, vm, policy: String::new(), edits_response: false, awaiting: None, refused: false }
+        Self {
+            context,
+            vm,
+            policy: String::new(),
+            edits_response: false,
+            awaiting: None,
+            reading: None,
+            refused: false,
+            withheld: false,
+        }
+    }
+
+    fn withhold(&self) -> Action {
+        if self.withheld { Action::Pause } else { Action::Continue }
     }
 
     /// Nothing of a request that waits may go on.
@@ -63,6 +81,7 @@ impl HttpContext for Http {
             judged.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(judged.policy());
+        self.reading = vm.answering(&arrived, &judged).map(|answering| Reading::new(judged.policy(), answering));
         match judged {
             Judged::NeedsBody(question) if end_of_stream => {
                 body::judge(vm, self.context, arrived, *question, Some(&[]))
@@ -85,13 +104,35 @@ impl HttpContext for Http {
         action
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if !self.edits_response {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let reading = self.reading.take();
+        if !self.edits_response && reading.is_none() {
             return Action::Continue;
         }
         let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpResponseHeaders) else { return fail() };
-        let edited = edit(MapType::HttpResponseHeaders, &response_edits(&headers));
-        if edited { Action::Continue } else { fail() }
+        if self.edits_response && !edit(MapType::HttpResponseHeaders, &response_edits(&headers)) {
+            return fail();
+        }
+        let (Some(vm), Some(reading)) = (&self.vm, reading) else { return Action::Continue };
+        let (reading, action) = reading.begin(vm, &headers, end_of_stream);
+        self.withheld = reading.is_none() && action == Action::Pause;
+        self.reading = reading;
+        action
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return self.withhold() };
+        let (reading, action) = reading.receive(vm, size, end_of_stream);
+        self.withheld = reading.is_none() && action == Action::Pause;
+        self.reading = reading;
+        action
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        let (Some(vm), Some(reading)) = (&self.vm, self.reading.take()) else { return self.withhold() };
+        let action = reading.finish(vm);
+        self.withheld = action == Action::Pause;
+        action
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {

@@ -31,6 +31,11 @@ impl Metrics {
         self.add(policy, Metric::ForgedHeadersRemoved, u64::from(trailers));
     }
 
+    /// Counts one of these.
+    pub(super) fn count_one(&self, policy: &str, metric: Metric) {
+        self.add(policy, metric, 1);
+    }
+
     /// Counts and measures a fetch of keys.
     pub(super) fn fetched(&self, outcome: FetchOutcome, milliseconds: u64) {
         self.add("", Metric::KeyFetches(outcome), 1);

@@ -11,6 +11,7 @@ mod http;
 mod introspection;
 mod keys;
 mod metrics;
+mod response;
 mod signature;
 mod vm;
 mod waiting;

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::waiting::Waiting;
 use super::{facts, http, log};
-use crate::authorization_server::{AskBody, HandedOver};
+use crate::authorization_server::{Answering, AskBody, HandedOver};
 use crate::decision::Decision;
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
@@ -19,7 +19,7 @@ use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::resource_server::keys::KeyRing;
 use crate::resource_server::token_cache::TokenCache;
 use crate::step::{AskIntrospection, AskKeys, Edit, Served, Step};
-use crate::{Refusal, Request};
+use crate::{Reason, Refusal, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
 pub(super) struct Vm {
@@ -93,13 +93,7 @@ impl Vm {
 
     /// Asks the core, and answers the questions that it has for the host.
     pub(super) fn judge(&self, arrived: &Arrived) -> Judged {
-        let request = Request {
-            headers: &arrived.headers,
-            route_metadata: arrived.route_metadata.as_deref(),
-            peer_digest: arrived.peer_digest.as_deref(),
-            verified_payloads: &arrived.verified_payloads,
-            now: facts::now_in_milliseconds() / 1000,
-        };
+        let request = arrived.request(facts::now_in_milliseconds() / 1000);
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
@@ -136,11 +130,27 @@ impl Vm {
 }
 
 impl Vm {
+    /// What is to be done with the answer to a request that was judged so.
+    pub(super) fn answering(&self, arrived: &Arrived, judged: &Judged) -> Option<Answering> {
+        match judged {
+            Judged::Forward { .. } | Judged::NeedsBody(_) => {
+                self.policies.answering(judged.policy(), &arrived.request(self.now.get()))
+            }
+            // Its answer is our own, or an API's.
+            _ => None,
+        }
+    }
+
     /// Writes how many refusals of the minutes that are over were not written.
     pub(super) fn tell_overdue(&self, now: u64) {
         for not_logged in self.refusals.borrow_mut().overdue(now) {
             log(&Event::RefusalsNotLogged(&not_logged));
         }
+    }
+
+    /// Whether a finding in an answer is to be written.
+    pub(super) fn admits_finding_to_log(&self, policy: &str, reason: Reason) -> bool {
+        self.refusals.borrow_mut().admits(policy, reason, self.now.get())
     }
 
     /// Whether a refusal of the request that was judged last is to be written.
@@ -150,6 +160,16 @@ impl Vm {
 }
 
 impl Arrived {
+    fn request(&self, now: u64) -> Request<'_> {
+        Request {
+            headers: &self.headers,
+            route_metadata: self.route_metadata.as_deref(),
+            peer_digest: self.peer_digest.as_deref(),
+            verified_payloads: &self.verified_payloads,
+            now,
+        }
+    }
+
     /// What the log says of the request, which took this route.
     pub(super) fn circumstances<'a>(&'a self, route: Option<&'a [u8]>) -> Circumstances<'a> {
         let request_id = self.headers.iter().find(|(name, _)| name == "x-request-id");

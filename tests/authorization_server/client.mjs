@@ -3,14 +3,14 @@
 //     node client.mjs configuration.json
 //
 // The configuration is one JSON object: `issuer`, `ca`, `certificate` and `key` (PEM files; without the last two it presents
-// none), and `client_id`. Standard output carries one line, a JSON object with the outcome of each request.
+// none), `client_id`, and `aliases`, true to use the endpoints for mutual TLS of the metadata (RFC 8705 §5). Standard output carries one line, a JSON object with the outcome of each request.
 
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 
 import * as oauth from 'oauth4webapi';
 
-const { issuer, ca, certificate, key, client_id } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const { issuer, ca, certificate, key, client_id, aliases } = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const tls = { ca: readFileSync(ca), ...(certificate && { cert: readFileSync(certificate), key: readFileSync(key) }) };
 
 // Node's own fetch takes no client certificate.
@@ -25,7 +25,7 @@ const fetchWithCertificate = (url, { method, headers, body }) => new Promise((re
 });
 const options = { [oauth.customFetch]: fetchWithCertificate };
 
-const client = { client_id };
+const client = { client_id, use_mtls_endpoint_aliases: aliases };
 const authentication = oauth.TlsClientAuth();
 const outcomes = {};
 

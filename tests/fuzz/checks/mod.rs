@@ -25,10 +25,12 @@ pub mod configuration_file;
 pub mod confirmation;
 pub mod header_name;
 pub mod introspection_answer;
+pub mod issuance;
 mod json;
 pub mod key_answer;
 pub mod key_set;
 mod keys;
+pub mod metadata;
 pub mod request;
 pub mod route;
 pub mod route_metadata;
@@ -53,6 +55,8 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("introspection_answer", introspection_answer::check),
     ("key_answer", key_answer::check),
     ("key_set", key_set::check),
+    ("issuance", issuance::check),
+    ("metadata", metadata::check),
     ("request", request::check),
     ("route", route::check),
     ("route_metadata", route_metadata::check),

@@ -1,0 +1,335 @@
+//! Issued access tokens are held to the certificate of the request (RFC 8705 §3), so that a server that does not bind
+//! them is noticed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::answer::{field, is_encoded, length};
+use crate::certificate::thumbprint::Thumbprint;
+use crate::jose::json;
+use crate::reason::Reason;
+use crate::request::Request;
+use crate::resource_server::Dpop;
+use crate::resource_server::confirmation::{ConfirmationPlace, confirmation};
+use crate::route::{self, PlainPath};
+use crate::step::Edit;
+
+/// A larger answer cannot be read. Tokens in the field have some kilobytes.
+pub(super) const LARGEST: usize = 131_072;
+
+const MOST_ENDPOINTS: usize = 64;
+
+/// What would have the answer come compressed, or in part.
+const UNWANTED: [&str; 3] = ["accept-encoding", "range", "if-range"];
+
+/// Which access tokens reach the client.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
+pub(super) struct IssuedTokens {
+    certificate_binding: IssuedBinding,
+    token_endpoints: Vec<PlainPath>,
+    confirmation: ConfirmationPlace,
+    response_headers: ResponseHeaders,
+}
+
+/// Which access tokens reach the client. A token that is no JWT cannot be judged, and passes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "IssuedTokens"))]
+struct Fields {
+    /// Whether an issued JWT must be bound to the certificate of its request.
+    certificate_binding: IssuedBinding,
+    /// The paths at which tokens are issued, as clients write them; whatever its case, and with a slash at its end or not. A
+    /// path that servers may read in two ways counts as one of them.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
+    token_endpoints: Vec<PlainPath>,
+    /// Where the server writes the thumbprint.
+    #[serde(default)]
+    confirmation: ConfirmationPlace,
+    /// Whether the headers of an answer wait for its body.
+    #[serde(default)]
+    response_headers: ResponseHeaders,
+}
+
+/// Whether an issued JWT must be bound to the certificate of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+enum IssuedBinding {
+    /// It must, and an answer that cannot be read does not reach the client either.
+    Required,
+    /// Every answer passes; what `required` would have withheld is counted and logged.
+    Observe,
+    /// Answers are not read.
+    Off,
+}
+
+/// Whether the headers of an answer wait for its body. The body itself always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+enum ResponseHeaders {
+    /// They go on, and an answer that is withheld is broken off: for any proxy.
+    #[default]
+    Leave,
+    /// They wait, and the client gets 502 in place of the answer: for a plugin with
+    /// `allow_on_headers_stop_iteration: true`. Without that no answer with a body comes.
+    Wait,
+}
+
+impl TryFrom<Fields> for IssuedTokens {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let Fields { certificate_binding, token_endpoints, confirmation, response_headers } = fields;
+        if !(1..=MOST_ENDPOINTS).contains(&token_endpoints.len()) {
+            return Err(format!("`token_endpoints` has 1 to {MOST_ENDPOINTS} paths"));
+        }
+        Ok(Self { certificate_binding, token_endpoints, confirmation, response_headers })
+    }
+}
+
+/// What an answer of a token endpoint has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IssuanceOutcome {
+    /// A JWT that is bound to the certificate of its request.
+    Bound,
+    /// A token that is no JWT: nobody can say here whether it is bound.
+    Opaque,
+    /// No access token.
+    NoToken,
+    /// A JWT that is not bound to that certificate, for this reason.
+    NotBound(Reason),
+    /// It is compressed, too large, or not one JSON object.
+    Unreadable,
+}
+
+impl IssuanceOutcome {
+    /// The name in counters and logs: `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bound => "bound",
+            Self::Opaque => "opaque",
+            Self::NoToken => "no_token",
+            Self::NotBound(reason) => reason.name(),
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// Why a client must not get it.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Bound | Self::Opaque | Self::NoToken => None,
+            Self::NotBound(reason) => Some(reason),
+            Self::Unreadable => Some(Reason::TokenMalformed),
+        }
+    }
+}
+
+impl IssuedTokens {
+    /// Whether unbound tokens are withheld.
+    pub(super) fn is_required(&self) -> bool {
+        self.certificate_binding == IssuedBinding::Required
+    }
+
+    pub(super) fn has_headers_wait(&self) -> bool {
+        self.certificate_binding != IssuedBinding::Off && self.response_headers == ResponseHeaders::Wait
+    }
+
+    /// Whether the answer to a request is read.
+    pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
+        let folded = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
+        let is_endpoint = || match route::path_of(request) {
+            Ok(path) => self.token_endpoints.iter().any(|endpoint| folded(endpoint.as_str()) == folded(&path)),
+            // The server may take it for one.
+            Err(_) => true,
+        };
+        self.certificate_binding != IssuedBinding::Off && is_endpoint()
+    }
+
+    /// What a request for a token must not ask.
+    pub(super) fn request_edits(request: &Request<'_>) -> impl Iterator<Item = Edit> {
+        UNWANTED.into_iter().filter(|name| request.values(name).next().is_some()).map(Edit::remove)
+    }
+
+    /// Whether the body is read; `Err` where it cannot be.
+    pub(super) fn at_headers(headers: &[(String, Vec<u8>)], end_of_stream: bool) -> Result<bool, IssuanceOutcome> {
+        // Tokens come with 200 (RFC 6749 §5.1); no client takes one from an error or a redirect.
+        let is_success = field(headers, ":status").is_none_or(|status| status.starts_with(b"2"));
+        if end_of_stream || !is_success {
+            return Ok(false);
+        }
+        if is_encoded(headers) || length(headers).is_some_and(|length| length > LARGEST) {
+            return Err(IssuanceOutcome::Unreadable);
+        }
+        Ok(true)
+    }
+
+    /// Judges a whole answer; `None` where it could not be read.
+    pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> IssuanceOutcome {
+        let Some(body) = body else { return IssuanceOutcome::Unreadable };
+        if body.trim_ascii().is_empty() {
+            return IssuanceOutcome::NoToken;
+        }
+        let Some(answer) = json::object(body) else { return IssuanceOutcome::Unreadable };
+        let token = match answer.get("access_token") {
+            None => return IssuanceOutcome::NoToken,
+            Some(Value::String(token)) => token,
+            Some(_) => return IssuanceOutcome::Unreadable,
+        };
+        match claims(token) {
+            Token::Opaque => IssuanceOutcome::Opaque,
+            Token::Malformed => IssuanceOutcome::Unreadable,
+            Token::Jwt(claims) => match self.check(&claims, presented) {
+                Ok(()) => IssuanceOutcome::Bound,
+                Err(reason) => IssuanceOutcome::NotBound(reason),
+            },
+        }
+    }
+
+    fn check(&self, claims: &Map<String, Value>, presented: Option<Thumbprint>) -> Result<(), Reason> {
+        // A DPoP key beside the certificate is the API's to check.
+        let bound = confirmation(claims, self.confirmation, Dpop::VerifiedUpstream)?.certificate;
+        let bound = bound.ok_or(Reason::ConfirmationMissing)?;
+        let presented = presented.ok_or(Reason::CertificateNotPresented)?;
+        if bound == presented { Ok(()) } else { Err(Reason::CertificateMismatch) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let paths: Vec<_> = self.token_endpoints.iter().map(PlainPath::as_str).collect();
+        let paths = crate::desk::sentence::listed(&paths, "and");
+        let what = match (self.certificate_binding, self.response_headers) {
+            (IssuedBinding::Off, _) => return vec!["Issued access tokens are not read.".to_owned()],
+            (IssuedBinding::Observe, _) => "passes, and is counted and logged if it is not",
+            (IssuedBinding::Required, ResponseHeaders::Leave) => {
+                "or the answer is broken off, as is one that cannot be read"
+            }
+            (IssuedBinding::Required, ResponseHeaders::Wait) => {
+                "or the client gets 502, as for an answer that cannot be read: the plugin must have \
+                 allow_on_headers_stop_iteration"
+            }
+        };
+        let verb = if self.is_required() { "must be" } else { "should be" };
+        let comma = if self.is_required() { "," } else { "; it" };
+        vec![
+            format!("A JWT that is issued at {paths} {verb} bound to the certificate of its request{comma} {what}."),
+            "An access token that is no JWT passes.".to_owned(),
+        ]
+    }
+}
+
+enum Token {
+    Jwt(Map<String, Value>),
+    /// A JWT whose claims cannot be read.
+    Malformed,
+    Opaque,
+}
+
+/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it.
+fn claims(token: &str) -> Token {
+    let object = |part: &str| json::object(&URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?);
+    let parts: Vec<_> = token.trim().splitn(4, '.').collect();
+    match parts.as_slice() {
+        [header, payload, _] if object(header).is_some() => object(payload).map_or(Token::Malformed, Token::Jwt),
+        _ => Token::Opaque,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
+    fn issued(more: &str) -> IssuedTokens {
+        let text = format!(r#"{{"certificate_binding": "required", "token_endpoints": ["/as/token"]{more}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn jwt(claims: &str) -> String {
+        let parts = [r#"{"alg":"ES256"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+        format!("{}.{}.c2ln", parts[0], parts[1])
+    }
+
+    fn judged(answer: &str, presented: Option<&str>) -> IssuanceOutcome {
+        issued("").judge(Some(answer.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256))
+    }
+
+    fn of_claims(claims: &str, presented: Option<&str>) -> IssuanceOutcome {
+        judged(&format!(r#"{{"token_type":"Bearer","access_token":"{}"}}"#, jwt(claims)), presented)
+    }
+
+    #[test]
+    fn a_jwt_is_bound_to_the_certificate_of_its_request_or_it_is_not() {
+        use IssuanceOutcome::{Bound, NotBound};
+        let bound = format!(r#"{{"cnf":{{"x5t#S256":"{ONE}"}}}}"#);
+        assert_eq!(of_claims(&bound, Some(ONE)), Bound);
+        assert_eq!(of_claims(&bound, Some(OTHER)), NotBound(Reason::CertificateMismatch));
+        assert_eq!(of_claims(&bound, None), NotBound(Reason::CertificateNotPresented));
+        assert_eq!(of_claims("{}", Some(ONE)), NotBound(Reason::ConfirmationMissing));
+        assert_eq!(of_claims("{}", None), NotBound(Reason::ConfirmationMissing));
+        assert_eq!(of_claims(r#"{"cnf":null}"#, Some(ONE)), NotBound(Reason::ConfirmationMalformed));
+        let key = format!(r#"{{"cnf":{{"jkt":"{ONE}"}}}}"#);
+        assert_eq!(of_claims(&key, Some(ONE)), NotBound(Reason::ConfirmationMissing));
+        let top = format!(r#"{{"x5t#S256":"{ONE}"}}"#);
+        assert_eq!(of_claims(&top, Some(ONE)), NotBound(Reason::ConfirmationAtTopLevel));
+    }
+
+    #[test]
+    fn a_thumbprint_at_the_top_level_counts_where_the_server_writes_it_there() {
+        let answer = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
+        let issued = issued(r#", "confirmation": "top_level""#);
+        assert_eq!(issued.judge(Some(answer.as_bytes()), Thumbprint::from_x5t_s256(ONE)), IssuanceOutcome::Bound);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_from_what_has_no_token() {
+        for answer in ["", " \r\n", "{}", r#"{"error":"invalid_client"}"#] {
+            assert_eq!(judged(answer, Some(ONE)), IssuanceOutcome::NoToken, "{answer}");
+        }
+        for token in ["", "abc", "a.b.c", "ya29.a0Af.x", "a.b.c.d.e"] {
+            let answer = format!(r#"{{"access_token":"{token}"}}"#);
+            assert_eq!(judged(&answer, Some(ONE)), IssuanceOutcome::Opaque, "{answer}");
+        }
+        for answer in [
+            "access_token=abc",
+            "<html>",
+            "[]",
+            "\u{feff}{}",
+            r#"{"access_token":1}"#,
+            r#"{"access_token":null}"#,
+            r#"{"access_token":"a","access_token":"b"}"#,
+            r#"{"access_token":"a"}{}"#,
+            r#"{"access_token":"e30.!.c2ln"}"#,
+            r#"{"access_token":"e30.W10.c2ln"}"#,
+        ] {
+            assert_eq!(judged(answer, Some(ONE)), IssuanceOutcome::Unreadable, "{answer}");
+        }
+        assert_eq!(issued("").judge(None, None), IssuanceOutcome::Unreadable);
+    }
+
+    #[test]
+    fn a_path_that_may_be_the_token_endpoint_is_taken_for_it() {
+        let is = |path: &str| {
+            let headers = [(":path".to_owned(), path.as_bytes().to_vec())];
+            let request =
+                Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
+            issued("").is_asked_for(&request)
+        };
+        for path in
+            ["/as/token", "/as/token?a=b", "/as/token/", "/AS/Token", "/as//token", "/as/%2e/token", "/as/token;x"]
+        {
+            assert!(is(path), "{path}");
+        }
+        for path in ["/", "/as", "/as/tokens", "/as/token/x"] {
+            assert!(!is(path), "{path}");
+        }
+    }
+}

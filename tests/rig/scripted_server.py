@@ -1,0 +1,70 @@
+"""An HTTP server behind the proxy that answers as it is told, rightly or not."""
+
+import socketserver
+import threading
+from dataclasses import dataclass, field
+from typing import Self
+
+from rig.client import Http1Reader
+
+
+@dataclass
+class Answer:
+    """What the server says next."""
+
+    status: str = "200 OK"
+    headers: list[str] = field(default_factory=lambda: ["Content-Type: application/json"])
+    body: bytes = b""
+    chunks: int = 0
+    """In how many chunks; 0 with a length."""
+    trailers: bytes = b""
+
+    def wire(self, method: str) -> bytes:
+        bodiless = method == "HEAD" or self.status.startswith("304")
+        head = [f"HTTP/1.1 {self.status}", *self.headers]
+        if not self.chunks:
+            head.append(f"Content-Length: {len(self.body)}")
+            body = self.body
+        else:
+            head.append("Transfer-Encoding: chunked")
+            size = -(-len(self.body) // self.chunks)
+            pieces = [self.body[start : start + size] for start in range(0, len(self.body), size)]
+            body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+            body += b"0\r\n" + self.trailers + b"\r\n"
+        return "\r\n".join(head).encode() + b"\r\n\r\n" + (b"" if bodiless else body)
+
+
+class Server:
+    """An HTTP/1.1 server on 127.0.0.1 that says what it is told to, from entry to exit of its context."""
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+        self.seen: list[dict[str, str]] = []
+        server = self
+
+        class Connection(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                reader = Http1Reader(self.rfile)
+                try:
+                    while True:
+                        line, headers = reader.head()
+                        reader.body(headers, until_close=False)
+                        server.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
+                        self.wfile.write(server.answer.wire(line.split(b" ")[0].decode()))
+                except (EOFError, OSError):
+                    pass
+
+        socketserver.ThreadingTCPServer.daemon_threads = True
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
+        self._server.block_on_close = False
+        self.port = self._server.server_address[1]
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,240 @@
+"""Issued access tokens are held to the certificate of their request, in a real Envoy."""
+
+import base64
+import gzip
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cases import AUDIENCE, World, envoy_configuration
+from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy
+from rig import shipped
+from rig.authorization_server import INSTALLED, AuthorizationServer, missing
+from rig.certificates import Certificate
+from rig.client import Response
+from rig.envoy import Envoy
+from rig.ports import free_port
+from rig.scripted_server import Answer, Server
+from rig.upstream import Upstream
+
+BODY = b"grant_type=client_credentials"
+FORM = [("content-type", "application/x-www-form-urlencoded"), ("accept-encoding", "gzip"), ("range", "bytes=0-9")]
+
+
+def jwt(claims: object) -> str:
+    parts = [json.dumps({"alg": "ES256"}), json.dumps(claims), "signature"]
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+def token(claims: object) -> bytes:
+    return json.dumps({"access_token": jwt(claims), "token_type": "Bearer"}).encode()
+
+
+def bound_to(certificate: Certificate) -> bytes:
+    return token({"sub": "a", "cnf": {"x5t#S256": certificate.thumbprint}})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@contextmanager
+def running(binding: str, headers: str, world: World, directory: Path, upstream: int) -> Iterator[Proxy]:
+    listener, admin = free_port(), free_port()
+    document = envoy_configuration("authorization-server", world, listener=listener, upstream=upstream, admin=admin)
+    plugin = shipped.plugin(document)
+    if headers == "wait":
+        plugin["allow_on_headers_stop_iteration"] = True
+    plugin["configuration"]["value"]["policies"]["clients"]["authorization_server"]["issued_tokens"] = {
+        "certificate_binding": binding,
+        "token_endpoints": ["/token"],
+        "response_headers": headers,
+    }
+    arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
+    with (
+        Upstream() as nowhere,
+        Envoy(yaml.safe_dump(document), directory, name=f"{binding}-{headers}", extra_arguments=arguments) as envoy,
+    ):
+        yield Proxy(envoy, listener, nowhere, world)
+
+
+@pytest.fixture(scope="module", params=["leave", "wait"])
+def required(
+    request: pytest.FixtureRequest, server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Proxy, str]]:
+    with running("required", request.param, world, tmp_path_factory.mktemp("issuance"), server.port) as proxy:
+        yield proxy, request.param
+
+
+def ask(proxy: Proxy, certificate: Certificate | None, protocol: str) -> Response:
+    with proxy.client(certificate, protocol) as client:
+        return client.request("POST", "/token", FORM, BODY)
+
+
+def count(proxy: Proxy, verdict: str, outcome: str) -> int:
+    line = f'certbound_issued_tokens_total{{policy="clients",verdict="{verdict}",outcome="{outcome}"}} '
+    lines = [each for each in proxy.envoy.admin("/stats/prometheus").splitlines() if each.startswith(line)]
+    return int(lines[0].removeprefix(line)) if lines else 0
+
+
+SHAPES = [{}, {"chunks": 5}, {"chunks": 3, "trailers": b"X-After: 1\r\n"}, {"headers": ["Content-Type: text/html"]}]
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+@pytest.mark.parametrize("shape", SHAPES, ids=["length", "chunked", "trailers", "html"])
+def test_a_bound_token_reaches_its_client_and_no_other_one_does(
+    required: tuple[Proxy, str], server: Server, protocol: str, shape: dict
+) -> None:
+    proxy, way = required
+    world = proxy.world
+    before = count(proxy, "forwarded", "bound")
+    server.answer = Answer(body=bound_to(world.client_1), **shape)
+    response = ask(proxy, world.client_1, protocol)
+    assert (response.status, response.body) == (200, server.answer.body)
+    assert not {"accept-encoding", "range"} & set(server.seen[-1])
+    assert count(proxy, "forwarded", "bound") == before + 1
+    for body, certificate, outcome in [
+        (bound_to(world.client_1), world.client_2, "certificate_mismatch"),
+        (bound_to(world.client_1), None, "certificate_not_presented"),
+        (token({"sub": "a"}), world.client_1, "confirmation_missing"),
+        (token({"cnf": {"kid": "1"}}), world.client_1, "confirmation_unsupported"),
+        (b"access_token=abc", world.client_1, "unreadable"),
+        (bound_to(world.client_1)[:-1], world.client_1, "unreadable"),
+        (token({"sub": "a"}) + b" " * 131_072, world.client_1, "unreadable"),
+        (token({"sub": "a"}) + b" " * 10_000_000, world.client_1, "unreadable"),
+    ]:
+        server.answer = Answer(body=body, **shape)
+        before = count(proxy, "withheld", outcome)
+        is_withheld(proxy, certificate, protocol, way, body)
+        assert count(proxy, "withheld", outcome) == before + 1, outcome
+    assert "issued token not bound: withheld reason=confirmation_missing policy=clients presented=" in proxy.envoy.log()
+
+
+def is_withheld(proxy: Proxy, certificate: Certificate | None, protocol: str, way: str, body: bytes) -> None:
+    """Nothing of the answer's body came: 502, or where its headers have left the end of the stream."""
+    try:
+        response = ask(proxy, certificate, protocol)
+    except Exception as broken_off:  # noqa: BLE001 - each protocol has its own
+        assert way == "leave", broken_off
+        assert body[:20] not in str(broken_off).encode()
+    else:
+        assert response.status == 502
+        assert response.json()["error"] == "server_error"
+        assert body[:20] not in response.body
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_a_compressed_answer_is_withheld(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
+    proxy, _ = required
+    for coding in ("gzip", "br", "identity, gzip"):
+        body = gzip.compress(bound_to(proxy.world.client_1))
+        server.answer = Answer(headers=["Content-Type: application/json", f"Content-Encoding: {coding}"], body=body)
+        response = ask(proxy, proxy.world.client_1, protocol)
+        assert (response.status, response.json()["error"]) == (502, "server_error")
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_errors_redirects_and_opaque_tokens_pass(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
+    proxy, _ = required
+    opaque = b'{"access_token":"abc","token_type":"Bearer"}'
+    for answer in [
+        Answer(status="400 Bad Request", body=b'{"error":"invalid_grant"}'),
+        Answer(status="500 Internal Server Error", headers=["Content-Type: text/html"], body=b"<html></html>"),
+        Answer(status="302 Found", headers=["Location: https://other.example/"]),
+        Answer(status="204 No Content"),
+        Answer(body=b""),
+        Answer(body=b"{}"),
+        Answer(body=opaque),
+    ]:
+        server.answer = answer
+        response = ask(proxy, proxy.world.client_1, protocol)
+        assert (str(response.status), response.body) == (answer.status.split(" ")[0], answer.body)
+    assert count(proxy, "forwarded", "opaque") > 0
+
+
+def test_under_observe_every_answer_passes_and_is_counted(
+    server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with running("observe", "leave", world, tmp_path_factory.mktemp("observe"), server.port) as proxy:
+        for body, outcome in [
+            (token({"sub": "a"}), "confirmation_missing"),
+            (bound_to(world.client_2), "certificate_mismatch"),
+            (b"<html></html>", "unreadable"),
+            (token({"sub": "a"}) + b" " * 10_000_000, "unreadable"),
+        ]:
+            server.answer = Answer(body=body, chunks=3)
+            response = ask(proxy, world.client_1, "http/1.1")
+            assert (response.status, response.body == body) == (200, True)
+        assert count(proxy, "observed", "confirmation_missing") == 1
+        assert count(proxy, "observed", "certificate_mismatch") == 1
+        assert count(proxy, "observed", "unreadable") == 2
+        assert "issued token not bound: passed reason=certificate_mismatch policy=clients presented=" in proxy.envoy.log()
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing() or "")
+@pytest.mark.parametrize("binds", [True, False])
+def test_a_real_client_finds_a_real_server_by_its_aliases_and_gets_bound_tokens_alone(
+    world: World, tmp_path: Path, binds: bool
+) -> None:
+    """oauth4webapi reads the metadata of oidc-provider, which knows of no alias and issues what a client's registration
+    says."""
+    registration = {
+        "client_id": "client-1",
+        "token_endpoint_auth_method": "tls_client_auth",
+        "tls_client_auth_subject_dn": world.client_1.subject,
+        "tls_client_certificate_bound_access_tokens": binds,
+        "grant_types": ["client_credentials"],
+        "redirect_uris": [],
+        "response_types": [],
+    }
+    listener = free_port()
+    issuer, alias = f"https://localhost:{listener}", f"https://127.0.0.1:{listener}"
+    keys = [world.keys["ES256"]]
+    with AuthorizationServer(tmp_path, issuer=issuer, audience=AUDIENCE, keys=keys, clients=[registration]) as server:
+        ports = {"upstream": server.port, "admin": free_port()}
+        document = envoy_configuration("authorization-server", world, listener=listener, **ports)
+        plugin = shipped.plugin(document)
+        plugin["allow_on_headers_stop_iteration"] = True
+        policy = plugin["configuration"]["value"]["policies"]["clients"]["authorization_server"]
+        policy["metadata"]["mtls_endpoint_aliases"] = [{"endpoint": "token_endpoint", "base_url": alias}]
+        policy["issued_tokens"] |= {"certificate_binding": "required", "response_headers": "wait"}
+        arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
+        with (
+            Upstream() as nowhere,
+            Envoy(yaml.safe_dump(document), tmp_path, name="real", extra_arguments=arguments) as envoy,
+        ):
+            proxy = Proxy(envoy, listener, nowhere, world)
+            with proxy.client(None) as client:
+                metadata = client.request("GET", "/.well-known/openid-configuration").json()
+            assert metadata["mtls_endpoint_aliases"] == {"token_endpoint": f"{alias}/token"}
+            assert metadata["tls_client_certificate_bound_access_tokens"] is True
+            assert {"tls_client_auth", "self_signed_tls_client_auth"} <= set(
+                metadata["token_endpoint_auth_methods_supported"]
+            )
+            configuration = {
+                "issuer": issuer,
+                "ca": str(world.authority.pem_path),
+                "certificate": str(world.client_1.certificate_path),
+                "key": str(world.client_1.key_path),
+                "client_id": "client-1",
+                "aliases": True,
+            }
+            (tmp_path / "client.json").write_text(json.dumps(configuration))
+            command = ["node", str(INSTALLED / "client.mjs"), str(tmp_path / "client.json")]
+            ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
+            if binds:
+                outcome = json.loads(ran.stdout)["token"]
+                payload = outcome["access_token"].split(".")[1]
+                claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+                assert claims["cnf"] == {"x5t#S256": world.client_1.thumbprint}
+                assert count(proxy, "forwarded", "bound") == 1
+            else:
+                assert b"access_token" not in ran.stdout
+                assert count(proxy, "withheld", "confirmation_missing") == 1
