@@ -1,11 +1,13 @@
 """TLS on the shipped files in a real Envoy: sessions that are resumed, keys of every type, and revocation."""
 
+import re
 import ssl
 from pathlib import Path
 
 import pytest
+import yaml
 
-from cases import World
+from cases import World, envoy_configuration
 from conftest import Proxy
 from rig import shipped, tokens
 from rig.certificates import Authority, Key
@@ -79,3 +81,26 @@ def test_a_certificate_on_the_list_that_the_shipped_file_shows_ends_the_handshak
             with pytest.raises(ConnectionRefusedByPeer, match="CERTIFICATE_REVOKED"):
                 with Client(listener, ca_path=world.authority.pem_path, certificate=revoked) as client:
                     client.request("GET", "/")
+
+
+def test_a_certificate_in_the_filter_state_is_handed_over_where_the_connection_has_none_to_give(
+    world: World, tmp_path: Path
+) -> None:
+    """As envoy/README.md shows it. An Envoy before 1.38 has it nowhere else; a later one asks the connection."""
+    listener = free_port()
+    manual = (shipped.ROOT / "envoy" / "README.md").read_text()
+    (filter_state,) = re.findall(r"```yaml\n(- name: set-filter-state\n.*?)```", manual, re.DOTALL)
+    with Upstream() as upstream:
+        ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+        document = envoy_configuration("validated-by-listener", world, **ports)
+        manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"][:0] = yaml.safe_load(filter_state)
+        with (
+            Envoy(yaml.safe_dump(document), tmp_path, name="filter-state"),
+            Client(listener, ca_path=world.authority.pem_path, certificate=world.client_1) as client,
+            Client(listener, ca_path=world.authority.pem_path) as nobody,
+        ):
+            assert client.request("POST", "/token").status == 200
+            assert upstream.requests[-1].all("x-clientcert") == [world.client_1.apache_form]
+            assert nobody.request("POST", "/token").status == 200
+            assert upstream.requests[-1].all("x-clientcert") == []

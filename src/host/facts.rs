@@ -26,9 +26,11 @@ pub(super) fn peer_digest() -> Option<Vec<u8>> {
     property(["connection", "sha256_peer_certificate_digest"])
 }
 
-/// That certificate, as PEM (Envoy 1.38 or later).
+/// That certificate, as PEM: from the connection (Envoy 1.38 or later), or else from the filter state in which Envoy's own
+/// `set_filter_state` left it, percent-encoded. Whoever wrote it, it counts only with the digest of the connection's.
 pub(super) fn peer_certificate() -> Option<Vec<u8>> {
-    property(["connection", "peer_certificate"]).filter(|pem| !pem.is_empty())
+    let of_connection = property(["connection", "peer_certificate"]).filter(|pem| !pem.is_empty());
+    of_connection.or_else(|| property(["filter_state", "certbound.peer_certificate"])).filter(|pem| !pem.is_empty())
 }
 
 /// Whether its chain was validated (Envoy 1.39 or later): one byte.
