@@ -151,3 +151,17 @@ fn bytes_that_are_no_configuration_are_refused_whatever_they_are() {
         assert!(Policies::load(&right[..length]).is_err(), "{length}");
     }
 }
+
+/// YAML 1.1, which Envoy reads, takes it for a boolean.
+#[test]
+fn off_may_stand_without_quotes() {
+    for off in [json!("off"), json!(false)] {
+        let issued = json!({ "certificate_binding": off, "token_endpoints": ["/token"] });
+        let server = json!({ "forward_certificate": [{ "dialect": "gluu" }], "issued_tokens": issued });
+        Policies::load(json!({ "authorization_server": server }).to_string().as_bytes()).unwrap();
+    }
+    let wrong = json!({ "forward_certificate": [{ "dialect": "gluu" }], "client_certificate": false });
+    let expected =
+        "authorization_server.client_certificate: expected one of validated, validated_by_listener, presented";
+    assert_eq!(message(&json!({ "authorization_server": wrong })), expected);
+}

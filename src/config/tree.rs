@@ -259,6 +259,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, Error> {
         match &self.value {
             Value::String(variant) => visitor.visit_enum(UnitVariant(variant)),
+            // Envoy reads an unquoted `off` as YAML 1.1 does.
+            Value::Bool(false) if variants.contains(&"off") => visitor.visit_enum(UnitVariant("off")),
             _ => Err(Error::new(format!("expected one of {}", variants.join(", ")))),
         }
     }
