@@ -138,7 +138,8 @@ def test_a_body_that_is_too_large_is_refused_and_no_memory_is_kept_for_it(proxy:
             # It answered, and closed before all of this was sent.
             assert protocol == "http/1.1"
         else:
-            assert is_refused(response, "invalid_request")
+            # Where more comes at once than Envoy keeps, its own answer may be the first.
+            assert (size > 1_000_000 and response.status == 413) or is_refused(response, "invalid_request")
     assert len(proxy.upstream.requests) == arrived
 
 
