@@ -22,8 +22,8 @@ FLAWS = {
     ),
     "forged headers are not removed": (
         "src/policy.rs",
-        "filter(|(name, _)| is_forwarding_header(name))",
-        "filter(|_| false)",
+        "filter(|(name, _)| self.is_forwarding_header(name))",
+        "filter(|(name, _)| name == X_FORWARDED_CLIENT_CERT)",
         {7, 8, 9},
     ),
 }

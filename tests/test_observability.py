@@ -187,6 +187,7 @@ def test_a_header_that_envoy_wrote_is_not_counted_as_forged(world: World, runnin
         f'{decisions}{{policy="clients",verdict="forwarded",reason="certificate_not_validated"}}': 1,
         f'{decisions}{{policy="browsers",verdict="forwarded",reason="clean_only"}}': 1,
         'certbound_forged_headers_removed_total{policy="clients"}': 1,
+        'certbound_issued_tokens_total{policy="clients",verdict="forwarded",outcome="no_token"}': 3,
     }
     assert [seen.all("x-forwarded-client-cert") for seen in running.upstream.requests] == [[]] * 4
 
