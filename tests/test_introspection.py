@@ -341,9 +341,11 @@ def test_random_tokens_do_not_flood_the_authorization_server(world: World, tmp_p
         statuses = [response.status for response in pool.map(api.ask, [f"random-{number}" for number in range(200)])]
         assert set(statuses) <= {401, 503}
         assert 0 < most[0] <= 128
-        assert len(server.asked) == statuses.count(401)
+        # On a busy machine a call may time out that the server has seen: 503, and one more was asked.
+        asked = len(server.asked)
+        assert 0 < statuses.count(401) <= asked
         assert api.ask("x" * 9000).status == 401
-        assert len(server.asked) == statuses.count(401)
+        assert len(server.asked) == asked
 
 
 def test_a_client_secret_comes_from_the_environment_and_is_shown_nowhere(world: World, tmp_path: Path) -> None:
