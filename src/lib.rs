@@ -43,6 +43,7 @@ pub mod secret;
 pub mod step;
 pub mod terminator;
 
+mod generations;
 #[cfg(target_arch = "wasm32")]
 mod host;
 mod host_map;

@@ -3,12 +3,12 @@
 //! What is kept are the claims, never the verdict: audience, time and certificate are judged on every request. An entry
 //! names the key that verified it, and counts only while the issuer's key set has that key.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
 use super::access_token::AccessToken;
+use crate::generations::Generations;
 use crate::refusal::Refusal;
 
 /// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
@@ -57,16 +57,10 @@ impl Lookup {
     }
 }
 
-/// The cache of one VM, for all its policies.
-///
-/// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is
-/// forgotten whole. So a token that is used stays, at the cost of two look-ups and no list.
-#[derive(Debug, Default)]
-pub struct TokenCache {
-    size: TokenCacheSize,
-    young: Generation,
-    old: Generation,
-}
+/// The cache of one VM, for all its policies: what a policy expects of a token is part of the verification. The key is the
+/// whole token.
+#[derive(Debug)]
+pub struct TokenCache(Generations<Box<str>, Known>);
 
 /// What is known of a token.
 #[derive(Clone, Debug)]
@@ -86,49 +80,22 @@ impl Known {
     }
 }
 
-#[derive(Debug, Default)]
-struct Generation {
-    bytes: usize,
-    /// By policy, since what a policy expects of a token is part of the verification, and then by the whole token.
-    policies: HashMap<String, HashMap<Box<str>, Known>>,
-}
-
 impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new(size: TokenCacheSize) -> Self {
-        Self { size, ..Self::default() }
+        Self(Generations::new(size.0))
     }
 
     /// What this policy knows of a token.
     pub(super) fn find(&mut self, policy: &str, token: &str) -> Option<Known> {
-        if let Some(found) = self.young.policies.get(policy).and_then(|tokens| tokens.get(token)) {
-            return Some(found.clone());
-        }
-        let (token, found) = self.old.policies.get_mut(policy)?.remove_entry(token)?;
-        self.keep(policy, token, found.clone());
-        Some(found)
+        self.0.find(policy, token)
     }
 
     /// Keeps what this policy has just learnt of a token.
     pub(super) fn insert(&mut self, policy: &str, token: &str, known: Known) {
-        self.keep(policy, token.into(), known);
-    }
-
-    fn keep(&mut self, policy: &str, token: Box<str>, known: Known) {
-        let cost = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
-        let half = self.size.0 / 2;
-        if cost > half {
-            return;
-        }
-        if self.young.bytes.saturating_add(cost) > half {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.bytes = self.young.bytes.saturating_add(cost);
-        match self.young.policies.get_mut(policy) {
-            Some(tokens) => drop(tokens.insert(token, known)),
-            None => drop(self.young.policies.insert(policy.to_owned(), HashMap::from([(token, known)]))),
-        }
+        let bytes = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
+        self.0.insert(policy, token.into(), known, bytes);
     }
 }
 
@@ -148,11 +115,7 @@ mod tests {
 
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
     fn held(cache: &TokenCache) -> usize {
-        let generation = |generation: &Generation| {
-            let tokens = generation.policies.values().flatten();
-            tokens.map(|(token, claims)| token.len() + claims.size() + OVERHEAD).sum::<usize>()
-        };
-        generation(&cache.young) + generation(&cache.old)
+        cache.0.entries().map(|(token, known)| token.len() + known.size() + OVERHEAD).sum()
     }
 
     #[test]
