@@ -87,7 +87,8 @@ impl<K: Eq + Hash, V: Clone> Generations<K, V> {
             let bytes: usize = generation.policies.values().flatten().map(|(_, entry)| entry.bytes).sum();
             assert!(bytes <= generation.bytes && generation.bytes <= self.half);
         }
-        let entries = [&self.young, &self.old].into_iter().flat_map(|generation| generation.policies.values().flatten());
+        let entries =
+            [&self.young, &self.old].into_iter().flat_map(|generation| generation.policies.values().flatten());
         entries.map(|(key, entry)| (key, &entry.value))
     }
 }

@@ -1,5 +1,6 @@
 //! Which policy governs a request, and what every policy does first.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -170,6 +171,13 @@ impl PolicyName {
     }
 }
 
+/// So that a name can be looked up as it came.
+impl Borrow<str> for PolicyName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for PolicyName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
@@ -315,7 +323,7 @@ impl Policies {
                 return wrong("default_policy", message.to_owned());
             }
             (Some(routes), None, _) => {
-                let misnamed = routes.policies().enumerate().find(|(_, name)| !named.contains_key(name));
+                let misnamed = routes.policies().enumerate().find(|(_, name)| !named.contains_key(*name));
                 if let Some((index, name)) = misnamed {
                     return Err(source.error_in_item("routes", index, "policy", unknown(name)));
                 }
@@ -480,15 +488,14 @@ impl Policies {
     /// Whether the answers to requests under the policy of this name are to be edited.
     #[must_use]
     pub fn edits_responses(&self, policy: &str) -> bool {
-        let policy = self.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
-        matches!(policy, Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+        matches!(self.named.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
     }
 
     /// What is to be done with the answer to this request under the policy of this name.
     #[must_use]
     pub fn answering(&self, policy: &str, request: &Request<'_>) -> Option<Answering> {
-        match self.iter().find(|(name, _)| *name == policy) {
-            Some((_, Policy::AuthorizationServer(server))) => server.answering(request),
+        match self.named.get(policy) {
+            Some(Policy::AuthorizationServer(server)) => server.answering(request),
             _ => None,
         }
     }
@@ -503,8 +510,8 @@ impl Policies {
     /// policy.
     #[must_use]
     pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step<'_>> {
-        let (name, policy) = self.iter().find(|(own, _)| *own == name)?;
-        Some(self.start_policy(name, policy, request, means))
+        let (name, policy) = self.named.get_key_value(name)?;
+        Some(self.start_policy(name.as_str(), policy, request, means))
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.
@@ -513,10 +520,9 @@ impl Policies {
         let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
         let found = match (&self.choice, in_metadata) {
             (Choice::Default(default), None) => self.named.get_key_value(default),
-            (Choice::Default(_), Some(name)) => std::str::from_utf8(name)
-                .ok()
-                .and_then(|name| PolicyName::try_from(name.to_owned()).ok())
-                .and_then(|name| self.named.get_key_value(&name)),
+            (Choice::Default(_), Some(name)) => {
+                std::str::from_utf8(name).ok().and_then(|name| self.named.get_key_value(name))
+            }
             (Choice::ByRoute(routes), None) => self.named.get_key_value(routes.policy_of(request)?),
             (Choice::ByRoute(_), Some(_)) => {
                 let detail = "metadata names a policy, and the configuration has routes: one of them must go";
