@@ -482,22 +482,13 @@ impl Policies {
             forged_headers = forged_headers.saturating_add(u32::from(forged));
             Edit::remove(name)
         });
-        Cleaned { edits: edits.collect(), forged_headers }
+        Cleaned { edits: edits.collect(), forged_headers, answering: None }
     }
 
     /// Whether the answers to requests under the policy of this name are to be edited.
     #[must_use]
     pub fn edits_responses(&self, policy: &str) -> bool {
         matches!(self.named.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
-    }
-
-    /// What is to be done with the answer to this request under the policy of this name.
-    #[must_use]
-    pub fn answering(&self, policy: &str, request: &Request<'_>) -> Option<Answering> {
-        match self.named.get(policy) {
-            Some(Policy::AuthorizationServer(server)) => server.answering(request),
-            _ => None,
-        }
     }
 
     /// What becomes of a request with a forged header.
@@ -566,19 +557,23 @@ impl<'p> Behind<'p> {
     }
 }
 
-/// The removal of headers or trailers that claim something about a client certificate.
-#[derive(Debug)]
+/// What becomes of a request that goes on: first the removal of headers, or trailers, that claim something about a client
+/// certificate.
+#[derive(Debug, Default)]
 pub struct Cleaned {
     /// It removes every one of them, and may be followed by more edits.
     pub edits: Vec<Edit>,
     /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
+    /// What is to be done with the answer.
+    pub(crate) answering: Option<Answering>,
 }
 
 impl Cleaned {
     /// Sends the request on.
     pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
-        Step::Forward { edits: self.edits, decision: decision.without_forged_headers(self.forged_headers) }
+        let Self { edits, forged_headers, answering } = self;
+        Step::Forward { edits, decision: decision.without_forged_headers(forged_headers), answering }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, AskBody, AskClientKeys, AskValidation, HandedOver};
+use crate::authorization_server::{self, Answering, AskBody, AskClientKeys, AskValidation, HandedOver};
 use crate::decision::Decision;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::Inquiry;
@@ -17,6 +17,8 @@ pub enum Step<'p> {
         edits: Vec<Edit>,
         /// To be told.
         decision: Decision,
+        /// What is to be done with the answer to it, if anything.
+        answering: Option<Answering>,
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refusal),

@@ -100,7 +100,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     assert_eq!(counted_alike(&first), counted_alike(&step), "{}", case.sentence);
     loop {
         step = match step {
-            Step::Forward { edits, decision } => {
+            Step::Forward { edits, decision, .. } => {
                 let mut upstream = headers.clone();
                 for edit in edits {
                     upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));

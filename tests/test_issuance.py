@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -46,17 +47,22 @@ def server() -> Iterator[Server]:
 
 
 @contextmanager
-def running(binding: str, headers: str, world: World, directory: Path, upstream: int) -> Iterator[Proxy]:
+def running(
+    binding: str, headers: str, world: World, directory: Path, upstream: int, source: dict[str, Any] | None = None
+) -> Iterator[Proxy]:
     listener, admin = free_port(), free_port()
     document = envoy_configuration("authorization-server", world, listener=listener, upstream=upstream, admin=admin)
     plugin = shipped.plugin(document)
     if headers == "wait":
         plugin["allow_on_headers_stop_iteration"] = True
-    plugin["configuration"]["value"]["policies"]["clients"]["authorization_server"]["issued_tokens"] = {
+    policy = plugin["configuration"]["value"]["policies"]["clients"]["authorization_server"]
+    policy["issued_tokens"] = {
         "certificate_binding": binding,
         "token_endpoints": ["/token"],
         "response_headers": headers,
     }
+    if source:
+        policy |= {"client_certificate_source": source, "client_certificate": "presented"}
     arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
     with (
         Upstream() as nowhere,
@@ -180,6 +186,28 @@ def test_under_observe_every_answer_passes_and_is_counted(
         assert count(proxy, "observed", "certificate_mismatch") == 1
         assert count(proxy, "observed", "unreadable") == 2
         assert "issued token not bound: passed reason=certificate_mismatch policy=clients presented=" in proxy.envoy.log()
+
+
+def test_behind_a_terminator_tokens_are_held_to_the_certificate_of_its_client(
+    server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    terminator, client = world.client_2, world.client_1
+    proof = {"terminator_certificates": [terminator.thumbprint]}
+    source = {"header": "X-Edge-Cert", "encoding": "der_base64", "proof": proof}
+    named = ("x-edge-cert", base64.b64encode(client.der).decode())
+    directory = tmp_path_factory.mktemp("terminator")
+    with running("required", "wait", world, directory, server.port, source) as proxy:
+        for body, sender, status, outcome in [
+            (bound_to(client), terminator, 200, "bound"),
+            (bound_to(terminator), terminator, 502, "certificate_mismatch"),
+            # The header is no proof of itself.
+            (bound_to(client), client, 502, "certificate_not_presented"),
+        ]:
+            server.answer = Answer(body=body)
+            with proxy.client(sender) as connection:
+                response = connection.request("POST", "/token", [*FORM, named], BODY)
+            assert (response.status, response.body == body) == (status, status == 200)
+            assert count(proxy, "forwarded" if status == 200 else "withheld", outcome) == 1
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")

@@ -7,6 +7,7 @@ use super::metadata::{self, Metadata, MetadataOutcome};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::metric::Metric;
 use crate::reason::Reason;
+use crate::request::Request;
 use crate::step::Edit;
 
 /// What is to be done with the answer to one request.
@@ -110,6 +111,14 @@ fn told(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumb
 }
 
 impl Answering {
+    /// What the request for it must not ask.
+    pub(super) fn request_edits(&self, request: &Request<'_>) -> Vec<Edit> {
+        match &self.0 {
+            Kind::Metadata { .. } => Metadata::request_edits(request).collect(),
+            Kind::Issuance { .. } => IssuedTokens::request_edits(request).collect(),
+        }
+    }
+
     /// Reads the headers.
     #[must_use]
     pub fn headers(&self, headers: &[(String, Vec<u8>)], end_of_stream: bool) -> AtHeaders {

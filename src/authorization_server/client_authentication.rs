@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::ClientCertificate;
 use super::client::{Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
+use super::{Answering, ClientCertificate};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
@@ -165,8 +165,7 @@ impl ClientAuthentication {
             policy: policy.to_owned(),
             caller: request.caller(),
             held: Held::default(),
-            edits: Vec::new(),
-            forged_headers: 0,
+            cleaned: Cleaned::default(),
             ground: Ground::NoCertificate,
         })
     }
@@ -232,21 +231,18 @@ pub struct AskBody {
     caller: Caller,
     head: Head,
     held: Held,
-    /// What is to be done whatever the body says, and is not done yet.
-    edits: Vec<Edit>,
-    forged_headers: u32,
+    /// With the edits that are to be made whatever the body says, and are not made yet.
+    cleaned: Cleaned,
     ground: Ground,
 }
 
 impl AskBody {
     /// The same question of a connection with this certificate.
-    pub(super) fn about(mut self, mut held: Held, cleaned: Cleaned, ground: Ground) -> Self {
-        self.edits = cleaned.edits;
-        self.forged_headers = cleaned.forged_headers;
+    pub(super) fn about(self, mut held: Held, mut cleaned: Cleaned, ground: Ground) -> Self {
         if held.for_any_client {
-            self.edits.append(&mut held.handing_over);
+            cleaned.edits.append(&mut held.handing_over);
         }
-        Self { held, ground, ..self }
+        Self { held, cleaned, ground, ..self }
     }
 
     /// Whether the headers must wait for the body.
@@ -257,7 +253,12 @@ impl AskBody {
 
     /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
     pub fn early_edits(&mut self) -> Vec<Edit> {
-        std::mem::take(&mut self.edits)
+        std::mem::take(&mut self.cleaned.edits)
+    }
+
+    /// What is to be done with the answer, which may come before the body has. It is handed over once.
+    pub fn take_answering(&mut self) -> Option<Answering> {
+        self.cleaned.answering.take()
     }
 
     /// How large the body may be, in bytes.
@@ -286,13 +287,11 @@ impl AskBody {
 
     /// Forwards the request, of a client that is authenticated where one is named.
     fn forward(mut self, ground: Ground, client_id: Option<String>) -> Step<'static> {
-        let mut edits = std::mem::take(&mut self.edits);
         if ground == Ground::ClientAuthenticated {
-            edits.append(&mut self.held.handing_over);
+            self.cleaned.edits.append(&mut self.held.handing_over);
         }
         let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
-        let decision = decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id))));
-        Step::Forward { edits, decision: decision.without_forged_headers(self.forged_headers) }
+        self.cleaned.forward(decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id)))))
     }
 
     fn refuse(&self, refusal: Refusal) -> Refusal {

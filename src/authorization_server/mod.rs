@@ -157,11 +157,6 @@ impl TryFrom<Fields> for AuthorizationServer {
                     .to_owned(),
             );
         }
-        if issued_tokens.is_some() && client_certificate_source.is_some() {
-            return Err("issued_tokens are held to the certificate of the connection, which with \
-                        `client_certificate_source` is the terminator's"
-                .to_owned());
-        }
         if metadata.is_some() && client_authentication.is_some() {
             return Err(
                 "`client_authentication` judges every request of its policy, and anybody may read the metadata: \
@@ -259,13 +254,12 @@ impl AuthorizationServer {
     }
 
     /// What is to be done with the answer to this request.
-    pub(crate) fn answering(&self, request: &Request<'_>) -> Option<Answering> {
+    fn answering(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<Answering> {
         if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
             let is_required = self.binds();
             return Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
         }
         let issued = self.issued_tokens.as_ref().filter(|own| own.is_asked_for(request))?;
-        let presented = request.presented().ok().flatten();
         Some(Answering(Kind::Issuance { issued: Arc::clone(issued), presented }))
     }
 
@@ -308,15 +302,15 @@ impl AuthorizationServer {
         let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
-        if self.metadata.is_some() && Metadata::is_asked_for(request) {
-            cleaned.edits.extend(Metadata::request_edits(request));
-        } else if self.issued_tokens.as_ref().is_some_and(|own| own.is_asked_for(request)) {
-            cleaned.edits.extend(IssuedTokens::request_edits(request));
-        }
         let presented = match request.presented() {
             Ok(presented) => presented,
             Err(reason) => return refused(reason.into()),
         };
+        cleaned.answering = self.answering(request, presented);
+        match &cleaned.answering {
+            Some(answering) => cleaned.edits.extend(answering.request_edits(request)),
+            None => {}
+        }
         if !self.is_endpoint(request) {
             return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
         }

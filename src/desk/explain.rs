@@ -225,7 +225,7 @@ impl Question {
         let mut missing = None;
         let end = loop {
             step = match step {
-                Step::Forward { edits, decision } => break End::Forward(edits, decision),
+                Step::Forward { edits, decision, .. } => break End::Forward(edits, decision),
                 Step::Refuse(refusal) => break End::Refuse(refusal),
                 Step::Serve { served, decision } => break End::Serve(served, decision),
                 Step::AskKeys(question) => {

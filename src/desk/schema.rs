@@ -103,13 +103,8 @@ pub(crate) fn policies_or_one_role(schema: &mut Schema) {
 pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
-    // Whoever authenticates clients judges every request.
-    // And anybody may read metadata.
-    let pairs = [
-        present(&["endpoints", "client_authentication"]),
-        present(&["metadata", "client_authentication"]),
-        present(&["issued_tokens", "client_certificate_source"]),
-    ];
+    // Whoever authenticates clients judges every request, and anybody may read metadata.
+    let pairs = [present(&["endpoints", "client_authentication"]), present(&["metadata", "client_authentication"])];
     schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 

@@ -75,7 +75,7 @@ pub(super) fn authenticate(vm: &Vm, context: u32, arrived: Arrived, question: Bo
 
 fn end(vm: &Vm, arrived: &Arrived, step: Step<'_>) -> Action {
     match step {
-        Step::Forward { edits, decision } => forward(vm, arrived, &edits, &decision),
+        Step::Forward { edits, decision, .. } => forward(vm, arrived, &edits, &decision),
         Step::Refuse(refusal) => refuse(vm, arrived, &refusal),
         _ => fail(),
     }

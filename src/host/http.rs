@@ -76,12 +76,12 @@ impl HttpContext for Http {
         // neither be judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
         let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
-        let judged = vm.judge(&arrived);
+        let mut judged = vm.judge(&arrived);
         if !end_of_stream {
             judged.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(judged.policy());
-        self.reading = vm.answering(&arrived, &judged).map(|answering| Reading::new(judged.policy(), answering));
+        self.reading = judged.take_answering().map(|answering| Reading::new(judged.policy(), answering));
         match judged {
             Judged::NeedsBody(question) if end_of_stream => {
                 body::judge(vm, self.context, arrived, *question, Some(&[]))
@@ -172,7 +172,7 @@ pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box
 
 fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action {
     match judged {
-        Judged::Forward { edits, decision } => forward(vm, &arrived, &edits, &decision),
+        Judged::Forward { edits, decision, .. } => forward(vm, &arrived, &edits, &decision),
         Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
         Judged::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.

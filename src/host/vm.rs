@@ -52,7 +52,7 @@ pub(super) struct Arrived {
 
 /// What became of a request.
 pub(super) enum Judged {
-    Forward { edits: Vec<Edit>, decision: Decision },
+    Forward { edits: Vec<Edit>, decision: Decision, answering: Option<Answering> },
     Refuse(Refusal),
     Serve { served: Served, decision: Decision },
     NeedsKeys(AskKeys),
@@ -69,6 +69,16 @@ impl Judged {
             Self::NeedsKeys(question) => question.policy(),
             Self::NeedsIntrospection(question) => question.policy(),
             Self::NeedsBody(question) => question.policy(),
+        }
+    }
+
+    /// What is to be done with the answer of the upstream; it is handed over once.
+    pub(super) fn take_answering(&mut self) -> Option<Answering> {
+        match self {
+            Self::Forward { answering, .. } => answering.take(),
+            Self::NeedsBody(question) => question.take_answering(),
+            // Its answer is our own, or an API's.
+            _ => None,
         }
     }
 }
@@ -103,7 +113,9 @@ impl Vm {
         let mut step = self.policies.start(&request, means);
         loop {
             step = match step {
-                Step::Forward { edits, decision } => return Judged::Forward { edits, decision },
+                Step::Forward { edits, decision, answering } => {
+                    return Judged::Forward { edits, decision, answering };
+                }
                 Step::Refuse(refusal) => return Judged::Refuse(refusal),
                 Step::Serve { served, decision } => return Judged::Serve { served, decision },
                 // Nothing is waited for twice.
@@ -130,17 +142,6 @@ impl Vm {
 }
 
 impl Vm {
-    /// What is to be done with the answer to a request that was judged so.
-    pub(super) fn answering(&self, arrived: &Arrived, judged: &Judged) -> Option<Answering> {
-        match judged {
-            Judged::Forward { .. } | Judged::NeedsBody(_) => {
-                self.policies.answering(judged.policy(), &arrived.request(self.now.get()))
-            }
-            // Its answer is our own, or an API's.
-            _ => None,
-        }
-    }
-
     /// Writes how many refusals of the minutes that are over were not written.
     pub(super) fn tell_overdue(&self, now: u64) {
         for not_logged in self.refusals.borrow_mut().overdue(now) {

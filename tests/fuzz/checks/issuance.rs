@@ -6,7 +6,7 @@ use certbound::authorization_server::AtBody;
 use certbound::{Policies, Request};
 use serde_json::Value;
 
-use super::json;
+use super::{json, upstream};
 
 const CONFIGURATION: &str = r#"{"authorization_server": {"forward_certificate": [{"dialect": "rfc9440"}],
     "issued_tokens": {"certificate_binding": "required", "token_endpoints": ["/token"]}}}"#;
@@ -20,7 +20,7 @@ pub fn check(input: &[u8]) {
     let headers = [(":path".to_owned(), b"/token".to_vec())];
     let peer_digest = Some(DIGEST.as_bytes());
     let request = Request { headers: &headers, route_metadata: None, peer_digest, verified_payloads: &[], now: 0 };
-    let answering = policies.answering("authorization_server", &request).expect("it is a token endpoint");
+    let answering = upstream::answering(&policies, &request).expect("it is a token endpoint");
     let AtBody::Pass(_) = answering.body(Some(input)) else { return };
     if input.trim_ascii().is_empty() {
         return;

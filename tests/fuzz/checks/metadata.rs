@@ -4,7 +4,7 @@ use certbound::authorization_server::{AtBody, AtHeaders};
 use certbound::{Policies, Request};
 use serde_json::Value;
 
-use super::json;
+use super::{json, upstream};
 
 const CONFIGURATION: &str = r#"{"authorization_server": {"forward_certificate": [{"dialect": "rfc9440"}], "metadata": {
     "client_authentication_methods": ["tls_client_auth"], "certificate_bound_access_tokens": "stated",
@@ -24,7 +24,7 @@ pub fn check(input: &[u8]) {
     let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
     let request =
         Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
-    let answering = policies.answering("authorization_server", &request).expect("it is metadata");
+    let answering = upstream::answering(&policies, &request).expect("it is metadata");
     let status = vec![(":status".to_owned(), b"200".to_vec()), ("etag".to_owned(), input.to_vec())];
     assert!(matches!(answering.headers(&status, false), AtHeaders::Pass(Some(_))), "it has no media type");
     let AtBody::Replace(text, _) = answering.body(Some(input)) else { return };

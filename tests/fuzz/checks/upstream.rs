@@ -1,7 +1,7 @@
 //! What a request comes to, and what the upstream sees of it.
 
-use certbound::authorization_server::HandedOver;
-use certbound::jose::signature::SignatureEngine;
+use certbound::authorization_server::{Answering, HandedOver};
+use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::log::{Circumstances, Event};
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
@@ -17,6 +17,22 @@ pub struct Host<'a> {
     pub validated: Option<bool>,
     pub certificate: Option<&'a [u8]>,
     pub body: Option<&'a [u8]>,
+}
+
+/// What is to be done with the answer to a request, whose client's certificate is not validated.
+pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<Answering> {
+    let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+    let handed_over = &mut HandedOver::default();
+    let means =
+        &mut Means { engine: &PortableEngine, keys: &keys, tokens: &mut tokens, handed_over, introspected: None };
+    match policies.start(request, means) {
+        Step::Forward { answering, .. } => answering,
+        Step::AskValidation(question) => match question.answer(Some(false)) {
+            Step::Forward { answering, .. } => answering,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The end of a request: the headers that the upstream sees, or the refusal. What must hold of every request is
