@@ -20,6 +20,8 @@ pub struct Decision {
     lookup: Option<Lookup>,
     forged_headers: u32,
     would_have_refused: Option<Refusal>,
+    /// When its token expires, in seconds since 1970.
+    expires: Option<u64>,
 }
 
 /// What was decided, and on what ground.
@@ -135,6 +137,7 @@ impl Decision {
             lookup: None,
             forged_headers: 0,
             would_have_refused: None,
+            expires: None,
         }
     }
 
@@ -160,6 +163,18 @@ impl Decision {
     #[must_use]
     pub(crate) fn without_forged_headers(self, forged_headers: u32) -> Self {
         Self { forged_headers, ..self }
+    }
+
+    /// The same decision about a token that from then on, in seconds since 1970, is refused.
+    #[must_use]
+    pub(crate) fn expiring(self, expires: Option<u64>) -> Self {
+        Self { expires, ..self }
+    }
+
+    /// From when on the token of a request that goes on is refused, in seconds since 1970.
+    #[must_use]
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
     }
 
     /// The policy's name; empty where none governs.
@@ -201,7 +216,7 @@ impl Decision {
 impl fmt::Display for Decision {
     /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, verdict, presented, identity, lookup: _, forged_headers: _, would_have_refused: _ } = self;
+        let Self { policy, verdict, presented, identity, .. } = self;
         write!(formatter, r#"{{"verdict":"{}","reason":"{}","policy":"#, verdict.name(), verdict.reason())?;
         write!(formatter, "{}", OrNull(Some(policy.as_str()).filter(|policy| !policy.is_empty())))?;
         match presented {

@@ -30,6 +30,8 @@ pub enum Metric {
     MetadataAnswers(MetadataOutcome),
     /// Answers of token endpoints that were read, by what became of them and what was in them.
     IssuedTokens(Passage, IssuanceOutcome),
+    /// Requests that were still going on when their token expired.
+    OutlivedTokens,
 }
 
 /// How numbers come together.
@@ -51,7 +53,8 @@ impl Metric {
             | Self::KeyFetches(_)
             | Self::Introspections(_)
             | Self::MetadataAnswers(_)
-            | Self::IssuedTokens(..) => Kind::Counter,
+            | Self::IssuedTokens(..)
+            | Self::OutlivedTokens => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
@@ -69,6 +72,7 @@ impl Metric {
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
             Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
             Self::IssuedTokens(..) => "certbound_issued_tokens_total",
+            Self::OutlivedTokens => "certbound_outlived_tokens_total",
         }
         .to_owned();
         let mut label = |key: &str, value: &str| {
@@ -98,7 +102,7 @@ impl Metric {
                 label("verdict", passage.name());
                 label("outcome", outcome.name());
             }
-            Self::ForgedHeadersRemoved => {}
+            Self::ForgedHeadersRemoved | Self::OutlivedTokens => {}
         }
         name
     }

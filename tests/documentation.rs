@@ -117,6 +117,7 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
         Metric::MetadataAnswers(MetadataOutcome::Rewritten),
         Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Unreadable),
+        Metric::OutlivedTokens,
     ] {
         let name = metric.name("");
         let name = name.split("_.=.").next().unwrap();

@@ -15,8 +15,10 @@ mod fake_host;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use case_list::{Case, CaseList, Outcome, target};
-use fake_host::{Exchange, Host, Module, Request, Vm};
+use fake_host::{Exchange, Host, Module, Received, Request, Vm};
 
 /// The fake host makes no calls to other servers; tests/test_keys.py and tests/test_introspection.py have a real host and
 /// real servers.
@@ -42,6 +44,7 @@ fn request(case: &Case) -> Request {
         end_of_stream: case.body().is_empty(),
         body: case.body().to_vec(),
         response: Vec::new(),
+        response_body: Vec::new(),
     }
 }
 
@@ -410,8 +413,8 @@ fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
             request(case).with_response_header("vary", "accept, Client-Cert").with_response_header("client-cert", "x");
         let exchange = vm.request_and_response(&request);
         let calls = exchange.calls.into_iter().filter(|call| call.contains(" response")).collect::<Vec<_>>();
-        let headers = exchange
-            .response
+        let Some(Received::Answer { headers, .. }) = exchange.received else { panic!("{:?}", exchange.received) };
+        let headers = headers
             .into_iter()
             .map(|(name, value)| (String::from_utf8(name).unwrap(), String::from_utf8(value).unwrap()));
         (calls, headers.collect::<Vec<_>>())
@@ -434,6 +437,102 @@ fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
     {
         assert!(answered(sentence).0.is_empty());
     }
+}
+
+#[test]
+fn a_request_that_outlives_its_token_is_counted_once_and_one_that_has_ended_is_not() {
+    let list = CaseList::read();
+    let case = list.case("a token on the certificate that it is bound to passes");
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    let counter = "certbound_outlived_tokens_total_.=.policy.=.api;.;";
+    let (ended, _) = vm.begin(&request(case));
+    vm.end(ended);
+    let (open, _) = vm.begin(&request(case));
+    let (refused, _) = vm.begin(&request(list.case("a request without a token is challenged without an error code")));
+    vm.tick(Duration::from_secs(case.now));
+    assert_eq!(vm.counters().get(counter), None);
+    for _ in 0..2 {
+        vm.tick(Duration::from_secs(case.now + 100_000_000));
+        assert_eq!(vm.counters().get(counter), Some(&1));
+    }
+    vm.end(open);
+    vm.end(refused);
+}
+
+/// In front of an authorization server whose answers are read.
+fn reading(response_headers: &str) -> Vm {
+    let configuration = serde_json::json!({"authorization_server": {
+        "forward_certificate": [{"dialect": "rfc9440"}],
+        "metadata": {
+            "client_authentication_methods": ["tls_client_auth"],
+            "mtls_endpoint_aliases": [{"endpoint": "token_endpoint", "base_url": "https://mtls.example.com"}],
+        },
+        "issued_tokens": {
+            "certificate_binding": "required", "token_endpoints": ["/token"], "response_headers": response_headers,
+        },
+    }});
+    start(&module(), configuration.to_string().as_bytes(), None)
+}
+
+/// An answer of a token endpoint with a JWT that has these claims.
+fn issued(claims: &serde_json::Value) -> Request {
+    let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let token = format!("{}.{}.AA", part(&serde_json::json!({"alg": "ES256"})), part(claims));
+    Request::new("POST", "/token")
+        .with_property(&["connection", "sha256_peer_certificate_digest"], "1f".repeat(32))
+        .with_property(&["connection", "peer_certificate_valid"], [0])
+        .with_response_header(":status", "200")
+        .with_response_header("content-type", "application/json")
+        .with_response_body(serde_json::json!({"access_token": token, "token_type": "Bearer"}).to_string())
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_token_that_is_not_bound_to_the_certificate_of_its_request_does_not_leave_the_module() {
+    let bound = serde_json::json!({"cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode([0x1f; 32])}});
+    for (response_headers, is_late) in [("wait", false), ("leave", true)] {
+        let mut vm = reading(response_headers);
+        let request = issued(&bound);
+        match vm.request_and_response(&request).received {
+            Some(Received::Answer { body, .. }) => assert_eq!(body, request.response_body),
+            other => panic!("{other:?}"),
+        }
+        match vm.request_and_response(&issued(&serde_json::json!({"sub": "a"}))).received {
+            Some(Received::BrokenOff { body, .. }) if is_late => assert!(body.is_empty()),
+            Some(Received::Replied { status: 502, body, .. }) if !is_late => {
+                assert!(text(&body).contains("server_error"));
+            }
+            other => panic!("{other:?}"),
+        }
+        let counted = |verdict: &str, outcome: &str| {
+            let labels = format!("verdict.=.{verdict};.;_.=.outcome.=.{outcome};.;");
+            vm.counters()[&format!("certbound_issued_tokens_total_.=.policy.=.authorization_server;.;_.=.{labels}")]
+        };
+        assert_eq!((counted("forwarded", "bound"), counted("withheld", "confirmation_missing")), (1, 1));
+    }
+}
+
+#[test]
+fn metadata_leaves_the_module_with_what_is_added_and_with_no_length_that_is_wrong() {
+    let metadata = r#"{"issuer":"https://as.example.com","token_endpoint":"https://as.example.com/token"}"#;
+    let request = Request::new("GET", "/.well-known/openid-configuration")
+        .with_response_header(":status", "200")
+        .with_response_header("content-type", "application/json")
+        .with_response_header("content-length", metadata.len().to_string())
+        .with_response_header("etag", "\"1\"")
+        .with_response_body(metadata);
+    let Some(Received::Answer { headers, body }) = reading("leave").request_and_response(&request).received else {
+        panic!("it does not pass")
+    };
+    let found: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(found["mtls_endpoint_aliases"]["token_endpoint"], "https://mtls.example.com/token");
+    assert_eq!(found["issuer"], "https://as.example.com");
+    let value = |wanted: &str| headers.iter().find(|(name, _)| text(name) == wanted).map(|(_, value)| text(value));
+    assert_eq!(value("content-length"), None);
+    assert!(value("etag").is_some_and(|etag| etag.starts_with("W/") && etag != "W/\"1\""));
 }
 
 #[test]

@@ -560,6 +560,7 @@ def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, 
                 assert client._stream.read(10) == b"still here"
                 with api.client() as late:
                     assert b" 401 " in upgrade(late)
+                wait_until(lambda: 'certbound_outlived_tokens_total{policy="resource_server"} 1\n' in api.metrics(), 5, "the count")
             assert echo.connections == 1
             assert server.count("opaque") == 1
             assert "refused: reason=token_expired" in api.envoy.log()

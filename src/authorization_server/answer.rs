@@ -147,6 +147,18 @@ impl Answering {
         }
     }
 
+    /// What is told of an answer that ends while its body is waited for: the client got nothing of it.
+    #[must_use]
+    pub fn interrupted(&self) -> Told {
+        match &self.0 {
+            Kind::Metadata { .. } => MetadataOutcome::Interrupted.into(),
+            Kind::Issuance { .. } => {
+                let metric = Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Interrupted);
+                Told { metric, finding: None }
+            }
+        }
+    }
+
     /// Reads the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
     #[must_use]
     pub fn body(&self, body: Option<&[u8]>) -> AtBody {

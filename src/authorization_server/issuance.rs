@@ -105,6 +105,8 @@ pub enum IssuanceOutcome {
     NotBound(Reason),
     /// It is compressed, too large, or not one JSON object.
     Unreadable,
+    /// It was broken off before its end, by its server, by the client, or by a proxy that keeps no more of it.
+    Interrupted,
 }
 
 impl IssuanceOutcome {
@@ -117,6 +119,7 @@ impl IssuanceOutcome {
             Self::NoToken => "no_token",
             Self::NotBound(reason) => reason.name(),
             Self::Unreadable => "unreadable",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -124,7 +127,7 @@ impl IssuanceOutcome {
     #[must_use]
     pub const fn reason(self) -> Option<Reason> {
         match self {
-            Self::Bound | Self::Opaque | Self::NoToken => None,
+            Self::Bound | Self::Opaque | Self::NoToken | Self::Interrupted => None,
             Self::NotBound(reason) => Some(reason),
             Self::Unreadable => Some(Reason::TokenMalformed),
         }

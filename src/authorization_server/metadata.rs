@@ -245,6 +245,8 @@ pub enum MetadataOutcome {
     NotJson,
     /// It is too large.
     TooLarge,
+    /// It was broken off before its end.
+    Interrupted,
 }
 
 impl MetadataOutcome {
@@ -259,6 +261,7 @@ impl MetadataOutcome {
         Self::Encoded,
         Self::NotJson,
         Self::TooLarge,
+        Self::Interrupted,
     ];
 
     /// The name in counters: `snake_case`.
@@ -274,6 +277,7 @@ impl MetadataOutcome {
             Self::Encoded => "encoded",
             Self::NotJson => "not_json",
             Self::TooLarge => "too_large",
+            Self::Interrupted => "interrupted",
         }
     }
 }

@@ -307,9 +307,8 @@ impl AuthorizationServer {
             Err(reason) => return refused(reason.into()),
         };
         cleaned.answering = self.answering(request, presented);
-        match &cleaned.answering {
-            Some(answering) => cleaned.edits.extend(answering.request_edits(request)),
-            None => {}
+        if let Some(answering) = &cleaned.answering {
+            cleaned.edits.extend(answering.request_edits(request));
         }
         if !self.is_endpoint(request) {
             return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));

@@ -64,6 +64,10 @@ impl Drop for Http {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
             waiting::forget(vm, self.context);
+            vm.going_on.end(self.context);
+            if let Some(reading) = self.reading.take() {
+                reading.interrupt(vm);
+            }
         }
     }
 }
@@ -172,7 +176,11 @@ pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box
 
 fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action {
     match judged {
-        Judged::Forward { edits, decision, .. } => forward(vm, &arrived, &edits, &decision),
+        Judged::Forward { edits, decision, .. } => {
+            let action = forward(vm, &arrived, &edits, &decision);
+            vm.going_on.begin(context, &decision);
+            action
+        }
         Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
         Judged::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.

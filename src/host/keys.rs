@@ -26,16 +26,11 @@ fn shared_keys(source: &KeySource) -> String {
     format!("certbound keys {}", source.identity())
 }
 
-/// Takes over what the process knows already, and has the rest fetched.
+/// Takes over what the process knows already. The rest is fetched with the first tick: of a VM that only tries out the
+/// configuration the answers would be lost.
 pub(super) fn prepare(vm: &Vm) {
-    let mut remote = false;
     for source in vm.policies.key_sources() {
         take_shared(vm, source);
-        remote = true;
-    }
-    if remote {
-        // Not here: of a VM that only tries out the configuration the answers would be lost.
-        waiting::tick_soon();
     }
 }
 

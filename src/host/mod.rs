@@ -7,6 +7,7 @@
 mod body;
 mod calls;
 mod facts;
+mod going_on;
 mod http;
 mod introspection;
 mod keys;
@@ -59,6 +60,7 @@ impl RootContext for Root {
                 log(&Event::Started(&policies));
                 let vm = Rc::new(Vm::new(policies));
                 keys::prepare(&vm);
+                waiting::tick_soon();
                 self.vm = Some(vm);
                 true
             }
@@ -71,7 +73,9 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(vm) = &self.vm {
-            vm.tell_overdue(facts::now_in_milliseconds() / 1000);
+            let now = facts::now_in_milliseconds() / 1000;
+            vm.tell_overdue(now);
+            vm.going_on.count_expired(&vm.metrics, now);
             keys::tend(vm);
             introspection::tend(vm, self.context);
             waiting::resume(vm, self.context);

@@ -18,17 +18,25 @@ const WITHHELD: &str =
 pub(super) struct Reading {
     policy: String,
     answering: Answering,
+    /// Whether its body is waited for.
+    has_begun: bool,
     /// How much of the body has come.
     size: usize,
 }
 
 impl Reading {
     pub(super) fn new(policy: &str, answering: Answering) -> Self {
-        Self { policy: policy.to_owned(), answering, size: 0 }
+        Self { policy: policy.to_owned(), answering, has_begun: false, size: 0 }
     }
 
     /// Takes notice of the headers. The answer itself is still there where its body is waited for.
-    pub(super) fn begin(self, vm: &Vm, headers: &[(String, Vec<u8>)], end_of_stream: bool) -> (Option<Self>, Action) {
+    pub(super) fn begin(
+        mut self,
+        vm: &Vm,
+        headers: &[(String, Vec<u8>)],
+        end_of_stream: bool,
+    ) -> (Option<Self>, Action) {
+        self.has_begun = true;
         match self.answering.headers(headers, end_of_stream) {
             AtHeaders::Pass(told) => {
                 if let Some(told) = told {
@@ -52,9 +60,16 @@ impl Reading {
         (None, self.finish(vm))
     }
 
+    /// Takes notice that there will be no more of it.
+    pub(super) fn interrupt(self, vm: &Vm) {
+        if self.has_begun {
+            tell(vm, &self.policy, self.answering.interrupted());
+        }
+    }
+
     /// Reads the body that has come.
     pub(super) fn finish(self, vm: &Vm) -> Action {
-        let Self { policy, answering, size } = self;
+        let Self { policy, answering, size, .. } = self;
         let body = match size {
             0 => Some(Vec::new()),
             size if size > answering.limit() => None,

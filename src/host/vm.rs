@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::calls::Pending;
+use super::going_on::GoingOn;
 use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::waiting::Waiting;
@@ -32,6 +33,7 @@ pub(super) struct Vm {
     /// The questions that are to be asked with the next tick.
     pub(super) inquiries: RefCell<Vec<Inquiry>>,
     pub(super) waiting: RefCell<Vec<Waiting>>,
+    pub(super) going_on: GoingOn,
     pub(super) metrics: Metrics,
     refusals: RefCell<RefusalLog>,
     /// When a request was judged last, in seconds since 1970.
@@ -95,6 +97,7 @@ impl Vm {
             calls: RefCell::default(),
             inquiries: RefCell::default(),
             waiting: RefCell::default(),
+            going_on: GoingOn::default(),
             metrics: Metrics::default(),
             refusals,
             now: Cell::default(),

@@ -235,6 +235,13 @@ impl AccessToken {
         }
     }
 
+    /// The first second, since 1970, at which [`Self::judge`] says that it has expired; `None` where it never does.
+    #[expect(clippy::cast_precision_loss, reason = "as in `judge`")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "beyond its range it is the end of it")]
+    pub(super) fn expired_from(&self, leeway: u64) -> Option<u64> {
+        self.expires.map(|expires| (expires + leeway as f64).ceil() as u64)
+    }
+
     /// What the token is bound to.
     ///
     /// # Errors

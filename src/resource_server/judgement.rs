@@ -113,9 +113,10 @@ impl<'p> Judgement<'p> {
     }
 
     /// Sends the request on, with what the API gets besides it.
-    fn send(mut self, decision: Decision) -> Step<'p> {
+    fn send(mut self, mut decision: Decision) -> Step<'p> {
         let server = self.server;
         if let Candidate::Token(access_token, ..) = &self.candidate {
+            decision = decision.expiring(access_token.expired_from(server.leeway.0));
             match access_token.forwarded() {
                 Ok(headers) => self.cleaned.edits.extend_from_slice(headers),
                 Err(refusal) => return self.refuse(refusal),

@@ -23,6 +23,9 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
         .func_wrap(ABI, "proxy_increment_metric", proxy_increment_metric)?
         .func_wrap(ABI, "proxy_record_metric", proxy_record_metric)?
         .func_wrap(ABI, "proxy_get_buffer_bytes", proxy_get_buffer_bytes)?
+        .func_wrap(ABI, "proxy_set_buffer_bytes", proxy_set_buffer_bytes)?
+        .func_wrap(ABI, "proxy_set_tick_period_milliseconds", proxy_set_tick_period_milliseconds)?
+        .func_wrap(ABI, "proxy_set_effective_context", proxy_set_effective_context)?
         .func_wrap(ABI, "proxy_get_header_map_pairs", proxy_get_header_map_pairs)?
         .func_wrap(ABI, "proxy_get_header_map_value", proxy_get_header_map_value)?
         .func_wrap(ABI, "proxy_add_header_map_value", proxy_add_header_map_value)?
@@ -174,6 +177,7 @@ fn proxy_get_buffer_bytes(
         ("vm_configuration", Callback::VmStart) => Vec::new(),
         ("plugin_configuration", Callback::Configure) => world.plugin_configuration.clone(),
         ("http_request_body", Callback::RequestBody) => world.body.clone(),
+        ("http_response_body", Callback::ResponseBody) => world.response_body.clone(),
         (_, callback) => {
             return Err(failure(format!(
                 "the module read the buffer {name} in {}, where this host plays none",
@@ -186,6 +190,42 @@ fn proxy_get_buffer_bytes(
     };
     let part = &rest[..rest.len().min(maximum as usize)];
     hand_over(&mut caller, part, bytes_out, size_out)?;
+    answer(Status::Ok)
+}
+
+/// Replaces a part of what has come of a body.
+fn proxy_set_buffer_bytes(
+    mut caller: Caller<'_, World>,
+    buffer: u32,
+    start: u32,
+    size: u32,
+    bytes: u32,
+    bytes_size: u32,
+) -> Answer {
+    let bytes = read(&caller, bytes, bytes_size)?;
+    let world = caller.data_mut();
+    world.record(format!("proxy_set_buffer_bytes {buffer}"));
+    let end = start.saturating_add(size) as usize;
+    if (buffer, world.callback) != (1, Callback::ResponseBody) || end > world.response_body.len() {
+        return Err(failure(format!("the module wrote {start}..{end} of the buffer {buffer} in {:?}", world.callback)));
+    }
+    world.response_body.splice(start as usize..end, bytes);
+    answer(Status::Ok)
+}
+
+// --- ticks -----------------------------------------------------------------------------------------------------------
+
+/// A test says itself when it ticks.
+fn proxy_set_tick_period_milliseconds(mut caller: Caller<'_, World>, milliseconds: u32) -> Answer {
+    caller.data_mut().record("proxy_set_tick_period_milliseconds");
+    if milliseconds == 0 {
+        return Err(failure("the module turned its tick off"));
+    }
+    answer(Status::Ok)
+}
+
+fn proxy_set_effective_context(mut caller: Caller<'_, World>, context: u32) -> Answer {
+    caller.data_mut().record(format!("proxy_set_effective_context {context}"));
     answer(Status::Ok)
 }
 

@@ -26,8 +26,10 @@ pub struct Request {
     pub now: Duration,
     /// Whether the headers are all there is.
     pub end_of_stream: bool,
-    /// What the upstream answers, beside a status.
+    /// What the upstream answers: the headers.
     pub response: Vec<Header>,
+    /// And the body, which comes in two pieces.
+    pub response_body: Vec<u8>,
     /// It comes in two pieces. The plugin has `allow_on_headers_stop_iteration`, so it comes where the headers wait too.
     pub body: Vec<u8>,
 }
@@ -41,6 +43,7 @@ impl Request {
             now: START_OF_2026,
             end_of_stream: true,
             response: Vec::new(),
+            response_body: Vec::new(),
             body: Vec::new(),
         }
         .with_header(":method", method)
@@ -61,6 +64,11 @@ impl Request {
         self
     }
 
+    /// The same request with this body in its answer.
+    pub fn with_response_body(self, body: impl AsRef<[u8]>) -> Request {
+        Request { response_body: body.as_ref().to_vec(), ..self }
+    }
+
     /// The same request with one more property.
     pub fn with_property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Request {
         let path = path.iter().map(|part| String::from(*part)).collect();
@@ -73,8 +81,8 @@ impl Request {
 #[derive(Debug)]
 pub struct Exchange {
     pub outcome: Outcome,
-    /// The upstream's answer after the filter's edits; what [`Request::response`] said where it did not come to that.
-    pub response: Vec<Header>,
+    /// What the client got of the upstream's answer; `None` where there was none, or it was not played.
+    pub received: Option<Received>,
     /// Every host call in order: the function and what it was about, for instance
     /// `proxy_get_property connection.sha256_peer_certificate_digest` or `proxy_remove_header_map_value request
     /// x-client-cert`. Values are left out.
@@ -108,6 +116,17 @@ impl fmt::Debug for Outcome {
                 .finish(),
         }
     }
+}
+
+/// What a client gets where the upstream answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// That answer, after the filter's edits.
+    Answer { headers: Vec<Header>, body: Vec<u8> },
+    /// The filter's own in its place.
+    Replied { status: u32, headers: Vec<Header>, body: Vec<u8> },
+    /// The headers, and then the end of the stream: for a reply of the filter it was too late.
+    BrokenOff { headers: Vec<Header>, body: Vec<u8> },
 }
 
 /// A line of the filter in the proxy's log.

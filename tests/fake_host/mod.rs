@@ -50,7 +50,7 @@ use wasmi::{Engine, Instance, Store, WasmParams, WasmResults};
 use headers::HeaderMap;
 use world::{Callback, World};
 
-pub use exchange::{Exchange, Header, LogLevel, LogLine, Outcome, Request, START_OF_2026};
+pub use exchange::{Exchange, Header, LogLevel, LogLine, Outcome, Received, Request, START_OF_2026};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The module
@@ -206,8 +206,7 @@ impl Vm {
     }
 
     /// As [`Vm::request`], with the callbacks Envoy runs around it: the end of the request's body, and the headers and
-    /// the body of an empty 200 of the upstream, or of the filter's own reply. The filter may edit the headers, and has to
-    /// let all of it pass: this host plays no buffer there.
+    /// the body of the upstream's answer, or of the filter's own reply, which it has to let pass.
     #[track_caller]
     pub fn request_and_response(&mut self, request: &Request) -> Exchange {
         self.exchange(request, Part::RequestAndResponse)
@@ -215,20 +214,36 @@ impl Vm {
 
     #[track_caller]
     fn exchange(&mut self, request: &Request, part: Part) -> Exchange {
-        let context = self.open(request);
-        let outcome = self.decide(context, request);
-        if part == Part::RequestAndResponse {
-            self.let_pass(context, request, &outcome);
-        }
-        self.close(context);
+        let (context, outcome) = self.begin(request);
+        let received = match part {
+            Part::Request => None,
+            Part::RequestAndResponse => self.answer(context, request, &outcome),
+        };
+        self.end(context);
         let world = self.world();
         Exchange {
             outcome,
-            response: world.response.entries().to_vec(),
+            received,
             calls: world.calls.split_off(0),
             log: world.log.split_off(0),
             properties: std::mem::take(&mut world.written),
         }
+    }
+
+    /// A request that goes on until [`Vm::end`], with the context that Envoy has for it. What is recorded of it comes with
+    /// the next whole one.
+    #[track_caller]
+    pub fn begin(&mut self, request: &Request) -> (u32, Outcome) {
+        let context = self.open(request);
+        let outcome = self.decide(context, request);
+        (context, outcome)
+    }
+
+    /// The tick that the filter asked for, at this time.
+    #[track_caller]
+    pub fn tick(&mut self, now: Duration) {
+        self.world().now = now;
+        self.run(Callback::Tick, ROOT_CONTEXT);
     }
 
     #[track_caller]
@@ -294,18 +309,54 @@ impl Vm {
     }
 
     #[track_caller]
-    fn let_pass(&mut self, context: u32, request: &Request, outcome: &Outcome) {
-        const END_OF_STREAM: u32 = 1;
-        let (response_headers, response_body) = match outcome {
-            Outcome::Forwarded { .. } => (1, 0),
-            Outcome::Replied { headers, body, .. } => (length(headers) + 1, length(body)),
-        };
-        if matches!(outcome, Outcome::Forwarded { .. }) && !request.end_of_stream {
-            self.continues(Callback::RequestBody, (context, 0, END_OF_STREAM));
+    fn answer(&mut self, context: u32, request: &Request, outcome: &Outcome) -> Option<Received> {
+        match outcome {
+            Outcome::Forwarded { .. } => {
+                if !request.end_of_stream && request.body.is_empty() {
+                    self.continues(Callback::RequestBody, (context, 0, END_OF_STREAM));
+                }
+                Some(self.bring_answer(context, &request.response_body))
+            }
+            Outcome::Replied { headers, body, .. } => {
+                let at_end = u32::from(body.is_empty());
+                self.continues(Callback::ResponseHeaders, (context, length(headers) + 1, at_end));
+                if !body.is_empty() {
+                    self.continues(Callback::ResponseBody, (context, length(body), END_OF_STREAM));
+                }
+                None
+            }
         }
-        self.continues(Callback::ResponseHeaders, (context, response_headers, u32::from(response_body == 0)));
-        if response_body > 0 {
-            self.continues(Callback::ResponseBody, (context, response_body, END_OF_STREAM));
+    }
+
+    /// The answer of the upstream: what is paused is kept, and what comes is added to it.
+    #[track_caller]
+    fn bring_answer(&mut self, context: u32, body: &[u8]) -> Received {
+        let count = length(self.world().response.entries());
+        let at_end = u32::from(body.is_empty());
+        let mut action = self.ask(Callback::ResponseHeaders, (context, count, at_end)).map(Action::from);
+        let headers_left = action != Some(Action::Pause);
+        let mut sent = Vec::new();
+        let pieces = [(0..body.len() / 2, 0), (body.len() / 2..body.len(), END_OF_STREAM)];
+        for (piece, end_of_stream) in pieces.into_iter().filter(|_| !body.is_empty()) {
+            if self.world().reply.is_some() {
+                break;
+            }
+            self.world().response_body.extend_from_slice(&body[piece]);
+            let size = length(&self.world().response_body);
+            action = self.ask(Callback::ResponseBody, (context, size, end_of_stream)).map(Action::from);
+            if action != Some(Action::Pause) {
+                sent.append(&mut self.world().response_body);
+            }
+        }
+        let headers = self.world().response.entries().to_vec();
+        match (self.world().reply.take(), action) {
+            (None, Some(Action::Continue) | None) => Received::Answer { headers, body: sent },
+            (Some(_), Some(Action::Pause)) if headers_left => Received::BrokenOff { headers, body: sent },
+            (Some(reply), Some(Action::Pause)) => {
+                Received::Replied { status: reply.status, headers: reply.headers, body: reply.body }
+            }
+            (Some(_), action) => self.fail(&format!("the module replied and answered {action:?}")),
+            (None, action) => self.fail(&format!("the module answered {action:?} at the end: the answer never comes")),
         }
     }
 
@@ -322,7 +373,7 @@ impl Vm {
 
     /// The end of a request in Envoy's order: the access log is written before the filters are destroyed.
     #[track_caller]
-    fn close(&mut self, context: u32) {
+    pub fn end(&mut self, context: u32) {
         self.run(Callback::Log, context);
         if self.ask(Callback::Done, context) == Some(FALSE) {
             self.fail("the module answered false to proxy_on_done: it would keep the request's context");
@@ -432,6 +483,9 @@ impl From<u32> for Action {
         }
     }
 }
+
+/// `true` as a callback gets it.
+const END_OF_STREAM: u32 = 1;
 
 /// `false` as a WebAssembly export answers it.
 const FALSE: u32 = 0;

@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) body: Vec<u8>,
     /// The headers have not left.
     pub(super) headers_wait: bool,
+    /// What has come of the body of the answer, and not gone on.
+    pub(super) response_body: Vec<u8>,
     pub(super) calls: Vec<String>,
     pub(super) log: Vec<LogLine>,
     pub(super) random: u64,
@@ -74,6 +76,7 @@ impl World {
             reply: None,
             body: Vec::new(),
             headers_wait: false,
+            response_body: Vec::new(),
             calls: Vec::new(),
             log: Vec::new(),
             random: 0,
@@ -91,6 +94,7 @@ impl World {
         self.reply = None;
         self.body.clear();
         self.headers_wait = false;
+        self.response_body.clear();
         self.written.clear();
         self.properties =
             request.properties.iter().map(|(path, value)| (path.join("\0").into_bytes(), value.clone())).collect();
@@ -188,9 +192,11 @@ impl World {
 
     /// Takes the module's one local response.
     pub(super) fn accept(&mut self, reply: Reply) -> Played<()> {
-        if !matches!(self.callback, Callback::RequestHeaders | Callback::RequestBody) {
+        let coming =
+            [Callback::RequestHeaders, Callback::RequestBody, Callback::ResponseHeaders, Callback::ResponseBody];
+        if !coming.contains(&self.callback) {
             return Err(failure(format!(
-                "the module sent a local response in {}; this host plays it while the request comes in only",
+                "the module sent a local response in {}; this host plays it while something comes in only",
                 self.callback.export()
             )));
         }
@@ -203,7 +209,7 @@ impl World {
 }
 
 /// The exports of a module that this host calls.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Callback {
     Initialize,
     ContextCreate,
@@ -213,6 +219,7 @@ pub(super) enum Callback {
     RequestBody,
     ResponseHeaders,
     ResponseBody,
+    Tick,
     Log,
     Done,
     Delete,
@@ -229,6 +236,7 @@ impl Callback {
             Callback::RequestBody => "proxy_on_request_body",
             Callback::ResponseHeaders => "proxy_on_response_headers",
             Callback::ResponseBody => "proxy_on_response_body",
+            Callback::Tick => "proxy_on_tick",
             Callback::Log => "proxy_on_log",
             Callback::Done => "proxy_on_done",
             Callback::Delete => "proxy_on_delete",

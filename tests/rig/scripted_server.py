@@ -18,12 +18,14 @@ class Answer:
     chunks: int = 0
     """In how many chunks; 0 with a length."""
     trailers: bytes = b""
+    missing: int = 0
+    """How many bytes of the body never come: the server goes away instead."""
 
     def wire(self, method: str) -> bytes:
         bodiless = method == "HEAD" or self.status.startswith("304")
         head = [f"HTTP/1.1 {self.status}", *self.headers]
         if not self.chunks:
-            head.append(f"Content-Length: {len(self.body)}")
+            head.append(f"Content-Length: {len(self.body) + self.missing}")
             body = self.body
         else:
             head.append("Transfer-Encoding: chunked")
@@ -51,6 +53,8 @@ class Server:
                         reader.body(headers, until_close=False)
                         server.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
                         self.wfile.write(server.answer.wire(line.split(b" ")[0].decode()))
+                        if server.answer.missing:
+                            break
                 except (EOFError, OSError):
                     pass
 

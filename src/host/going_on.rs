@@ -1,0 +1,43 @@
+//! Requests that go on with a token: which of them outlive it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::metrics::Metrics;
+use crate::decision::Decision;
+use crate::metric::Metric;
+
+/// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
+#[derive(Default)]
+pub(super) struct GoingOn {
+    by_context: RefCell<BTreeMap<u32, Admitted>>,
+}
+
+struct Admitted {
+    policy: String,
+    /// Seconds since 1970.
+    expires: u64,
+}
+
+impl GoingOn {
+    /// Takes notice of a request that goes on.
+    pub(super) fn begin(&self, context: u32, decision: &Decision) {
+        if let Some(expires) = decision.expires() {
+            let admitted = Admitted { policy: decision.policy().to_owned(), expires };
+            self.by_context.borrow_mut().insert(context, admitted);
+        }
+    }
+
+    /// Forgets a request that has ended.
+    pub(super) fn end(&self, context: u32) {
+        self.by_context.borrow_mut().remove(&context);
+    }
+
+    /// Counts those whose token has expired by now, in seconds since 1970, each once.
+    pub(super) fn count_expired(&self, metrics: &Metrics, now: u64) {
+        let mut by_context = self.by_context.borrow_mut();
+        for (_, outlived) in by_context.extract_if(.., |_, admitted| admitted.expires <= now) {
+            metrics.count_one(&outlived.policy, Metric::OutlivedTokens);
+        }
+    }
+}
