@@ -32,6 +32,9 @@ AUDIENCE = "https://api.example.com"
 OTHER_ISSUER = "https://other-as.example.com"
 OTHER_AUDIENCE = "https://other-api.example.com"
 
+LIFETIME = 7200
+"""Of a good token, in seconds: more than the slowest run of all tests takes, which all have one time."""
+
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
 
@@ -258,7 +261,7 @@ class World:
             "no-leeway": {"leeway_seconds": 0},
             "long-leeway": {"leeway_seconds": 60},
             "at-jwt": {"issuer": {"token_type": "at+jwt"}},
-            "short-lived": {"issuer": {"max_lifetime_seconds": 600}},
+            "short-lived": {"issuer": {"max_lifetime_seconds": LIFETIME}},
             "scopes": {"required_scopes": ["accounts", "payments:write"]},
             "scopes-observe": {"required_scopes": ["accounts"], "certificate_binding": "observe"},
             "dpop": {"dpop": "verified_upstream"},
@@ -351,7 +354,7 @@ class World:
             "aud": AUDIENCE,
             "iat": self.now,
             "nbf": self.now,
-            "exp": self.now + 600,
+            "exp": self.now + LIFETIME,
             "jti": "1",
         }
         if bound_to:
@@ -921,7 +924,7 @@ def resource_server(world: World) -> Iterator[Case]:
         ("a token without an expiry is refused", sign(exp=None), "claim_missing"),
         ("an expired token is refused", sign(exp=world.now - 3600), "token_expired"),
         ("a token of tomorrow is refused", sign(nbf=world.now + 86400), "token_not_yet_valid"),
-        ("an expiry that is a string is malformed", sign(exp=str(world.now + 600)), "claim_malformed"),
+        ("an expiry that is a string is malformed", sign(exp=str(world.now + LIFETIME)), "claim_malformed"),
         ("an expiry that is true is malformed", sign(exp=True), "claim_malformed"),
         (
             "an expiry that is null is malformed",
@@ -932,7 +935,7 @@ def resource_server(world: World) -> Iterator[Case]:
         ("an expiry after the year 9999 is malformed", sign(exp=253402300800), "claim_malformed"),
         (
             "an expiry that no number can hold is malformed",
-            raw(payload=json.dumps(world.claims(one)).replace(f'"exp": {world.now + 600}', '"exp": 1e400')),
+            raw(payload=json.dumps(world.claims(one)).replace(f'"exp": {world.now + LIFETIME}', '"exp": 1e400')),
             "token_malformed",
         ),
         ("a not-before that is a string is malformed", sign(nbf=str(world.now)), "claim_malformed"),
@@ -942,9 +945,9 @@ def resource_server(world: World) -> Iterator[Case]:
     ]:
         yield refused(sentence, token, reason)
     yield passes("one of several audiences passes", sign(aud=["https://other.example.com", AUDIENCE]))
-    yield passes("an expiry with a fraction passes", sign(exp=world.now + 600.5))
+    yield passes("an expiry with a fraction passes", sign(exp=world.now + LIFETIME + 0.5))
     yield passes(
-        "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + 600.5)
+        "an expiry with a fraction passes with PS256 too", sign(key=world.keys["PS256"], exp=world.now + LIFETIME + 0.5)
     )
     for name in ("ES256", "PS256"):
         chain = sign({"x5c": ["M" * 3000] * 3, "salt": "AAAA"}, key=world.keys[name])
@@ -1192,12 +1195,12 @@ def variants(world: World) -> Iterator[Case]:
             refusal=invalid_token("token_type_unsupported"),
         )
     yield carrying("at-jwt", "no type is not an access token's", bound, refusal=invalid_token("token_type_unsupported"))
-    yield carrying("short-lived", "a token of the longest lifetime passes", sign(exp=world.now + 600))
+    yield carrying("short-lived", "a token of the longest lifetime passes", sign(exp=world.now + LIFETIME))
     for sentence, claims, reason in [
-        ("a token that lives a second longer is refused", {"exp": world.now + 601}, "token_lifetime_too_long"),
+        ("a token that lives a second longer is refused", {"exp": world.now + LIFETIME + 1}, "token_lifetime_too_long"),
         (
             "a token that lives a fraction of a second longer is refused",
-            {"exp": world.now + 600.5},
+            {"exp": world.now + LIFETIME + 0.5},
             "token_lifetime_too_long",
         ),
         ("a token that was issued long ago is refused", {"iat": world.now - 86400}, "token_lifetime_too_long"),
@@ -1456,11 +1459,11 @@ def two_issuers(world: World) -> Iterator[Case]:
         sign(keys["ES256"], {**first, "aud": OTHER_AUDIENCE}),
         refusal=invalid_token("audience_mismatch"),
     )
-    yield case("the leeway is what the configuration says", sign(keys["ES256"], first), later=659)
+    yield case("the leeway is what the configuration says", sign(keys["ES256"], first), later=LIFETIME + 59)
     yield case(
         "the leeway is no more than the configuration says",
         sign(keys["ES256"], first),
-        later=660,
+        later=LIFETIME + 60,
         refusal=invalid_token("token_expired"),
     )
 
@@ -1581,7 +1584,7 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
     yield case("an active token need say neither its issuer nor when it ends", active(iss=None, exp=None))
     yield refused("an active token that has expired is refused", active(exp=world.now - 60), "token_expired")
-    yield refused("an active token that is not valid yet is refused", active(nbf=world.now + 600), "token_not_yet_valid")
+    yield refused("an active token that is not valid yet is refused", active(nbf=world.now + 86400), "token_not_yet_valid")
     yield refused("an active token with a time that is none is refused", active(exp="soon"), "claim_malformed")
     yield refused(
         "an active token with its confirmation at the top level is refused where that is not said",

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from cases import AUDIENCE, ISSUER, Header, World, cases
+from cases import AUDIENCE, ISSUER, LIFETIME, Header, World, cases
 from conftest import Proxy
 from rig import mod_oauth2, tokens
 from rig.certificates import Authority, Certificate
@@ -126,7 +126,7 @@ def claims(world: World) -> Iterator[Comparison]:
         ("a not-before that is true", {"nbf": True}),
         ("a not-before an hour ahead", {"nbf": now + 3600}),
         ("an expiry of zero", {"exp": 0}),
-        ("an expiry that is a list", {"exp": [now + 600]}),
+        ("an expiry that is a list", {"exp": [now + LIFETIME]}),
         ("an expiry that is an object", {"exp": {}}),
         ("an issuer that is a number", {"iss": 1}),
         ("an issuer in upper case", {"iss": ISSUER.upper()}),
@@ -143,10 +143,10 @@ def claims(world: World) -> Iterator[Comparison]:
     # A JSON number has many spellings (RFC 8259 §6).
     text = json.dumps(world.claims(world.client_1))
     for sentence, spelling in [
-        ("an expiry with a decimal point and a zero", f"{now + 600}.0"),
-        ("an expiry with an exponent", f"{(now + 600) / 1e9:.9f}e9"),
+        ("an expiry with a decimal point and a zero", f"{now + LIFETIME}.0"),
+        ("an expiry with an exponent", f"{(now + LIFETIME) / 1e9:.9f}e9"),
     ]:
-        payload = tokens.encode_part(text.replace(f'"exp": {now + 600}', f'"exp": {spelling}'))
+        payload = tokens.encode_part(text.replace(f'"exp": {now + LIFETIME}', f'"exp": {spelling}'))
         header = tokens.encode_part({"alg": "ES256", "kid": key.kid})
         yield Comparison(sentence, world.client_1, bearer(tokens.assemble(header, payload, key, "ES256")))
 
