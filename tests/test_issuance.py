@@ -22,6 +22,7 @@ from rig.envoy import Envoy
 from rig.ports import free_port
 from rig.process import wait_until
 from rig.scripted_server import Answer, Server
+from rig.tokens import jwks
 from rig.upstream import Upstream
 
 BODY = b"grant_type=client_credentials"
@@ -230,13 +231,28 @@ def test_behind_a_terminator_tokens_are_held_to_the_certificate_of_its_client(
             assert count(proxy, "forwarded" if status == 200 else "withheld", outcome) == 1
 
 
+@contextmanager
+def api_of(issuer: str, world: World, directory: Path, upstream: Upstream) -> Iterator[str]:
+    """The URL of an API that takes this issuer's tokens."""
+    listener = free_port()
+    document = envoy_configuration(
+        "resource-server", world, listener=listener, upstream=upstream.port, admin=free_port()
+    )
+    configuration = shipped.plugin(document)["configuration"]["value"]
+    policy = configuration["policies"][configuration["default_policy"]]["resource_server"]
+    (trusted,) = policy["issuers"]
+    trusted |= {"issuer": issuer, "audiences": [AUDIENCE], "keys": {"jwks": jwks(world.keys["ES256"])}}
+    with Envoy(yaml.safe_dump(document), directory, name="api"):
+        yield f"https://localhost:{listener}/accounts"
+
+
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")
 @pytest.mark.parametrize("binds", [True, False])
 def test_a_real_client_finds_a_real_server_by_its_aliases_and_gets_bound_tokens_alone(
     world: World, tmp_path: Path, binds: bool
 ) -> None:
     """oauth4webapi reads the metadata of oidc-provider, which knows of no alias and issues what a client's registration
-    says."""
+    says, and calls an API with what it gets."""
     registration = {
         "client_id": "client-1",
         "token_endpoint_auth_method": "tls_client_auth",
@@ -259,10 +275,11 @@ def test_a_real_client_finds_a_real_server_by_its_aliases_and_gets_bound_tokens_
         policy["issued_tokens"] |= {"certificate_binding": "required", "response_headers": "wait"}
         arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
         with (
-            Upstream() as nowhere,
+            Upstream() as behind,
             Envoy(yaml.safe_dump(document), tmp_path, name="real", extra_arguments=arguments) as envoy,
+            api_of(issuer, world, tmp_path, behind) as api,
         ):
-            proxy = Proxy(envoy, listener, nowhere, world)
+            proxy = Proxy(envoy, listener, behind, world)
             with proxy.client(None) as client:
                 metadata = client.request("GET", "/.well-known/openid-configuration").json()
             assert metadata["mtls_endpoint_aliases"] == {"token_endpoint": f"{alias}/token"}
@@ -277,16 +294,24 @@ def test_a_real_client_finds_a_real_server_by_its_aliases_and_gets_bound_tokens_
                 "key": str(world.client_1.key_path),
                 "client_id": "client-1",
                 "aliases": True,
+                "api": api,
+                "thief": {
+                    "certificate": str(world.client_2.certificate_path),
+                    "key": str(world.client_2.key_path),
+                },
             }
             (tmp_path / "client.json").write_text(json.dumps(configuration))
             command = ["node", str(INSTALLED / "client.mjs"), str(tmp_path / "client.json")]
             ran = subprocess.run(command, capture_output=True, check=False, timeout=30)
             if binds:
-                outcome = json.loads(ran.stdout)["token"]
-                payload = outcome["access_token"].split(".")[1]
+                outcome = json.loads(ran.stdout)
+                payload = outcome["token"]["access_token"].split(".")[1]
                 claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
                 assert claims["cnf"] == {"x5t#S256": world.client_1.thumbprint}
                 assert count(proxy, "forwarded", "bound") == 1
+                assert outcome["api"] == 200
+                assert outcome["stolen"] == {"status": 401, "error": "invalid_token"}
+                assert [request.path for request in behind.requests] == ["/accounts"]
             else:
                 assert b"access_token" not in ran.stdout
                 assert count(proxy, "withheld", "confirmation_missing") == 1
