@@ -132,7 +132,7 @@ pub struct AskCertificate<'p>(Asking<'p>);
 #[derive(Debug)]
 enum Asking<'p> {
     ToForward(Box<authorization_server::AskCertificate<'p>>),
-    ToCheck(AskValidity<'p>),
+    ToCheck(Box<AskValidity<'p>>),
 }
 
 impl<'p> AskCertificate<'p> {
@@ -146,15 +146,15 @@ impl<'p> AskCertificate<'p> {
     }
 }
 
-impl<'p> From<authorization_server::AskCertificate<'p>> for Step<'p> {
-    fn from(question: authorization_server::AskCertificate<'p>) -> Self {
-        Self::AskCertificate(AskCertificate(Asking::ToForward(Box::new(question))))
+impl<'p> From<Box<authorization_server::AskCertificate<'p>>> for Step<'p> {
+    fn from(question: Box<authorization_server::AskCertificate<'p>>) -> Self {
+        Self::AskCertificate(AskCertificate(Asking::ToForward(question)))
     }
 }
 
 impl<'p> From<AskValidity<'p>> for Step<'p> {
     fn from(question: AskValidity<'p>) -> Self {
-        Self::AskCertificate(AskCertificate(Asking::ToCheck(question)))
+        Self::AskCertificate(AskCertificate(Asking::ToCheck(Box::new(question))))
     }
 }
 

@@ -341,3 +341,53 @@ fn what_the_proxy_alone_knows_must_be_said() {
     assert_eq!(found(false)["edits"], json!([["client-cert", null]]));
     assert_eq!(found(false)["reason"], "certificate_not_validated");
 }
+
+#[test]
+fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
+    let config = "authorization_server:
+  forward_certificate: [ { dialect: rfc9440 } ]
+  client_certificate: validated_by_listener
+  metadata: { client_authentication_methods: [ tls_client_auth ] }
+  issued_tokens: { certificate_binding: required, token_endpoints: [ /token ] }
+";
+    let explained = |request: Value, answer: Option<Value>| {
+        let request = request.to_string();
+        let mut question = Question::new(("as.yaml", config), ("request.json", &request), 1000).unwrap();
+        if let Some(answer) = answer {
+            question = question.with_answer(("answer.json", &answer.to_string())).unwrap();
+        }
+        let explanation = question.explain().unwrap();
+        (serde_json::from_str::<Value>(&explanation.json()).unwrap(), explanation.to_string())
+    };
+    let token = json!({"method": "POST", "path": "/token"});
+    let (without, _) = explained(token.clone(), None);
+    assert_eq!(without.get("answer"), None);
+    assert!(without["steps"].to_string().contains("give it with --answer"), "{without}");
+    // {"alg":"ES256"} and {"sub":"a"}.
+    let secret = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+    let unbound = json!({"status": 200, "headers": [["Vary", "Client-Cert"]], "body": json!({"access_token": secret}).to_string()});
+    let (found, text) = explained(token.clone(), Some(unbound));
+    assert_eq!(
+        found["answer"],
+        json!({"becomes": "withhold", "outcome": "confirmation_missing", "edits": [["vary", "*"]], "body": null})
+    );
+    assert!(text.contains("the answer is withheld: "), "{text}");
+    assert!(!text.contains(secret) && !found.to_string().contains(secret));
+    let (found, _) = explained(token, Some(json!({"status": 400, "body": "{\"error\":\"invalid_client\"}"})));
+    assert_eq!((&found["answer"]["becomes"], &found["answer"]["outcome"]), (&json!("forward"), &Value::Null));
+
+    let metadata = json!({"method": "GET", "path": "/.well-known/openid-configuration"});
+    let document = json!({"issuer": "https://as.example.com"}).to_string();
+    let answer = json!({"status": 200, "headers": [["Content-Type", "application/json"]], "body": document});
+    let (found, text) = explained(metadata, Some(answer));
+    assert_eq!((&found["answer"]["becomes"], &found["answer"]["outcome"]), (&json!("replace"), &json!("rewritten")));
+    let body: Value = serde_json::from_str(found["answer"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["tls_client_certificate_bound_access_tokens"], json!(true));
+    assert!(text.contains(found["answer"]["body"].as_str().unwrap()), "{text}");
+
+    let other = Question::new(("as.yaml", config), ("request.json", r#"{"method": "GET", "path": "/"}"#), 0).unwrap();
+    assert_eq!(
+        other.with_answer(("answer.json", "{\"staus\": 200}")).unwrap_err(),
+        "answer.json:1:2: staus: unknown key \"staus\"; did you mean \"status\"?"
+    );
+}

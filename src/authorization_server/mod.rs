@@ -332,7 +332,7 @@ impl AuthorizationServer {
             },
             (handed, _) => handed,
         };
-        let ask = AskCertificate {
+        let ask = Box::new(AskCertificate {
             server: self,
             policy,
             caller: request.caller(),
@@ -342,7 +342,7 @@ impl AuthorizationServer {
             verified: Verified::None,
             cleaned,
             body,
-        };
+        });
         match self.client_certificate {
             ClientCertificate::Validated | ClientCertificate::Presented if terminated.is_some() => {
                 AskValidation(ask).answer(terminated.map(|terminated| terminated.validated))
@@ -409,7 +409,7 @@ fn conclude<'p>(policy: &str, body: Option<AskBody>, mut cleaned: Cleaned, held:
 
 /// The question whether the chain of the presented certificate was validated.
 #[derive(Debug)]
-pub struct AskValidation<'p>(AskCertificate<'p>);
+pub struct AskValidation<'p>(Box<AskCertificate<'p>>);
 
 impl<'p> AskValidation<'p> {
     /// Goes on with the host's answer; `None` where the host has no word for it.
@@ -423,7 +423,7 @@ impl<'p> AskValidation<'p> {
             // To the authorization server this client presented no certificate.
             (Some(false), _) => {
                 self.0.cleaned.edits.extend(self.0.server.says(Verified::None));
-                let AskCertificate { policy, presented, cleaned, body, .. } = self.0;
+                let AskCertificate { policy, presented, cleaned, body, .. } = *self.0;
                 let held = Held { presented: Some(presented), ..Held::default() };
                 conclude(policy, body, cleaned, held, Ground::CertificateNotValidated)
             }
@@ -449,7 +449,7 @@ pub(crate) struct AskCertificate<'p> {
 }
 
 impl<'p> AskCertificate<'p> {
-    fn next(mut self, verified: Verified) -> Step<'p> {
+    fn next(mut self: Box<Self>, verified: Verified) -> Step<'p> {
         self.verified = verified;
         match self.handed.take() {
             Some(handed) => self.hand_over(&handed),

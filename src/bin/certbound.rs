@@ -130,6 +130,9 @@ struct Explain {
     /// What the authorization server answers about the token (RFC 7662): JSON, or a JWT where that is configured.
     #[arg(long, value_name = "FILE")]
     introspection: Option<PathBuf>,
+    /// What the authorization server behind answers: {"status", "headers": [[name, value], ...], "body"}.
+    #[arg(long, value_name = "FILE")]
+    answer: Option<PathBuf>,
     /// The payload of the token, as JSON, that jwt_authn left under this name.
     #[arg(long = "verified-payload", value_name = "NAME=FILE")]
     verified_payloads: Vec<String>,
@@ -221,6 +224,9 @@ fn explain(arguments: &Explain) -> Answer {
     }
     if let Some(path) = &arguments.introspection {
         question = question.with_introspection(content(path)?)?;
+    }
+    if let Some(path) = &arguments.answer {
+        question = question.with_answer((&shown(path), &text(path)?))?;
     }
     for payload in &arguments.verified_payloads {
         let (name, path) = payload.rsplit_once('=').ok_or("--verified-payload is NAME=FILE")?;

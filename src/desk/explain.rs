@@ -5,9 +5,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answer::{Explained, ServerAnswer};
 use super::check;
 use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
@@ -42,6 +44,7 @@ pub struct Question {
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
     introspection: Option<Vec<u8>>,
+    answer: Option<ServerAnswer>,
     now: u64,
 }
 
@@ -57,7 +60,8 @@ struct RequestFile {
     body: Option<String>,
 }
 
-/// The answer. As JSON it has the members `decision`, `policy`, `status`, `headers`, `edits`, `reason` and `steps`.
+/// What the filter would do. As JSON it has the members `decision`, `policy`, `status`, `headers`, `edits`, `reason`, `steps`,
+/// and where an authorization server's answer was given `answer`.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     decision: &'static str,
@@ -72,6 +76,9 @@ pub struct Explanation {
     reason: &'static str,
     /// What was looked at, in its order.
     steps: Vec<String>,
+    /// What becomes of the authorization server's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Explained>,
 }
 
 impl Question {
@@ -97,6 +104,7 @@ impl Question {
             verified_payloads: Vec::new(),
             keys: KeyRing::default(),
             introspection: None,
+            answer: None,
             now,
         })
     }
@@ -196,6 +204,14 @@ impl Question {
         Ok(self)
     }
 
+    /// What the authorization server behind answers, in a file of this name.
+    ///
+    /// # Errors
+    /// A sentence that names the file, where it cannot be read.
+    pub fn with_answer(self, (file, answer): (&str, &str)) -> Result<Self, String> {
+        Ok(Self { answer: Some(ServerAnswer::read(file, answer)?), ..self })
+    }
+
     /// What the filter would do.
     ///
     /// # Errors
@@ -223,9 +239,13 @@ impl Question {
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
         let mut missing = None;
+        let mut answering = None;
         let end = loop {
             step = match step {
-                Step::Forward { edits, decision, .. } => break End::Forward(edits, decision),
+                Step::Forward { edits, decision, answering: own } => {
+                    answering = own;
+                    break End::Forward(edits, decision);
+                }
                 Step::Refuse(refusal) => break End::Refuse(refusal),
                 Step::Serve { served, decision } => break End::Serve(served, decision),
                 Step::AskKeys(question) => {
@@ -286,8 +306,20 @@ impl Question {
         steps.append(&mut told);
         steps.extend(self.stages(&end));
         steps.extend(missing);
+        if answering.is_some() && self.answer.is_none() {
+            steps.push("the answer of the authorization server would be read: give it with --answer".to_owned());
+        }
         steps.push(end.sentence());
-        Ok(end.explanation(steps))
+        let answer = match (&end, &self.answer) {
+            (End::Forward(_, decision), Some(answer)) => {
+                let has_edits = self.policies.edits_responses(decision.policy());
+                let explained = answer.explain(answering.as_ref(), has_edits);
+                steps.push(explained.sentence());
+                Some(explained)
+            }
+            _ => None,
+        };
+        Ok(Explanation { answer, ..end.explanation(steps) })
     }
 
     fn beginning(&self, presented: Option<Thumbprint>, end: &End) -> Vec<String> {
@@ -391,6 +423,7 @@ impl End {
                 edits: edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect(),
                 reason: decision.verdict().reason(),
                 steps,
+                answer: None,
             },
             Self::Serve(served, decision) => Explanation {
                 decision: "serve",
@@ -400,6 +433,7 @@ impl End {
                 edits: Vec::new(),
                 reason: decision.verdict().reason(),
                 steps,
+                answer: None,
             },
             Self::Refuse(refusal) => {
                 let own = refusal.headers().into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -414,6 +448,7 @@ impl End {
                     edits: Vec::new(),
                     reason: refusal.reason().name(),
                     steps,
+                    answer: None,
                 }
             }
         }
@@ -449,7 +484,7 @@ impl fmt::Display for Explanation {
                 None => writeln!(formatter, "  no {}", shown(name))?,
             }
         }
-        Ok(())
+        self.answer.as_ref().map_or(Ok(()), |answer| answer.fmt(formatter))
     }
 }
 
@@ -469,20 +504,24 @@ type Message = (Vec<(String, Vec<u8>)>, Vec<u8>);
 
 /// Every header as the proxy hands it over: names in lower case, and what HTTP/2 has in pseudo-headers in those.
 fn message(file: &str, text: &str) -> Result<Message, String> {
-    let located = |error: &config::Error| match error.position() {
-        Some((line, column)) => format!("{file}:{line}:{column}: {}", error.sentence()),
-        None => format!("{file}: {}", error.sentence()),
-    };
-    let documents = Document::read(file, text).map_err(|error| located(&error))?;
-    let [document] = documents.as_slice() else { return Err(format!("{file}: a request is one JSON object")) };
-    let parsed = document.root().source().and_then(|source| source.parse::<RequestFile>());
-    let RequestFile { method, path, headers, body } = parsed.map_err(|error| located(&error))?;
+    let RequestFile { method, path, headers, body } = parsed(file, text, "a request")?;
     let pseudo = [(":method".to_owned(), method.into_bytes()), (":path".to_owned(), path.into_bytes())];
     let others = headers.into_iter().map(|(name, value)| {
         let name = name.to_ascii_lowercase();
         (if name == "host" { ":authority".to_owned() } else { name }, value.into_bytes())
     });
     Ok((pseudo.into_iter().chain(others).collect(), body.unwrap_or_default().into_bytes()))
+}
+
+/// Reads one JSON object from the text of a file, or says where it is wrong; `what` names it in a sentence.
+pub(super) fn parsed<T: DeserializeOwned>(file: &str, text: &str, what: &str) -> Result<T, String> {
+    let located = |error: &config::Error| match error.position() {
+        Some((line, column)) => format!("{file}:{line}:{column}: {}", error.sentence()),
+        None => format!("{file}: {}", error.sentence()),
+    };
+    let documents = Document::read(file, text).map_err(|error| located(&error))?;
+    let [document] = documents.as_slice() else { return Err(format!("{file}: {what} is one JSON object")) };
+    document.root().source().and_then(|source| source.parse()).map_err(|error| located(&error))
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The command `certbound`: the same core on an operator's desk. What a command prints is made here;
 //! src/bin/certbound.rs reads the arguments.
 
+mod answer;
 pub mod certificate_file;
 pub mod check;
 pub mod explain;
