@@ -45,13 +45,19 @@ impl Awaiting {
     /// Judges the request with the body that has come.
     pub(super) fn judge(self, vm: &Vm, context: u32) -> Action {
         let Self { arrived, question, size } = self;
-        let body = match size {
-            0 => Some(Vec::new()),
-            size if size > question.limit() => None,
-            size => hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten(),
-        };
-        judge(vm, context, arrived, *question, body.filter(|body| body.len() == size).as_deref())
+        let body = whole(BufferType::HttpRequestBody, size, question.limit());
+        judge(vm, context, arrived, *question, body.as_deref())
     }
+}
+
+/// The body of so many bytes that has come; `None` where it is larger than the limit, or not to be had whole.
+pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec<u8>> {
+    let body = match size {
+        0 => Some(Vec::new()),
+        size if size > limit => None,
+        size => hostcalls::get_buffer(buffer, 0, size).ok().flatten(),
+    };
+    body.filter(|body| body.len() == size)
 }
 
 /// Judges a request with its whole body; `None` where that is not to be had.

@@ -5,6 +5,7 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
+use super::body;
 use super::http::{edit, fail};
 use super::vm::Vm;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told};
@@ -70,12 +71,8 @@ impl Reading {
     /// Reads the body that has come.
     pub(super) fn finish(self, vm: &Vm) -> Action {
         let Self { policy, answering, size, .. } = self;
-        let body = match size {
-            0 => Some(Vec::new()),
-            size if size > answering.limit() => None,
-            size => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten(),
-        };
-        match answering.body(body.filter(|body| body.len() == size).as_deref()) {
+        let body = body::whole(BufferType::HttpResponseBody, size, answering.limit());
+        match answering.body(body.as_deref()) {
             AtBody::Pass(told) => tell(vm, &policy, told),
             AtBody::Replace(text, told) => {
                 // A document that the host does not take goes on as it came.
