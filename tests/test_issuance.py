@@ -5,7 +5,7 @@ import gzip
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, Proxy
 from rig import shipped
 from rig.authorization_server import INSTALLED, AuthorizationServer, missing
 from rig.certificates import Certificate
-from rig.client import Response
+from rig.client import ConnectionRefusedByPeer, Response
 from rig.envoy import Envoy
 from rig.ports import free_port
 from rig.process import wait_until
@@ -50,7 +50,14 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def running(
-    binding: str, headers: str, world: World, directory: Path, upstream: int, source: dict[str, Any] | None = None
+    binding: str,
+    headers: str,
+    world: World,
+    directory: Path,
+    upstream: int,
+    *,
+    source: dict[str, Any] | None = None,
+    timeout: str | None = None,
 ) -> Iterator[Proxy]:
     listener, admin = free_port(), free_port()
     document = envoy_configuration("authorization-server", world, listener=listener, upstream=upstream, admin=admin)
@@ -63,6 +70,10 @@ def running(
         "token_endpoints": ["/token"],
         "response_headers": headers,
     }
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+        if timeout and "route" in route:
+            route["route"]["timeout"] = timeout
     if source:
         policy |= {"client_certificate_source": source, "client_certificate": "presented"}
     arguments = WRITES_ITS_ACCESS_LOG_AT_ONCE
@@ -198,7 +209,7 @@ def test_under_observe_every_answer_passes_and_is_counted(
             (token({"sub": "a"}), "confirmation_missing"),
             (bound_to(world.client_2), "certificate_mismatch"),
             (b"<html></html>", "unreadable"),
-            (token({"sub": "a"}) + b" " * 10_000_000, "unreadable"),
+            (token({"sub": "a"}) + b" " * 500_000, "unreadable"),
         ]:
             server.answer = Answer(body=body, chunks=3)
             response = ask(proxy, world.client_1, "http/1.1")
@@ -209,6 +220,25 @@ def test_under_observe_every_answer_passes_and_is_counted(
         assert "issued token not bound: passed reason=certificate_mismatch policy=clients presented=" in proxy.envoy.log()
 
 
+@pytest.mark.parametrize("way", ["leave", "wait"])
+def test_a_server_that_is_away_slow_or_resets_gets_no_token_through_and_nobody_hangs(
+    server: Server, world: World, tmp_path_factory: pytest.TempPathFactory, way: str
+) -> None:
+    """Each half of a token that comes stays here; what Envoy says of such a server goes on."""
+    with running("required", way, world, tmp_path_factory.mktemp("faults"), server.port, timeout="1s") as proxy:
+        stalls, body = Answer(body=bound_to(world.client_1), missing=1, stalls=5), bound_to(world.client_1)
+        for protocol in ("http/1.1", "h2"):
+            for answer in (stalls, Answer(body=body, missing=1), Answer(silent=True)):
+                server.answer = answer
+                with suppress(ConnectionRefusedByPeer, EOFError):
+                    response = ask(proxy, world.client_1, protocol)
+                    assert response.status >= 500 and b"access_token" not in response.body, answer
+        assert count(proxy, "withheld", "interrupted") == 4
+    unused = free_port()
+    with running("required", way, world, tmp_path_factory.mktemp("away"), unused) as proxy:
+        assert ask(proxy, world.client_1, "http/1.1").status == 503
+
+
 def test_behind_a_terminator_tokens_are_held_to_the_certificate_of_its_client(
     server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -217,7 +247,7 @@ def test_behind_a_terminator_tokens_are_held_to_the_certificate_of_its_client(
     source = {"header": "X-Edge-Cert", "encoding": "der_base64", "proof": proof}
     named = ("x-edge-cert", base64.b64encode(client.der).decode())
     directory = tmp_path_factory.mktemp("terminator")
-    with running("required", "wait", world, directory, server.port, source) as proxy:
+    with running("required", "wait", world, directory, server.port, source=source) as proxy:
         for body, sender, status, outcome in [
             (bound_to(client), terminator, 200, "bound"),
             (bound_to(terminator), terminator, 502, "certificate_mismatch"),

@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -20,6 +21,10 @@ class Answer:
     trailers: bytes = b""
     missing: int = 0
     """How many bytes of the body never come: the server goes away instead."""
+    stalls: float = 0
+    """How many seconds it stays before it goes away."""
+    silent: bool = False
+    """It goes away without a word."""
 
     def wire(self, method: str) -> bytes:
         bodiless = method == "HEAD" or self.status.startswith("304")
@@ -52,8 +57,12 @@ class Server:
                         line, headers = reader.head()
                         reader.body(headers, until_close=False)
                         server.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
-                        self.wfile.write(server.answer.wire(line.split(b" ")[0].decode()))
-                        if server.answer.missing:
+                        answer = server.answer
+                        if answer.silent:
+                            break
+                        self.wfile.write(answer.wire(line.split(b" ")[0].decode()))
+                        if answer.missing:
+                            time.sleep(answer.stalls)
                             break
                 except (EOFError, OSError):
                     pass
