@@ -114,11 +114,10 @@ fn chain_form(
     prefix: Option<HeaderName>,
 ) -> Result<ChainForm, &'static str> {
     let kind = kind.unwrap_or(ChainKind::None);
-    let digest = matches!(encoding, Encoding::Sha256Hex | Encoding::X5tS256);
     match (kind, header, prefix) {
         (ChainKind::None, None, None) => Ok(ChainForm::None),
         (ChainKind::None, _, _) => Err("chain_header and prefix are for a `chain`"),
-        (_, _, _) if digest => Err("a digest is of one certificate: it has no chain"),
+        _ if encoding.is_digest() => Err("a digest is of one certificate: it has no chain"),
         (ChainKind::List, Some(_), None) | (ChainKind::Numbered, ..) | (ChainKind::ConcatenatedDer, ..)
             if encoding == Encoding::Xfcc =>
         {
