@@ -35,6 +35,18 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// Every encoding there is.
+    pub const ALL: &[Self] = &[
+        Self::PemUrl,
+        Self::PemApache,
+        Self::PemNginxEscaped,
+        Self::DerBase64,
+        Self::SfBinary,
+        Self::Xfcc,
+        Self::Sha256Hex,
+        Self::X5tS256,
+    ];
+
     /// The certificate in these bytes.
     #[must_use]
     pub fn encode(self, der: &[u8]) -> String {

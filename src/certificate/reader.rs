@@ -114,17 +114,6 @@ mod tests {
     use super::super::thumbprint::APPENDIX_A;
     use super::*;
 
-    const ENCODINGS: &[Encoding] = &[
-        Encoding::PemUrl,
-        Encoding::PemApache,
-        Encoding::PemNginxEscaped,
-        Encoding::DerBase64,
-        Encoding::SfBinary,
-        Encoding::Xfcc,
-        Encoding::Sha256Hex,
-        Encoding::X5tS256,
-    ];
-
     fn der() -> Vec<u8> {
         STANDARD.decode(APPENDIX_A).unwrap()
     }
@@ -132,7 +121,7 @@ mod tests {
     #[test]
     fn what_each_encoding_writes_it_reads() {
         let own = Certificate::on_the_desk(der());
-        for encoding in ENCODINGS {
+        for encoding in Encoding::ALL {
             let read = encoding.read(encoding.encode(&der()).as_bytes()).unwrap();
             match encoding.is_digest() {
                 true => assert_eq!(read, Read::Thumbprint(*own.thumbprint())),
@@ -143,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_another_encoding_writes_is_not_read() {
-        for encoding in ENCODINGS {
-            for other in ENCODINGS.iter().filter(|other| encoding.encode(&der()) != other.encode(&der())) {
+        for encoding in Encoding::ALL {
+            for other in Encoding::ALL.iter().filter(|other| encoding.encode(&der()) != other.encode(&der())) {
                 assert_eq!(encoding.read(other.encode(&der()).as_bytes()), None, "{encoding:?} {other:?}");
             }
         }
@@ -152,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_value_is_read_whole_and_as_one_certificate_or_not_at_all() {
-        for encoding in ENCODINGS {
+        for encoding in Encoding::ALL {
             let right = encoding.encode(&der());
             for wrong in [
                 String::new(),

@@ -8,19 +8,8 @@ use certbound::certificate::encoding::Encoding;
 use certbound::certificate::reader::{Read, chain_of_list};
 use certbound::certificate::thumbprint::Thumbprint;
 
-const ENCODINGS: [Encoding; 8] = [
-    Encoding::PemUrl,
-    Encoding::PemApache,
-    Encoding::PemNginxEscaped,
-    Encoding::DerBase64,
-    Encoding::SfBinary,
-    Encoding::Xfcc,
-    Encoding::Sha256Hex,
-    Encoding::X5tS256,
-];
-
 pub fn check(input: &[u8]) {
-    for encoding in ENCODINGS {
+    for encoding in Encoding::ALL {
         let read = encoding.read(input);
         assert!(!(encoding.says_none(input) && read.is_some()), "{encoding:?}");
         match &read {
