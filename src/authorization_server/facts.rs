@@ -6,7 +6,7 @@ use x509_parser::asn1_rs::Tag;
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
 use crate::certificate::distinguished_name::DistinguishedName;
-use crate::certificate::encoding::{Encoding, percent_encode};
+use crate::certificate::encoding::percent_encode;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
@@ -122,8 +122,8 @@ impl Facts {
         set(&self.san_email, &|| {
             listed(&|name| if let SubjectAlternativeName::Email(text) = name { Some(text.clone()) } else { None })
         })?;
-        set(&self.x5t_s256, &|| Some(Some(Encoding::X5tS256.encode(certificate.der()))))?;
-        set(&self.sha256, &|| Some(Some(Encoding::Sha256Hex.encode(certificate.der()))))?;
+        set(&self.x5t_s256, &|| Some(Some(certificate.thumbprint().to_string())))?;
+        set(&self.sha256, &|| Some(Some(certificate.thumbprint().hex())))?;
         Ok(edits)
     }
 }
