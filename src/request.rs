@@ -48,6 +48,11 @@ impl<'a> Request<'a> {
             && self.values("access-control-request-method").next().is_some()
     }
 
+    /// Whether it only reads: GET or HEAD (RFC 9110 §9.3.1, §9.3.2).
+    pub(crate) fn is_read(&self) -> bool {
+        self.values(":method").eq([b"GET"]) || self.values(":method").eq([b"HEAD"])
+    }
+
     /// The host (RFC 9110 §4.2.3, §7.2): without a port, in lower case, without one trailing dot.
     pub(crate) fn host(&self) -> String {
         let authority = self.values(":authority").next().unwrap_or_default();

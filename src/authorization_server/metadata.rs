@@ -285,14 +285,13 @@ impl MetadataOutcome {
 impl Metadata {
     /// Whether a request is for the metadata.
     pub(super) fn is_asked_for(request: &Request<'_>) -> bool {
-        let is_read = request.values(":method").eq([b"GET"]) || request.values(":method").eq([b"HEAD".as_slice()]);
         // OpenID Connect Discovery §4 appends to the issuer's path what RFC 8414 §3.1 puts before it.
         let is_well_known = |path: &str| {
             let behind = WELL_KNOWN.iter().find_map(|start| path.strip_prefix(start));
             behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 || WELL_KNOWN.iter().any(|end| path.ends_with(end))
         };
-        is_read && route::path_of(request).is_ok_and(|path| is_well_known(&path))
+        request.is_read() && route::path_of(request).is_ok_and(|path| is_well_known(&path))
     }
 
     /// What a request for it must not ask.

@@ -78,12 +78,13 @@ impl ProtectedResourceMetadata {
 
     /// Whether a request is for this very document.
     pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
-        let is_read = request.values(":method").eq([b"GET"]) || request.values(":method").eq([b"HEAD".as_slice()]);
         let mut paths = request.values(":path");
         let (Some(asked), None) = (paths.next(), paths.next()) else { return false };
         let (authority, path) = self.resource.parts();
         let host = authority.split(':').next().unwrap_or_default();
-        is_read && asked.strip_prefix(WELL_KNOWN.as_bytes()) == Some(path.as_bytes()) && request.host() == folded(host)
+        request.is_read()
+            && asked.strip_prefix(WELL_KNOWN.as_bytes()) == Some(path.as_bytes())
+            && request.host() == folded(host)
     }
 
     /// The document (RFC 9728 §2) of an API with these issuers and these scopes.
