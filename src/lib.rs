@@ -47,6 +47,7 @@ mod generations;
 #[cfg(target_arch = "wasm32")]
 mod host;
 mod host_map;
+mod https_url;
 
 pub use decision::Decision;
 pub use policy::Policies;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{field, is_encoded, length};
 use super::json_text::{Members, list_with};
+use crate::https_url;
 use crate::jose::json;
 use crate::request::Request;
 use crate::route;
@@ -166,17 +167,8 @@ struct BaseUrl(
 
 /// What comes after host and port of an https URL.
 fn path(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("https://")?;
-    let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;
-    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-    let of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let of_path = |byte: u8| of_host(byte) || matches!(byte, b'_' | b'~' | b'%' | b'/');
-    let is_right = !host.is_empty()
-        && host.bytes().all(of_host)
-        && (1..=5).contains(&port.len())
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-        && path.bytes().all(of_path);
-    is_right.then_some(path)
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'%' | b'/');
+    https_url::parts(url).map(|(_, path)| path).filter(|path| path.bytes().all(allowed))
 }
 
 impl TryFrom<String> for Url {

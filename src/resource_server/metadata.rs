@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::https_url;
 use crate::request::{Request, folded};
 use crate::step::Served;
 
@@ -38,21 +39,10 @@ impl TryFrom<String> for Resource {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let taken_apart = text.strip_prefix("https://").map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
-        let is_right = taken_apart.is_some_and(|(authority, path)| {
-            let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-            let of_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-            let of_path = |byte: u8| {
-                byte.is_ascii_alphanumeric()
-                    || matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@' | b'[' | b']' | b'_' | b'~')
-            };
-            !host.is_empty()
-                && host.bytes().all(of_host)
-                && (1..=5).contains(&port.len())
-                && port.bytes().all(|byte| byte.is_ascii_digit())
-                && path.bytes().all(of_path)
-        });
-        if is_right {
+        let allowed = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@' | b'[' | b']' | b'_' | b'~')
+        };
+        if https_url::parts(&text).is_some_and(|(_, path)| path.bytes().all(allowed)) {
             Ok(Self(text))
         } else {
             Err(format!("{text:?} is no resource identifier: an https URL with a host, and without query and fragment"))
@@ -63,8 +53,7 @@ impl TryFrom<String> for Resource {
 impl Resource {
     /// Host and port, and the path; that of the root alone counts as none (RFC 9728 §3.1).
     fn parts(&self) -> (&str, &str) {
-        let rest = self.0.strip_prefix("https://").unwrap_or(&self.0);
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (authority, path) = https_url::parts(&self.0).unwrap_or_default();
         (authority, if path == "/" { "" } else { path })
     }
 }
