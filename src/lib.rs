@@ -44,10 +44,12 @@ pub mod step;
 pub mod terminator;
 
 mod generations;
+mod hexadecimal;
 #[cfg(target_arch = "wasm32")]
 mod host;
 mod host_map;
 mod https_url;
+mod percent;
 
 pub use decision::Decision;
 pub use policy::Policies;

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::hexadecimal;
 use crate::policy::PolicyName;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -301,23 +302,19 @@ fn decoded(raw: &str) -> Result<Cow<'_, str>, Ambiguity> {
     }
     let mut bytes = first.as_bytes().to_vec();
     for part in parts {
-        let (digits, rest) = part.split_at_checked(2).ok_or("a percent sign is not followed by two digits")?;
-        let byte = hexadecimal(digits).ok_or("a percent sign is not followed by two digits")?;
+        let pair = part.as_bytes().split_first_chunk();
+        let (byte, rest) = pair
+            .and_then(|(pair, rest)| Some((hexadecimal::byte(*pair)?, rest)))
+            .ok_or("a percent sign is not followed by two digits")?;
         // Of what `check` lets pass, these two alone mean something else when they are not encoded.
         if matches!(byte, b'/' | b'.') {
             return Err("the path has a slash or a dot that is percent-encoded");
         }
         bytes.push(byte);
-        bytes.extend(rest.as_bytes());
+        bytes.extend(rest);
     }
     // So no overlong form of a slash either.
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "what is percent-encoded in the path is not UTF-8")
-}
-
-/// Two digits: a sign, which the library would take, is none.
-fn hexadecimal(digits: &str) -> Option<u8> {
-    let digits = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-    u8::from_str_radix(digits, 16).ok()
 }
 
 /// Whether every server takes a decoded path for the same one.

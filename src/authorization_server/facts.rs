@@ -6,11 +6,11 @@ use x509_parser::asn1_rs::Tag;
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
 use crate::certificate::distinguished_name::DistinguishedName;
-use crate::certificate::encoding::percent_encode;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
 use crate::header_name::{HeaderName, OwnName};
+use crate::percent;
 use crate::reason::Reason;
 use crate::step::Edit;
 
@@ -177,7 +177,7 @@ fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
 
 fn item(text: &str) -> String {
     let mut item = String::with_capacity(text.len());
-    percent_encode(text, &mut item, |byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'%'));
+    percent::encode(text, &mut item, |byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'%'));
     item
 }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::client::is_vschar;
 use crate::jose::json;
+use crate::percent;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -213,19 +214,8 @@ fn folded(name: &[u8]) -> Vec<u8> {
 
 /// `+` for a space and `%` with two hexadecimal digits for any byte. `None` where a `%` has none.
 fn form_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(*rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                (digit()? << 4) | digit()?
-            }
-            _ => *byte,
-        });
-    }
-    Some(decoded)
+    let spaced: Vec<_> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent::decoded(&spaced)
 }
 
 /// A client's identifier (RFC 6749 appendix A.1).

@@ -1,13 +1,12 @@
 //! How a certificate is written into a header.
 
-use std::fmt::Write as _;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::Certificate;
 use super::thumbprint::Thumbprint;
+use crate::percent;
 
 /// How one certificate is written: visible ASCII and single spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -109,22 +108,10 @@ fn percent_encoded_pem(der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let mut encoded = String::with_capacity(base64.len().saturating_mul(5) / 4);
     for line in Certificate::pem_lines(&base64) {
-        percent_encode(line, &mut encoded, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        percent::encode(line, &mut encoded, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
         encoded.push_str("%0A");
     }
     encoded
-}
-
-/// Writes text byte by byte, those that are not `plain` as `%` and two hexadecimal digits (RFC 3986 §2.1).
-pub(crate) fn percent_encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
-    for byte in text.bytes() {
-        if plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::percent;
+
 pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 pub(super) const END: &str = "-----END CERTIFICATE-----";
 
@@ -17,7 +19,7 @@ pub(super) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > LONGEST_PEM {
         return None;
     }
-    let text = if text.contains(&b'%') { Cow::Owned(percent_decoded(text)?) } else { Cow::Borrowed(text) };
+    let text = if text.contains(&b'%') { Cow::Owned(percent::decoded(text)?) } else { Cow::Borrowed(text) };
     block_der(std::str::from_utf8(&text).ok()?)
 }
 
@@ -26,7 +28,7 @@ pub(super) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     if text.len() > LONGEST_PEM {
         return None;
     }
-    let text = if text.contains(&b'%') { Cow::Owned(percent_decoded(text)?) } else { Cow::Borrowed(text) };
+    let text = if text.contains(&b'%') { Cow::Owned(percent::decoded(text)?) } else { Cow::Borrowed(text) };
     std::str::from_utf8(&text).ok()?.trim_ascii().split_inclusive(END).map(block_der).collect()
 }
 
@@ -36,22 +38,6 @@ fn block_der(text: &str) -> Option<Vec<u8>> {
     // Another block's markers hold hyphens, which are not base64.
     let der = STANDARD.decode(base64).ok()?;
     is_one_sequence(&der).then_some(der)
-}
-
-fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.iter();
-    while let Some(&byte) = rest.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let pair = [*rest.next()?, *rest.next()?];
-                let pair = std::str::from_utf8(&pair).ok().filter(|pair| !pair.starts_with('+'))?;
-                u8::from_str_radix(pair, 16).ok()?
-            }
-            _ => byte,
-        });
-    }
-    Some(decoded)
 }
 
 /// Whether the whole of `der` is one SEQUENCE of definite length in its shortest form (X.690 §10.1).

@@ -10,6 +10,7 @@ use super::composed::nfc;
 use super::der::Element;
 use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
+use crate::hexadecimal;
 
 /// A registered name, ready to be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,8 +249,7 @@ fn value<'t>(
 
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect();
+    let bytes = pairs.iter().copied().map(hexadecimal::byte).collect();
     if rest.is_empty() { bytes } else { None }
 }
 

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::hexadecimal;
+
 /// The SHA-256 of a certificate's DER. Shown as `x5t#S256`: 43 characters of base64url without padding.
 #[derive(Clone, Copy, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -53,8 +55,8 @@ impl Thumbprint {
             return None;
         }
         let mut bytes = [0; 32];
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = (digit(*high)? << 4) | digit(*low)?;
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            *byte = hexadecimal::byte(*pair)?;
         }
         Some(Self(bytes))
     }
@@ -85,10 +87,6 @@ impl TryFrom<String> for Thumbprint {
 
 fn text_of_43(text: &str) -> Option<&[u8]> {
     (text.len() == 43).then_some(text.as_bytes())
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 impl PartialEq for Thumbprint {

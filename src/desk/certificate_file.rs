@@ -13,6 +13,7 @@ use crate::certificate::escaped::Escaped;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::pem::is_one_sequence;
 use crate::certificate::to_be_signed::ToBeSigned;
+use crate::percent;
 
 /// A larger file, in bytes, is not looked at: a certificate has a few thousand.
 const LARGEST: usize = 1024 * 1024;
@@ -255,18 +256,6 @@ fn is_yaml(line: &str) -> bool {
 /// The text with its percent-encoding undone where it has one; `+` is a space where a form's encoding was used.
 fn percent_decoded(text: &str) -> String {
     let text = if text.contains("-----BEGIN+") { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let pair = after.split_at_checked(2).filter(|_| byte == b'%');
-        let value = pair.and_then(|(pair, after)| {
-            let [high, low] = *pair else { return None };
-            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            Some(((digit(high)? << 4) | digit(low)?, after))
-        });
-        let (byte, after) = value.unwrap_or((byte, after));
-        decoded.push(byte);
-        rest = after;
-    }
+    let decoded: Vec<_> = percent::leniently_decoded(text.as_bytes()).collect();
     String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -1,6 +1,7 @@
 //! The token as it came in the request (RFC 6750 §2.1): in the `Authorization` header and nowhere else.
 
 use super::Dpop;
+use crate::percent;
 use crate::reason::Reason;
 use crate::request::Request;
 
@@ -81,7 +82,7 @@ pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
         query.split(|byte| matches!(byte, b'?' | b'&' | b';')).any(|parameter| {
             let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
             let name: Vec<u8> =
-                percent_decoded(name).skip_while(|byte| matches!(byte, b' ' | b'+')).map(folded).collect();
+                percent::leniently_decoded(name).skip_while(|byte| matches!(byte, b' ' | b'+')).map(folded).collect();
             name == b"access_token"
         })
     })
@@ -92,25 +93,6 @@ fn folded(byte: u8) -> u8 {
         b'+' | b' ' | b'.' => b'_',
         other => other.to_ascii_lowercase(),
     }
-}
-
-/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself.
-fn percent_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (first, after) = rest.split_first()?;
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let encoded = match after {
-            [high, low, after @ ..] if *first == b'%' => digit(high).zip(digit(low)).map(|pair| (pair, after)),
-            _ => None,
-        };
-        let (byte, after) = match encoded {
-            Some(((high, low), after)) => ((high << 4) | low, after),
-            None => (*first, after),
-        };
-        rest = after;
-        Some(byte)
-    })
 }
 
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.

@@ -1,0 +1,40 @@
+//! Percent-encoding (RFC 3986 §2.1).
+
+use std::fmt::Write;
+
+use crate::hexadecimal;
+
+/// Writes text byte by byte, those that are not `plain` as `%` and two hexadecimal digits.
+pub(crate) fn encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+}
+
+/// The bytes of `text`. `None` where two hexadecimal digits do not follow a `%`.
+pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        decoded.push(if byte == b'%' { hexadecimal::byte([*rest.next()?, *rest.next()?])? } else { byte });
+    }
+    Some(decoded)
+}
+
+/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself.
+pub(crate) fn leniently_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        let pair = after.split_first_chunk().filter(|_| first == b'%');
+        let encoded = pair.and_then(|(pair, after)| Some((hexadecimal::byte(*pair)?, after)));
+        let (byte, after) = encoded.unwrap_or((first, after));
+        rest = after;
+        Some(byte)
+    })
+}
