@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
     }
 
     /// All values of a header, in order. `name` in lower case.
-    pub(crate) fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
     }
 

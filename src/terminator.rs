@@ -330,7 +330,7 @@ impl Source {
             let detail = format!("the terminator's header {header} is not what {} has, once", self.encoding.name());
             Refusal::because(Reason::CertificateMalformed, detail)
         };
-        let mut values = values(request, &self.header);
+        let mut values = request.values(self.header.as_str());
         let value = match (values.next(), values.next()) {
             (None, _) => return Ok(None),
             (Some(value), None) if self.encoding.says_none(value) => return Ok(None),
@@ -343,8 +343,8 @@ impl Source {
         };
         let (chain, chain_source) = match &self.chain_header {
             Some(header) => {
-                let chain = reader::chain_of_list(self::values(request, header)).ok_or_else(|| wrong(header))?;
-                (chain, Some(self::values(request, header).collect::<Vec<_>>().join(&b','.to_owned())))
+                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header))?;
+                (chain, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
             }
             None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
             None => (Chain::Unknown, None),
@@ -388,15 +388,9 @@ impl Source {
     }
 }
 
-/// All values of a header, in order.
-fn values<'r>(request: &Request<'r>, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
-    let headers = request.headers.iter();
-    headers.filter(move |(own, _)| own.eq_ignore_ascii_case(name.as_str())).map(|(_, value)| value.as_slice())
-}
-
 /// The value of a header that is there once.
 fn only<'r>(request: &Request<'r>, name: &HeaderName) -> Option<&'r [u8]> {
-    let mut values = values(request, name);
+    let mut values = request.values(name.as_str());
     values.next().filter(|_| values.next().is_none())
 }
 
