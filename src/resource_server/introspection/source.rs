@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::call::Call;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
+use crate::percent;
 use crate::resource_server::keys::{ClusterName, HttpUri, Timeout};
 use crate::secret::{Environment, Secret};
 
@@ -315,15 +316,10 @@ impl Introspection {
 
 /// `application/x-www-form-urlencoded` (RFC 6749, Appendix B): of UTF-8, a space as `+`.
 fn form_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'*' | b' ');
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'*' => encoded.push(char::from(byte)),
-            b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+    percent::encode(text, &mut encoded, plain);
+    encoded.replace(' ', "+")
 }
 
 #[cfg(test)]
