@@ -62,8 +62,7 @@ impl TryFrom<BTreeMap<String, ClusterName>> for Origins {
     fn try_from(named: BTreeMap<String, ClusterName>) -> Result<Self, String> {
         let mut origins = BTreeMap::new();
         for (text, cluster) in named {
-            let origin = HttpUri::parse(&text).filter(HttpUri::is_https_origin);
-            let origin = origin.ok_or_else(|| format!("client_keys: {text:?} is no origin of https"))?.origin();
+            let origin = HttpUri::https_origin(&text).map_err(|wrong| format!("client_keys: {wrong}"))?;
             if origins.insert(origin, cluster).is_some() {
                 return Err(format!("client_keys: the origin {text:?} stands here twice"));
             }

@@ -173,9 +173,10 @@ impl HttpUri {
         format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
     }
 
-    /// Whether it is an origin of https and nothing more.
-    pub(crate) fn is_https_origin(&self) -> bool {
-        self.scheme == Scheme::Https && self.path == "/"
+    /// The origin that a text is, if it is one of https and nothing more.
+    pub(crate) fn https_origin(text: &str) -> Result<String, String> {
+        let uri = Self::parse(text).filter(|uri| uri.scheme == Scheme::Https && uri.path == "/");
+        uri.map(|uri| uri.origin()).ok_or_else(|| format!("{text:?} is no origin of https"))
     }
 
     /// A call of it through this cluster.
@@ -233,9 +234,7 @@ impl KeySource {
         };
         let mut folded = BTreeMap::from([(uri.origin(), cluster.clone())]);
         for (origin, cluster) in origins {
-            let parsed = HttpUri::parse(&origin).filter(HttpUri::is_https_origin);
-            let parsed = parsed.ok_or_else(|| format!("{origin:?} is no origin of https"))?;
-            folded.insert(parsed.origin(), cluster);
+            folded.insert(HttpUri::https_origin(&origin)?, cluster);
         }
         let start = Start::Discovery { issuer: issuer.to_owned(), document, cluster, origins: folded };
         Ok(Self { start, limits })
