@@ -16,6 +16,7 @@ mod issuer;
 pub mod judgement;
 pub mod keys;
 mod metadata;
+mod seconds;
 pub mod token_cache;
 mod verified_payload;
 
@@ -46,6 +47,7 @@ use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use keys::{KeyRing, KeySource};
 use metadata::ProtectedResourceMetadata;
+use seconds::Leeway;
 use token_cache::{Known, Lookup, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
@@ -235,31 +237,11 @@ struct Revoked(BTreeSet<[u8; 32]>);
 #[expect(dead_code, reason = "it is there for its schema")]
 struct RevokedList(#[schemars(length(max = MOST_REVOKED))] Vec<Thumbprint>);
 
-/// How far the clocks of the issuer and of this proxy may differ: 0 to 60 seconds, 10 unless told.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "u64")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
-struct Leeway(#[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 60)))] u64);
-
 /// The protection space of the challenges (RFC 9110 §11.5), in the characters of a quoted string that need no escape.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
 struct Realm(#[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[ !#-\[\]-~]+$")))] String);
-
-impl Default for Leeway {
-    fn default() -> Self {
-        Self(10)
-    }
-}
-
-impl TryFrom<u64> for Leeway {
-    type Error = &'static str;
-
-    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-        if seconds <= 60 { Ok(Self(seconds)) } else { Err("the leeway is 60 seconds at most") }
-    }
-}
 
 impl TryFrom<String> for Realm {
     type Error = &'static str;

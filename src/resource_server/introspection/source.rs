@@ -8,7 +8,8 @@ use crate::call::Call;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::percent;
-use crate::resource_server::keys::{ClusterName, HttpUri, Timeout};
+use crate::resource_server::keys::{ClusterName, HttpUri};
+use crate::resource_server::seconds::{CacheSeconds, Timeout};
 use crate::secret::{Environment, Secret};
 
 /// An introspection endpoint and how it is asked.
@@ -134,26 +135,6 @@ pub(in crate::resource_server) enum AnswerForm {
     Json,
     /// A JWT (RFC 9701), signed with the issuer's keys and for this proxy's `client_id`.
     Jwt,
-}
-
-/// How long the claims of an active token are kept: 0 to 3600 seconds, 30 unless told.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "u64")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
-struct CacheSeconds(#[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 3600)))] u64);
-
-impl Default for CacheSeconds {
-    fn default() -> Self {
-        Self(30)
-    }
-}
-
-impl TryFrom<u64> for CacheSeconds {
-    type Error = &'static str;
-
-    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-        if seconds <= 3600 { Ok(Self(seconds)) } else { Err("an active token is kept for 3600 seconds at most") }
-    }
 }
 
 /// In seconds: a client that registers its token a moment late must not be refused for long.

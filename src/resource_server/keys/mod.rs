@@ -12,7 +12,6 @@ pub use fetch::{Fetch, FetchOutcome, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};
 pub use source::KeySource;
-pub(super) use source::Timeout;
 pub(crate) use source::{ClusterName, HttpUri};
 
 use serde::Deserialize;
@@ -20,6 +19,7 @@ use serde::Deserialize;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::jose::jwk::KeySet;
+use crate::resource_server::seconds::{CoolDown, MaxStale, Timeout};
 
 /// Where the keys of an issuer come from.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ pub(super) struct KeysFields {
     payload_in_metadata: Option<String>,
     /// Between two fetches that unknown key ids cause, in the whole process.
     #[serde(default)]
-    cool_down_seconds: source::CoolDown,
+    cool_down_seconds: CoolDown,
     /// How long known keys serve on while none can be fetched.
     #[serde(default)]
-    max_stale_seconds: source::MaxStale,
+    max_stale_seconds: MaxStale,
     /// For each answer of the authorization server.
     #[serde(default)]
     timeout_seconds: Timeout,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::call::Call;
+use crate::resource_server::seconds::{CoolDown, MaxStale, Timeout};
 
 /// A place from which an issuer's keys are fetched, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,42 +94,6 @@ enum Document {
     OpenidConfiguration,
     /// RFC 8414 §3.1: before the issuer's path.
     OauthAuthorizationServer,
-}
-
-macro_rules! seconds {
-    ($($(#[doc = $meaning:literal])+ $name:ident, $default:literal, $least:literal, $most:literal, $refused:literal;)+) => {$(
-        $(#[doc = $meaning])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-        #[serde(try_from = "u64")]
-        #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
-        pub(in crate::resource_server) struct $name(
-            #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = $least, max = $most)))]
-            pub(in crate::resource_server) u64,
-        );
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self($default)
-            }
-        }
-
-        impl TryFrom<u64> for $name {
-            type Error = &'static str;
-
-            fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-                if ($least..=$most).contains(&seconds) { Ok(Self(seconds)) } else { Err($refused) }
-            }
-        }
-    )+};
-}
-
-seconds! {
-    /// Between two fetches that unknown keys cause.
-    CoolDown, 30, 1, 3600, "the cool-down is 1 to 3600 seconds";
-    /// How long keys serve on after the last good fetch.
-    MaxStale, 86_400, 60, 604_800, "keys serve on for 60 to 604800 seconds";
-    /// For each answer of the authorization server.
-    Timeout, 5, 1, 30, "the timeout is 1 to 30 seconds";
 }
 
 impl TryFrom<String> for ClusterName {
