@@ -57,3 +57,23 @@ impl<'a> Answer<'a> {
         }
     }
 }
+
+/// How a fetch of keys or an introspection ended, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// There is what was asked for.
+    Succeeded,
+    /// There is nothing that can be believed.
+    Failed,
+}
+
+impl Outcome {
+    /// The name in counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}

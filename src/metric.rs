@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use crate::authorization_server::{IssuanceOutcome, MetadataOutcome, Passage};
+use crate::call::Outcome;
 use crate::decision::Verdict;
 use crate::jose::algorithm::Algorithm;
-use crate::resource_server::introspection::InquiryOutcome;
-use crate::resource_server::keys::FetchOutcome;
 use crate::resource_server::token_cache::Lookup;
 
 /// One series of numbers. The names are stable from 1.0 on, as those of the reasons are.
@@ -19,13 +18,13 @@ pub enum Metric {
     /// filter, Envoy may have written it itself.
     ForgedHeadersRemoved,
     /// Fetches of keys, by their outcome.
-    KeyFetches(FetchOutcome),
+    KeyFetches(Outcome),
     /// How long these took, in milliseconds.
-    KeyFetchMilliseconds(FetchOutcome),
+    KeyFetchMilliseconds(Outcome),
     /// Introspections of tokens, by their outcome.
-    Introspections(InquiryOutcome),
+    Introspections(Outcome),
     /// How long these took, in milliseconds.
-    IntrospectionMilliseconds(InquiryOutcome),
+    IntrospectionMilliseconds(Outcome),
     /// Answers to requests for an authorization server's metadata, by what became of them.
     MetadataAnswers(MetadataOutcome),
     /// Answers of token endpoints that were read, by what became of them and what was in them.
@@ -93,10 +92,10 @@ impl Metric {
                     label("token_cache", lookup.name());
                 }
             }
-            Self::KeyFetches(outcome) | Self::KeyFetchMilliseconds(outcome) => label("outcome", outcome.name()),
-            Self::Introspections(outcome) | Self::IntrospectionMilliseconds(outcome) => {
-                label("outcome", outcome.name())
-            }
+            Self::KeyFetches(outcome)
+            | Self::KeyFetchMilliseconds(outcome)
+            | Self::Introspections(outcome)
+            | Self::IntrospectionMilliseconds(outcome) => label("outcome", outcome.name()),
             Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
             Self::IssuedTokens(passage, outcome) => {
                 label("verdict", passage.name());
@@ -136,9 +135,9 @@ mod tests {
                 "certbound_decisions_total_.=.verdict.=.refused;.;_.=.reason.=.unknown_policy;.;",
             ),
             (Metric::ForgedHeadersRemoved, "a.b", "certbound_forged_headers_removed_total_.=.policy.=.a.b;.;"),
-            (Metric::KeyFetches(FetchOutcome::Succeeded), "", "certbound_key_fetches_total_.=.outcome.=.succeeded;.;"),
+            (Metric::KeyFetches(Outcome::Succeeded), "", "certbound_key_fetches_total_.=.outcome.=.succeeded;.;"),
             (
-                Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
+                Metric::KeyFetchMilliseconds(Outcome::Failed),
                 "",
                 "certbound_key_fetch_milliseconds_.=.outcome.=.failed;.;",
             ),

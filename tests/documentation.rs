@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 
 use certbound::authorization_server::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
+use certbound::call::Outcome;
 use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
 use certbound::metric::Metric;
-use certbound::resource_server::introspection::InquiryOutcome;
-use certbound::resource_server::keys::FetchOutcome;
 use certbound::{Policies, Reason, Refusal};
 
 fn readme() -> String {
@@ -111,10 +110,10 @@ fn the_manual_names_every_metric_and_every_ground() {
     for metric in [
         Metric::Decisions(Verdict::Forwarded(Ground::TokenBound), None, None),
         Metric::ForgedHeadersRemoved,
-        Metric::KeyFetches(FetchOutcome::Succeeded),
-        Metric::KeyFetchMilliseconds(FetchOutcome::Failed),
-        Metric::Introspections(InquiryOutcome::Succeeded),
-        Metric::IntrospectionMilliseconds(InquiryOutcome::Failed),
+        Metric::KeyFetches(Outcome::Succeeded),
+        Metric::KeyFetchMilliseconds(Outcome::Failed),
+        Metric::Introspections(Outcome::Succeeded),
+        Metric::IntrospectionMilliseconds(Outcome::Failed),
         Metric::MetadataAnswers(MetadataOutcome::Rewritten),
         Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Unreadable),
         Metric::OutlivedTokens,

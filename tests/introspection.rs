@@ -11,9 +11,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::authorization_server::HandedOver;
-use certbound::call::{Answer, Call};
+use certbound::call::{Answer, Call, Outcome};
 use certbound::jose::signature::PortableEngine;
-use certbound::resource_server::introspection::{InquiryOutcome, Introspected};
+use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::secret::Environment;
@@ -237,7 +237,7 @@ fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
     assert!(matches!(api.ask("opaque", None), Came::Asked(_)));
     let Came::Asked(question) = api.ask("opaque", None) else { panic!("it was kept") };
     let failed = question.inquiry().clone().fail("the proxy has no such cluster".to_owned());
-    assert_eq!(failed.outcome(), InquiryOutcome::Failed);
+    assert_eq!(failed.outcome(), Outcome::Failed);
     is_refused(&api.ask("opaque", Some(&failed)), "introspection_unavailable");
 }
 

@@ -9,8 +9,9 @@ use super::calls::{self, Pending};
 use super::vm::{Arrived, Vm};
 use super::waiting::{self, Awaited, Waiting};
 use super::{facts, http, log};
+use crate::call::Outcome;
 use crate::log::Event;
-use crate::resource_server::keys::{Fetch, FetchOutcome, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
+use crate::resource_server::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, Wish};
 use crate::step::AskKeys;
 
 /// Clients whose keys one VM fetches, or has requests wait for, at once. Whoever names one client after the other has no
@@ -63,7 +64,7 @@ pub(super) fn advance(vm: &Vm, source: &KeySource, began: u64, next: Next) {
 
 fn done(vm: &Vm, source: &KeySource, began: u64, Fetched { document, keys, max_age }: Fetched) {
     let now = facts::now_in_milliseconds();
-    vm.metrics.fetched(FetchOutcome::Succeeded, now.saturating_sub(began));
+    vm.metrics.fetched(Outcome::Succeeded, now.saturating_sub(began));
     let (schedule, revision) = schedule(source);
     let succeeded = schedule.succeeded(max_age, now);
     // The keys stand there before the version that announces them.
@@ -75,7 +76,7 @@ fn done(vm: &Vm, source: &KeySource, began: u64, Fetched { document, keys, max_a
 
 fn failed(vm: &Vm, source: &KeySource, began: u64, why: &str) {
     let now = facts::now_in_milliseconds();
-    vm.metrics.fetched(FetchOutcome::Failed, now.saturating_sub(began));
+    vm.metrics.fetched(Outcome::Failed, now.saturating_sub(began));
     log(&Event::KeysNotFetched(source.identity(), why));
     let (schedule, revision) = schedule(source);
     share(source, &schedule.failed(now), revision);

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
+use crate::call::Outcome;
 use crate::decision::Decision;
 use crate::metric::{Kind, Metric};
-use crate::resource_server::introspection::InquiryOutcome;
-use crate::resource_server::keys::FetchOutcome;
 
 /// The metrics that were used so far. Each is defined with its first use: most of the many pairs of a policy and a
 /// reason never occur. All VMs of a proxy share a metric by its name.
@@ -37,13 +36,13 @@ impl Metrics {
     }
 
     /// Counts and measures a fetch of keys.
-    pub(super) fn fetched(&self, outcome: FetchOutcome, milliseconds: u64) {
+    pub(super) fn fetched(&self, outcome: Outcome, milliseconds: u64) {
         self.add("", Metric::KeyFetches(outcome), 1);
         self.add("", Metric::KeyFetchMilliseconds(outcome), milliseconds);
     }
 
     /// Counts and measures an introspection.
-    pub(super) fn introspected(&self, outcome: InquiryOutcome, milliseconds: u64) {
+    pub(super) fn introspected(&self, outcome: Outcome, milliseconds: u64) {
         self.add("", Metric::Introspections(outcome), 1);
         self.add("", Metric::IntrospectionMilliseconds(outcome), milliseconds);
     }

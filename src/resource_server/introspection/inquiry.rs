@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Introspection;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, Outcome};
 use crate::jose::json;
 use crate::jose::jws::CompactJws;
 use crate::reason::Reason;
@@ -27,15 +27,6 @@ const JWT_TYPES: [&str; 2] = ["token-introspection+jwt", "application/token-intr
 pub struct Inquiry {
     source: Arc<Introspection>,
     token: Rc<str>,
-}
-
-/// How an inquiry ended, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum InquiryOutcome {
-    /// There is an answer.
-    Succeeded,
-    /// There is none that can be believed.
-    Failed,
 }
 
 /// What came of an inquiry.
@@ -74,17 +65,6 @@ impl PartialEq for Inquiry {
     fn eq(&self, other: &Self) -> bool {
         self.token == other.token
             && (Arc::ptr_eq(&self.source, &other.source) || self.source.identity() == other.source.identity())
-    }
-}
-
-impl InquiryOutcome {
-    /// The name in counters.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
     }
 }
 
@@ -149,10 +129,10 @@ impl Introspected {
 
     /// How it is counted.
     #[must_use]
-    pub fn outcome(&self) -> InquiryOutcome {
+    pub fn outcome(&self) -> Outcome {
         match self.content {
-            Ok(_) => InquiryOutcome::Succeeded,
-            Err(_) => InquiryOutcome::Failed,
+            Ok(_) => Outcome::Succeeded,
+            Err(_) => Outcome::Failed,
         }
     }
 

@@ -42,26 +42,6 @@ pub enum Next {
     Failed(String),
 }
 
-/// How a fetch ended, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FetchOutcome {
-    /// The keys are here.
-    Succeeded,
-    /// There are none.
-    Failed,
-}
-
-impl FetchOutcome {
-    /// The name in counters.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// Keys that were fetched.
 #[derive(Debug)]
 pub struct Fetched {

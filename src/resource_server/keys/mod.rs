@@ -8,7 +8,7 @@ mod key_ring;
 mod schedule;
 mod source;
 
-pub use fetch::{Fetch, FetchOutcome, Fetched, Next};
+pub use fetch::{Fetch, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};
 pub use source::KeySource;
