@@ -1,7 +1,7 @@
 //! What a certificate says, as those need it who bind tokens to it.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 use x509_parser::asn1_rs::Tag;
@@ -16,8 +16,8 @@ use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::public_key::PublicKey;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
-
 use crate::header_name::HeaderName;
+use crate::jose::json;
 
 use super::certificate_file::{CertificateFile, NoCertificate};
 use super::time;
@@ -108,20 +108,9 @@ impl Inspection {
     /// One JSON object on several lines, all in ASCII.
     #[must_use]
     pub fn json(&self) -> String {
-        let mut ascii = String::new();
         // Serialization fails for maps with keys of other types and for writers that fail; here is neither.
-        for character in serde_json::to_string_pretty(self).unwrap_or_default().chars() {
-            match character {
-                '\n' | ' '..='~' => ascii.push(character),
-                // Outside strings JSON has nothing else, so this stands within one.
-                other => {
-                    for unit in other.encode_utf16(&mut [0; 2]) {
-                        let _ = write!(ascii, "\\u{unit:04x}");
-                    }
-                }
-            }
-        }
-        ascii
+        let json = serde_json::to_string_pretty(self).unwrap_or_default();
+        json.lines().map(json::in_ascii).collect::<Vec<_>>().join("\n")
     }
 
     fn describe(&mut self, fields: &ToBeSigned<'_>) {

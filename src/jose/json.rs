@@ -20,6 +20,22 @@ pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// JSON of one line, in ASCII (RFC 8259 §7): beyond ASCII it has only characters of strings, and these may be escaped.
+pub(crate) fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            ' '..='~' => text.push(character),
+            other => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    text
+}
+
 #[derive(Clone, Copy)]
 struct Strict {
     depth: u8,

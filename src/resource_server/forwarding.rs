@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::jose::json;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::step::Edit;
@@ -124,7 +125,7 @@ impl ForwardedClaim {
         let text = match (self.encoding, value) {
             (ClaimEncoding::Text, Value::String(text)) if is_plain(text) => text.clone(),
             (ClaimEncoding::Text, _) => return Err(self.refused("is no plain text")),
-            (ClaimEncoding::Json, value) => in_ascii(&value.to_string()),
+            (ClaimEncoding::Json, value) => json::in_ascii(&value.to_string()),
         };
         if text.len() > LONGEST_VALUE {
             return Err(self.refused("is too long"));
@@ -145,22 +146,6 @@ pub(super) fn headers(forwarded: &[ForwardedClaim], claims: &Map<String, Value>)
 /// What no server trims, folds or decodes: visible ASCII, with spaces inside (RFC 9110 §5.5).
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}
-
-/// The same JSON in ASCII (RFC 8259 §7): beyond ASCII it has only characters of strings, and these may be escaped.
-fn in_ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            ' '..='~' => text.push(character),
-            other => {
-                for unit in other.encode_utf16(&mut [0; 2]) {
-                    text.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]
