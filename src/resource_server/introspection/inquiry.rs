@@ -80,7 +80,7 @@ impl Inquiry {
         Ok(Self { source: Arc::clone(source), token: token.into() })
     }
 
-    /// The call that asks; `None` where the credential for it is not known.
+    /// The call that asks.
     #[must_use]
     pub fn call(&self) -> Call {
         self.source.call(&self.token)
