@@ -7,6 +7,7 @@ use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
 use crate::certificate::distinguished_name::DistinguishedName;
 use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
 use crate::header_name::{HeaderName, OwnName};
@@ -16,8 +17,6 @@ use crate::step::Edit;
 
 /// A longer fact refuses the request: servers cut headers, or refuse them, from about here on.
 const LONGEST: usize = 4096;
-
-const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
 
 /// Headers with what the certificate says, each if it is named. Names have nothing but visible ASCII in them: see each.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -147,12 +146,7 @@ fn name(der: &[u8]) -> Option<String> {
 /// A serial number is positive (RFC 5280 §4.1.2.2); one that is not has no form here.
 fn serial_number(der: &[u8]) -> Option<String> {
     let contents = Element::only(der)?.contents;
-    if contents.first().is_none_or(|first| *first >= 0x80) {
-        return None;
-    }
-    let zeros = contents.iter().take_while(|byte| **byte == 0).count();
-    let digits: String = contents.iter().skip(zeros).map(|byte| format!("{byte:02X}")).collect();
-    Some(if digits.is_empty() { "00".to_owned() } else { digits })
+    contents.first().is_some_and(|first| *first < 0x80).then(|| serial_number::hexadecimal(contents))
 }
 
 /// The names of the one extension that has them; none where there is no such extension.
@@ -162,7 +156,7 @@ fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
         for extension in Element::only(field.contents)?.children()? {
             let parts = extension.children()?;
             let identifier = parts.first().filter(|identifier| identifier.is(Tag::Oid))?;
-            if ObjectIdentifier::from_contents(identifier.contents)?.as_str() != SUBJECT_ALTERNATIVE_NAME {
+            if ObjectIdentifier::from_contents(identifier.contents)?.as_str() != SubjectAlternativeName::EXTENSION {
                 continue;
             }
             let value = parts.last().filter(|value| value.is(Tag::OctetString))?;

@@ -14,6 +14,7 @@ pub(crate) mod pem;
 pub mod public_key;
 pub mod reader;
 pub mod registered_name;
+pub(crate) mod serial_number;
 pub mod subject_alternative_name;
 pub mod thumbprint;
 pub mod to_be_signed;

@@ -9,8 +9,6 @@ use super::object_identifier::ObjectIdentifier;
 use super::subject_alternative_name::SubjectAlternativeName;
 use super::to_be_signed::ToBeSigned;
 
-const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
-
 /// Whom a certificate names, and who says so.
 #[derive(Debug)]
 pub struct Names {
@@ -46,7 +44,8 @@ fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
     }
     let list = Element::only(list.contents).filter(|list| list.is(Tag::Sequence))?;
     let values: Vec<_> = list.children()?.iter().map(extension).collect::<Option<_>>()?;
-    let mut found = values.into_iter().filter(|(identifier, _)| identifier.as_str() == SUBJECT_ALTERNATIVE_NAME);
+    let mut found =
+        values.into_iter().filter(|(identifier, _)| identifier.as_str() == SubjectAlternativeName::EXTENSION);
     let (_, value) = found.next().filter(|_| found.next().is_none())?;
     SubjectAlternativeName::list_from_der(value)
 }

@@ -31,6 +31,9 @@ pub enum SubjectAlternativeName {
 }
 
 impl SubjectAlternativeName {
+    /// The identifier of the extension.
+    pub(crate) const EXTENSION: &str = "2.5.29.17";
+
     /// Reads the extension's value, a GeneralNames in DER, in its order. `None` where it is something else.
     #[must_use]
     pub fn list_from_der(der: &[u8]) -> Option<Vec<Self>> {

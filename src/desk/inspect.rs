@@ -14,6 +14,7 @@ use crate::certificate::distinguished_name::DistinguishedName;
 use crate::certificate::escaped::Escaped;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::public_key::PublicKey;
+use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
 use crate::header_name::HeaderName;
@@ -62,8 +63,6 @@ struct Names {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     other: Vec<String>,
 }
-
-const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
 
 impl Inspection {
     /// Describes the first certificate of a file, with the header that each of `dialects` would carry it in.
@@ -116,8 +115,9 @@ impl Inspection {
     fn describe(&mut self, fields: &ToBeSigned<'_>) {
         self.subject = self.name("subject", fields.subject);
         self.issuer = self.name("issuer", fields.issuer);
-        self.serial_number =
-            Element::only(fields.serial_number).map(|number| hexadecimal(number.contents)).unwrap_or_default();
+        self.serial_number = Element::only(fields.serial_number)
+            .map(|number| serial_number::hexadecimal(number.contents))
+            .unwrap_or_default();
         let times = Element::only(fields.validity).and_then(|validity| validity.children()).unwrap_or_default();
         self.not_before = self.time("not_before", times.first());
         self.not_after = self.time("not_after", times.get(1));
@@ -176,7 +176,7 @@ impl Inspection {
                 self.note("an extension cannot be read");
                 continue;
             };
-            if identifier.as_str() == SUBJECT_ALTERNATIVE_NAME {
+            if identifier.as_str() == SubjectAlternativeName::EXTENSION {
                 match SubjectAlternativeName::list_from_der(value) {
                     Some(names) => names.into_iter().for_each(|name| self.subject_alternative_names.add(name)),
                     None => self.note("the extension subjectAltName cannot be read"),
@@ -215,24 +215,6 @@ fn extension_parts<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a
     Some((ObjectIdentifier::from_contents(identifier.contents)?, value.contents))
 }
 
-/// An INTEGER's contents (X.690 §8.3, two's complement) in hexadecimal, two digits for each byte, with `-` if negative.
-fn hexadecimal(contents: &[u8]) -> String {
-    let negative = contents.first().is_some_and(|first| *first >= 0x80);
-    let mut magnitude = contents.to_vec();
-    if negative {
-        let mut carry = true;
-        for byte in magnitude.iter_mut().rev() {
-            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
-        }
-    }
-    let zeros = magnitude.iter().take_while(|byte| **byte == 0).count();
-    let digits: String = magnitude.iter().skip(zeros).map(|byte| format!("{byte:02X}")).collect();
-    match digits.as_str() {
-        "" => "00".to_owned(),
-        _ => format!("{}{digits}", if negative { "-" } else { "" }),
-    }
-}
-
 impl fmt::Display for Inspection {
     /// A line for each fact, by the names that the JSON has, and the header lines after an empty one.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,26 +242,5 @@ impl fmt::Display for Inspection {
             writeln!(formatter)?;
         }
         self.headers.iter().try_for_each(|(name, value)| writeln!(formatter, "{name}: {value}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn serial_numbers_are_written_as_openssl_writes_them() {
-        for (contents, shown) in [
-            (&b"\x01"[..], "01"),
-            (b"\x00", "00"),
-            (b"", "00"),
-            (b"\x00\x80", "80"),
-            (b"\xff", "-01"),
-            (b"\x80", "-80"),
-            (b"\xff\x00", "-0100"),
-            (b"\x0f\xff", "0FFF"),
-        ] {
-            assert_eq!(hexadecimal(contents), shown);
-        }
     }
 }
