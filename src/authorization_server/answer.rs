@@ -112,11 +112,12 @@ fn told(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumb
 
 impl Answering {
     /// What the request for it must not ask.
-    pub(super) fn request_edits(&self, request: &Request<'_>) -> Vec<Edit> {
-        match &self.0 {
-            Kind::Metadata { .. } => Metadata::request_edits(request).collect(),
-            Kind::Issuance { .. } => IssuedTokens::request_edits(request).collect(),
-        }
+    pub(super) fn request_edits(&self, request: &Request<'_>) -> impl Iterator<Item = Edit> {
+        let unwanted = match self.0 {
+            Kind::Metadata { .. } => metadata::UNWANTED,
+            Kind::Issuance { .. } => issuance::UNWANTED,
+        };
+        unwanted.iter().copied().filter(|name| request.values(name).next().is_some()).map(Edit::remove)
     }
 
     /// Reads the headers.

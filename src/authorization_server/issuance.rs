@@ -14,7 +14,6 @@ use crate::request::Request;
 use crate::resource_server::Dpop;
 use crate::resource_server::confirmation::{ConfirmationPlace, confirmation};
 use crate::route::{self, PlainPath};
-use crate::step::Edit;
 
 /// A larger answer cannot be read. Tokens in the field have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
@@ -22,7 +21,7 @@ pub(super) const LARGEST: usize = 131_072;
 const MOST_ENDPOINTS: usize = 64;
 
 /// What would have the answer come compressed, or in part.
-const UNWANTED: [&str; 3] = ["accept-encoding", "range", "if-range"];
+pub(super) const UNWANTED: &[&str] = &["accept-encoding", "range", "if-range"];
 
 /// Which access tokens reach the client.
 #[derive(Debug, Deserialize)]
@@ -153,11 +152,6 @@ impl IssuedTokens {
             Err(_) => true,
         };
         self.certificate_binding != IssuedBinding::Off && is_endpoint()
-    }
-
-    /// What a request for a token must not ask.
-    pub(super) fn request_edits(request: &Request<'_>) -> impl Iterator<Item = Edit> {
-        UNWANTED.into_iter().filter(|name| request.values(name).next().is_some()).map(Edit::remove)
     }
 
     /// Whether the body is read; `Err` where it cannot be.

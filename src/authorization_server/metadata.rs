@@ -31,7 +31,7 @@ const USUAL_METHOD: &str = "client_secret_basic";
 const BELIED: [&str; 6] = ["content-length", "content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
 
 /// What would have the document come compressed, in part, or not at all.
-const UNWANTED: [&str; 5] = ["accept-encoding", "range", "if-range", "if-none-match", "if-modified-since"];
+pub(super) const UNWANTED: &[&str] = &["accept-encoding", "range", "if-range", "if-none-match", "if-modified-since"];
 
 /// What is added to the metadata.
 #[derive(Debug, Deserialize)]
@@ -284,11 +284,6 @@ impl Metadata {
                 || WELL_KNOWN.iter().any(|end| path.ends_with(end))
         };
         request.is_read() && route::path_of(request).is_ok_and(|path| is_well_known(&path))
-    }
-
-    /// What a request for it must not ask.
-    pub(super) fn request_edits(request: &Request<'_>) -> impl Iterator<Item = Edit> {
-        UNWANTED.into_iter().filter(|name| request.values(name).next().is_some()).map(Edit::remove)
     }
 
     /// What becomes of the headers of an answer whose body is waited for, or why it goes on as it is.
