@@ -4,7 +4,6 @@ of requests while it is slow, broken or away."""
 import base64
 import contextlib
 import http.client
-import http.server
 import json
 import socket
 import threading
@@ -25,6 +24,7 @@ from rig.authorization_server import AuthorizationServer
 from rig.certificates import Certificate
 from rig.client import Client, Response
 from rig.envoy import Envoy, refuses
+from rig.local_server import HttpHandler, LocalServer
 from rig.ports import free_port
 from rig.process import wait_until
 from rig.tokens import SigningKey
@@ -33,53 +33,32 @@ from rig.upstream import Upstream
 Answer = tuple[int, Mapping[str, str], bytes]
 
 
-class IntrospectionServer:
+class IntrospectionServer(LocalServer):
     """Answers every POST with what `answer` makes of its form, and keeps what it was asked."""
 
     def __init__(self, answer: Callable[[dict[str, str]], Answer]) -> None:
+        super().__init__(_Introspection)
         self.answer = answer
         self.asked: list[tuple[Mapping[str, str], dict[str, str]]] = []
         """Headers, with their names in lower case, and form."""
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
 
     def count(self, token: str) -> int:
         return sum(form["token"] == token for _, form in list(self.asked))
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                form = {name: value for name, (value,) in parse_qs(body, strict_parsing=True).items()}
-                server.asked.append(({name.lower(): value for name, value in self.headers.items()}, form))
-                status, headers, content = server.answer(form)
-                if status == 0:
-                    # The connection is reset, and not closed.
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    self.connection.close()
-                    return
-                self.send_response(status)
-                for name, value in {"content-length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+class _Introspection(HttpHandler):
+    def do_POST(self) -> None:
+        owner: IntrospectionServer = self.server.owner
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        form = {name: value for name, (value,) in parse_qs(body, strict_parsing=True).items()}
+        owner.asked.append(({name.lower(): value for name, value in self.headers.items()}, form))
+        status, headers, content = owner.answer(form)
+        if status == 0:
+            # The connection is reset, and not closed.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.connection.close()
+        else:
+            self.answer(status, headers, content)
 
 
 def says(**members: Any) -> Callable[[dict[str, str]], Answer]:

@@ -1,13 +1,11 @@
 """Debian's Apache with mod_oauth2 (`type=mtls`): another implementation of RFC 8705 §3, to compare with."""
 
-import http.server
-import json
 import os
-import threading
 from pathlib import Path
 from typing import Any, Self
 
 from rig.certificates import Certificate
+from rig.key_server import KeyServer, document
 from rig.ports import free_port
 from rig.process import Process, wait_until
 
@@ -95,7 +93,7 @@ class ModOAuth2:
     ) -> None:
         """Says how to start, and does not yet."""
         self._directory = Path(directory)
-        self._keys = _KeyServer(jwks)
+        self._keys = KeyServer({"/jwks": document(jwks)})
         self.port = free_port()
         (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
         self._environment = {"LD_LIBRARY_PATH": str(library)}
@@ -108,7 +106,7 @@ class ModOAuth2:
             server=server,
             client_ca=client_ca,
             upstream=upstream,
-            jwks_uri=f"http://127.0.0.1:{self._keys.server_address[1]}/jwks",
+            jwks_uri=f"http://127.0.0.1:{self._keys.port}/jwks",
             issuer=issuer,
             audience=audience,
         )
@@ -140,35 +138,3 @@ class ModOAuth2:
         if self._process.exit_status is not None:
             raise RuntimeError(f"Apache ended: {self.log()}")
         return "resuming normal operations" in self.log()
-
-
-class _KeyServer(http.server.ThreadingHTTPServer):
-    """The authorization server's jwks_uri."""
-
-    daemon_threads = True
-
-    def __init__(self, jwks: dict[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), _KeyRequest)
-        self.document = json.dumps(jwks).encode()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _KeyRequest(http.server.BaseHTTPRequestHandler):
-    server: _KeyServer
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/jwk-set+json")
-        self.send_header("Content-Length", str(len(self.server.document)))
-        self.end_headers()
-        self.wfile.write(self.server.document)
-
-    def log_message(self, *_: object) -> None:
-        pass

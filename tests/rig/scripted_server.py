@@ -1,12 +1,12 @@
 """An HTTP server behind the proxy that answers as it is told, rightly or not."""
 
 import socketserver
-import threading
 import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any
 
 from rig.client import Http1Reader
+from rig.local_server import LocalServer
 
 
 @dataclass
@@ -41,43 +41,32 @@ class Answer:
         return "\r\n".join(head).encode() + b"\r\n\r\n" + (b"" if bodiless else body)
 
 
-class Server:
-    """An HTTP/1.1 server on 127.0.0.1 that says what it is told to, from entry to exit of its context."""
+class Server(LocalServer):
+    """An HTTP/1.1 server that says what it is told to."""
 
     def __init__(self) -> None:
+        super().__init__(_Connection)
         self.answer = Answer()
         self.seen: list[dict[str, str]] = []
-        server = self
 
-        class Connection(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                reader = Http1Reader(self.rfile)
-                try:
-                    while True:
-                        line, headers = reader.head()
-                        reader.body(headers, until_close=False)
-                        server.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
-                        answer = server.answer
-                        if answer.silent:
-                            break
-                        self.wfile.write(answer.wire(line.split(b" ")[0].decode()))
-                        if answer.missing:
-                            time.sleep(answer.stalls)
-                            break
-                except (EOFError, OSError):
-                    pass
 
-        socketserver.ThreadingTCPServer.daemon_threads = True
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
-        self._server.block_on_close = False
-        self.port = self._server.server_address[1]
+class _Connection(socketserver.StreamRequestHandler):
+    server: Any
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def handle(self) -> None:
+        owner: Server = self.server.owner
+        reader = Http1Reader(self.rfile)
+        try:
+            while True:
+                line, headers = reader.head()
+                reader.body(headers, until_close=False)
+                owner.seen.append({name.lower(): value.decode("latin-1") for name, value in headers})
+                answer = owner.answer
+                if answer.silent:
+                    break
+                self.wfile.write(answer.wire(line.split(b" ")[0].decode()))
+                if answer.missing:
+                    time.sleep(answer.stalls)
+                    break
+        except (EOFError, OSError):
+            pass

@@ -4,11 +4,11 @@ import base64
 import json
 import socketserver
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any
 
 from rig.client import Http1Reader, Message
+from rig.local_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,17 @@ class Request(Message):
     """The request target as it was on the wire, with the query."""
 
 
-class Upstream:
-    """A plain HTTP/1.1 server on 127.0.0.1, from entry to exit of its context; its threads serve many connections.
+class Upstream(LocalServer):
+    """A plain HTTP/1.1 server that serves many connections.
 
     It answers every request with 200 and a JSON object: `method`, `path`, `headers` (a list of [name, value], values as
     Latin-1 text, in the order and with the letters of the wire) and `body` (base64).
     """
 
     def __init__(self) -> None:
+        super().__init__(_Connection)
         self._requests: list[Request] = []
         self._lock = threading.Lock()
-        self._server = _Server(self._keep)
-
-    @property
-    def port(self) -> int:
-        return self._server.server_address[1]
 
     @property
     def requests(self) -> list[Request]:
@@ -47,35 +43,13 @@ class Upstream:
         with self._lock:
             self._requests.clear()
 
-    def _keep(self, request: Request) -> None:
+    def keep(self, request: Request) -> None:
         with self._lock:
             self._requests.append(request)
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    # Idle connections of a proxy would hold up the end.
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, keep: Callable[[Request], None]) -> None:
-        # The kernel's choice of a port, which is held from here on: not free_port, which only names one.
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.keep = keep
-
 
 class _Connection(socketserver.StreamRequestHandler):
-    server: _Server
+    server: Any
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
@@ -93,7 +67,7 @@ class _Connection(socketserver.StreamRequestHandler):
         method, path, _ = start_line.decode("latin-1").split(" ")
         body, trailers = reader.body(headers, until_close=False)
         request = Request(headers, body, trailers=trailers, method=method, path=path)
-        self.server.keep(request)
+        self.server.owner.keep(request)
         answer = json.dumps(
             {
                 "method": method,
