@@ -90,17 +90,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::host_map;
 
     fn encoded(value: &Value) -> Vec<u8> {
-        let pairs = |pairs: Vec<(Vec<u8>, Vec<u8>)>| {
-            let length = |text: &Vec<u8>| u32::try_from(text.len()).unwrap().to_le_bytes();
-            let mut bytes = u32::try_from(pairs.len()).unwrap().to_le_bytes().to_vec();
-            bytes.extend(pairs.iter().flat_map(|(key, value)| [length(key), length(value)].concat()));
-            bytes.extend(
-                pairs.iter().flat_map(|(key, value)| [key, &vec![0], value, &vec![0]].map(Clone::clone).concat()),
-            );
-            bytes
-        };
+        let pairs = |pairs: Vec<_>| host_map::encoded(&pairs);
         match value {
             Value::Null => panic!("the host encodes none"),
             Value::Bool(value) => vec![u8::from(*value)],
