@@ -184,13 +184,8 @@ def envoy_configuration(name: str, world: "World", **ports: int) -> dict[str, An
     if name == "every-form":
         variables = {"key_values": {"CERTBOUND_SECRET": SECRET}}
         shipped.plugin(document)["vm_config"]["environment_variables"] = variables
-    (manager,) = (
-        chain["filters"][0]["typed_config"]
-        for listener in document["static_resources"]["listeners"][:1]
-        for chain in listener["filter_chains"][:1]
-    )
     # The clients of the cases send the root as well, as OpenSSL completes what it has; tests/test_terminators.py has chains.
-    manager.pop("set_current_client_cert_details", None)
+    shipped.manager(document).pop("set_current_client_cert_details", None)
     change(configuration)
     if name == "behind-terminators":
         variables = {"key_values": {"CERTBOUND_SECRET": SECRET}}

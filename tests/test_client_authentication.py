@@ -54,8 +54,7 @@ def running(way: str, world: World, directory: Path) -> Iterator[Proxy]:
             authentication["clients"] = [each for each in authentication["clients"] if "jwks" not in each]
             authentication["request_body"] = way
         if way == "falsely-declared":
-            (chain,) = document["static_resources"]["listeners"][0]["filter_chains"]
-            chain["filters"][0]["typed_config"]["stream_idle_timeout"] = "1s"
+            shipped.manager(document)["stream_idle_timeout"] = "1s"
         with Envoy(yaml.safe_dump(document), directory, name=way, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE) as envoy:
             yield Proxy(envoy, listener, upstream, world)
 

@@ -25,9 +25,7 @@ def document(world: World, **ports: int) -> dict[str, Any]:
 
 
 def routes(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    (listener,) = configuration["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return manager["route_config"]["virtual_hosts"][0]["routes"]
+    return shipped.manager(configuration)["route_config"]["virtual_hosts"][0]["routes"]
 
 
 def with_mistake(plugin_configuration: dict[str, Any]) -> None:
@@ -139,15 +137,7 @@ def test_forged_trailers_are_removed(world: World, tmp_path: Path, protocol: str
         configuration = envoy_configuration(
             "authorization-server", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        manager = configuration["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-        manager["http_protocol_options"] = {"enable_trailers": True}
-        (cluster,) = configuration["static_resources"]["clusters"]
-        cluster["typed_extension_protocol_options"] = {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-            }
-        }
+        shipped.let_trailers_through(configuration)
         with (
             Envoy(yaml.safe_dump(configuration), tmp_path, name="trailers"),
             Client(listener, ca_path=world.authority.pem_path, protocol=protocol) as client,

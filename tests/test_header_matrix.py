@@ -81,8 +81,7 @@ def deployment(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         document = envoy_configuration(
             "authorization-server", world, listener=listener, upstream=recorder.port, admin=free_port()
         )
-        (listening,) = document["static_resources"]["listeners"]
-        manager = listening["filter_chains"][0]["filters"][0]["typed_config"]
+        manager = shipped.manager(document)
         # A connection that Envoy ends is not kept half open for a second, hundreds of times.
         manager["delayed_close_timeout"] = "0.01s"
         manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
@@ -169,16 +168,7 @@ def trailing(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         document = envoy_configuration(
             "authorization-server", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        (listening,) = document["static_resources"]["listeners"]
-        manager = listening["filter_chains"][0]["filters"][0]["typed_config"]
-        manager["http_protocol_options"] = {"enable_trailers": True}
-        (cluster,) = document["static_resources"]["clusters"]
-        cluster["typed_extension_protocol_options"] = {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
-            }
-        }
+        shipped.let_trailers_through(document)
         plugin = shipped.plugin(document)
         plugin["vm_config"]["environment_variables"] = {"key_values": {"SECRET_OF_THE_TEST": "s3cret"}}
         configuration = plugin["configuration"]["value"]

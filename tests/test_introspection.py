@@ -511,8 +511,7 @@ def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, 
 
         def upgrading(document: dict[str, Any]) -> None:
             static = document["static_resources"]
-            manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-            manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+            shipped.manager(document)["upgrade_configs"] = [{"upgrade_type": "websocket"}]
             (api,) = [cluster for cluster in static["clusters"] if cluster["name"] == "api"]
             endpoint = api["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
             endpoint["address"]["socket_address"]["port_value"] = echo.port

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
-from rig import tokens
+from rig import shipped, tokens
 from rig.client import Client
 from rig.envoy import Envoy
 from rig.ports import free_port
@@ -26,7 +26,7 @@ def running(world: World, directory: Path, provider: dict[str, Any], requires: d
         configuration = envoy_configuration(
             "verified-by-jwt-authn", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        manager = configuration["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager = shipped.manager(configuration)
         usual = {
             "issuer": ISSUER,
             "audiences": [AUDIENCE],

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
-from rig import authorization_server, tokens
+from rig import authorization_server, shipped, tokens
 from rig.authorization_server import AuthorizationServer
 from rig.client import Client, Response
 from rig.envoy import Envoy
@@ -60,9 +60,7 @@ def running(
         configuration = envoy_configuration(
             "fetched-keys", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        listeners = configuration["static_resources"]["listeners"]
-        manager = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]
-        plugin = manager["http_filters"][0]["typed_config"]["config"]["configuration"]["value"]
+        plugin = shipped.plugin(configuration)["configuration"]["value"]
         # Every policy has the same issuer here; one is enough.
         plugin["policies"] = {name: plugin["policies"][name] for name in ("api", "open")}
         plugin["policies"]["api"]["resource_server"]["issuers"][0]["keys"] = keys

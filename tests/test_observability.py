@@ -167,8 +167,7 @@ def test_what_would_have_been_refused_is_counted_and_told_and_logged_within_the_
 def appending_xfcc(text: str) -> str:
     """The file with an Envoy that writes X-Forwarded-Client-Cert itself."""
     document = yaml.safe_load(text)
-    (listener,) = document["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = shipped.manager(document)
     manager["forward_client_cert_details"] = "APPEND_FORWARD"
     manager["set_current_client_cert_details"] = {"cert": True}
     return yaml.safe_dump(document)

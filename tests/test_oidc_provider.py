@@ -166,15 +166,14 @@ def _behind_certbound(
         forward = {"forward_certificate": [{"dialect": dialect}], "client_certificate": name}
         policies["clients" if name == "validated" else name] = {"authorization_server": forward}
     listeners = document["static_resources"]["listeners"]
-    manager = listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = shipped.manager(document)
     # Where a certificate's chain is.
     manager["forward_client_cert_details"] = "SANITIZE_SET"
     manager["set_current_client_cert_details"] = {"cert": True, "chain": True}
     listeners.append(deepcopy(listeners[0]))
     listeners[1]["name"] = "presented"
     listeners[1]["address"]["socket_address"]["port_value"] = ports["presented"]
-    manager = listeners[1]["filter_chains"][0]["filters"][0]["typed_config"]
-    for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+    for route in shipped.manager(document, 1)["route_config"]["virtual_hosts"][0]["routes"]:
         if "metadata" in route:
             route["metadata"] = {"filter_metadata": {"certbound": {"policy": "presented"}}}
     with Envoy(yaml.safe_dump(document), directory, name="envoy"):

@@ -124,8 +124,8 @@ def test_metadata_of_any_level_that_names_no_policy_of_ours_is_refused(
     world: World, tmp_path: Path, level: str, metadata: dict[str, Any], reason: str | None
 ) -> None:
     def change(document: dict[str, Any]) -> None:
-        outside, inside = document["static_resources"]["listeners"]
-        at = inside if level == "listener" else hosts_of(outside)[1]
+        _, inside = document["static_resources"]["listeners"]
+        at = inside if level == "listener" else hosts_of(document)[1]
         at["metadata"]["filter_metadata"]["certbound"] = metadata
 
     with (
@@ -140,7 +140,7 @@ def test_metadata_of_any_level_that_names_no_policy_of_ours_is_refused(
 
 def test_a_request_without_a_route_has_the_listeners_policy(world: World, tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
-        for host in hosts_of(document["static_resources"]["listeners"][1]):
+        for host in hosts_of(document, 1):
             host["routes"] = [route for route in host["routes"] if route["match"] != {"prefix": "/"}]
 
     with running("policies-by-metadata", world, tmp_path, change) as proxy, proxy.client(listener="inside") as client:
@@ -150,12 +150,8 @@ def test_a_request_without_a_route_has_the_listeners_policy(world: World, tmp_pa
         assert {each["policy"] for each in proxy.told(2)} == {"migration"}
 
 
-def hosts_of(listener: dict[str, Any]) -> list[dict[str, Any]]:
-    return manager_of(listener)["route_config"]["virtual_hosts"]
-
-
-def manager_of(listener: dict[str, Any]) -> dict[str, Any]:
-    return listener["filter_chains"][0]["filters"][0]["typed_config"]
+def hosts_of(document: dict[str, Any], listener: int = 0) -> list[dict[str, Any]]:
+    return shipped.manager(document, listener)["route_config"]["virtual_hosts"]
 
 
 # Several instances.
@@ -382,7 +378,7 @@ def by_path(
 ) -> Iterator[Running]:
     def change(document: dict[str, Any]) -> None:
         if request.param == "as it came":
-            manager = manager_of(document["static_resources"]["listeners"][0])
+            manager = shipped.manager(document)
             manager["normalize_path"] = manager["merge_slashes"] = False
             manager["path_with_escaped_slashes_action"] = "KEEP_UNCHANGED"
 
@@ -472,7 +468,7 @@ def test_a_host_with_more_than_one_reading_is_refused(by_path: Running, host: st
 def test_metadata_beside_routes_is_refused(world: World, tmp_path: Path, level: str) -> None:
     def change(document: dict[str, Any]) -> None:
         (listener,) = document["static_resources"]["listeners"]
-        (host,) = hosts_of(listener)
+        (host,) = hosts_of(document)
         at = {"route": host["routes"][0], "virtual host": host, "listener": listener}[level]
         at["metadata"] = {"filter_metadata": {"certbound": {"policy": "open"}}}
 

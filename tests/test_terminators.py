@@ -4,7 +4,6 @@ others write them as they are told.) A row of `ROWS` is one form."""
 
 import base64
 import hashlib
-import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -338,7 +337,7 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
         admin=free_port(),
     )
     document = yaml.safe_load(text)
-    manager = _manager(document["static_resources"]["listeners"][0])
+    manager = shipped.manager(document)
     # The chain is nowhere else. What Envoy writes there, certbound removes.
     manager["forward_client_cert_details"] = "SANITIZE_SET"
     manager["set_current_client_cert_details"] = {"cert": True, "chain": True}
@@ -359,16 +358,12 @@ def envoy(clients: Clients, recorder: Recorder) -> Iterator[Listeners]:
     plain = deepcopy(document["static_resources"]["listeners"][0])
     plain["name"] = "without_certbound"
     plain["address"]["socket_address"]["port_value"] = ports.without
-    manager = _manager(plain)
+    document["static_resources"]["listeners"].append(plain)
+    manager = shipped.manager(document, 1)
     manager["http_filters"] = manager["http_filters"][-1:]
     manager["set_current_client_cert_details"] = {"cert": True}
-    document["static_resources"]["listeners"].append(plain)
     with Envoy(yaml.safe_dump(document), clients.directory, name="envoy", environment={"SECRET_OF_THE_TEST": "s3cret"}):
         yield ports
-
-
-def _manager(listener: dict[str, Any]) -> dict[str, Any]:
-    return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
 OF_THE_HOP = (

@@ -93,7 +93,7 @@ def test_a_certificate_in_the_filter_state_is_handed_over_where_the_connection_h
     with Upstream() as upstream:
         ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
         document = envoy_configuration("validated-by-listener", world, **ports)
-        manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        manager = shipped.manager(document)
         manager["http_filters"][:0] = yaml.safe_load(filter_state)
         with (
             Envoy(yaml.safe_dump(document), tmp_path, name="filter-state"),

@@ -84,9 +84,7 @@ def with_variants(text: str, variants: Mapping[str, Mapping[str, Any] | None]) -
     there. What the file shows as a comment for `server_name` is live."""
     document = yaml.safe_load(uncommented(text, "listener_filters:", lines=3))
     policies = plugin(document)["configuration"]["value"]["policies"]
-    (listener,) = document["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    routes = manager(document)["route_config"]["virtual_hosts"][0]["routes"]
     for name, changes in variants.items():
         if changes is not None:
             server = copy.deepcopy(policies["api"]["resource_server"])
@@ -117,9 +115,24 @@ def plugin_configuration(text: str) -> dict[str, Any]:
     return plugin(yaml.safe_load(text))["configuration"]["value"]
 
 
+def manager(document: Any, listener: int = 0) -> dict[str, Any]:
+    """The HTTP connection manager of a listener in an Envoy configuration."""
+    return document["static_resources"]["listeners"][listener]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def let_trailers_through(document: Any) -> None:
+    """Has an Envoy configuration take trailers over HTTP/1.1 too, and send them to its one cluster."""
+    manager(document)["http_protocol_options"] = {"enable_trailers": True}
+    (cluster,) = document["static_resources"]["clusters"]
+    cluster["typed_extension_protocol_options"] = {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+        }
+    }
+
+
 def plugin(document: Any) -> dict[str, Any]:
     """The `PluginConfig` of the one Wasm filter in an Envoy configuration."""
-    (listener,) = document["static_resources"]["listeners"]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    (wasm,) = [entry for entry in manager["http_filters"] if entry["typed_config"]["@type"].endswith(".Wasm")]
+    (wasm,) = [entry for entry in manager(document)["http_filters"] if entry["typed_config"]["@type"].endswith(".Wasm")]
     return wasm["typed_config"]["config"]
