@@ -6,13 +6,14 @@ import contextlib
 import http.client
 import json
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 import pytest
@@ -476,34 +477,24 @@ def test_a_body_that_streams_while_its_request_waits_arrives_whole_or_not_at_all
         assert len(api.upstream.requests) == 1
 
 
-class Echo:
+class Echo(LocalServer):
     """A server that switches protocols and then sends back what comes."""
 
-    def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+    def __init__(self) -> None:
+        super().__init__(_Echoing)
         self.connections = 0
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
 
-    def _serve(self) -> None:
+class _Echoing(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.server.owner.connections += 1
         with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
-
-    def _echo(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            head = b""
+            head, proxy = b"", self.request
             while b"\r\n\r\n" not in head:
-                head += connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-            while data := connection.recv(4096):
-                connection.sendall(data)
+                head += proxy.recv(4096)
+            proxy.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            while data := proxy.recv(4096):
+                proxy.sendall(data)
 
 
 def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 import contextlib
 import re
 import socket
+import socketserver
 import threading
 from dataclasses import dataclass
-from typing import Self
+from typing import Any
+
+from rig.local_server import LocalServer
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -28,18 +31,17 @@ class Head:
         return [line for line in self.lines if line.partition(b":")[0].lower() not in {name.encode() for name in names}]
 
 
-class Recorder:
-    """Listens on 127.0.0.1 from entry to exit of its context, and answers every request with 200, and one for an
-    upgrade with 101."""
+class Recorder(LocalServer):
+    """Answers every request with 200, and one for an upgrade with 101."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        super().__init__(_Connection)
         self._heads: list[Head] = []
         self._lock = threading.Lock()
 
-    @property
-    def port(self) -> int:
-        return self._listener.getsockname()[1]
+    def keep(self, head: Head) -> None:
+        with self._lock:
+            self._heads.append(head)
 
     def take(self) -> list[Head]:
         """The requests that have come since the last call; each is here before its answer leaves."""
@@ -47,41 +49,30 @@ class Recorder:
             taken, self._heads = self._heads, []
         return taken
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+class _Connection(socketserver.BaseRequestHandler):
+    server: Any
+    request: socket.socket
+
+    def handle(self) -> None:
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                proxy, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(proxy,), daemon=True).start()
-
-    def _serve(self, proxy: socket.socket) -> None:
-        unread = b""
-        with contextlib.suppress(OSError), proxy:
+            unread = b""
             while True:
                 while b"\r\n\r\n" not in unread:
-                    if not (data := proxy.recv(65536)):
+                    if not (data := self.request.recv(65536)):
                         return
                     unread += data
                 head, _, unread = unread.partition(b"\r\n\r\n")
                 start, *lines = head.split(b"\r\n")
-                with self._lock:
-                    self._heads.append(Head(start, tuple(lines)))
+                self.server.owner.keep(Head(start, tuple(lines)))
                 # The tests send no chunked bodies.
                 length = int(found[1]) if (found := re.search(rb"(?im)^content-length: *(\d+)\r?$", head)) else 0
                 while len(unread) < length:
-                    if not (data := proxy.recv(65536)):
+                    if not (data := self.request.recv(65536)):
                         return
                     unread += data
                 unread = unread[length:]
                 if re.search(rb"(?im)^upgrade: *websocket\r?$", head):
-                    proxy.sendall(_UPGRADED)
+                    self.request.sendall(_UPGRADED)
                     return
-                proxy.sendall(_ANSWER)
+                self.request.sendall(_ANSWER)
