@@ -226,13 +226,18 @@ def test_a_real_client_authenticates_before_a_real_authorization_server(world: W
 
             wait_until(lambda: len(decided()) >= 4, 5, "four decisions in the access log")
             assert decided() == ["client_authenticated"] * 4
-            arrived = server.log().count('"method":"POST"')
+
+            def arrived() -> int:
+                return server.log().count('"method":"POST"')
+
+            # It writes its line when its answer has left.
+            wait_until(lambda: arrived() == 4, 5, "four requests in the server's log")
             other = world.client_2 if method == "tls_client_auth" else world.client_1
             (other_id,) = [own_id for own_id, own_method in methods.items() if own_method != method]
             for wrong_id, wrong in [(client_id, None), (client_id, other), (other_id, own)]:
                 outcomes = ask(wrong_id, wrong)
                 assert all(each == {"status": 400, "error": "invalid_client"} for each in outcomes.values()), outcomes
-            assert server.log().count('"method":"POST"') == arrived, "the server saw a refused request"
+            assert arrived() == 4, "the server saw a refused request"
 
 
 def jwk(certificate: Certificate) -> dict[str, Any]:
