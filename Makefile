@@ -90,6 +90,14 @@ $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: fuzz-build
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --locked --version 0.13.2 --root target/cargo-fuzz --target-dir target/cargo-fuzz/build
 
+BENCH_BUILD := --locked --release --quiet --target-dir target/bench/build
+
+.PHONY: bench
+bench: module $(VENV) $(MOD_OAUTH2) ## Measure what the filter costs, beside others; SUBJECTS=rs.seen,empty ROUNDS=20 for a part
+	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
+	cargo build $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1
+	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS))
+
 .PHONY: module
 module: wasm-target ## Build the filter: target/certbound.wasm
 	cargo build --locked --lib --release --target wasm32-wasip1

@@ -1,0 +1,1 @@
+"""`make bench`: what certbound costs a proxy, beside what does the same work in other ways."""
