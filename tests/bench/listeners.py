@@ -256,8 +256,10 @@ def bare_as(around: Around) -> Listener:
     return Listener("authorization-server", [])
 
 
-def empty_as(around: Around) -> Listener:
-    return Listener("authorization-server", [empty(around)])
+def bare_form(around: Around) -> Listener:
+    """Envoy's own filter waits for the body: without it a request would be answered, and the connection ended, before."""
+    typed = {"@type": _TYPES + "buffer.v3.Buffer", "max_request_bytes": 65536}
+    return Listener("client-authentication", [{"name": "buffer", "typed_config": typed}])
 
 
 def as_form(form: dict[str, Any]) -> Make:

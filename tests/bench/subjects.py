@@ -68,7 +68,7 @@ ENCODINGS = {
     "xfcc": (
         {"dialect": "keycloak_envoy"},
         "x-forwarded-client-cert",
-        lambda certificate: f'Hash={certificate.digest};Cert="{certificate.url_encoded}"',
+        lambda certificate: f'Hash={certificate.digest};Cert="{certificate.url_encoded}";Chain="{certificate.url_encoded}"',
     ),
     "sha256_hex": ({"header": "x-client-cert-sha256", "encoding": "sha256_hex"}, "x-client-cert-sha256", lambda certificate: certificate.digest),
     "x5t_s256": ({"header": "x-client-cert-x5t", "encoding": "x5t_s256"}, "x-client-cert-x5t", lambda certificate: certificate.thumbprint),
@@ -87,6 +87,7 @@ LISTENERS: dict[str, Way] = {
     "jwt_authn-lua": Way(listeners.jwt_authn_lua, _RS),
     "jwt_authn-lua-uncached": Way(listeners.jwt_authn_lua_uncached, _RS),
     "bare-as": Way(listeners.bare_as, _NOBODY),
+    "bare-form": Way(listeners.bare_form, _NOBODY),
     "as-shipped": Way(listeners.as_shipped, _hands_over(*ENCODINGS["pem_apache"][1:])),
     "as-client-authentication": Way(listeners.as_client_authentication, twelve.client_authentication),
     **{
@@ -132,7 +133,7 @@ def _subjects() -> list[Subject]:
         Subject("bare.es256", "Envoy bare, with an ES256 token", "bare", seen["ES256"], "bare.es256"),
         Subject("bare.opaque", "Envoy bare, with an opaque token", "bare", opaque, "bare.opaque"),
         Subject("bare.as", "Envoy bare, without a token", "bare-as", nothing, "bare.as"),
-        Subject("bare.form", "Envoy bare, with a token request", "bare-as", form, "bare.form"),
+        Subject("bare.form", "Envoy that waits for the body, with a token request", "bare-form", form, "bare.form"),
         Subject("empty", "an empty Wasm filter: the platform's floor", "empty", seen["RS256"], "bare"),
         Subject("rs.seen", "certbound, token seen before", "rs", seen["RS256"], "bare", peer="peer.seen"),
         Subject(
@@ -225,6 +226,15 @@ def chosen(names: list[str]) -> list[Subject]:
     for each in list(found):
         found |= {name for name in (SUBJECTS[each].baseline, SUBJECTS[each].peer) if name}
     return [subject for name, subject in SUBJECTS.items() if name in found]
+
+
+BESIDE = "@beside"
+"""The end of the names of those that run another module."""
+
+
+def beside(subject: Subject) -> Subject:
+    """The same subject with the other module."""
+    return replace(subject, name=subject.name + BESIDE, listener=subject.listener + BESIDE, title=f"{subject.title}, the other module")
 
 
 @dataclass(frozen=True)
