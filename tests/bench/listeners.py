@@ -241,12 +241,10 @@ def rs_issuers(number: int) -> Make:
     return make
 
 
-def jwt_authn_lua(around: Around) -> Listener:
-    return Listener("resource-server", [jwt_authn(around, cached=True), lua("binding")])
-
-
-def jwt_authn_lua_uncached(around: Around) -> Listener:
-    return Listener("resource-server", [jwt_authn(around, cached=False), lua("binding")])
+def jwt_authn_lua(*, cached: bool, remembers: bool) -> Make:
+    return lambda around: Listener(
+        "resource-server", [jwt_authn(around, cached=cached), lua("binding", REMEMBERS=remembers)]
+    )
 
 
 # An authorization server's.

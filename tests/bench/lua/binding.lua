@@ -2,7 +2,8 @@
 -- jwt_authn verified, and left as metadata, to the certificate of the connection.
 --
 -- The digest is Envoy's (hexadecimal, computed once for a connection), and becomes the text that x5t#S256 has by one
--- look-up for every three digits; a bounded table remembers it, so that a client's further requests do not pay for it.
+-- look-up for every three digits. A script knows no connection and has no place to keep something for one; where the line
+-- before this says that it REMEMBERS, it does so by the digest, in a bounded table.
 
 local DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 local MOST = 10000
@@ -23,6 +24,9 @@ end
 local thumbprints, count = {}, 0
 
 local function thumbprint_of(digest)
+  if not REMEMBERS then
+    return (digest:gsub("%x%x?%x?", PIECES))
+  end
   local thumbprint = thumbprints[digest]
   if not thumbprint then
     thumbprint = digest:gsub("%x%x?%x?", PIECES)
