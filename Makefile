@@ -30,14 +30,14 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo.py --keep
 
 .PHONY: test
-test: module desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
 HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
 
 # The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone.
-ABOUT_NO_ENVOY := $(addsuffix .py,inspect behind_terminators oidc_provider peer_mod_oauth2 schema terminators tls_directives)
+ABOUT_NO_ENVOY := $(addsuffix .py,bench inspect behind_terminators oidc_provider peer_mod_oauth2 schema terminators tls_directives)
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
 test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
 $(addprefix test-host-,$(HOSTS)): test-host-%: module desk $(VENV) $(AS) target/hosts/%/.installed
@@ -55,11 +55,15 @@ target/hosts/%/.installed: tests/hosts/%.txt
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/bench/load/Cargo.toml
+	cargo fmt --check --manifest-path tests/bench/empty_filter/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 --features portable_crypto -- -D warnings
 	@# libFuzzer itself, in C++, is not built for this.
 	CUSTOM_LIBFUZZER_PATH=target/none.a cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target -- -D warnings
+	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml -- -D warnings
+	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --lib --no-deps --document-private-items --target wasm32-wasip1
 
@@ -93,10 +97,13 @@ $(CARGO_FUZZ):
 BENCH_BUILD := --locked --release --quiet --target-dir target/bench/build
 
 .PHONY: bench
-bench: module $(VENV) $(MOD_OAUTH2) ## Measure what the filter costs, beside others; SUBJECTS=rs.seen,empty ROUNDS=20 for a part
+bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter costs, beside others; SUBJECTS=rs.seen,empty ROUNDS=20 for a part, WRITE=1 for the README
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
+	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(WRITE),--write)
+
+.PHONY: empty-filter
+empty-filter: wasm-target
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1
-	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS))
 
 .PHONY: module
 module: wasm-target ## Build the filter: target/certbound.wasm

@@ -45,7 +45,7 @@ def main() -> None:
             start = growth.start(world, modules[""], directory, quick=arguments.quick)
             print(*report.started(start), sep="\n", flush=True)
             points = growth.measure(world, modules[""], directory, quick=arguments.quick)
-            print(*report.flatness(points), sep="\n", flush=True)
+            print(*report.grown(points), sep="\n", flush=True)
     content = {
         "seed": seed,
         **report.summary(rows, outcomes, points, start),

@@ -6,27 +6,26 @@ from math import log10
 
 from bench.growth import Point, Points
 
-_PANEL = (300, 200)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 34, 34
+_PANEL = (300, 210)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 46, 34
 _COLUMNS = 3
 _COLOURS = ("#0b62a4", "#c2410c", "#3f7d20")
 _TITLES = {
-    "tokens": ("after so many different tokens", "µs"),
-    "tokens in turn": ("different tokens, sent in turn", "µs"),
-    "clients": ("clients with a connection each", "µs"),
-    "issuers": ("trusted issuers", "µs"),
-    "header KB": ("KB of other headers", "µs"),
-    "workers": ("workers", "µs"),
+    "clients": "µs, by clients, with a connection each",
+    "issuers": "µs, by trusted issuers",
+    "header KB": "µs, by KB of other headers",
+    "workers": "µs, by workers",
 }
+_Series = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def svg(points: Points) -> str:
     """Costs over a bare Envoy by size; for tokens also the memory of the proxy, in a panel of its own."""
-    panels = [
-        (*_TITLES[name], {title: [(each.size, each.costs[title]) for each in of] for title in of[0].costs})
-        for name, of in points.items()
+    panels: list[tuple[str, _Series]] = [
+        ("µs, by different tokens", {**_costs(points["tokens"]), **_costs(points["tokens in turn"])}),
+        ("MB of the whole proxy, by different tokens", {"": _memories(points["tokens"])}),
+        *((title, _costs(points[name])) for name, title in _TITLES.items()),
     ]
-    panels.insert(1, ("after so many different tokens", "MB", {"memory of the proxy": _memories(points["tokens"])}))
     rows = -(-len(panels) // _COLUMNS)
     width, height = _PANEL[0] * _COLUMNS, _PANEL[1] * rows
     drawn = [
@@ -41,11 +40,16 @@ def svg(points: Points) -> str:
     )
 
 
+def _costs(points: Sequence[Point]) -> _Series:
+    return {title: [(each.size, each.costs[title]) for each in points] for title in points[0].costs}
+
+
 def _memories(points: Sequence[Point]) -> list[tuple[int, float]]:
     return [(each.size, each.memory) for each in points if each.memory is not None]
 
 
-def _panel(title: str, unit: str, series: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+def _panel(title: str, series: _Series) -> str:
+    # The first series says which sizes are written below.
     sizes = [size for size, _ in next(iter(series.values()))]
     top = _round_up(max(value for of in series.values() for _, value in of))
     right, bottom = _PANEL[0] - _RIGHT, _PANEL[1] - _BOTTOM
@@ -57,20 +61,20 @@ def _panel(title: str, unit: str, series: Mapping[str, Sequence[tuple[int, float
     def y(value: float) -> float:
         return round(bottom - value / top * (bottom - _TOP), 1)
 
-    lines = [f'<text x="8" y="14" font-weight="600">{escape(title)}</text>']
+    lines = [f'<text x="8" y="16" font-weight="600">{escape(title)}</text>']
     for share in (0, 0.5, 1):
         at = y(top * share)
         lines.append(f'<path d="M{_LEFT} {at}H{right}" stroke="#ddd"/>')
-        lines.append(f'<text x="{_LEFT - 5}" y="{at + 4}" text-anchor="end">{top * share:g}{f" {unit}" * (share == 1)}</text>')
+        lines.append(f'<text x="{_LEFT - 5}" y="{at + 4}" text-anchor="end">{top * share:g}</text>')
     for size in sizes:
         anchor = "end" if size == sizes[-1] else "middle"
         lines.append(f'<text x="{x(size)}" y="{bottom + 15}" text-anchor="{anchor}">{_short(size)}</text>')
-    for number, ((name, of), colour) in enumerate(zip(series.items(), _COLOURS, strict=False)):
+    for of, colour in zip(series.values(), _COLOURS, strict=False):
         path = " ".join(f"{x(size)},{y(value)}" for size, value in of)
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         lines += [f'<circle cx="{x(size)}" cy="{y(value)}" r="2.5" fill="{colour}"/>' for size, value in of]
-        place = f'x="{right}" y="{14 + 12 * number}" text-anchor="end" fill="{colour}"'
-        lines.append(f"<text {place}>{escape(name)}</text>")
+    names = [f'<tspan fill="{colour}">{escape(name)}</tspan>' for name, colour in zip(series, _COLOURS, strict=False)]
+    lines.append(f'<text x="{right}" y="32" text-anchor="end">{" · ".join(names)}</text>')
     return "".join(lines)
 
 

@@ -97,7 +97,7 @@ def text(made: Sequence[Row], reached: Sequence[Outcome]) -> str:
 
 
 def started(start: Start) -> list[str]:
-    """The module and the start, each beside its target."""
+    """The module, and what it adds to a bare Envoy's start and memory, each beside its target."""
     values = {
         "module KB": start.module_bytes / 1000,
         "start s": start.seconds - start.bare_seconds,
@@ -110,16 +110,21 @@ def started(start: Start) -> list[str]:
     ]
 
 
-def flatness(points: Points) -> list[str]:
-    """How far the costs are from those at the smallest size."""
+def grown(points: Points) -> list[str]:
+    """How far the costs are from those at the smallest size, and what the memory came to."""
     said = []
     for name, of in points.items():
+        if name == "tokens in turn":
+            # Those that are more than the cache holds are new each time.
+            continue
         for title in of[0].costs:
             first = of[0].costs[title]
             worst = max(of, key=lambda point: abs(point.costs[title] / first - 1))
             off = worst.costs[title] / first - 1
             flat = "flat" if abs(off) <= FLAT else "not flat"
-            said.append(f"{name}, {title}: {off:+.0%} at {worst.size}: {flat}")
+            said.append(f"{name}, {title}: {off:+.0%} at {worst.size:,}: {flat}")
+    first, *_, last = points["tokens"]
+    said.append(f"memory of the proxy: {last.memory:.0f} MB after {last.size:,} tokens, {first.memory:.0f} after the first")
     return said
 
 
@@ -186,7 +191,10 @@ def _short(reached: Sequence[Outcome], made: Mapping[str, Row], start: Start) ->
             f"| {one.subject.title.removeprefix('certbound, ')} | {cells[0]} | {cells[1]} "
             f"| {each.reached.value:.2f} {_interval(each.reached, 2)} | {bound}: {each.met} |"
         )
-    return "\n".join([*lines, "", "; ".join(started(start)) + ".", ""])
+    sizes = f"{start.module_bytes / 1000:.0f} KB, {start.seconds - start.bare_seconds:.2f} s, {start.memory - start.bare_memory:.0f} MB"
+    verdicts = "; ".join(started(start))
+    lines.append(f"| the module; what it adds to the start and to the memory | {sizes} | | | {verdicts} |")
+    return "\n".join([*lines, ""])
 
 
 def _micros(row: Row) -> str:
@@ -228,7 +236,7 @@ def _results(
         for each in reached
     ]
     lines += ["", *(f"* {each}" for each in started(start)), "", "## Growth", "", "![growth](growth.svg)", ""]
-    lines += [f"* {each}" for each in flatness(points)]
+    lines += [f"* {each}" for each in grown(points)]
     for name, of in points.items():
         lines += ["", *_table(name, of)]
     return "\n".join(lines) + "\n"
