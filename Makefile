@@ -101,6 +101,10 @@ bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter cost
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
 	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(WRITE),--write)
 
+.PHONY: bench-steps
+bench-steps: cases ## Measure the steps of the core natively, to see where time goes
+	cargo run $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml
+
 .PHONY: empty-filter
 empty-filter: wasm-target
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1

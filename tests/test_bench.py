@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from bench import measure, report, twelve
 from bench.figures import Figures
+from bench.growth import Point
 from bench.load import Block
 from bench.measure import Running
 from bench.plot import svg
-from bench.growth import Point
 from bench.subjects import APACHE, LISTENERS, SUBJECTS, TARGETS, beside, chosen
 from bench.world import World
 from rig import mod_oauth2
@@ -39,7 +38,9 @@ def test_every_way_to_do_the_work_passes_its_twelve_cases(servers: Running) -> N
     assert set(LISTENERS) <= set(servers.ports)
 
 
-@pytest.mark.parametrize(("way", "cases"), [("bare", twelve.resource_server), ("bare-as", LISTENERS["as-pem_apache"].cases)])
+@pytest.mark.parametrize(
+    ("way", "cases"), [("bare", twelve.resource_server), ("bare-as", LISTENERS["as-pem_apache"].cases)]
+)
 def test_who_judges_nothing_is_found_out(way: str, cases, servers: Running, bench: World) -> None:
     with pytest.raises(twelve.Failed, match=way):
         twelve.check(way, servers.ports[way], bench, cases(bench))
@@ -51,7 +52,11 @@ def test_a_difference_that_is_gone_is_found_out(servers: Running, bench: World) 
 
 
 def test_a_token_comes_with_its_baseline_and_its_peer() -> None:
-    assert [each.name for each in chosen(["rs.new.es256.h2"])] == ["bare.es256.h2", "rs.new.es256.h2", "peer.new.es256.h2"]
+    assert [each.name for each in chosen(["rs.new.es256.h2"])] == [
+        "bare.es256.h2",
+        "rs.new.es256.h2",
+        "peer.new.es256.h2",
+    ]
     with pytest.raises(ValueError, match="there is no subject rs.none"):
         chosen(["rs.none"])
 
@@ -69,7 +74,9 @@ def blocks(costs: dict[str, float], *, cycles: int = 40, noise: float = 0.1, dri
     """What would be measured of subjects with these costs, on a machine that becomes slower by `drift`."""
     chance = random.Random(7)
     return [
-        Block(cycle, name, 400, round(cost * 400_000 * (1 + drift * cycle / cycles) * chance.gauss(1, noise)), 10**7, 1, 2)
+        Block(
+            cycle, name, 400, round(cost * 400_000 * (1 + drift * cycle / cycles) * chance.gauss(1, noise)), 10**7, 1, 2
+        )
         for cycle in range(cycles)
         for name, cost in costs.items()
     ]
@@ -101,10 +108,13 @@ def test_another_module_is_measured_under_another_name() -> None:
 
 
 def test_what_is_not_flat_is_said(tmp_path: Path) -> None:
-    flat, steep = ([Point(size, {"seen": cost}, 100 + size) for size, cost in sizes] for sizes in (
-        [(1, 10.0), (2, 11.0)],
-        [(1, 10.0), (2, 11.6)],
-    ))
+    flat, steep = (
+        [Point(size, {"seen": cost}, 100 + size) for size, cost in sizes]
+        for sizes in (
+            [(1, 10.0), (2, 11.0)],
+            [(1, 10.0), (2, 11.6)],
+        )
+    )
     said = report.grown({"tokens": flat, "workers": steep})
     assert said[:2] == ["tokens, seen: +10% at 2: flat", "workers, seen: +16% at 2: not flat"]
     assert said[2].startswith("memory of the proxy: 102 MB after 2 tokens, 101")

@@ -7,13 +7,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from rig.mod_oauth2 import missing
+from rig.shipped import MODULE, ROOT
+
 from bench import growth, report
 from bench.figures import Figures
 from bench.measure import measure
 from bench.subjects import BESIDE, beside, chosen
 from bench.world import World
-from rig.mod_oauth2 import missing
-from rig.shipped import MODULE, ROOT
 
 WORK = ROOT / "target" / "bench"
 
@@ -60,9 +61,13 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--subjects", default="", help="their names, or how they begin, with commas between; all unless said")
+    parser.add_argument(
+        "--subjects", default="", help="their names, or how they begin, with commas between; all unless said"
+    )
     parser.add_argument("--rounds", type=int, default=60, help="how often each subject has its turn")
-    parser.add_argument("--growth", action="store_true", help="how cost and memory grow, too, which all subjects include")
+    parser.add_argument(
+        "--growth", action="store_true", help="how cost and memory grow, too, which all subjects include"
+    )
     parser.add_argument("--quick", action="store_true", help="a look at the growth, with few rounds and sizes")
     parser.add_argument("--module", type=Path, default=MODULE, help="certbound, in place of target/certbound.wasm")
     parser.add_argument("--beside", type=Path, help="another certbound, for subjects of its own in the same run")

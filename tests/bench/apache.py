@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Self
 
-from bench.world import AUDIENCE, ISSUER, World
 from rig.key_server import KeyServer, document
 from rig.mod_oauth2 import INSTALLED
 from rig.ports import free_port
 from rig.process import Process, wait_until
+
+from bench.world import AUDIENCE, ISSUER, World
 
 _MODULES = "mpm_event authn_core authz_core headers proxy proxy_http ssl oauth2".split()
 

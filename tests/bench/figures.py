@@ -1,9 +1,9 @@
 """Medians, ratios and their intervals, from blocks of one interleaved run.
 
-The machine's speed drifts. All subjects of a cycle have the same drift, so each block is first divided by what its cycle
-was slower or faster than the median one. A difference is then taken within a cycle, between a subject and its baseline,
-and its median over the cycles is the cost. The intervals are bootstrapped over the cycles: 95 in 100 resampled runs gave a
-value inside.
+The machine's speed drifts. All subjects of a cycle have the same drift, so each block is first divided by what its
+cycle was slower or faster than the median one. A difference is then taken within a cycle, between a subject and its
+baseline, and its median over the cycles is the cost. The intervals are bootstrapped over the cycles: 95 in 100
+resampled runs gave a value inside.
 """
 
 import random

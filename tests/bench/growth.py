@@ -1,4 +1,4 @@
-"""How cost and memory grow with tokens, clients, issuers, headers and workers; and what the filter costs at the start."""
+"""How cost and memory grow with tokens, clients, issuers, headers and workers; and what the start costs."""
 
 import contextlib
 import resource
@@ -9,14 +9,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rig.envoy import Envoy
+from rig.ports import free_port
+
 from bench import listeners
 from bench.figures import Figures
 from bench.listeners import Around
 from bench.load import PROXY_CORE, Aim, Block, pinned, run
 from bench.subjects import LISTENERS, Load
 from bench.world import World
-from rig.envoy import Envoy
-from rig.ports import free_port
 
 SEEN, NEW, NOTHING = Load("ES256"), Load("ES256", distinct=0), Load()
 
@@ -38,7 +39,9 @@ Points = dict[str, list[Point]]
 def measure(world: World, module: Path, directory: Path, *, quick: bool) -> Points:
     """All of it; `quick` for a look, with less of everything."""
     return {
-        "tokens": tokens(world, module, directory, (1, 100, 10_000) if quick else tuple(10**n for n in range(7)), quick),
+        "tokens": tokens(
+            world, module, directory, (1, 100, 10_000) if quick else tuple(10**n for n in range(7)), quick
+        ),
         "tokens in turn": in_turn(world, module, directory, (8, 1000) if quick else (8, 100, 1000, 10_000), quick),
         "clients": clients(world, module, directory, (10, 100) if quick else (10, 100, 1000, 10_000), quick),
         "issuers": issuers(world, module, directory, (1, 16) if quick else (1, 2, 4, 8, 16), quick),

@@ -1,7 +1,8 @@
 """Envoy's listeners, one for each way to do the work: the shipped files of envoy/, less what would not be compared.
 
 All have the TLS and the HTTP settings of the shipped file for that role, no access log, and a route that Envoy answers
-itself, so that neither an upstream nor a disk is measured. Only under /echo there is a server, which tells what reached it.
+itself, so that neither an upstream nor a disk is measured. Only under /echo there is a server, which tells what reached
+it.
 """
 
 import copy
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rig import shipped, tokens
 
 from bench.world import AUDIENCE, ISSUER, World
-from rig import shipped, tokens
 
 EMPTY_FILTER = shipped.ROOT / "target" / "bench" / "build" / "wasm32-wasip1" / "release" / "empty_filter.wasm"
 _LUA = Path(__file__).parent / "lua"
@@ -30,8 +31,6 @@ class Around:
     introspection: int = 0
     """The port of the authorization server that is asked about opaque tokens."""
     module: Path = shipped.MODULE
-    token_cache_bytes: int | None = None
-    """In place of certbound's own default."""
 
 
 Filters = list[dict[str, Any]]
@@ -140,10 +139,7 @@ def empty(around: Around) -> dict[str, Any]:
 def certbound(file: str, around: Around, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The filter of a shipped file; `change` makes its configuration."""
     plugin = shipped.plugin(_shipped(file, around))
-    configuration = change(plugin["configuration"]["value"])
-    if around.token_cache_bytes is not None:
-        configuration["token_cache_bytes"] = around.token_cache_bytes
-    return wasm(plugin, configuration)
+    return wasm(plugin, change(plugin["configuration"]["value"]))
 
 
 def jwt_authn(around: Around, *, cached: bool) -> dict[str, Any]:
@@ -255,7 +251,7 @@ def bare_as(around: Around) -> Listener:
 
 
 def bare_form(around: Around) -> Listener:
-    """Envoy's own filter waits for the body: without it a request would be answered, and the connection ended, before."""
+    """Envoy's own filter waits for the body: without it the answer would come before, and end the connection."""
     typed = {"@type": _TYPES + "buffer.v3.Buffer", "max_request_bytes": 65536}
     return Listener("client-authentication", [{"name": "buffer", "typed_config": typed}])
 

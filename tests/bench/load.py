@@ -6,13 +6,13 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from rig.certificates import Certificate
+from rig.shipped import ROOT
 
 from bench.subjects import Load
 from bench.world import World
-from rig.certificates import Certificate
-from rig.shipped import ROOT
 
 CLIENT = ROOT / "target" / "bench" / "build" / "release" / "load"
 PROXY_CORE, LOAD_CORE = 0, 1

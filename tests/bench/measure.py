@@ -5,6 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rig.envoy import Envoy
+from rig.ports import free_port
+from rig.upstream import Upstream
+
 from bench import listeners, twelve
 from bench.apache import Apache
 from bench.introspection import IntrospectionServer
@@ -12,9 +16,6 @@ from bench.listeners import Around
 from bench.load import PROXY_CORE, Aim, Block, pinned, run
 from bench.subjects import APACHE, LISTENERS, Subject
 from bench.world import World
-from rig.envoy import Envoy
-from rig.ports import free_port
-from rig.upstream import Upstream
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Running:
 
 @contextlib.contextmanager
 def running(world: World, names: Sequence[str], directory: Path, modules: Mapping[str, Path]) -> Iterator[Running]:
-    """An Envoy with these listeners, and Apache if one is of its, each past its twelve cases. `modules` are certbound, by
-    the ends of the listeners' names.
+    """An Envoy with these listeners, and Apache if one is of its, each past its twelve cases. `modules` are certbound,
+    by the ends of the listeners' names.
 
     Raises twelve.Failed when one is not.
     """

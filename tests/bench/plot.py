@@ -28,10 +28,10 @@ def svg(points: Points) -> str:
     ]
     rows = -(-len(panels) // _COLUMNS)
     width, height = _PANEL[0] * _COLUMNS, _PANEL[1] * rows
-    drawn = [
-        f'<g transform="translate({_PANEL[0] * (number % _COLUMNS)} {_PANEL[1] * (number // _COLUMNS)})">{_panel(*each)}</g>'
-        for number, each in enumerate(panels)
-    ]
+    drawn = []
+    for number, each in enumerate(panels):
+        row, column = divmod(number, _COLUMNS)
+        drawn.append(f'<g transform="translate({_PANEL[0] * column} {_PANEL[1] * row})">{_panel(*each)}</g>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="11" fill="#222">\n'

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rig.envoy import find_envoy
+from rig.shipped import ROOT
+
 from bench.figures import Estimate, Figures
 from bench.growth import Point, Points, Start
 from bench.plot import svg
 from bench.subjects import SUBJECTS, TARGETS, Subject, Target
-from rig.envoy import find_envoy
-from rig.shipped import ROOT
 
 HERE = Path(__file__).parent
 RESULTS, PLOT, README = HERE / "results.md", HERE / "growth.svg", ROOT / "README.md"
@@ -84,8 +85,8 @@ def text(made: Sequence[Row], reached: Sequence[Outcome]) -> str:
         added = (f"{row.added.value:.1f}", _interval(row.added, 1)) if row.added else ("", "")
         to_peer = (f"{row.to_peer.value:.2f}", _interval(row.to_peer, 2)) if row.to_peer else ("", "")
         lines.append(
-            f"{row.subject.name:24} {row.cost.value:7.1f} {added[0]:>8} {added[1]:>16} {to_peer[0]:>8} {to_peer[1]:>14} "
-            f"{row.throughput:7.0f} {row.p50:6.0f} {row.p99:6.0f}"
+            f"{row.subject.name:24} {row.cost.value:7.1f} {added[0]:>8} {added[1]:>16} "
+            f"{to_peer[0]:>8} {to_peer[1]:>14} {row.throughput:7.0f} {row.p50:6.0f} {row.p99:6.0f}"
         )
     for each in reached:
         target, aim = each.target, f", aim {each.target.aim:.2f}" if each.target.aim else ""
@@ -124,7 +125,9 @@ def grown(points: Points) -> list[str]:
             flat = "flat" if abs(off) <= FLAT else "not flat"
             said.append(f"{name}, {title}: {off:+.0%} at {worst.size:,}: {flat}")
     first, *_, last = points["tokens"]
-    said.append(f"memory of the proxy: {last.memory:.0f} MB after {last.size:,} tokens, {first.memory:.0f} after the first")
+    said.append(
+        f"memory of the proxy: {last.memory:.0f} MB after {last.size:,} tokens, {first.memory:.0f} after the first"
+    )
     return said
 
 
@@ -175,7 +178,8 @@ def write(made: Sequence[Row], reached: Sequence[Outcome], points: Points, start
 def _short(reached: Sequence[Outcome], made: Mapping[str, Row], start: Start) -> str:
     where = machine()
     lines = [
-        f"Envoy {where['Envoy']}, {where['processor']}, one core: processor time of the proxy for a request over a bare one's.",
+        f"Envoy {where['Envoy']}, {where['processor']}, one core: the proxy's processor time for a request, "
+        "over a bare one's.",
         "",
         "| | certbound | the same work otherwise | ratio, 95 % | target |",
         "| --- | --- | --- | --- | --- |",
@@ -191,7 +195,10 @@ def _short(reached: Sequence[Outcome], made: Mapping[str, Row], start: Start) ->
             f"| {one.subject.title.removeprefix('certbound, ')} | {cells[0]} | {cells[1]} "
             f"| {each.reached.value:.2f} {_interval(each.reached, 2)} | {bound}: {each.met} |"
         )
-    sizes = f"{start.module_bytes / 1000:.0f} KB, {start.seconds - start.bare_seconds:.2f} s, {start.memory - start.bare_memory:.0f} MB"
+    sizes = (
+        f"{start.module_bytes / 1000:.0f} KB, {start.seconds - start.bare_seconds:.2f} s, "
+        f"{start.memory - start.bare_memory:.0f} MB"
+    )
     verdicts = "; ".join(started(start))
     lines.append(f"| the module; what it adds to the start and to the memory | {sizes} | | | {verdicts} |")
     return "\n".join([*lines, ""])
@@ -201,23 +208,22 @@ def _micros(row: Row) -> str:
     return f"{row.added.value:.1f}" if row.added else "0"
 
 
-def _results(
-    made: Sequence[Row], reached: Sequence[Outcome], points: Points, start: Start, rounds: int
-) -> str:
+def _results(made: Sequence[Row], reached: Sequence[Outcome], points: Points, start: Start, rounds: int) -> str:
     where = "; ".join(f"{name} {value}" for name, value in machine().items())
     lines = [
         "# What certbound costs",
         "",
         f"Written by `make bench WRITE=1`. {where}.",
         "",
-        f"One run of {rounds} rounds, in each of which every subject has one block of 400 requests; the order is shuffled, and",
-        "every second round runs it backwards. The proxy is pinned to one core and the load to another; eight clients have a",
-        "connection each, TLS 1.3 with a client certificate, kept alive, and one request under way. Costs are microseconds of",
-        "the proxy's processor time for a request, from the kernel's counters, medians with their 95 % intervals (bootstrapped",
-        "over the rounds). *Added* is the difference to a bare Envoy, or Apache, that gets the same requests, in the same round;",
-        "*ratio* is what was added by one, divided by what the peer below it added. Throughput and latencies are those of a",
-        "block, with the eight requests under way; the load client takes its own time for each. Every subject first passed twelve",
-        "cases of what must be accepted and refused (`twelve.py`). Nothing is logged, and Envoy answers itself.",
+        f"One run of {rounds} rounds, in each of which every subject has one block of 400 requests; the order is",
+        "shuffled, and every second round runs it backwards. The proxy is pinned to one core and the load to another;",
+        "eight clients have a kept connection each, TLS 1.3 with a client certificate, and one request under way.",
+        "Costs are microseconds of the proxy's processor time for a request, from the kernel's counters, medians with",
+        "their 95 % intervals (bootstrapped over the rounds). *Added* is the difference to a bare Envoy or Apache that",
+        "gets the same requests in the same round; *ratio* is what one added, divided by what another one added.",
+        "Throughput and latencies are a block's, with eight requests under way; the load client needs time of its own",
+        "for each. Every subject first passed twelve cases of what must be accepted and what refused (`twelve.py`).",
+        "Nothing is logged, and Envoy answers itself.",
         "",
         "| subject | cost | added | ratio | requests/s | p50 µs | p99 µs |",
         "| --- | --- | --- | --- | --- | --- | --- |",

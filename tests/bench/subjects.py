@@ -62,16 +62,34 @@ def _hands_over(header: str, value: Callable[..., str]) -> Callable[..., list[tw
 ENCODINGS = {
     "pem_apache": ({"dialect": "gluu"}, "x-clientcert", lambda certificate: certificate.apache_form),
     "sf_binary": ({"dialect": "rfc9440"}, "client-cert", lambda certificate: certificate.rfc9440_form),
-    "pem_url": ({"dialect": "keycloak_traefik"}, "x-forwarded-tls-client-cert", lambda certificate: certificate.url_encoded),
-    "pem_nginx_escaped": ({"dialect": "keycloak_nginx"}, "ssl-client-cert", lambda certificate: certificate.url_encoded),
+    "pem_url": (
+        {"dialect": "keycloak_traefik"},
+        "x-forwarded-tls-client-cert",
+        lambda certificate: certificate.url_encoded,
+    ),
+    "pem_nginx_escaped": (
+        {"dialect": "keycloak_nginx"},
+        "ssl-client-cert",
+        lambda certificate: certificate.url_encoded,
+    ),
     "der_base64": ({"dialect": "azure"}, "x-arr-clientcert", lambda certificate: certificate.rfc9440_form.strip(":")),
     "xfcc": (
         {"dialect": "keycloak_envoy"},
         "x-forwarded-client-cert",
-        lambda certificate: f'Hash={certificate.digest};Cert="{certificate.url_encoded}";Chain="{certificate.url_encoded}"',
+        lambda certificate: (
+            f'Hash={certificate.digest};Cert="{certificate.url_encoded}";Chain="{certificate.url_encoded}"'
+        ),
     ),
-    "sha256_hex": ({"header": "x-client-cert-sha256", "encoding": "sha256_hex"}, "x-client-cert-sha256", lambda certificate: certificate.digest),
-    "x5t_s256": ({"header": "x-client-cert-x5t", "encoding": "x5t_s256"}, "x-client-cert-x5t", lambda certificate: certificate.thumbprint),
+    "sha256_hex": (
+        {"header": "x-client-cert-sha256", "encoding": "sha256_hex"},
+        "x-client-cert-sha256",
+        lambda certificate: certificate.digest,
+    ),
+    "x5t_s256": (
+        {"header": "x-client-cert-x5t", "encoding": "x5t_s256"},
+        "x-client-cert-x5t",
+        lambda certificate: certificate.thumbprint,
+    ),
 }
 """Each encoding: a form that has it, its header, and what stands there."""
 
@@ -172,7 +190,9 @@ def _subjects() -> list[Subject]:
         peer = f"peer.new.{name}"
         made += [
             Subject(f"rs.new.{name}", f"certbound, every token new, {algorithm}", "rs-new", load, baseline, peer=peer),
-            Subject(peer, f"jwt_authn without its cache, then Lua, {algorithm}", "jwt_authn-lua-uncached", load, baseline),
+            Subject(
+                peer, f"jwt_authn without its cache, then Lua, {algorithm}", "jwt_authn-lua-uncached", load, baseline
+            ),
         ]
     for encoding, (what, _, _) in ENCODINGS.items():
         form_of = what.get("dialect", encoding)
@@ -230,7 +250,9 @@ def chosen(names: list[str]) -> list[Subject]:
     for name in names:
         if not any(each == name or each.startswith(f"{name}.") for each in SUBJECTS):
             raise ValueError(f"there is no subject {name}; there are {', '.join(SUBJECTS)}")
-    found = {each for each in SUBJECTS if not names or any(each == name or each.startswith(f"{name}.") for name in names)}
+    found = {
+        each for each in SUBJECTS if not names or any(each == name or each.startswith(f"{name}.") for name in names)
+    }
     for each in list(found):
         found |= {name for name in (SUBJECTS[each].baseline, SUBJECTS[each].peer) if name}
     return [subject for name, subject in SUBJECTS.items() if name in found]
@@ -242,7 +264,12 @@ BESIDE = "@beside"
 
 def beside(subject: Subject) -> Subject:
     """The same subject with the other module."""
-    return replace(subject, name=subject.name + BESIDE, listener=subject.listener + BESIDE, title=f"{subject.title}, the other module")
+    return replace(
+        subject,
+        name=subject.name + BESIDE,
+        listener=subject.listener + BESIDE,
+        title=f"{subject.title}, the other module",
+    )
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.introspection import IntrospectionServer
-from bench.world import World
 from rig import tokens
 from rig.certificates import Certificate, self_signed
 from rig.client import Client, ConnectionRefusedByPeer, Response
+
+from bench.introspection import IntrospectionServer
+from bench.world import World
 
 FORGED = "forged-by-the-client"
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
-
 from rig import tokens
 from rig.certificates import Authority, Certificate
 from rig.tokens import SigningKey
@@ -35,7 +34,9 @@ class World:
 
     def client(self, number: int) -> Certificate:
         """The certificate of a new client."""
-        return self.authority.issue(f"client-{number}", subject=[("C", "NL"), ("O", "Bank"), ("CN", f"client-{number}")])
+        return self.authority.issue(
+            f"client-{number}", subject=[("C", "NL"), ("O", "Bank"), ("CN", f"client-{number}")]
+        )
 
     def key_file(self, key: SigningKey, name: str) -> Path:
         """The private key for the load client: PKCS #8, PEM."""
@@ -48,7 +49,7 @@ class World:
         return path
 
     def claims(self, bound_to: Certificate | None = None, **other: Any) -> dict[str, Any]:
-        """The claims of a good access token as RFC 9068 has them; `other` adds, replaces, and where it is None removes."""
+        """The claims of a good access token of RFC 9068; `other` adds, replaces, and where it is None removes."""
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "sub": "5ba552d67",
