@@ -57,6 +57,7 @@ lint: wasm-target ## Check format, lints and documentation, for the library and 
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/load/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/empty_filter/Cargo.toml
+	cargo fmt --check --manifest-path tests/bench/steps/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 --features portable_crypto -- -D warnings
@@ -103,7 +104,7 @@ bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter cost
 
 .PHONY: bench-steps
 bench-steps: cases ## Measure the steps of the core natively, to see where time goes
-	cargo run $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml
+	cargo run $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml -- --bench
 
 .PHONY: empty-filter
 empty-filter: wasm-target

@@ -19,6 +19,7 @@ from bench.load import PROXY_CORE, Aim, Block, pinned, run
 from bench.subjects import LISTENERS, Load
 from bench.world import World
 
+CACHE_OF_MANY = 64 * 2**20
 SEEN, NEW, NOTHING = Load("ES256"), Load("ES256", distinct=0), Load()
 
 
@@ -82,8 +83,9 @@ def proxy(
     *,
     workers: int = 1,
     name: str = "growth",
+    token_cache_bytes: int | None = None,
 ) -> Iterator[Proxy]:
-    around = Around(world, module=module)
+    around = Around(world, module=module, token_cache_bytes=token_cache_bytes)
     ways = {name: (make(around), free_port()) for name, make in made.items()}
     text = listeners.document(ways, around, admin=free_port(), upstream=0)
     with pinned(PROXY_CORE):
@@ -100,9 +102,22 @@ def over(figures: Figures, pairs: Mapping[str, tuple[str, str]]) -> dict[str, fl
     return {name: figures.added(*pair).value for name, pair in pairs.items()}
 
 
+class Drift:
+    """The machine's speed between runs, told by a baseline that costs the same in all of them."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def levelled(self, figures: Figures, baseline: str, costs: dict[str, float]) -> dict[str, float]:
+        """The costs of a run, had the machine been as fast as in the first one."""
+        now = figures.cost(baseline).value
+        self._first = self._first or now
+        return {name: cost * self._first / now for name, cost in costs.items()}
+
+
 def tokens(world: World, module: Path, directory: Path, sizes: Sequence[int], quick: bool) -> list[Point]:
     """After so many different tokens: one seen before, a new one, and the proxy's memory."""
-    points, sent = [], 0
+    points, sent, drift = [], 0, Drift()
     with proxy(world, module, directory, {"bare": LISTENERS["bare"].make, "rs": LISTENERS["rs"].make}) as envoy:
         for size in sizes:
             left = max(0, size - sent)
@@ -114,29 +129,31 @@ def tokens(world: World, module: Path, directory: Path, sizes: Sequence[int], qu
                 envoy.aim("rs new", NEW, warm_up=400),
             ]
             cycles = _cycles(quick)
-            blocks = run(world, aims, cycles=cycles, seed=size + 1)
+            figures = Figures(run(world, aims, cycles=cycles, seed=size + 1))
             sent = max(sent, size) + 400 * (cycles + 1)
-            costs = over(Figures(blocks), {"seen before": ("rs seen", "bare"), "new": ("rs new", "bare")})
-            points.append(Point(size, costs, envoy.memory()))
+            costs = over(figures, {"seen before": ("rs seen", "bare"), "new": ("rs new", "bare")})
+            points.append(Point(size, drift.levelled(figures, "bare", costs), envoy.memory()))
     return points
 
 
 def in_turn(world: World, module: Path, directory: Path, sizes: Sequence[int], quick: bool) -> list[Point]:
     """So many different tokens, sent in turn again and again."""
-    points = []
+    points, drift = [], Drift()
     with proxy(world, module, directory, {"bare": LISTENERS["bare"].make, "rs": LISTENERS["rs"].make}) as envoy:
         for size in sizes:
             load = replace(SEEN, distinct=-(-size // len(world.clients)))
             aims = [envoy.aim("bare", load, warm_up=400), envoy.aim("rs", load, warm_up=2 * size)]
             # Each token comes at least once more.
             cycles = max(_cycles(quick), -(-size // 400))
-            blocks = run(world, aims, cycles=cycles, seed=size)
-            points.append(Point(size, over(Figures(blocks), {"in turn": ("rs", "bare")}), envoy.memory()))
+            figures = Figures(run(world, aims, cycles=cycles, seed=size))
+            costs = over(figures, {"in turn": ("rs", "bare")})
+            points.append(Point(size, drift.levelled(figures, "bare", costs), envoy.memory()))
     return points
 
 
 def clients(world: World, module: Path, directory: Path, sizes: Sequence[int], quick: bool) -> list[Point]:
-    """So many clients, each with a certificate, a token and a connection of its own, all open at once."""
+    """So many clients, each with a certificate, a token and a connection of its own, all open at once. The cache has room
+    for their tokens: what happens without is measured as `tokens in turn`."""
     issued = [*world.clients, *(world.client(number) for number in range(len(world.clients), max(sizes)))]
     made = {name: LISTENERS[name].make for name in ("bare", "rs", "bare-as", "as-pem_apache")}
     points = []
@@ -148,19 +165,26 @@ def clients(world: World, module: Path, directory: Path, sizes: Sequence[int], q
         ):
             blocks: list[Block] = []
             # Connections that are over are forgotten with their proxy.
-            with proxy(world, module, directory, made) as envoy:
+            with proxy(world, module, directory, made, token_cache_bytes=CACHE_OF_MANY) as envoy:
                 aims = [envoy.aim(each, load, warm_up=2 * size) for each in (baseline, listener)]
-                # As many as can be open, both at once, or one after the other.
-                for together in [aims] if _allow_files(2 * size + 1000) else [[aim] for aim in aims]:
-                    blocks += run(
+                if _allow_files(2 * size + 1000):
+                    turns = [(0, aims)]
+                else:
+                    # As many as can be open: one after the other, by turns.
+                    turns = [(turn, [aim]) for turn in range(3) for aim in aims]
+                block = max(400, size // 2)
+                cycles = max(4, _cycles(quick) * 400 // block)
+                for turn, together in turns:
+                    measured = run(
                         world,
                         together,
-                        cycles=_cycles(quick),
-                        block=max(400, size // 2),
+                        cycles=cycles,
+                        block=block,
                         connections=size,
                         seed=size,
                         clients=issued[:size],
                     )
+                    blocks += [replace(block, cycle=block.cycle + turn * cycles) for block in measured]
                 costs |= over(Figures(blocks), {title: (listener, baseline)})
         points.append(Point(size, costs))
     return points
@@ -203,13 +227,14 @@ def header_bytes(world: World, module: Path, directory: Path, sizes: Sequence[in
 
 def workers(world: World, module: Path, directory: Path, sizes: Sequence[int], quick: bool) -> list[Point]:
     """So many workers of one proxy, on one processor still: what a request costs, and the memory."""
-    points = []
+    points, drift = [], Drift()
     for size in sizes:
         made = {"bare": LISTENERS["bare"].make, "rs": LISTENERS["rs"].make}
         with proxy(world, module, directory, made, workers=size) as envoy:
             aims = [envoy.aim("bare", SEEN), envoy.aim("rs", SEEN)]
             figures = Figures(run(world, aims, cycles=_cycles(quick), seed=size))
-            points.append(Point(size, over(figures, {"seen before": ("rs", "bare")}), envoy.memory()))
+            costs = over(figures, {"seen before": ("rs", "bare")})
+            points.append(Point(size, drift.levelled(figures, "bare", costs), envoy.memory()))
     return points
 
 

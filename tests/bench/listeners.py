@@ -31,6 +31,8 @@ class Around:
     introspection: int = 0
     """The port of the authorization server that is asked about opaque tokens."""
     module: Path = shipped.MODULE
+    token_cache_bytes: int | None = None
+    """In place of certbound's own default."""
 
 
 Filters = list[dict[str, Any]]
@@ -139,7 +141,10 @@ def empty(around: Around) -> dict[str, Any]:
 def certbound(file: str, around: Around, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The filter of a shipped file; `change` makes its configuration."""
     plugin = shipped.plugin(_shipped(file, around))
-    return wasm(plugin, change(plugin["configuration"]["value"]))
+    configuration = change(plugin["configuration"]["value"])
+    if around.token_cache_bytes:
+        configuration["token_cache_bytes"] = around.token_cache_bytes
+    return wasm(plugin, configuration)
 
 
 def jwt_authn(around: Around, *, cached: bool) -> dict[str, Any]:

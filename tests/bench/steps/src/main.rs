@@ -204,8 +204,7 @@ fn names_of_a_certificate_are_read(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn distinguished_name_is_matched(bencher: Bencher<'_, '_>) {
     let names = Names::of(&Certificate::on_the_desk(der())).unwrap();
-    let registered =
-        Subject::distinguished_name("CN=client-1, O=Example Bank, C=NL", NameMatching::default()).unwrap();
+    let registered = Subject::distinguished_name("CN=client-1, O=Example Bank, C=NL", NameMatching::default()).unwrap();
     assert!(registered.is_in(&names));
     bencher.bench(|| black_box(&registered).is_in(&names));
 }
