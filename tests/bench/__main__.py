@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +23,8 @@ WORK = ROOT / "target" / "bench"
 
 def main() -> None:
     arguments = _arguments()
+    if (os.cpu_count() or 1) < 2 or not Path("/proc/self/schedstat").exists():
+        sys.exit("it needs Linux and two processors, one for the proxy and one for the load")
     subjects = chosen([name for name in arguments.subjects.split(",") if name])
     if why := missing():
         print(why.replace("the comparison", "what is measured"))

@@ -197,14 +197,14 @@ def _subjects() -> list[Subject]:
     for encoding, (what, _, _) in ENCODINGS.items():
         form_of = what.get("dialect", encoding)
         peer = f"lua.{form_of}" if form_of in ("gluu", "rfc9440") else None
-        title = f"certbound, {encoding}" + (f" ({form_of})" if peer else "")
+        title = f"certbound, certificate as {encoding}" + (f" ({form_of})" if peer else "")
         made.append(Subject(f"as.{encoding}", title, f"as-{encoding}", nothing, "bare.as", peer=peer))
     for form_of in ("gluu", "rfc9440"):
         made += [
-            Subject(f"lua.{form_of}", f"Lua, {form_of}", f"lua-{form_of}", nothing, "bare.as"),
+            Subject(f"lua.{form_of}", f"Lua, certificate for {form_of}", f"lua-{form_of}", nothing, "bare.as"),
             Subject(
                 f"lua.{form_of}.remembers",
-                f"Lua that remembers certificates, {form_of}",
+                f"Lua that remembers certificates, for {form_of}",
                 f"lua-{form_of}-remembers",
                 nothing,
                 "bare.as",
