@@ -152,8 +152,8 @@ def in_turn(world: World, module: Path, directory: Path, sizes: Sequence[int], q
 
 
 def clients(world: World, module: Path, directory: Path, sizes: Sequence[int], quick: bool) -> list[Point]:
-    """So many clients, each with a certificate, a token and a connection of its own, all open at once. The cache has room
-    for their tokens: what happens without is measured as `tokens in turn`."""
+    """So many clients, each with a certificate, a token and a connection of its own, all open at once. The cache has
+    room for their tokens: what happens without is measured as `tokens in turn`."""
     issued = [*world.clients, *(world.client(number) for number in range(len(world.clients), max(sizes)))]
     made = {name: LISTENERS[name].make for name in ("bare", "rs", "bare-as", "as-pem_apache")}
     points = []

@@ -73,10 +73,11 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
 
 
 def _listener(name: str, listener: Listener, port: int, around: Around) -> dict[str, Any]:
-    (made,) = copy.deepcopy(_shipped(listener.file, around)["static_resources"]["listeners"])
+    file = _shipped(listener.file, around)
+    (made,) = file["static_resources"]["listeners"]
     made["name"] = name
     made["address"]["socket_address"]["port_value"] = port
-    manager = made["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = shipped.manager(file)
     del manager["access_log"]
     if not listener.keeps_chain:
         for key in ("forward_client_cert_details", "set_current_client_cert_details"):
@@ -103,26 +104,18 @@ def _metadata(route: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shipped(file: str, around: Around) -> Any:
-    jwks = around.world.jwks if file in ("resource-server",) else None
+    world = around.world
     text = shipped.filled(
-        file, server=around.world.server, client_ca=around.world.authority.pem_path, jwks=jwks, module=around.module
+        file, server=world.server, client_ca=world.authority.pem_path, jwks=world.jwks, module=around.module
     )
     return yaml.safe_load(text)
 
 
 def _routes(file: str, around: Around) -> list[dict[str, Any]]:
-    (listener,) = _shipped(file, around)["static_resources"]["listeners"]
-    return listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    return shipped.manager(_shipped(file, around))["route_config"]["virtual_hosts"][0]["routes"]
 
 
 # The filters.
-
-
-def wasm(plugin: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
-    """A plugin of a shipped file with another configuration."""
-    config = copy.deepcopy(plugin)
-    config["configuration"]["value"] = configuration
-    return {"name": "certbound", "typed_config": {"@type": _TYPES + "wasm.v3.Wasm", "config": config}}
 
 
 def empty(around: Around) -> dict[str, Any]:
@@ -140,11 +133,12 @@ def empty(around: Around) -> dict[str, Any]:
 
 def certbound(file: str, around: Around, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The filter of a shipped file; `change` makes its configuration."""
-    plugin = shipped.plugin(_shipped(file, around))
-    configuration = change(plugin["configuration"]["value"])
+    config = shipped.plugin(_shipped(file, around))
+    configuration = change(config["configuration"]["value"])
     if around.token_cache_bytes:
         configuration["token_cache_bytes"] = around.token_cache_bytes
-    return wasm(plugin, configuration)
+    config["configuration"]["value"] = configuration
+    return {"name": "certbound", "typed_config": {"@type": _TYPES + "wasm.v3.Wasm", "config": config}}
 
 
 def jwt_authn(around: Around, *, cached: bool) -> dict[str, Any]:
