@@ -65,6 +65,7 @@ lint: wasm-target ## Check format, lints and documentation, for the library and 
 	CUSTOM_LIBFUZZER_PATH=target/none.a cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target -- -D warnings
 	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml -- -D warnings
 	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1 -- -D warnings
+	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --lib --no-deps --document-private-items --target wasm32-wasip1
 

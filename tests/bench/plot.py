@@ -85,4 +85,4 @@ def _round_up(value: float) -> float:
 
 
 def _short(size: int) -> str:
-    return f"{size // 10**6} M" if size >= 10**6 else f"{size // 1000}k" if size >= 1000 else str(size)
+    return f"{size // 10**6}M" if size >= 10**6 else f"{size // 1000}k" if size >= 1000 else str(size)
