@@ -1489,6 +1489,12 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         ("a token is refused where what jwt_authn left cannot be read", b"\xff", claims),
     ]:
         yield case(sentence, verified, tokens.sign(world.stranger, own), refusal=invalid_token("token_not_verified"))
+    # The one that passed above: what was learnt of it then says nothing of what was verified now.
+    for sentence, verified in [
+        ("a token seen before is refused where jwt_authn verified another", world.claims(one, jti="2")),
+        ("a token seen before is refused where jwt_authn left nothing", None),
+    ]:
+        yield case(sentence, verified, token, refusal=invalid_token("token_not_verified"))
     yield case("no token is refused where jwt_authn left nothing", None, refusal=no_token("token_missing"))
     yield case(
         "what jwt_authn left and cannot be read is refused", b"\xff", refusal=invalid_token("token_not_verified")

@@ -36,6 +36,26 @@ pub(crate) fn in_ascii(json: &str) -> String {
     text
 }
 
+/// How many bytes an object takes, about. A small map has room for eleven members.
+pub(crate) fn size(object: &Map<String, Value>) -> usize {
+    let room = size_of::<(String, Value)>().saturating_mul(object.len().max(11));
+    let members = object.iter().map(|(name, value)| name.len().saturating_add(size_of_value(value)));
+    members.fold(room, usize::saturating_add)
+}
+
+/// Beside the value itself.
+fn size_of_value(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| size_of::<Value>().saturating_add(size_of_value(item)));
+            items.fold(0, usize::saturating_add)
+        }
+        Value::Object(object) => size(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Strict {
     depth: u8,

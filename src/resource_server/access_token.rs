@@ -15,6 +15,7 @@ use super::verified_payload::VerifiedPayload;
 use super::{Dpop, Means};
 #[cfg(test)]
 use crate::jose::algorithm::Algorithm;
+use crate::jose::json;
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
@@ -57,14 +58,14 @@ pub(super) struct Expected<'p> {
 }
 
 /// What makes the claims true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Proof {
     /// A signature with this key.
     Key(Fingerprint),
     /// The issuer's word, which is believed until then: seconds since 1970.
     Introspection(u64),
-    /// Another filter, which is asked anew each time.
-    Elsewhere,
+    /// Another filter, which is asked anew each time: it has to have verified this very payload.
+    Elsewhere(Map<String, Value>),
 }
 
 /// Why there is no access token.
@@ -114,7 +115,7 @@ impl AccessToken {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
                 was_verified(token.payload(), request.verified_payload(name))?;
-                Proof::Elsewhere
+                Proof::Elsewhere(token.payload().clone())
             }
             None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
@@ -140,7 +141,9 @@ impl AccessToken {
         let claims = Claims::parse(&payload, REQUIRED)?;
         claims.check_issuer(issuer)?;
         // Which algorithm the token was signed with is not among what was left of it.
-        Self::of(&claims, &payload, (place, issuer), expected, Proof::Elsewhere, Identity::of(None, &payload)).map(Some)
+        // No token will be asked about: there is none to look it up by.
+        let proof = Proof::Elsewhere(Map::new());
+        Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload)).map(Some)
     }
 
     /// A token that its issuer says is active (RFC 7662 §2.2).
@@ -202,15 +205,17 @@ impl AccessToken {
         })
     }
 
-    /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago.
-    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, ring: &KeyRing) -> bool {
+    /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago, or the other
+    /// filter says so of this request too.
+    pub(super) fn is_current(&self, issuers: &[Issuer], request: &Request<'_>, ring: &KeyRing) -> bool {
+        let Some(issuer) = issuers.get(self.issuer) else { return false };
         match &self.proof {
-            Proof::Key(key) => {
-                let keys = issuers.get(self.issuer).and_then(|issuer| issuer.keys(ring, now).ok());
-                keys.is_some_and(|keys| keys.has(key))
+            Proof::Key(key) => issuer.keys(ring, request.now).is_ok_and(|keys| keys.has(key)),
+            Proof::Introspection(until) => request.now < *until,
+            Proof::Elsewhere(payload) => {
+                let verified = issuer.payload_in_metadata().and_then(|name| request.verified_payload(name));
+                was_verified(payload, verified).is_ok()
             }
-            Proof::Introspection(until) => now < *until,
-            Proof::Elsewhere => false,
         }
     }
 
@@ -280,7 +285,7 @@ impl AccessToken {
             scope: Ok(None),
             forwarded: Ok(Vec::new()),
             identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Map::new())),
-            proof: Proof::Elsewhere,
+            proof: Proof::Elsewhere(Map::new()),
         }
     }
 
@@ -290,9 +295,12 @@ impl AccessToken {
             self.audiences.iter().flatten().map(|audience| audience.len().saturating_add(size_of::<String>()));
         let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
         let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
-        let own =
-            size_of::<Self>().saturating_add(scope).saturating_add(forwarded).saturating_add(self.identity.size());
-        audiences.fold(own, usize::saturating_add)
+        let payload = match &self.proof {
+            Proof::Elsewhere(payload) => json::size(payload),
+            Proof::Key(_) | Proof::Introspection(_) => 0,
+        };
+        let own = [size_of::<Self>(), scope, forwarded, payload, self.identity.size()];
+        own.into_iter().chain(audiences).fold(0, usize::saturating_add)
     }
 }
 

@@ -479,7 +479,7 @@ impl ResourceServer {
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
         match means.tokens.find(policy, bearer_token.text()) {
-            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means.keys) => {
+            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request, means.keys) => {
                 return Ok((claims, Lookup::Hit));
             }
             Some(Known::Refused(refusal, until)) if request.now < until => {
