@@ -6,7 +6,11 @@ use serde::de;
 
 /// A mistake in a configuration: where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Mistake>);
+
+/// It is boxed because every step of reading a configuration returns a value or a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mistake {
     message: String,
     /// From the innermost segment to the outermost, as they are met on the way out.
     path: Vec<Segment>,
@@ -30,26 +34,33 @@ struct Position {
 
 impl Error {
     pub(crate) fn new(message: String) -> Self {
-        Self { message, path: Vec::new(), offset: None, position: None }
+        Self(Box::new(Mistake { message, path: Vec::new(), offset: None, position: None }))
     }
 
     /// The same mistake, at this place unless a place further inside is known.
     pub(super) fn at(mut self, offset: Option<usize>) -> Self {
-        self.offset = self.offset.or(offset);
+        self.0.offset = self.0.offset.or(offset);
         self
     }
 
     /// The same mistake seen from one level further out.
+    #[cold]
     pub(super) fn within(mut self, segment: Segment, offset: Option<usize>) -> Self {
-        self.path.push(segment);
+        self.0.path.push(segment);
         self.at(offset)
+    }
+
+    /// The same mistake seen from the map in which it stands under this key.
+    #[cold]
+    pub(super) fn within_key(self, key: &str, offset: Option<usize>) -> Self {
+        self.within(Segment::Key(key.to_owned()), offset)
     }
 
     /// Line and column, both from 1, of the byte at which the mistake stands.
     pub(super) fn located_in(mut self, text: Option<&str>) -> Self {
-        if let Some(before) = self.offset.zip(text).and_then(|(offset, text)| text.get(..offset)) {
+        if let Some(before) = self.0.offset.zip(text).and_then(|(offset, text)| text.get(..offset)) {
             let last_line = before.rsplit('\n').next().unwrap_or_default();
-            self.position = Some(Position {
+            self.0.position = Some(Position {
                 line: before.matches('\n').count().saturating_add(1),
                 column: last_line.chars().count().saturating_add(1),
             });
@@ -60,9 +71,9 @@ impl Error {
     /// The same mistake, met in a piece of a larger text that begins at this byte of it.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn moved(mut self, piece: &str, start: usize) -> Self {
-        if let Some(Position { line, column }) = self.position.take() {
+        if let Some(Position { line, column }) = self.0.position.take() {
             let before: usize = piece.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-            self.offset = Some(start.saturating_add(before).saturating_add(column.saturating_sub(1)));
+            self.0.offset = Some(start.saturating_add(before).saturating_add(column.saturating_sub(1)));
         }
         self
     }
@@ -70,7 +81,7 @@ impl Error {
     /// The same mistake, at this place whatever was known of it.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn placed(self, offset: usize) -> Self {
-        Self { offset: Some(offset), position: None, ..self }
+        Self(Box::new(Mistake { offset: Some(offset), position: None, ..*self.0 }))
     }
 
     /// A mistake that the JSON parser met, in its own words.
@@ -78,13 +89,15 @@ impl Error {
         let position = (error.line() > 0).then(|| Position { line: error.line(), column: error.column().max(1) });
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        Self { position, ..Self::new(format!("this is not JSON: {message}")) }
+        let mut mistake = Self::new(format!("this is not JSON: {message}"));
+        mistake.0.position = position;
+        mistake
     }
 
     /// Line and column of the mistake in the text, both from 1 and in characters; `None` where there is no text.
     #[must_use]
     pub fn position(&self) -> Option<(usize, usize)> {
-        self.position.map(|Position { line, column }| (line, column))
+        self.0.position.map(|Position { line, column }| (line, column))
     }
 
     /// The mistake without its line and column: the path of the key, what is wrong, the nearest right key.
@@ -97,17 +110,17 @@ impl Error {
     }
 
     fn write_sentence(&self, formatter: &mut impl fmt::Write) -> fmt::Result {
-        for (position, segment) in self.path.iter().rev().enumerate() {
+        for (position, segment) in self.0.path.iter().rev().enumerate() {
             match segment {
                 Segment::Key(key) if position == 0 => write!(formatter, "{key}")?,
                 Segment::Key(key) => write!(formatter, ".{key}")?,
                 Segment::Index(index) => write!(formatter, "[{index}]")?,
             }
         }
-        if !self.path.is_empty() {
+        if !self.0.path.is_empty() {
             formatter.write_str(": ")?;
         }
-        formatter.write_str(&self.message)
+        formatter.write_str(&self.0.message)
     }
 }
 
@@ -115,7 +128,7 @@ impl fmt::Display for Error {
     /// `policies.api.resource_server.issuers[0]: unknown key "jwk"; did you mean "jwks"? (line 3, column 9)`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_sentence(formatter)?;
-        match self.position {
+        match self.0.position {
             Some(Position { line, column }) => write!(formatter, " (line {line}, column {column})"),
             None => Ok(()),
         }

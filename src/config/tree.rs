@@ -5,8 +5,8 @@ use std::fmt;
 use prost_types::value::Kind;
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -163,6 +163,20 @@ impl Node {
         error.within(Segment::Index(index), None).within(Segment::Key(list.to_owned()), None)
     }
 
+    /// That it is of another type than expected.
+    #[cold]
+    fn is_not(&self, expected: &dyn Expected) -> Error {
+        let found = match &self.value {
+            Value::Null => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::Number(value) => Unexpected::Float(value.as_f64().unwrap_or(f64::NAN)),
+            Value::String(value) => Unexpected::Str(value),
+            Value::List(_) => Unexpected::Seq,
+            Value::Map(_) => Unexpected::Map,
+        };
+        <Error as serde::de::Error>::invalid_type(found, expected)
+    }
+
     fn child(&self, name: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(map) => map.iter().find(|(key, _)| key.name == name).map(|(_, child)| child),
@@ -213,18 +227,68 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
     }
 }
 
+/// What a type asks for is the one thing that its visitor is offered: a visitor that is offered everything, as by
+/// `deserialize_any`, brings all its methods into the module, and a struct could be read from a list by position.
 impl<'de> Deserializer<'de> for &'de Node {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
             Value::Null => visitor.visit_unit(),
-            Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(value) => number_to(value, visitor),
-            Value::String(value) => visitor.visit_borrowed_str(value),
-            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
-            Value::Map(entries) => visitor.visit_map(Fields { entries: entries.iter(), value: None }),
+            Value::Bool(_) => self.deserialize_bool(visitor),
+            Value::Number(_) => self.deserialize_u64(visitor),
+            Value::String(_) => self.deserialize_str(visitor),
+            Value::List(_) => self.deserialize_seq(visitor),
+            Value::Map(_) => self.deserialize_map(visitor),
         }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Bool(value) => visitor.visit_bool(*value),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Number(value) => number_to(value, visitor),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::String(value) => visitor.visit_borrowed_str(value),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::List(items) => visitor.visit_seq(Items { items: items.iter(), index: 0 }),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Map(entries) => visitor.visit_map(Fields { entries: entries.iter(), value: None }),
+            _ => Err(self.is_not(&visitor)),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -236,19 +300,6 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
-    }
-
-    /// serde would read a struct from a list too, by position.
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        match &self.value {
-            Value::List(_) => Err(<Error as serde::de::Error>::invalid_type(Unexpected::Seq, &visitor)),
-            _ => self.deserialize_any(visitor),
-        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -266,8 +317,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+        ignored_any
     }
 }
 
@@ -295,7 +346,10 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         };
         let index = self.index;
         self.index = index.saturating_add(1);
-        seed.deserialize(item).map(Some).map_err(|error| error.within(Segment::Index(index), item.offset))
+        match seed.deserialize(item) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(error.within(Segment::Index(index), item.offset)),
+        }
     }
 }
 
@@ -313,15 +367,17 @@ impl<'de> MapAccess<'de> for Fields<'de> {
             return Ok(None);
         };
         let name: StrDeserializer<'_, Error> = key.name.as_str().into_deserializer();
-        let within = |error: Error| error.within(Segment::Key(key.name.clone()), key.offset);
-        seed.deserialize(name).map(Some).map_err(within)
+        match seed.deserialize(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(error.within_key(&key.name, key.offset)),
+        }
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let Some((key, value)) = self.value.take() else {
             return Err(Error::new("a value was asked for before its key".to_owned()));
         };
-        seed.deserialize(value).map_err(|error| error.within(Segment::Key(key.name.clone()), value.offset))
+        seed.deserialize(value).map_err(|error| error.within_key(&key.name, value.offset))
     }
 }
 
