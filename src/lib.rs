@@ -50,6 +50,7 @@ mod host;
 mod host_map;
 mod https_url;
 mod percent;
+mod sorted_map;
 
 pub use decision::Decision;
 pub use policy::Policies;

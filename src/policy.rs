@@ -1,7 +1,6 @@
 //! Which policy governs a request, and what every policy does first.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
@@ -24,6 +23,7 @@ use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
 use crate::route::Routes;
 use crate::secret::Environment;
+use crate::sorted_map::SortedMap;
 use crate::step::{Edit, Step};
 use crate::terminator::{AskTerminator, Sender, Source, Terminated};
 
@@ -33,7 +33,7 @@ const MOST_ADDITIONAL: usize = 32;
 /// Every policy of one plugin configuration, and what chooses among them.
 #[derive(Debug)]
 pub struct Policies {
-    named: BTreeMap<PolicyName, Policy>,
+    named: SortedMap<PolicyName, Policy>,
     choice: Choice,
     refusal_lines_per_minute: LinesPerMinute,
     token_cache_size: TokenCacheSize,
@@ -113,7 +113,7 @@ struct CleanOnly {}
 pub(crate) struct Document {
     /// The policies by name: 1 to 64 letters, digits, `-`, `_` and `.`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<NamedPolicies>"))]
-    policies: Option<BTreeMap<PolicyName, Policy>>,
+    policies: Option<SortedMap<PolicyName, Policy>>,
     /// What governs a route that names no policy; required where there are several, and no `routes`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"api"))]
     default_policy: Option<PolicyName>,
@@ -148,7 +148,7 @@ pub(crate) struct Document {
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
 #[expect(dead_code, reason = "it is there for its schema")]
-struct NamedPolicies(#[schemars(extend("minProperties" = 1))] BTreeMap<PolicyName, Policy>);
+struct NamedPolicies(#[schemars(extend("minProperties" = 1))] std::collections::BTreeMap<PolicyName, Policy>);
 
 impl TryFrom<String> for PolicyName {
     type Error = String;
@@ -285,7 +285,7 @@ impl Policies {
             }
             (Some(named), false) => named,
             (None, true) => match Policy::try_from(roles) {
-                Ok(policy) => BTreeMap::from([(PolicyName(policy.role().to_owned()), policy)]),
+                Ok(policy) => [(PolicyName(policy.role().to_owned()), policy)].into_iter().collect(),
                 Err(message) => {
                     return wrong("", format!("{message}; several policies stand under `policies`"));
                 }
@@ -296,7 +296,7 @@ impl Policies {
                 return wrong("", message.to_owned());
             }
         };
-        for (name, policy) in &mut named {
+        for (name, policy) in named.iter_mut() {
             let resolved = match policy {
                 Policy::AuthorizationServer(server) => server.resolve(environment),
                 Policy::ResourceServer(server) => server.resolve(environment),
@@ -313,7 +313,7 @@ impl Policies {
             let known: Vec<_> = named.keys().map(|name| name.0.as_str()).collect();
             config::unknown("policy", &name.0, &known)
         };
-        let choice = match (document.routes, document.default_policy, named.first_key_value()) {
+        let choice = match (document.routes, document.default_policy, named.first()) {
             (Some(_), _, _) if single => {
                 return wrong("routes", "routes choose among `policies`, and there is one role at the top".to_owned());
             }
@@ -350,10 +350,10 @@ impl Policies {
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
         let own_names = OwnNames::gathered(written.chain(read).chain(added));
-        let payloads: BTreeSet<_> =
-            resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata).map(str::to_owned).collect();
+        let payloads = resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata);
+        let payloads: SortedMap<_, _> = payloads.map(|name| (name.to_owned(), ())).collect();
         Ok(Self {
-            payloads_in_metadata: payloads.into_iter().collect(),
+            payloads_in_metadata: payloads.keys().cloned().collect(),
             named,
             choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
@@ -372,7 +372,7 @@ impl Policies {
     /// Where keys are fetched, each place once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
-        sources.map(|source| (source.identity(), source)).collect::<BTreeMap<_, _>>().into_values()
+        sources.map(|source| (source.identity(), source)).collect::<SortedMap<_, _>>().into_values()
     }
 
     /// Where the keys of clients are fetched when one of them authenticates.
@@ -577,14 +577,14 @@ impl Cleaned {
     }
 }
 
-fn authorization_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {
+fn authorization_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {
     named.values().filter_map(|policy| match policy {
         Policy::AuthorizationServer(server) => Some(server.as_ref()),
         Policy::ResourceServer(_) | Policy::CleanOnly => None,
     })
 }
 
-fn resource_servers(named: &BTreeMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {
+fn resource_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {
     named.values().filter_map(|policy| match policy {
         Policy::ResourceServer(server) => Some(server.as_ref()),
         Policy::AuthorizationServer(_) | Policy::CleanOnly => None,

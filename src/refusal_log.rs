@@ -1,11 +1,10 @@
 //! How many refusals get a line in the log: a flood must not fill it, and nothing may vanish from it.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use crate::log::NotLogged;
 use crate::reason::Reason;
+use crate::sorted_map::SortedMap;
 
 /// In seconds. A policy and a reason have an interval of their own, which begins with a refusal.
 const INTERVAL: u64 = 60;
@@ -35,7 +34,7 @@ impl TryFrom<u64> for LinesPerMinute {
 pub struct RefusalLog {
     limit: LinesPerMinute,
     /// By policy and reason.
-    intervals: BTreeMap<(String, Reason), Interval>,
+    intervals: SortedMap<(String, Reason), Interval>,
     /// When the first of the intervals ends that have something to tell; the end of time where none has.
     due: u64,
     /// When somebody asked last.
@@ -61,22 +60,18 @@ impl RefusalLog {
     /// A log without refusals.
     #[must_use]
     pub fn new(limit: LinesPerMinute) -> Self {
-        Self { limit, intervals: BTreeMap::new(), due: u64::MAX, asked: 0 }
+        Self { limit, intervals: SortedMap::default(), due: u64::MAX, asked: 0 }
     }
 
     /// Whether this refusal is to be written, `now` being seconds since 1970. If not, it is counted. Whoever asks has
     /// asked for [`Self::overdue`] before.
     #[must_use]
     pub fn admits(&mut self, policy: &str, reason: Reason, now: u64) -> bool {
-        let interval = self
-            .intervals
-            .entry((policy.to_owned(), reason))
-            .and_modify(|interval| {
-                if interval.is_over(now) && interval.not_written == 0 {
-                    *interval = Interval { began: now, written: 0, not_written: 0 };
-                }
-            })
-            .or_insert(Interval { began: now, written: 0, not_written: 0 });
+        let key = (policy.to_owned(), reason);
+        if self.intervals.get(&key).is_none_or(|interval| interval.is_over(now) && interval.not_written == 0) {
+            self.intervals.insert(key.clone(), Interval { began: now, written: 0, not_written: 0 });
+        }
+        let Some(interval) = self.intervals.get_mut(&key) else { return true };
         if interval.written < self.limit.0 {
             interval.written = interval.written.saturating_add(1);
             return true;

@@ -1,6 +1,5 @@
 //! Clients that authenticate by their certificate, judged before the authorization server (RFC 8705 §2).
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::request::{Caller, Request};
 use crate::resource_server::identity::Identity;
 use crate::resource_server::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::sorted_map::SortedMap;
 use crate::step::{AskKeys, Edit, Step};
 
 /// Which clients must authenticate by a certificate, and with which.
@@ -45,8 +45,8 @@ struct Fields {
     /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by the origins of these; of no other origin
     /// anything is fetched.
     #[serde(default)]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = serde_json::json!({ "https://client.example.org": "client" })))]
-    client_keys: BTreeMap<String, ClusterName>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, ClusterName>", example = serde_json::json!({ "https://client.example.org": "client" })))]
+    client_keys: SortedMap<String, ClusterName>,
     /// What becomes of the requests of other clients.
     unlisted_clients: UnlistedClients,
     /// How distinguished names are compared.
@@ -111,7 +111,7 @@ impl TryFrom<Fields> for ClientAuthentication {
 impl ClientAuthentication {
     /// What the certificates of the policy make impossible.
     pub(super) fn check(&self, certificates: ClientCertificate) -> Result<(), String> {
-        let mut wrong: Vec<_> = self.clients.iter().filter_map(|(client_id, client)| {
+        let wrong = self.clients.iter().filter_map(|(client_id, client)| {
             let why = match (&client.method, certificates) {
                 (Method::Pki { .. }, ClientCertificate::Presented) => {
                     "tls_client_auth needs a validated chain, and under `client_certificate: presented` none counts as \
@@ -125,9 +125,8 @@ impl ClientAuthentication {
                 _ => return None,
             };
             Some((client_id, why))
-        }).collect();
-        wrong.sort_unstable();
-        wrong.first().map_or(Ok(()), |(client_id, why)| Err(format!("the client {client_id:?}: {why}")))
+        });
+        wrong.min().map_or(Ok(()), |(client_id, why)| Err(format!("the client {client_id:?}: {why}")))
     }
 
     /// Whether the headers of its requests wait for the body.

@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for Raw {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut members: Self::Value = Vec::new();
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = std::collections::HashSet::new();
         while let Some((name, value)) = entries.next_entry::<String, &'de RawValue>()? {
             if !names.insert(name.clone()) {
                 return Err(A::Error::custom("a name stands twice"));

@@ -1,7 +1,7 @@
 //! The metadata of an authorization server (RFC 8414, OpenID Connect Discovery) says what it has over mutual TLS
 //! (RFC 8705 §2.1.1, §2.2.1, §3.3, §5).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use crate::https_url;
 use crate::jose::json;
 use crate::request::Request;
 use crate::route;
+use crate::sorted_map::SortedMap;
 use crate::step::Edit;
 
 /// A larger document goes on as it is. Those in the field have some kilobytes.
@@ -38,8 +39,8 @@ pub(super) const UNWANTED: &[&str] = &["accept-encoding", "range", "if-range", "
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct Metadata {
-    methods: BTreeSet<ClientMethod>,
-    aliases: BTreeMap<Endpoint, Target>,
+    methods: Vec<ClientMethod>,
+    aliases: SortedMap<Endpoint, Target>,
     bound: BoundTokens,
     /// It changes with the configuration.
     tag: String,
@@ -53,7 +54,8 @@ struct Fields {
     /// The methods by which clients authenticate with a certificate: they are added to what the token, the revocation and
     /// the introspection endpoint support.
     #[serde(default)]
-    client_authentication_methods: BTreeSet<ClientMethod>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeSet<ClientMethod>"))]
+    client_authentication_methods: Vec<ClientMethod>,
     /// The endpoints that have another URL for mutual TLS, each once (RFC 8705 §5).
     #[serde(default)]
     mtls_endpoint_aliases: Vec<Alias>,
@@ -199,9 +201,11 @@ impl TryFrom<Fields> for Metadata {
     fn try_from(fields: Fields) -> Result<Self, String> {
         let tag: String =
             Sha256::digest(format!("{fields:?}")).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        let Fields { client_authentication_methods: methods, mtls_endpoint_aliases, certificate_bound_access_tokens } =
+        let Fields { client_authentication_methods: named, mtls_endpoint_aliases, certificate_bound_access_tokens } =
             fields;
-        let mut aliases = BTreeMap::new();
+        let each = [ClientMethod::TlsClientAuth, ClientMethod::SelfSignedTlsClientAuth];
+        let methods = each.into_iter().filter(|method| named.contains(method)).collect();
+        let mut aliases = SortedMap::default();
         for Alias { endpoint, url, base_url } in mtls_endpoint_aliases {
             let target = match (url, base_url) {
                 (Some(Url(url)), None) => Target::Url(url),
@@ -387,7 +391,7 @@ impl Metadata {
 
     fn aliases_of(&self, document: &Members<'_>) -> Option<Vec<(&'static str, String)>> {
         let mut aliases = Vec::new();
-        for (endpoint, target) in &self.aliases {
+        for (endpoint, target) in self.aliases.iter() {
             let Some(plain) = document.get(endpoint.name()) else { continue };
             let url = match target {
                 Target::Url(url) => url.clone(),
@@ -415,7 +419,7 @@ impl Metadata {
                 listed(&methods, "and")
             ));
         }
-        for (endpoint, target) in &self.aliases {
+        for (endpoint, target) in self.aliases.iter() {
             let target = match target {
                 Target::Url(url) => url.clone(),
                 Target::Base(base) => format!("its own path at {base}"),
@@ -430,7 +434,7 @@ impl Metadata {
 }
 
 /// The names of what signed metadata says: members of it take precedence (RFC 8414 §2.1). Nothing is verified.
-fn claims_of(signed: &str) -> Option<BTreeSet<String>> {
+fn claims_of(signed: &str) -> Option<HashSet<String>> {
     let signed: String = serde_json::from_str(signed).ok()?;
     let claims = json::object(&URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?)?;
     Some(claims.into_iter().map(|(name, _)| name).collect())

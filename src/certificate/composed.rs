@@ -5,13 +5,19 @@
 
 use unicode_normalization::char::{canonical_combining_class, compose, decompose_canonical};
 
+use crate::sorted_map::sorted;
+
 /// The text in Normalization Form C.
 pub(super) fn nfc(text: &str) -> Vec<char> {
     let mut decomposed = Vec::with_capacity(text.len());
     text.chars().for_each(|character| decompose_canonical(character, |part| decomposed.push(part)));
     let class = canonical_combining_class;
     for marks in decomposed.chunk_by_mut(|left, right| class(*left) != 0 && class(*right) != 0) {
-        marks.sort_by_key(|mark| class(*mark));
+        // Marks of one class stay in their order.
+        let ordered = marks.iter().enumerate().map(|(place, mark)| (class(*mark), place, *mark)).collect();
+        for (mark, (_, _, next)) in marks.iter_mut().zip(sorted(ordered)) {
+            *mark = next;
+        }
     }
     let mut composed: Vec<char> = Vec::with_capacity(decomposed.len());
     let mut starter = None;

@@ -11,6 +11,7 @@ use super::der::Element;
 use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
 use crate::hexadecimal;
+use crate::sorted_map::sorted;
 
 /// A registered name, ready to be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,9 +128,11 @@ impl RegisteredName {
 
     /// Sets have no order, but lists have.
     fn arranged(mut relative: Vec<Vec<(ObjectIdentifier, Value)>>, matching: NameMatching) -> Self {
-        relative.iter_mut().for_each(|attributes| attributes.sort());
+        for attributes in &mut relative {
+            *attributes = sorted(std::mem::take(attributes));
+        }
         if matching == NameMatching::Unordered {
-            relative.sort();
+            relative = sorted(relative);
         }
         Self { matching, relative }
     }

@@ -12,3 +12,4 @@ mod tree;
 pub use error::Error;
 pub(crate) use error::unknown;
 pub use source::Source;
+pub(crate) use source::parse;

@@ -13,6 +13,11 @@ pub struct Source {
     text: Option<String>,
 }
 
+/// Reads a typed value of JSON that comes from elsewhere, by the same code as a configuration.
+pub(crate) fn parse<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
+    T::deserialize(&Node::from_value(value))
+}
+
 impl Source {
     /// Takes the bytes of a plugin configuration apart.
     ///

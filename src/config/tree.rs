@@ -119,6 +119,21 @@ impl Node {
         Ok(Self { value, offset })
     }
 
+    pub(super) fn from_value(value: serde_json::Value) -> Self {
+        let value = match value {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(value),
+            serde_json::Value::Number(value) => Value::Number(value),
+            serde_json::Value::String(value) => Value::String(value),
+            serde_json::Value::Array(items) => Value::List(items.into_iter().map(Self::from_value).collect()),
+            serde_json::Value::Object(entries) => {
+                let entry = |(name, value)| (Key { name, offset: None }, Self::from_value(value));
+                Value::Map(entries.into_iter().map(entry).collect())
+            }
+        };
+        Self { value, offset: None }
+    }
+
     /// `None` where a value has no kind: then it was no Struct.
     pub(super) fn from_protobuf(map: prost_types::Struct) -> Option<Self> {
         let entry = |(name, value)| Some((Key { name, offset: None }, Self::from_protobuf_value(value)?));

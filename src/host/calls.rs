@@ -30,12 +30,13 @@ pub(super) fn dispatch(call: &Call) -> Option<u32> {
 
 /// Notes what waits for the answer to the call of this token.
 pub(super) fn expect(vm: &Vm, token: u32, pending: Pending) {
-    vm.calls.borrow_mut().insert(token, pending);
+    vm.calls.borrow_mut().push((token, pending));
 }
 
 /// Goes on with what waited for this answer.
 pub(super) fn receive(vm: &Vm, root: u32, token: u32, headers: usize, body_size: usize) {
-    let Some(pending) = vm.calls.borrow_mut().remove(&token) else { return };
+    let awaited = vm.calls.borrow_mut().extract_if(.., |(own, _)| *own == token).next();
+    let Some((_, pending)) = awaited else { return };
     // Without headers there was no answer, and nothing to read.
     let header = |name| {
         let value = || hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();

@@ -43,12 +43,12 @@ pub(super) fn tend(vm: &Vm, root: u32) {
 
 fn is_under_way(vm: &Vm, inquiry: &Inquiry) -> bool {
     let is_called = |pending: &Pending| matches!(pending, Pending::Introspection(other, _) if other == inquiry);
-    vm.inquiries.borrow().contains(inquiry) || vm.calls.borrow().values().any(is_called)
+    vm.inquiries.borrow().contains(inquiry) || vm.calls.borrow().iter().any(|(_, pending)| is_called(pending))
 }
 
 fn under_way(vm: &Vm) -> usize {
-    let is_introspection = |pending: &&Pending| matches!(pending, Pending::Introspection(..));
-    let called = vm.calls.borrow().values().filter(is_introspection).count();
+    let is_introspection = |(_, pending): &&(u32, Pending)| matches!(pending, Pending::Introspection(..));
+    let called = vm.calls.borrow().iter().filter(is_introspection).count();
     called.saturating_add(vm.inquiries.borrow().len())
 }
 

@@ -1,6 +1,6 @@
 //! Keys that are fetched: when, and the record that the VMs of a process share.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
@@ -105,8 +105,8 @@ fn is_one_too_many(vm: &Vm, source: &KeySource) -> bool {
     if !source.is_on_demand() {
         return false;
     }
-    let mut under_way: BTreeSet<_> = waiting::awaited_of_clients(vm).into_keys().collect();
-    under_way.extend(vm.calls.borrow().values().filter_map(|pending| match pending {
+    let mut under_way: HashSet<_> = waiting::awaited_of_clients(vm).into_iter().map(|(identity, _)| identity).collect();
+    under_way.extend(vm.calls.borrow().iter().filter_map(|(_, pending)| match pending {
         Pending::Keys(fetch, _) if fetch.source().is_on_demand() => Some(fetch.source().identity()),
         Pending::Keys(..) | Pending::Introspection(..) => None,
     }));

@@ -1,7 +1,6 @@
 //! The host's counters and histograms.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
@@ -9,12 +8,13 @@ use proxy_wasm::types::MetricType;
 use crate::call::Outcome;
 use crate::decision::Decision;
 use crate::metric::{Kind, Metric};
+use crate::sorted_map::SortedMap;
 
 /// The metrics that were used so far. Each is defined with its first use: most of the many pairs of a policy and a
 /// reason never occur. All VMs of a proxy share a metric by its name.
 #[derive(Default)]
 pub(super) struct Metrics {
-    by_policy: RefCell<BTreeMap<String, BTreeMap<Metric, u32>>>,
+    by_policy: RefCell<SortedMap<String, SortedMap<Metric, u32>>>,
 }
 
 impl Metrics {
@@ -66,7 +66,10 @@ impl Metrics {
             Kind::Histogram => MetricType::Histogram,
         };
         let id = hostcalls::define_metric(kind, &metric.name(policy)).ok()?;
-        by_policy.entry(policy.to_owned()).or_default().insert(metric, id);
+        match by_policy.get_mut(policy) {
+            Some(metrics) => drop(metrics.insert(metric, id)),
+            None => drop(by_policy.insert(policy.to_owned(), [(metric, id)].into_iter().collect())),
+        }
         Some(id)
     }
 }

@@ -46,7 +46,7 @@ impl SignatureEngine for HostEngine {
             }
         };
         let (spki, signature) = match key.material() {
-            Material::Rsa { spki } => (spki, Some(token.signature().to_vec())),
+            Material::Rsa { spki, .. } => (spki, Some(token.signature().to_vec())),
             Material::Ec { curve, spki } => (spki, ecdsa_der(token.signature(), *curve)),
             Material::Ed25519(_) => return Verification::Invalid,
         };

@@ -1,7 +1,6 @@
 //! What one VM knows between requests.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::calls::Pending;
@@ -29,7 +28,7 @@ pub(super) struct Vm {
     tokens: RefCell<TokenCache>,
     handed_over: RefCell<HandedOver>,
     /// By the host's token of the call.
-    pub(super) calls: RefCell<BTreeMap<u32, Pending>>,
+    pub(super) calls: RefCell<Vec<(u32, Pending)>>,
     /// The questions that are to be asked with the next tick.
     pub(super) inquiries: RefCell<Vec<Inquiry>>,
     pub(super) waiting: RefCell<Vec<Waiting>>,

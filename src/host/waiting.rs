@@ -1,6 +1,5 @@
 //! Requests that wait: for keys, or for what the issuer says of their token.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::authorization_server::AskClientKeys;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::resource_server::keys::{KeySource, Wish};
+use crate::sorted_map::SortedMap;
 
 /// While a call is to be made, which only the root context may make.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -71,7 +71,7 @@ pub(super) fn forget(vm: &Vm, context: u32) {
 }
 
 /// The sources of clients' keys that requests wait for, each once.
-pub(super) fn awaited_of_clients(vm: &Vm) -> BTreeMap<String, KeySource> {
+pub(super) fn awaited_of_clients(vm: &Vm) -> SortedMap<String, KeySource> {
     let waiting = vm.waiting.borrow();
     let sources = waiting.iter().filter_map(|waiting| match &waiting.awaited {
         Awaited::Keys { source, .. } if source.is_on_demand() => Some((source.identity(), source.clone())),

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::base64url;
+use super::der;
+use crate::config;
 
 /// A token without `kid` is tried with this many keys at most.
 const MOST_CANDIDATES: usize = 4;
@@ -14,11 +16,18 @@ const MOST_CANDIDATES: usize = 4;
 /// Of one authorization server; those of the field publish a handful.
 const MOST_KEYS: usize = 100;
 
+/// The public exponent of every RSA key, 65537.
+pub(super) const EXPONENT: &[u8] = &[1, 0, 1];
+
 /// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
 /// What stands before an uncompressed point in a SubjectPublicKeyInfo (RFC 5480 §2): a SEQUENCE of the algorithm
-/// (id-ecPublicKey, secp384r1 or secp521r1) and the head of a BIT STRING.
+/// (id-ecPublicKey, secp256r1, secp384r1 or secp521r1) and the head of a BIT STRING.
+const P256_SPKI: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 const P384_SPKI: &[u8] = &[
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
     0x22, 0x03, 0x62, 0x00,
@@ -56,6 +65,8 @@ pub enum Material {
     Rsa {
         /// SubjectPublicKeyInfo in DER.
         spki: Vec<u8>,
+        /// The modulus that is in it.
+        modulus: Vec<u8>,
     },
     /// A point. That it lies on P-384 or P-521 is for the engine to check: no code in the module knows these curves.
     Ec {
@@ -192,8 +203,8 @@ impl Members {
             ("RSA", _) => {
                 let (n, e) = (number("n", self.n.as_deref())?, number("e", self.e.as_deref())?);
                 let refused = |error| format!("this RSA key is refused: {error} (2048 to 4096 bits, exponent 65537)");
-                let spki = RS256PublicKey::from_components(&n, &e).and_then(|key| key.to_der()).map_err(refused)?;
-                Ok(Some(Material::Rsa { spki }))
+                let modulus = RS256PublicKey::from_components(&n, &e).map_err(refused)?.to_components().n;
+                Ok(Some(Material::Rsa { spki: der::rsa_public_key(&modulus, EXPONENT), modulus }))
             }
             ("EC", Some("P-256")) => self.point(Curve::P256).map(Some),
             ("EC", Some("P-384")) => self.point(Curve::P384).map(Some),
@@ -213,9 +224,10 @@ impl Members {
         let (x, y) = (coordinate("x", self.x.as_deref(), length)?, coordinate("y", self.y.as_deref(), length)?);
         let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
         let spki = match curve {
-            Curve::P256 => ES256PublicKey::from_bytes(&point)
-                .and_then(|key| key.to_der())
-                .map_err(|error| format!("this is no point of P-256: {error}"))?,
+            Curve::P256 => {
+                ES256PublicKey::from_bytes(&point).map_err(|error| format!("this is no point of P-256: {error}"))?;
+                [P256_SPKI, &point].concat()
+            }
             Curve::P384 => [P384_SPKI, &point].concat(),
             Curve::P521 => [P521_SPKI, &point].concat(),
         };
@@ -267,7 +279,7 @@ impl KeySet {
         if entries.len() > MOST_KEYS {
             return Err(format!("the key set has more than {MOST_KEYS} keys"));
         }
-        let usable = |entry| match serde_json::from_value(entry) {
+        let usable = |entry| match config::parse(entry) {
             Ok(Entry::Usable(key)) => Some(key),
             Ok(Entry::Ignored(_)) | Err(_) => None,
         };
@@ -333,7 +345,7 @@ impl PublicKey {
 impl Material {
     fn public_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Rsa { spki } | Self::Ec { spki, .. } => spki.clone(),
+            Self::Rsa { spki, .. } | Self::Ec { spki, .. } => spki.clone(),
             Self::Ed25519(key) => key.to_bytes(),
         }
     }

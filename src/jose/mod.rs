@@ -2,6 +2,7 @@
 
 pub mod algorithm;
 mod base64url;
+mod der;
 pub(crate) mod json;
 pub mod jwk;
 pub mod jws;

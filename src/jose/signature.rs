@@ -13,7 +13,8 @@ use superboring::pkey::PKey;
 use superboring::sign::Verifier;
 
 use super::algorithm::Algorithm;
-use super::jwk::{Curve, Material, PublicKey};
+use super::der;
+use super::jwk::{Curve, EXPONENT, Material, PublicKey};
 use super::jws::CompactJws;
 
 /// Verifies signatures.
@@ -43,8 +44,8 @@ impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         let (message, signature) = (token.signing_input().as_bytes(), token.signature());
         macro_rules! rsa {
-            ($key:ty, $spki:expr) => {
-                <$key>::from_der($spki).is_ok_and(|key| rsa(&key, message, signature))
+            ($key:ty, $modulus:expr) => {
+                <$key>::from_components($modulus, EXPONENT).is_ok_and(|key| rsa(&key, message, signature))
             };
         }
         #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
@@ -57,18 +58,18 @@ impl SignatureEngine for PortableEngine {
             };
         }
         let verified = match (token.algorithm(), key.material()) {
-            (Algorithm::PS256, Material::Rsa { spki }) => rsa!(PS256PublicKey, spki),
-            (Algorithm::PS384, Material::Rsa { spki }) => rsa!(PS384PublicKey, spki),
-            (Algorithm::PS512, Material::Rsa { spki }) => rsa!(PS512PublicKey, spki),
+            (Algorithm::PS256, Material::Rsa { modulus, .. }) => rsa!(PS256PublicKey, modulus),
+            (Algorithm::PS384, Material::Rsa { modulus, .. }) => rsa!(PS384PublicKey, modulus),
+            (Algorithm::PS512, Material::Rsa { modulus, .. }) => rsa!(PS512PublicKey, modulus),
             (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
                 .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
                 .is_ok(),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS256, Material::Rsa { spki }) => rsa!(RS256PublicKey, spki),
+            (Algorithm::RS256, Material::Rsa { modulus, .. }) => rsa!(RS256PublicKey, modulus),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS384, Material::Rsa { spki }) => rsa!(RS384PublicKey, spki),
+            (Algorithm::RS384, Material::Rsa { modulus, .. }) => rsa!(RS384PublicKey, modulus),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS512, Material::Rsa { spki }) => rsa!(RS512PublicKey, spki),
+            (Algorithm::RS512, Material::Rsa { modulus, .. }) => rsa!(RS512PublicKey, modulus),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
             (Algorithm::ES256, Material::Ec { spki, .. }) => ecdsa!(ES256PublicKey, spki, p256::ecdsa::Signature),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
@@ -97,26 +98,7 @@ fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
 #[must_use]
 pub fn ecdsa_der(signature: &[u8], curve: Curve) -> Option<Vec<u8>> {
     let (r, s) = signature.split_at_checked(curve.coordinate_length())?;
-    if s.len() != r.len() {
-        return None;
-    }
-    let mut content = Vec::with_capacity(signature.len().saturating_add(6));
-    for integer in [r, s] {
-        let digits = integer.iter().position(|byte| *byte != 0).map_or(Some(&[0][..]), |start| integer.get(start..))?;
-        // An INTEGER is signed: a leading one bit would make it negative.
-        let zero = digits.first().is_some_and(|byte| byte & 0x80 != 0);
-        let length = u8::try_from(digits.len().saturating_add(usize::from(zero))).ok()?;
-        content.extend([0x02, length]);
-        content.extend(zero.then_some(0));
-        content.extend(digits);
-    }
-    let length = u8::try_from(content.len()).ok()?;
-    let mut der = vec![0x30];
-    // X.690 §10.1: the shortest form of the length, which two numbers of P-521 do not fit.
-    der.extend((length > 0x7f).then_some(0x81));
-    der.push(length);
-    der.append(&mut content);
-    Some(der)
+    (s.len() == r.len()).then(|| der::pair(r, s))
 }
 
 #[cfg(test)]

@@ -80,11 +80,10 @@ impl ProtectedResourceMetadata {
     pub(super) fn document<'a>(&self, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Served {
         // An issuer identifier is an https URL (RFC 8414 §2); what else stands in "iss" leads nowhere.
         let issuers: Vec<_> = issuers.filter(|issuer| issuer.starts_with("https://")).collect();
-        let mut members = Map::from_iter([
-            ("resource".to_owned(), Value::from(self.resource.0.as_str())),
-            ("bearer_methods_supported".to_owned(), Value::from(vec!["header"])),
-            ("tls_client_certificate_bound_access_tokens".to_owned(), Value::from(true)),
-        ]);
+        let mut members = Map::new();
+        members.insert("resource".to_owned(), Value::from(self.resource.0.as_str()));
+        members.insert("bearer_methods_supported".to_owned(), Value::from(vec!["header"]));
+        members.insert("tls_client_certificate_bound_access_tokens".to_owned(), Value::from(true));
         // A member without a value must be left out (RFC 9728 §3.2).
         for (name, values) in [("authorization_servers", issuers.as_slice()), ("scopes_supported", scopes)] {
             if !values.is_empty() {

@@ -20,7 +20,7 @@ mod seconds;
 pub mod token_cache;
 mod verified_payload;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -228,7 +228,7 @@ struct Scope(#[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"
 #[derive(Debug, Default, Deserialize)]
 #[serde(try_from = "Vec<Thumbprint>")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "RevokedList"))]
-struct Revoked(BTreeSet<[u8; 32]>);
+struct Revoked(HashSet<[u8; 32]>);
 
 /// How the schema has it.
 #[cfg(not(target_arch = "wasm32"))]
@@ -297,7 +297,7 @@ impl TryFrom<Fields> for ResourceServer {
             );
         }
         let names = fields.forward_claims.iter().map(ForwardedClaim::header).chain(&fields.forward_thumbprint);
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::new();
         if let Some(twice) = names.map(OwnHeader::name).find(|name| !seen.insert(*name)) {
             return Err(format!("the header {twice} would be set twice"));
         }

@@ -12,6 +12,7 @@ use crate::certificate::der::Element;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::certificate::to_be_signed::ToBeSigned;
+use crate::config;
 
 /// Of one client that publishes them itself; those of the field have one or two.
 const MOST_KEYS: usize = 100;
@@ -72,7 +73,7 @@ pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumb
     if keys.len() > MOST_KEYS {
         return Err(format!("the key set has more than {MOST_KEYS} keys"));
     }
-    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Key>(key).ok());
+    let keys = keys.into_iter().filter_map(|key| config::parse::<Key>(key).ok());
     let certificates: Vec<_> = keys.filter_map(|key| key.certificate().ok().flatten()).collect();
     if certificates.is_empty() {
         return Err("the key set has no certificate of a client".to_owned());

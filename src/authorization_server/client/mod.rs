@@ -3,7 +3,7 @@
 pub(crate) mod key_set;
 pub mod subject;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::resource_server::keys::{ClusterName, HttpUri, KeySource};
+use crate::sorted_map::SortedMap;
 use key_set::KeySet;
 use subject::Subject;
 
@@ -54,13 +55,13 @@ pub enum Registered {
 }
 
 /// The clusters through which the key sets of clients are fetched, by origin.
-pub(super) struct Origins(BTreeMap<String, ClusterName>);
+pub(super) struct Origins(SortedMap<String, ClusterName>);
 
-impl TryFrom<BTreeMap<String, ClusterName>> for Origins {
+impl TryFrom<SortedMap<String, ClusterName>> for Origins {
     type Error = String;
 
-    fn try_from(named: BTreeMap<String, ClusterName>) -> Result<Self, String> {
-        let mut origins = BTreeMap::new();
+    fn try_from(named: SortedMap<String, ClusterName>) -> Result<Self, String> {
+        let mut origins = SortedMap::default();
         for (text, cluster) in named {
             let origin = HttpUri::https_origin(&text).map_err(|wrong| format!("client_keys: {wrong}"))?;
             if origins.insert(origin, cluster).is_some() {
@@ -168,7 +169,7 @@ impl Clients {
 impl fmt::Debug for Clients {
     /// In one order, so that what is the same is shown alike.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_map().entries(self.0.iter().collect::<BTreeMap<_, _>>()).finish()
+        formatter.debug_map().entries(self.0.iter().collect::<SortedMap<_, _>>()).finish()
     }
 }
 

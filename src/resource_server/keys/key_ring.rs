@@ -1,17 +1,17 @@
 //! The fetched keys that one VM knows.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::fetch;
 use super::source::KeySource;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::jose::jwk::KeySet;
+use crate::sorted_map::SortedMap;
 
 /// Key sets by the identity of their source: as many as the configuration names, each bounded.
 #[derive(Debug, Default)]
 pub struct KeyRing {
-    known: BTreeMap<String, Known>,
+    known: SortedMap<String, Known>,
 }
 
 /// What was published somewhere.

@@ -1,6 +1,5 @@
 //! Where keys are fetched.
 
-use std::collections::BTreeMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::resource_server::seconds::{CoolDown, MaxStale, Timeout};
+use crate::sorted_map::SortedMap;
 
 /// A place from which an issuer's keys are fetched, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct KeySource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Start {
     KeySet { uri: HttpUri, cluster: ClusterName },
-    Discovery { issuer: String, document: HttpUri, cluster: ClusterName, origins: BTreeMap<String, ClusterName> },
+    Discovery { issuer: String, document: HttpUri, cluster: ClusterName, origins: SortedMap<String, ClusterName> },
     Client { uri: HttpUri, cluster: ClusterName },
 }
 
@@ -77,7 +77,8 @@ pub(super) struct Discovery {
     document: Document,
     /// Where the key set may be besides the issuer's own origin, each with its cluster.
     #[serde(default)]
-    origins: BTreeMap<String, ClusterName>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, ClusterName>"))]
+    origins: SortedMap<String, ClusterName>,
 }
 
 /// Which metadata document the authorization server publishes.
@@ -197,7 +198,7 @@ impl KeySource {
                 uri.with_path(format!("/.well-known/oauth-authorization-server{behind}"))
             }
         };
-        let mut folded = BTreeMap::from([(uri.origin(), cluster.clone())]);
+        let mut folded: SortedMap<_, _> = [(uri.origin(), cluster.clone())].into_iter().collect();
         for (origin, cluster) in origins {
             folded.insert(HttpUri::https_origin(&origin)?, cluster);
         }
