@@ -9,6 +9,7 @@ MODULE := target/certbound.wasm
 PYTHON := target/venv/bin/python
 VENV := target/venv/.installed
 AS := target/authorization_server/.installed
+BINARYEN := target/binaryen/.installed
 MOD_OAUTH2 := target/mod_oauth2/.installed
 TERMINATORS := target/terminators/.installed
 
@@ -112,9 +113,24 @@ empty-filter: wasm-target
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/empty_filter/Cargo.toml --target wasm32-wasip1
 
 .PHONY: module
-module: wasm-target ## Build the filter: target/certbound.wasm
+module: wasm-target $(BINARYEN) ## Build the filter: target/certbound.wasm
 	cargo build --locked --lib --release --target wasm32-wasip1
-	@cmp -s target/wasm32-wasip1/release/certbound.wasm $(MODULE) || cp target/wasm32-wasip1/release/certbound.wasm $(MODULE)
+	@$(MAKE) --no-print-directory $(MODULE)
+
+# Envoy calls every callback that a module exports, for every request: only those that do something are kept.
+LINKED := target/wasm32-wasip1/release/certbound.wasm
+$(MODULE): $(LINKED) tests/binaryen/exports.json $(BINARYEN)
+	@echo "optimizing $@"
+	@$(@D)/binaryen/node_modules/.bin/wasm-metadce --graph-file tests/binaryen/exports.json $< -o $@.reduced > /dev/null
+	@$(@D)/binaryen/node_modules/.bin/wasm-opt -O3 $@.reduced -o $@
+	@rm $@.reduced
+
+$(BINARYEN): tests/binaryen/package.json tests/binaryen/package-lock.json
+	@echo "installing Binaryen, which optimizes the module, under $(@D)"
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@npm ci --prefix $(@D) --loglevel=error --no-audit --no-fund --no-update-notifier
+	@touch $@
 
 # Without optimization: a certificate takes no time, and the fat link of a release does.
 .PHONY: desk

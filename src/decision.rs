@@ -217,15 +217,18 @@ impl fmt::Display for Decision {
     /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { policy, verdict, presented, identity, .. } = self;
-        write!(formatter, r#"{{"verdict":"{}","reason":"{}","policy":"#, verdict.name(), verdict.reason())?;
-        write!(formatter, "{}", OrNull(Some(policy.as_str()).filter(|policy| !policy.is_empty())))?;
-        match presented {
-            Some(thumbprint) => write!(formatter, r#","thumbprint":"{thumbprint}""#)?,
-            None => formatter.write_str(r#","thumbprint":null"#)?,
+        // Every request writes it: pieces, because a format with places in it takes several times as long.
+        for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"","policy":"#] {
+            formatter.write_str(piece)?;
         }
-        let client = OrNull(identity.as_deref().and_then(Identity::client));
-        let subject = OrNull(identity.as_deref().and_then(Identity::subject));
-        write!(formatter, r#","client":{client},"subject":{subject}}}"#)
+        OrNull(Some(policy.as_str()).filter(|policy| !policy.is_empty())).fmt(formatter)?;
+        formatter.write_str(r#","thumbprint":"#)?;
+        OrNull(presented.map(|thumbprint| thumbprint.to_string()).as_deref()).fmt(formatter)?;
+        formatter.write_str(r#","client":"#)?;
+        OrNull(identity.as_deref().and_then(Identity::client)).fmt(formatter)?;
+        formatter.write_str(r#","subject":"#)?;
+        OrNull(identity.as_deref().and_then(Identity::subject)).fmt(formatter)?;
+        formatter.write_str("}")
     }
 }
 
@@ -249,6 +252,10 @@ const LONGEST_QUOTED: usize = 128;
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if self.0.len() <= LONGEST_QUOTED && self.0.bytes().all(is_plain) {
+            return ["\"", self.0, "\""].into_iter().try_for_each(|piece| formatter.write_str(piece));
+        }
         formatter.write_char('"')?;
         let mut rest = self.0.chars();
         for character in rest.by_ref().take(LONGEST_QUOTED) {

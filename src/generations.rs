@@ -2,7 +2,21 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::LazyLock;
+
+use foldhash::SharedSeed;
+use foldhash::fast::SeedableRandomState;
+
+/// What nobody outside knows: keys that all fall on one place of a map would make every look-up slow.
+static SEED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(RandomState::new().hash_one(0_u8)));
+
+/// Keys are as long as tokens: std's own hash takes several times as long.
+type Map<K, V> = HashMap<K, V, SeedableRandomState>;
+
+fn map<K, V>() -> Map<K, V> {
+    HashMap::with_hasher(SeedableRandomState::with_seed(RandomState::new().hash_one(0_u8), &SEED))
+}
 
 /// What is known under each policy, by a key, in no more than so many bytes.
 ///
@@ -19,7 +33,7 @@ pub(crate) struct Generations<K, V> {
 #[derive(Debug)]
 struct Generation<K, V> {
     bytes: usize,
-    policies: HashMap<String, HashMap<K, Entry<V>>>,
+    policies: Map<String, Map<K, Entry<V>>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +44,7 @@ struct Entry<V> {
 
 impl<K, V> Default for Generation<K, V> {
     fn default() -> Self {
-        Self { bytes: 0, policies: HashMap::new() }
+        Self { bytes: 0, policies: map() }
     }
 }
 
@@ -72,7 +86,9 @@ impl<K: Eq + Hash, V: Clone> Generations<K, V> {
         let replaced = match self.young.policies.get_mut(policy) {
             Some(entries) => entries.insert(key, entry),
             None => {
-                self.young.policies.insert(policy.to_owned(), HashMap::from([(key, entry)]));
+                let mut entries = map();
+                entries.insert(key, entry);
+                self.young.policies.insert(policy.to_owned(), entries);
                 None
             }
         };

@@ -183,9 +183,9 @@ fn kind(found: &de::Unexpected<'_>) -> &'static str {
 
 /// `unknown key "polices"; did you mean "policies"?`, or all that is known where nothing is near.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
-    let found_folded = found.to_lowercase();
+    let found_folded = found.to_ascii_lowercase();
     let near = |candidate: &str| {
-        let candidate = candidate.to_lowercase();
+        let candidate = candidate.to_ascii_lowercase();
         let distance = strsim::damerau_levenshtein(&found_folded, &candidate);
         let beginning = found_folded.len() > 2 && candidate.starts_with(&found_folded);
         (beginning || distance <= candidate.len().div_ceil(3).max(2)).then_some(distance)

@@ -389,11 +389,17 @@ impl<'de> MapAccess<'de> for Fields<'de> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let Some((key, value)) = self.value.take() else {
-            return Err(Error::new("a value was asked for before its key".to_owned()));
-        };
-        seed.deserialize(value).map_err(|error| error.within_key(&key.name, value.offset))
+        let (key, value) = self.value.take().ok_or_else(no_key)?;
+        match seed.deserialize(value) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.within_key(&key.name, value.offset)),
+        }
     }
+}
+
+#[cold]
+fn no_key() -> Error {
+    Error::new("a value was asked for before its key".to_owned())
 }
 
 /// All choices of the configuration are names: no variant holds data.

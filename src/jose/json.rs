@@ -11,7 +11,7 @@ const DEEPEST: u8 = 16;
 /// Reads one JSON object. `None` where the bytes are something else, an object has a name twice (RFC 7515 §4,
 /// RFC 7519 §4: which one counts would be anybody's choice), or nests deeper than 16 levels.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
     let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     match value {

@@ -1,6 +1,8 @@
 //! Public keys, as an authorization server publishes them (RFC 7517).
 
-use jwt_simple::algorithms::{ES256PublicKey, Ed25519PublicKey, RS256PublicKey};
+use jwt_simple::algorithms::{Ed25519PublicKey, RS256PublicKey};
+use p256::AffinePoint;
+use p256::elliptic_curve::point::AffineCoordinates as _;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -225,7 +227,10 @@ impl Members {
         let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
         let spki = match curve {
             Curve::P256 => {
-                ES256PublicKey::from_bytes(&point).map_err(|error| format!("this is no point of P-256: {error}"))?;
+                let coordinates = <[u8; 32]>::try_from(x).ok().zip(<[u8; 32]>::try_from(y).ok());
+                let found =
+                    coordinates.and_then(|(x, y)| AffinePoint::from_coordinates(&x.into(), &y.into()).into_option());
+                found.ok_or("this is no point of P-256")?;
                 [P256_SPKI, &point].concat()
             }
             Curve::P384 => [P384_SPKI, &point].concat(),

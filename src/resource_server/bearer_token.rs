@@ -45,11 +45,14 @@ impl<'a> BearerToken<'a> {
             return Err(Reason::SchemeUnsupported);
         };
         let token = credentials.trim_start_matches(' ');
-        // Joined values again.
-        if token.contains(',') {
-            return Err(Reason::AuthorizationRepeated);
+        if is_b64token(token) {
+            Ok(Self { text: token, scheme })
+        } else if token.contains(',') {
+            // Joined values again.
+            Err(Reason::AuthorizationRepeated)
+        } else {
+            Err(Reason::AuthorizationMalformed)
         }
-        if is_b64token(token) { Ok(Self { text: token, scheme }) } else { Err(Reason::AuthorizationMalformed) }
     }
 
     /// The scheme that it came under.
@@ -98,6 +101,17 @@ fn folded(byte: u8) -> u8 {
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    !body.is_empty() && body.bytes().all(allowed)
+    !body.is_empty() && body.bytes().all(|byte| IN_B64TOKEN.get(usize::from(byte)) == Some(&true))
 }
+
+/// Every byte of every token is looked up here.
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "it is computed when this is compiled")]
+const IN_B64TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        byte += 1;
+    }
+    table
+};
