@@ -89,6 +89,41 @@ fn outcome(exchange: &Exchange) -> Outcome {
     }
 }
 
+/// In bytes, as it is shipped. Every VM compiles all of it: what grows it must be worth that.
+const LARGEST: u64 = 900_000;
+
+#[test]
+fn the_module_is_small() {
+    let size = std::fs::metadata(target().join("certbound.wasm")).unwrap().len();
+    assert!(size <= LARGEST, "target/certbound.wasm has {size} bytes");
+}
+
+#[test]
+fn the_module_exports_what_does_something_and_nothing_that_envoy_would_call_in_vain() {
+    let module = module();
+    let mut exports = module.exports();
+    exports.sort_unstable();
+    let expected = [
+        "_initialize",
+        "memory",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_context_create",
+        "proxy_on_delete",
+        "proxy_on_http_call_response",
+        "proxy_on_memory_allocate",
+        "proxy_on_request_body",
+        "proxy_on_request_headers",
+        "proxy_on_request_trailers",
+        "proxy_on_response_body",
+        "proxy_on_response_headers",
+        "proxy_on_response_trailers",
+        "proxy_on_tick",
+        "proxy_on_vm_start",
+    ];
+    assert_eq!(exports, expected);
+}
+
 #[test]
 fn every_case_of_the_list_comes_out_as_it_says() {
     let list = CaseList::read();
@@ -202,6 +237,43 @@ fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
 fn a_refusal_costs_its_log_line_its_route_name_and_its_answer() {
     let expected = [&FACTS[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a request without a token is challenged without an error code"), expected);
+}
+
+#[test]
+fn an_open_route_costs_the_facts_and_a_call_for_each_header_that_is_removed() {
+    let facts = facts_of_a_named_route();
+    let removed = |call: &String| call.starts_with("proxy_remove_header_map_value request ");
+    let calls = calls("an open route needs no token");
+    let counted = "proxy_increment_metric certbound_forged_headers_removed_total";
+    let defined = "proxy_define_metric certbound_forged_headers_removed_total";
+    let expected = [&facts[..], &[TOLD[0], defined, counted, TOLD[1]]].concat();
+    assert!(calls.iter().skip(facts.len()).take_while(|call| removed(call)).count() > 20);
+    assert_eq!(calls.iter().filter(|call| !removed(call)).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_token_that_jwt_authn_verified_costs_its_payload_and_no_cryptography() {
+    let payload = "proxy_get_property metadata.filter_metadata.envoy.filters.http.jwt_authn.access_token";
+    let expected = [&FACTS[..5], &[payload], &FACTS[5..], &TOLD].concat();
+    assert_eq!(calls("a token that jwt_authn verified passes"), expected);
+}
+
+#[test]
+fn a_client_that_authenticates_costs_its_body_and_its_certificate() {
+    let facts = facts_of_a_named_route();
+    let expected = [
+        &facts[..],
+        &[
+            "proxy_get_property connection.peer_certificate_valid",
+            "proxy_get_property connection.peer_certificate",
+            "proxy_get_buffer_bytes http_request_body",
+            "proxy_replace_header_map_value request x-clientcert",
+            "proxy_replace_header_map_value request client-cert",
+        ],
+        &TOLD,
+    ]
+    .concat();
+    assert_eq!(calls("a client is the one that its certificate names"), expected);
 }
 
 #[test]

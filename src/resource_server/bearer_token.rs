@@ -5,11 +5,18 @@ use crate::percent;
 use crate::reason::Reason;
 use crate::request::Request;
 
+/// What stands in the place of a token. A token that was verified before is known by it alone; any other must be
+/// [checked](Self::check) first.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    text: &'a str,
+    scheme: Scheme,
+}
+
 /// A token of which only the syntax of its carriage is known.
 #[derive(Debug)]
 pub struct BearerToken<'a> {
     text: &'a str,
-    scheme: Scheme,
 }
 
 /// The scheme that a token came under.
@@ -21,8 +28,8 @@ pub enum Scheme {
     Dpop,
 }
 
-impl<'a> BearerToken<'a> {
-    /// Takes the one access token out of the request.
+impl<'a> Credentials<'a> {
+    /// Takes those of the one access token out of the request.
     ///
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::SchemeUnsupported`], [`Reason::AuthorizationRepeated`],
@@ -44,23 +51,38 @@ impl<'a> BearerToken<'a> {
         } else {
             return Err(Reason::SchemeUnsupported);
         };
-        let token = credentials.trim_start_matches(' ');
-        if is_b64token(token) {
-            Ok(Self { text: token, scheme })
-        } else if token.contains(',') {
+        Ok(Self { text: credentials.trim_start_matches(' '), scheme })
+    }
+
+    /// The scheme that they came under.
+    #[must_use]
+    pub fn scheme(self) -> Scheme {
+        self.scheme
+    }
+
+    /// Themselves. They must not be logged.
+    pub(crate) fn text(self) -> &'a str {
+        self.text
+    }
+
+    /// The token that they are.
+    ///
+    /// # Errors
+    /// [`Reason::AuthorizationRepeated`], [`Reason::AuthorizationMalformed`].
+    pub fn check(self) -> Result<BearerToken<'a>, Reason> {
+        let Self { text, .. } = self;
+        if is_b64token(text) {
+            Ok(BearerToken { text })
+        } else if text.contains(',') {
             // Joined values again.
             Err(Reason::AuthorizationRepeated)
         } else {
             Err(Reason::AuthorizationMalformed)
         }
     }
+}
 
-    /// The scheme that it came under.
-    #[must_use]
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
+impl<'a> BearerToken<'a> {
     /// The token itself. It must not be logged.
     pub(crate) fn text(&self) -> &'a str {
         self.text
@@ -104,8 +126,8 @@ fn is_b64token(token: &str) -> bool {
     !body.is_empty() && body.bytes().all(|byte| IN_B64TOKEN.get(usize::from(byte)) == Some(&true))
 }
 
-/// Every byte of every token is looked up here.
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "it is computed when this is compiled")]
+/// Every byte of every new token is looked up here.
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
 const IN_B64TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;

@@ -1,7 +1,7 @@
 //! The policy in front of an API: an access token is worth nothing without the certificate that it is bound to
 //! (RFC 8705 §3).
 //!
-//! A type proves each check: [`BearerToken`] is syntax alone, only verification makes an [`AccessToken`] of it, and
+//! A type proves each check: [`BearerToken`](bearer_token::BearerToken) is syntax alone, only verification makes an [`AccessToken`] of it, and
 //! only the comparison with the connection's certificate makes an [`Admitted`] of that.
 
 pub mod access_token;
@@ -40,7 +40,7 @@ use crate::secret::Environment;
 use crate::step::{AskIntrospection, AskKeys, Step};
 use crate::terminator::{Source, Terminated};
 use access_token::{AccessToken, Expected, Unverified};
-use bearer_token::{BearerToken, Scheme};
+use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
@@ -453,10 +453,10 @@ impl ResourceServer {
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let (access_token, scheme, lookup) = match BearerToken::of(request, self.dpop) {
-            Ok(bearer_token) => {
-                let (access_token, lookup) = self.verified(policy, &bearer_token, request, means)?;
-                (access_token, bearer_token.scheme(), Some(lookup))
+        let (access_token, scheme, lookup) = match Credentials::of(request, self.dpop) {
+            Ok(credentials) => {
+                let (access_token, lookup) = self.verified(policy, credentials, request, means)?;
+                (access_token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
                 let left = AccessToken::verified_before(&self.issuers, self.expected(), request)?;
@@ -474,11 +474,11 @@ impl ResourceServer {
     fn verified(
         &self,
         policy: &str,
-        bearer_token: &BearerToken<'_>,
+        credentials: Credentials<'_>,
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        match means.tokens.find(policy, bearer_token.text()) {
+        match means.tokens.find(policy, credentials.text()) {
             Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request, means.keys) => {
                 return Ok((claims, Lookup::Hit));
             }
@@ -487,6 +487,7 @@ impl ResourceServer {
             }
             _ => {}
         }
+        let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
             Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
             None => AccessToken::verify(bearer_token, &self.issuers, self.expected(), request, means),

@@ -85,6 +85,11 @@ impl Module {
         module
     }
 
+    /// The names of everything that it exports.
+    pub fn exports(&self) -> Vec<&str> {
+        self.compiled.exports().map(|export| export.name()).collect()
+    }
+
     /// Without these exports Envoy refuses the module, or runs it without ever asking it about a request.
     #[track_caller]
     fn check_exports(&self) {
