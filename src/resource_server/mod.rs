@@ -1,8 +1,8 @@
 //! The policy in front of an API: an access token is worth nothing without the certificate that it is bound to
 //! (RFC 8705 §3).
 //!
-//! A type proves each check: [`BearerToken`](bearer_token::BearerToken) is syntax alone, only verification makes an [`AccessToken`] of it, and
-//! only the comparison with the connection's certificate makes an [`Admitted`] of that.
+//! A type proves each check: [`BearerToken`](bearer_token::BearerToken) is syntax alone, only verification makes an
+//! [`AccessToken`] of it, and only the comparison with the connection's certificate makes an [`Admitted`] of that.
 
 pub mod access_token;
 pub mod bearer_token;
