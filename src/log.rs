@@ -85,10 +85,11 @@ impl fmt::Display for Event<'_> {
         match self {
             Self::Started(policies) => {
                 let (version, count) = (env!("CARGO_PKG_VERSION"), policies.count());
-                write!(formatter, "started: certbound {version}, policies={count}, ")?;
+                write!(formatter, "started: certbound {version}, policies={count}")?;
                 match policies.choice() {
-                    Choice::Default(name) => write!(formatter, "default_policy={name}"),
-                    Choice::ByRoute(routes) => write!(formatter, "routes={}", routes.count()),
+                    Choice::Only => Ok(()),
+                    Choice::Default(name) => write!(formatter, ", default_policy={name}"),
+                    Choice::ByRoute(routes) => write!(formatter, ", routes={}", routes.count()),
                 }
             }
             Self::ConfigurationRefused(error) => write!(formatter, "the configuration is refused: {error}"),

@@ -47,6 +47,8 @@ pub struct Policies {
 /// What chooses the policy of a request.
 #[derive(Debug)]
 pub enum Choice {
+    /// Nothing: the configuration is one role, which has no name that metadata could say.
+    Only,
     /// Metadata. This policy governs where none names one.
     Default(PolicyName),
     /// The configuration's own routes. There may be no metadata beside them.
@@ -333,6 +335,7 @@ impl Policies {
                 }
                 Choice::ByRoute(routes)
             }
+            (None, None, _) if single => Choice::Only,
             (None, Some(default), _) if named.contains_key(&default) => Choice::Default(default),
             (None, Some(default), _) => return wrong("default_policy", unknown(&default)),
             (None, None, Some((only, _))) if named.len() == 1 => Choice::Default(only.clone()),
@@ -400,6 +403,12 @@ impl Policies {
     #[must_use]
     pub fn count(&self) -> usize {
         self.named.len()
+    }
+
+    /// Whether metadata may name a policy.
+    #[must_use]
+    pub fn reads_metadata(&self) -> bool {
+        !matches!(self.choice, Choice::Only)
     }
 
     /// What chooses among them.
@@ -507,9 +516,13 @@ impl Policies {
 
     /// A name that does not exist refuses: a typing error must not open a route.
     fn governing(&self, request: &Request<'_>) -> Result<(&str, &Policy), Refusal> {
+        if let (Choice::Only, Some((name, policy))) = (&self.choice, self.named.first()) {
+            return Ok((name.as_str(), policy));
+        }
         let metadata = request.route_metadata.unwrap_or_default();
         let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
         let found = match (&self.choice, in_metadata) {
+            (Choice::Only, _) => None,
             (Choice::Default(default), None) => self.named.get_key_value(default),
             (Choice::Default(_), Some(name)) => {
                 std::str::from_utf8(name).ok().and_then(|name| self.named.get_key_value(name))

@@ -44,6 +44,15 @@ fn authorization_server() -> String {
     fs::read_to_string("envoy/authorization-server.yaml").unwrap()
 }
 
+/// The file with one role in place of its policies.
+fn one_role(text: &str) -> String {
+    let (before, policies) = text.split_once("                  value:\n").unwrap();
+    let (_, after) = policies.split_once("          - name: envoy.filters.http.router").unwrap();
+    format!(
+        "{before}                  value: {{ clean_only: {{}} }}\n          - name: envoy.filters.http.router{after}"
+    )
+}
+
 /// Compares with a file, or writes it where that is asked for.
 fn golden(path: &Path, found: &str) {
     if std::env::var_os("WRITE_GOLDEN").is_some() {
@@ -352,6 +361,15 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![
                 ("error", "metadata: { filter_metadata: { certbound: { policy: opne } } }"),
                 ("policy_never_chosen", "value:"),
+            ],
+        ),
+        (
+            "metadata beside one role",
+            one_role(&api),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open } } }"),
+                ("error", "metadata: { filter_metadata: { certbound: { policy: migration } } }"),
+                ("error", "metadata: { filter_metadata: { certbound: { policy: gluu } } }"),
             ],
         ),
         (

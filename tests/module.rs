@@ -195,6 +195,18 @@ fn a_token_seen_before_costs_eight_host_calls_and_no_cryptography() {
     assert_eq!(vm.request(&request(case)).calls, [&FACTS[..], &TOLD].concat());
 }
 
+#[test]
+fn a_configuration_of_one_role_governs_every_request_and_reads_no_metadata() {
+    let metadata = ["xds", "route_metadata", "filter_metadata", "certbound"];
+    let mut vm = start(&module(), br#"{"clean_only": {}}"#, None);
+    let mut request = || vm.request(&Request::new("GET", "/").with_property(&metadata, "whatever it says"));
+    request();
+    let exchange = request();
+    assert_eq!(told(&exchange)["reason"], "clean_only");
+    let expected: Vec<_> = FACTS.iter().chain(&TOLD).filter(|call| !call.contains("_metadata.")).collect();
+    assert_eq!(exchange.calls.iter().collect::<Vec<_>>(), expected);
+}
+
 /// Where the route's metadata names the policy, the further ones are not read.
 fn facts_of_a_named_route() -> Vec<&'static str> {
     FACTS

@@ -330,6 +330,7 @@ impl Question {
         if let Some(role) = governing.map(Policy::role) {
             let because = match (&self.policy, self.policies.choice()) {
                 (Some(_), _) => "as asked for",
+                (None, Choice::Only) => "the only one",
                 (None, Choice::Default(_)) if self.policies.count() == 1 => "the only one",
                 (None, Choice::Default(_)) => "the default: no metadata names another one here",
                 (None, Choice::ByRoute(_)) => "chosen by host and path",

@@ -184,7 +184,7 @@ impl Arrived {
         let payload = |name: &String| Some((name.clone(), facts::verified_payload(name)?));
         Some(Self {
             headers: http::request_headers()?,
-            route_metadata: policy::nearest(facts::metadata()),
+            route_metadata: policies.reads_metadata().then(facts::metadata).and_then(policy::nearest),
             peer_digest: facts::peer_digest(),
             verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),
             introspected: None,

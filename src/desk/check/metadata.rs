@@ -11,6 +11,7 @@ use crate::policy::{Choice, Policies};
 /// Metadata that would get requests refused. Whether a policy of a name exists is known only with the configurations that
 /// it may be meant for.
 pub(super) fn wrong(root: Place<'_>, meant: Option<&[&Policies]>) -> Vec<Finding> {
+    let unread = meant.is_some_and(|meant| meant.iter().all(|policies| !policies.reads_metadata()));
     let all = meant.into_iter().flatten();
     let by_route = all.clone().any(|policies| matches!(policies.choice(), Choice::ByRoute(_)));
     let names: BTreeSet<_> = all.flat_map(|policies| policies.iter().map(|(name, _)| name)).collect();
@@ -19,6 +20,11 @@ pub(super) fn wrong(root: Place<'_>, meant: Option<&[&Policies]>) -> Vec<Finding
         let error =
             |place, sentence: &str| Some(Finding::error_at(place, format!("{sentence}; requests would get 500")));
         match named(place) {
+            _ if unread => {
+                let sentence = "nobody reads this: the configuration is one role, which governs every request; policies \
+                                that metadata can name stand under `policies`";
+                Some(Finding::error_at(place, sentence.to_owned()))
+            }
             None => error(place, "the metadata under certbound is `policy: NAME` and nothing else"),
             Some(_) if by_route => {
                 error(place, "metadata names a policy, and the configuration has routes: one must go")
@@ -40,6 +46,7 @@ pub(super) fn never_chosen(
 ) -> Vec<Finding> {
     let metadata = documents.iter().flat_map(|document| all_of(document.root())).filter_map(named);
     let chosen: BTreeSet<_> = match (policies.choice(), installation.platform) {
+        (Choice::Only, _) => return Vec::new(),
         (Choice::ByRoute(routes), _) => routes.policies().map(|name| name.as_str()).collect(),
         // Its routes are not in these files.
         (_, Platform::Nobody | Platform::Envoy { filter: None, .. }) => return Vec::new(),
