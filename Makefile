@@ -171,15 +171,13 @@ $(VENV): tests/requirements.txt
 	@target/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
 	@touch $@
 
-# The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails. Now and then
-# npm loses a directory that it has just made (npm/cli#694), hence the second try.
+# The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails.
 $(AS): tests/authorization_server/server.mjs tests/authorization_server/client.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@if command -v npm > /dev/null; then \
 		echo "installing the authorization server under $(@D)"; \
-		install() { npm ci --prefix $(@D) --loglevel=error --no-audit --no-fund --no-update-notifier; }; \
-		{ install || install; } && touch $@; \
+		npm ci --prefix $(@D) --loglevel=error --no-audit --no-fund --no-update-notifier && touch $@; \
 	elif [ "$${CI:-}" ]; then \
 		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
 	fi
