@@ -70,8 +70,8 @@ def test_case(
         # Or it would be told when the next case looks.
         proxy.next_refusal(logged)
     if case.refusal:
-        check_refusal(case, response)
         told = proxy.next_refusal(logged)
+        check_refusal(case, response)
         assert (told["verdict"], told["reason"]) == ("refused", case.refusal.reason)
         assert len(proxy.upstream.requests) == arrived, "the upstream saw a refused request"
     else:
