@@ -13,7 +13,7 @@ INSTALLED = Path(__file__).resolve().parents[2] / "target" / "mod_oauth2"
 
 _MODULES = "mpm_event authn_core authz_core headers proxy proxy_http ssl oauth2".split()
 
-_CONFIGURATION = """
+_COMMON = """
 ServerName localhost
 ServerRoot "{directory}"
 DefaultRuntimeDir "{directory}"
@@ -24,9 +24,12 @@ Mutex pthread
 {user}
 StartServers 1
 ServerLimit 1
+MaxKeepAliveRequests 0
+"""
+
+_CONFIGURATION = """
 ThreadsPerChild 25
 MaxRequestWorkers 25
-MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 # A token that is too long for certbound shall be judged by mod_oauth2, not by Apache's own limit.
 LimitRequestFieldSize 65536
@@ -74,42 +77,21 @@ def missing() -> str | None:
     return why
 
 
-class ModOAuth2:
-    """A running Apache on 127.0.0.1 with TLS, from entry to exit of its context.
+class Apache:
+    """A running Apache with mod_oauth2, from entry to exit of its context, and the server of the keys that it asks. What
+    it listens to and does its subclasses add to `_configuration`."""
 
-    `/` is for bound tokens alone, `/migration/` for unbound ones as well, as in envoy/resource-server.yaml.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        server: Certificate,
-        client_ca: Path,
-        jwks: dict[str, Any],
-        issuer: str,
-        audience: str,
-        upstream: int,
-    ) -> None:
-        """Says how to start, and does not yet."""
+    def __init__(self, directory: Path, jwks: dict[str, Any], *, max_age: int = 300) -> None:
+        """Says how to start, and does not yet. The keys are fresh for so many seconds."""
         self._directory = Path(directory)
-        self._keys = KeyServer({"/jwks": document(jwks)})
-        self.port = free_port()
+        self._keys = KeyServer({"/jwks": document(jwks, max_age)})
+        self._jwks_uri = f"http://127.0.0.1:{self._keys.port}/jwks"
         (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
         self._environment = {"LD_LIBRARY_PATH": str(library)}
         modules = [f'LoadModule {name}_module "{INSTALLED}/usr/lib/apache2/modules/mod_{name}.so"' for name in _MODULES]
-        self._configuration = "\n".join(modules) + _CONFIGURATION.format(
-            directory=self._directory,
-            # Apache does not serve as root.
-            user="User nobody\nGroup nogroup" if os.getuid() == 0 else "",
-            port=self.port,
-            server=server,
-            client_ca=client_ca,
-            upstream=upstream,
-            jwks_uri=f"http://127.0.0.1:{self._keys.port}/jwks",
-            issuer=issuer,
-            audience=audience,
-        )
+        # Apache does not serve as root.
+        user = "User nobody\nGroup nogroup" if os.getuid() == 0 else ""
+        self._configuration = "\n".join(modules) + _COMMON.format(directory=self._directory, user=user)
 
     def log(self) -> str:
         """All that it has logged so far."""
@@ -138,3 +120,34 @@ class ModOAuth2:
         if self._process.exit_status is not None:
             raise RuntimeError(f"Apache ended: {self.log()}")
         return "resuming normal operations" in self.log()
+
+
+class ModOAuth2(Apache):
+    """A running Apache on 127.0.0.1 with TLS.
+
+    `/` is for bound tokens alone, `/migration/` for unbound ones as well, as in envoy/resource-server.yaml.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        server: Certificate,
+        client_ca: Path,
+        jwks: dict[str, Any],
+        issuer: str,
+        audience: str,
+        upstream: int,
+    ) -> None:
+        """Says how to start, and does not yet."""
+        super().__init__(directory, jwks)
+        self.port = free_port()
+        self._configuration += _CONFIGURATION.format(
+            port=self.port,
+            server=server,
+            client_ca=client_ca,
+            upstream=upstream,
+            jwks_uri=self._jwks_uri,
+            issuer=issuer,
+            audience=audience,
+        )
