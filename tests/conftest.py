@@ -44,6 +44,11 @@ class Proxy:
         of its own elsewhere."""
         return [told for told in self.told() if told["verdict"] != "forwarded"]
 
+    def counted(self, series: str) -> int:
+        """What a counter stands at, with its labels as Prometheus has them."""
+        lines = self.envoy.admin("/stats/prometheus").splitlines()
+        return next((int(line.removeprefix(f"{series} ")) for line in lines if line.startswith(f"{series} ")), 0)
+
     def next_refusal(self, before: int) -> dict[str, Any]:
         """What is told of the one refusal, or of what would have been one, that came after `before` others."""
         (refusal,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")

@@ -98,9 +98,8 @@ def ask(proxy: Proxy, certificate: Certificate | None, protocol: str) -> Respons
 
 
 def count(proxy: Proxy, verdict: str, outcome: str) -> int:
-    line = f'certbound_issued_tokens_total{{policy="clients",verdict="{verdict}",outcome="{outcome}"}} '
-    lines = [each for each in proxy.envoy.admin("/stats/prometheus").splitlines() if each.startswith(line)]
-    return int(lines[0].removeprefix(line)) if lines else 0
+    labels = f'policy="clients",verdict="{verdict}",outcome="{outcome}"'
+    return proxy.counted(f"certbound_issued_tokens_total{{{labels}}}")
 
 
 SHAPES = [{}, {"chunks": 5}, {"chunks": 3, "trailers": b"X-After: 1\r\n"}, {"headers": ["Content-Type: text/html"]}]

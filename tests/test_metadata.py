@@ -54,9 +54,7 @@ def proxy(server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
 
 
 def count(proxy: Proxy, outcome: str) -> int:
-    line = f'certbound_metadata_answers_total{{policy="clients",outcome="{outcome}"}} '
-    lines = [each for each in proxy.envoy.admin("/stats/prometheus").splitlines() if each.startswith(line)]
-    return int(lines[0].removeprefix(line)) if lines else 0
+    return proxy.counted(f'certbound_metadata_answers_total{{policy="clients",outcome="{outcome}"}}')
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
