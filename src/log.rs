@@ -87,7 +87,7 @@ impl fmt::Display for Event<'_> {
                 let (version, count) = (env!("CARGO_PKG_VERSION"), policies.count());
                 write!(formatter, "started: certbound {version}, policies={count}")?;
                 match policies.choice() {
-                    Choice::Only => Ok(()),
+                    Choice::Only(_) => Ok(()),
                     Choice::Default(name) => write!(formatter, ", default_policy={name}"),
                     Choice::ByRoute(routes) => write!(formatter, ", routes={}", routes.count()),
                 }

@@ -48,7 +48,7 @@ pub struct Policies {
 #[derive(Debug)]
 pub enum Choice {
     /// Nothing: the configuration is one role, which has no name that metadata could say.
-    Only,
+    Only(PolicyName),
     /// Metadata. This policy governs where none names one.
     Default(PolicyName),
     /// The configuration's own routes. There may be no metadata beside them.
@@ -335,7 +335,7 @@ impl Policies {
                 }
                 Choice::ByRoute(routes)
             }
-            (None, None, _) if single => Choice::Only,
+            (None, None, Some((only, _))) if single => Choice::Only(only.clone()),
             (None, Some(default), _) if named.contains_key(&default) => Choice::Default(default),
             (None, Some(default), _) => return wrong("default_policy", unknown(&default)),
             (None, None, Some((only, _))) if named.len() == 1 => Choice::Default(only.clone()),
@@ -399,6 +399,12 @@ impl Policies {
         self.named.iter().map(|(name, policy)| (name.0.as_str(), policy))
     }
 
+    /// The policy of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Policy> {
+        self.named.get(name)
+    }
+
     /// How many policies there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -408,7 +414,7 @@ impl Policies {
     /// Whether metadata may name a policy.
     #[must_use]
     pub fn reads_metadata(&self) -> bool {
-        !matches!(self.choice, Choice::Only)
+        !matches!(self.choice, Choice::Only(_))
     }
 
     /// What chooses among them.
@@ -497,7 +503,7 @@ impl Policies {
     /// Whether the answers to requests under the policy of this name are to be edited.
     #[must_use]
     pub fn edits_responses(&self, policy: &str) -> bool {
-        matches!(self.named.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+        matches!(self.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
     }
 
     /// What becomes of a request with a forged header.
@@ -516,15 +522,11 @@ impl Policies {
 
     /// A name that does not exist refuses: a typing error must not open a route.
     fn governing(&self, request: &Request<'_>) -> Result<(&str, &Policy), Refusal> {
-        if let (Choice::Only, Some((name, policy))) = (&self.choice, self.named.first()) {
-            return Ok((name.as_str(), policy));
-        }
-        let metadata = request.route_metadata.unwrap_or_default();
+        let metadata = request.route_metadata.filter(|_| self.reads_metadata()).unwrap_or_default();
         let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
         let found = match (&self.choice, in_metadata) {
-            (Choice::Only, _) => None,
-            (Choice::Default(default), None) => self.named.get_key_value(default),
-            (Choice::Default(_), Some(name)) => {
+            (Choice::Only(policy) | Choice::Default(policy), None) => self.named.get_key_value(policy),
+            (Choice::Only(_) | Choice::Default(_), Some(name)) => {
                 std::str::from_utf8(name).ok().and_then(|name| self.named.get_key_value(name))
             }
             (Choice::ByRoute(routes), None) => self.named.get_key_value(routes.policy_of(request)?),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::edits::Edits;
 use super::explain::parsed;
 use super::sentence::shown;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told, response_edits};
@@ -35,8 +36,8 @@ pub(super) struct Explained {
     becomes: &'static str,
     /// As the counters name it; `None` where nothing is read of it.
     outcome: Option<&'static str>,
-    /// What becomes of its headers: a name and its only value, or `None` where the header is removed.
-    edits: Vec<(String, Option<String>)>,
+    /// What becomes of its headers.
+    edits: Edits,
     /// The body in place of its own; never one with a token.
     body: Option<String>,
 }
@@ -78,8 +79,7 @@ impl Explained {
             Metric::MetadataAnswers(outcome) => Some(outcome.name()),
             _ => None,
         });
-        let edits = edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect();
-        Self { becomes, outcome, edits, body: None }
+        Self { becomes, outcome, edits: edits.into(), body: None }
     }
 
     pub(super) fn sentence(&self) -> String {
@@ -98,15 +98,7 @@ impl fmt::Display for Explained {
         if self.becomes == "withhold" {
             return Ok(());
         }
-        if !self.edits.is_empty() {
-            writeln!(formatter, "the client gets the answer with")?;
-        }
-        for (name, value) in &self.edits {
-            match value {
-                Some(value) => writeln!(formatter, "  {}: {}", shown(name), shown(value))?,
-                None => writeln!(formatter, "  no {}", shown(name))?,
-            }
-        }
+        self.edits.write(formatter, "the client gets the answer with")?;
         match &self.body {
             Some(body) => writeln!(formatter, "{}", shown(body)),
             None => Ok(()),

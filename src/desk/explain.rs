@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::answer::{Explained, ServerAnswer};
 use super::check;
+use super::edits::Edits;
 use super::sentence::{listed, shown};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
@@ -71,8 +72,8 @@ pub struct Explanation {
     status: Option<u16>,
     /// The headers of that answer.
     headers: Vec<(String, String)>,
-    /// What becomes of the request's headers: a name and its only value, or `None` where the header is removed.
-    edits: Vec<(String, Option<String>)>,
+    /// What becomes of the request's headers.
+    edits: Edits,
     reason: &'static str,
     /// What was looked at, in its order.
     steps: Vec<String>,
@@ -325,12 +326,12 @@ impl Question {
     fn beginning(&self, presented: Option<Thumbprint>, end: &End) -> Vec<String> {
         let mut steps = Vec::new();
         let policy = end.policy();
-        let governing = self.policies.iter().find(|(name, _)| *name == policy).map(|(_, policy)| policy);
+        let governing = self.policies.get(policy);
         let source = governing.and_then(Policy::source);
         if let Some(role) = governing.map(Policy::role) {
             let because = match (&self.policy, self.policies.choice()) {
                 (Some(_), _) => "as asked for",
-                (None, Choice::Only) => "the only one",
+                (None, Choice::Only(_)) => "the only one",
                 (None, Choice::Default(_)) if self.policies.count() == 1 => "the only one",
                 (None, Choice::Default(_)) => "the default: no metadata names another one here",
                 (None, Choice::ByRoute(_)) => "chosen by host and path",
@@ -365,8 +366,7 @@ impl Question {
 
     /// What a policy in front of an API looks at, up to the end.
     fn stages(&self, end: &End) -> Vec<String> {
-        let policy = self.policies.iter().find(|(name, _)| *name == end.policy()).map(|(_, policy)| policy);
-        let Some(Policy::ResourceServer(server)) = policy else { return Vec::new() };
+        let Some(Policy::ResourceServer(server)) = self.policies.get(end.policy()) else { return Vec::new() };
         let last = match end {
             End::Serve(..) => return Vec::new(),
             End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
@@ -421,7 +421,7 @@ impl End {
                 policy,
                 status: None,
                 headers: Vec::new(),
-                edits: edits.iter().map(|edit| (edit.name().to_owned(), edit.value().map(str::to_owned))).collect(),
+                edits: edits.into(),
                 reason: decision.verdict().reason(),
                 steps,
                 answer: None,
@@ -431,7 +431,7 @@ impl End {
                 policy,
                 status: Some(200),
                 headers: served.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-                edits: Vec::new(),
+                edits: Edits::default(),
                 reason: decision.verdict().reason(),
                 steps,
                 answer: None,
@@ -446,7 +446,7 @@ impl End {
                     // An answer in the form of gRPC is one of HTTP that went well.
                     status: Some(if grpc.is_some() { 200 } else { refusal.status() }),
                     headers: status.into_iter().chain(own).collect(),
-                    edits: Vec::new(),
+                    edits: Edits::default(),
                     reason: refusal.reason().name(),
                     steps,
                     answer: None,
@@ -476,15 +476,7 @@ impl fmt::Display for Explanation {
         for (name, value) in &self.headers {
             writeln!(formatter, "  {name}: {}", shown(value))?;
         }
-        if !self.edits.is_empty() {
-            writeln!(formatter, "the upstream gets the request with")?;
-        }
-        for (name, value) in &self.edits {
-            match value {
-                Some(value) => writeln!(formatter, "  {}: {}", shown(name), shown(value))?,
-                None => writeln!(formatter, "  no {}", shown(name))?,
-            }
-        }
+        self.edits.write(formatter, "the upstream gets the request with")?;
         self.answer.as_ref().map_or(Ok(()), |answer| answer.fmt(formatter))
     }
 }

@@ -4,6 +4,7 @@
 mod answer;
 pub mod certificate_file;
 pub mod check;
+mod edits;
 pub mod explain;
 pub mod inspect;
 pub mod schema;

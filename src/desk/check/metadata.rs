@@ -46,7 +46,7 @@ pub(super) fn never_chosen(
 ) -> Vec<Finding> {
     let metadata = documents.iter().flat_map(|document| all_of(document.root())).filter_map(named);
     let chosen: BTreeSet<_> = match (policies.choice(), installation.platform) {
-        (Choice::Only, _) => return Vec::new(),
+        (Choice::Only(_), _) => return Vec::new(),
         (Choice::ByRoute(routes), _) => routes.policies().map(|name| name.as_str()).collect(),
         // Its routes are not in these files.
         (_, Platform::Nobody | Platform::Envoy { filter: None, .. }) => return Vec::new(),

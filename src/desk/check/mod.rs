@@ -195,7 +195,7 @@ fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String>
     }
     for (name, policy) in policies.iter() {
         let chosen = match policies.choice() {
-            Choice::Only => format!(", on {routes}"),
+            Choice::Only(_) => format!(", on {routes}"),
             Choice::Default(_) if policies.count() == 1 => format!(", on {routes}"),
             Choice::Default(default) if default.as_str() == name => ", on routes that name none".to_owned(),
             Choice::Default(_) | Choice::ByRoute(_) => String::new(),
