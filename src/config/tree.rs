@@ -327,7 +327,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             Value::String(variant) => visitor.visit_enum(UnitVariant(variant)),
             // Envoy reads an unquoted `off` as YAML 1.1 does.
             Value::Bool(false) if variants.contains(&"off") => visitor.visit_enum(UnitVariant("off")),
-            _ => Err(Error::new(format!("expected one of {}", variants.join(", ")))),
+            _ => Err(none_of(variants)),
         }
     }
 
@@ -335,6 +335,11 @@ impl<'de> Deserializer<'de> for &'de Node {
         i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
         ignored_any
     }
+}
+
+#[cold]
+fn none_of(variants: &[&str]) -> Error {
+    Error::new(format!("expected one of {}", variants.join(", ")))
 }
 
 fn number_to<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Error> {
@@ -355,6 +360,8 @@ struct Items<'de> {
 impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Error;
 
+    // One function for all of a configuration would have 50 kB, and V8 would take ten megabytes to compile it.
+    #[inline(never)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(item) = self.items.next() else {
             return Ok(None);
@@ -388,6 +395,8 @@ impl<'de> MapAccess<'de> for Fields<'de> {
         }
     }
 
+    // As above.
+    #[inline(never)]
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let (key, value) = self.value.take().ok_or_else(no_key)?;
         match seed.deserialize(value) {

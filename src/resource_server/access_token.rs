@@ -99,6 +99,8 @@ impl<T: Into<Refusal>> From<T> for Unverified<'_> {
 
 impl AccessToken {
     /// The one way to an access token.
+    // Apart from the path of a token that was seen before.
+    #[inline(never)]
     pub(super) fn verify<'i>(
         bearer_token: &BearerToken<'_>,
         issuers: &'i [Issuer],
@@ -126,6 +128,8 @@ impl AccessToken {
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
     /// the token is judged. `None` where it left nothing.
+    // As above.
+    #[inline(never)]
     pub(super) fn verified_before(
         issuers: &[Issuer],
         expected: Expected<'_>,

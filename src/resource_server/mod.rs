@@ -519,6 +519,8 @@ impl ResourceServer {
     }
 
     /// What the issuer said of a token, if it was asked.
+    // Apart from the path of a token that was seen before.
+    #[inline(never)]
     fn introspected<'i>(
         &self,
         policy: &str,
