@@ -19,7 +19,7 @@
 //!
 //! [RFC 8705]: https://www.rfc-editor.org/rfc/rfc8705
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod authorization_server;
 pub mod call;
@@ -28,6 +28,7 @@ pub mod config;
 pub mod decision;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod desk;
+pub mod header_map;
 pub mod header_name;
 pub mod jose;
 pub mod log;

@@ -11,6 +11,7 @@ use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
+use crate::header_map::Headers;
 use crate::header_name::{HeaderName, OwnName, OwnNames};
 use crate::host_map;
 use crate::reason::Reason;
@@ -485,17 +486,17 @@ impl Policies {
 
     /// Removes every header that claims something about a client certificate, in headers or trailers.
     #[must_use]
-    pub fn cleaned(&self, headers: &[(String, Vec<u8>)]) -> Cleaned {
+    pub fn cleaned(&self, headers: &Headers<'_>) -> Cleaned {
         self.cleaned_but(headers, |_| false)
     }
 
     /// The same, where some were written by a terminator that proved to be itself, and so are not forged.
-    fn cleaned_but(&self, headers: &[(String, Vec<u8>)], is_terminators: impl Fn(&str) -> bool) -> Cleaned {
+    fn cleaned_but(&self, headers: &Headers<'_>, is_terminators: impl Fn(&str) -> bool) -> Cleaned {
         let mut forged_headers = 0_u32;
         let edits = headers.iter().filter(|(name, _)| self.is_forwarding_header(name)).map(|(name, _)| {
             let forged = !name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) && !is_terminators(name);
             forged_headers = forged_headers.saturating_add(u32::from(forged));
-            Edit::remove(name)
+            Edit::remove(*name)
         });
         Cleaned { edits: edits.collect(), forged_headers, answering: None }
     }

@@ -1,13 +1,14 @@
 //! The request as the core sees it: values, read from the host before the judgement starts.
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::header_map::Headers;
 use crate::reason::Reason;
 
 /// One request, at its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Every header in the order of arrival, pseudo-headers included. Values are any bytes.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a Headers<'a>,
     /// What metadata says of the route under `certbound`, as the host encodes a map: the [nearest](crate::policy::nearest)
     /// that says something.
     pub route_metadata: Option<&'a [u8]>,
@@ -66,7 +67,7 @@ impl<'a> Request<'a> {
 
     /// All values of a header, in order. `name` in lower case.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
+        self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
     /// `X-Request-Id`, as Envoy made it or let it pass.

@@ -360,7 +360,7 @@ mod tests {
     /// What comes of a request: the name of a policy or of a reason.
     fn policy(routes: &Routes, authority: &str, path: &str) -> String {
         let headers = [(":authority", authority), (":path", path)];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let headers = headers.map(|(name, value)| (name, value.as_bytes()));
         let request =
             Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
         match routes.policy_of(&request) {

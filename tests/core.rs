@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use case_list::{Case, CaseList, Outcome};
 use certbound::authorization_server::HandedOver;
 use certbound::call::Answer;
+use certbound::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
@@ -64,7 +65,7 @@ const ENVIRONMENT: Environment<'_> =
 fn run(policies: &Policies, case: &Case) -> Outcome {
     let (headers, metadata) = (case.headers(), case.metadata());
     let request = Request {
-        headers: &headers,
+        headers: &borrowed(&headers),
         route_metadata: metadata.as_deref(),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
         verified_payloads: &case.verified_payloads(),
@@ -179,7 +180,7 @@ fn no_refusal_tells_the_log_a_token() {
         for case in list.cases.iter().filter(|case| case.configuration == name) {
             let (headers, metadata) = (case.headers(), case.metadata());
             let request = Request {
-                headers: &headers,
+                headers: &borrowed(&headers),
                 route_metadata: metadata.as_deref(),
                 peer_digest: case.property("connection.sha256_peer_certificate_digest"),
                 verified_payloads: &case.verified_payloads(),

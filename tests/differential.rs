@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certbound::authorization_server::HandedOver;
+use certbound::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
@@ -166,7 +167,7 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
     let metadata = route_metadata(&case.policy);
     let digest = case.digest.as_deref().map(bytes);
     let request = certbound::Request {
-        headers: &headers,
+        headers: &borrowed(&headers),
         route_metadata: Some(&metadata),
         peer_digest: digest.as_deref(),
         verified_payloads: &[],

@@ -77,7 +77,8 @@ impl Api {
     }
 
     fn ask(&mut self, token: &str, introspected: Option<&Introspected>) -> Came {
-        let headers = [("authorization".to_owned(), format!("Bearer {token}").into_bytes())];
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_bytes())];
         let request = Request {
             headers: &headers,
             route_metadata: None,

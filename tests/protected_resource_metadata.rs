@@ -29,8 +29,8 @@ fn policies(resource: &str, more: Value) -> Policies {
 
 /// The document; the challenge where the request is refused.
 fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result<Value, String> {
-    let headers = [(":method", method), (":authority", authority), (":path", path)]
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let headers =
+        [(":method", method), (":authority", authority), (":path", path)].map(|(name, value)| (name, value.as_bytes()));
     let request =
         Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::issuance::{self, IssuanceOutcome, IssuedTokens};
 use super::metadata::{self, Metadata, MetadataOutcome};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::header_map::Headers;
 use crate::metric::Metric;
 use crate::reason::Reason;
 use crate::request::Request;
@@ -122,7 +123,7 @@ impl Answering {
 
     /// Reads the headers.
     #[must_use]
-    pub fn headers(&self, headers: &[(String, Vec<u8>)], end_of_stream: bool) -> AtHeaders {
+    pub fn headers(&self, headers: &Headers<'_>, end_of_stream: bool) -> AtHeaders {
         match &self.0 {
             Kind::Metadata { metadata, .. } => match metadata.at_headers(headers, end_of_stream) {
                 Ok(edits) => AtHeaders::AwaitBody { edits, headers_wait: false },
@@ -181,17 +182,17 @@ impl Answering {
 }
 
 /// The first value of a header.
-pub(super) fn field<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
+pub(super) fn field<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
+    headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
 /// Whether the body comes in another form than its own (RFC 9110 §8.4).
-pub(super) fn is_encoded(headers: &[(String, Vec<u8>)]) -> bool {
+pub(super) fn is_encoded(headers: &Headers<'_>) -> bool {
     let mut codings = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     codings.any(|(_, value)| !value.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// How long the body is, where that is said.
-pub(super) fn length(headers: &[(String, Vec<u8>)]) -> Option<usize> {
+pub(super) fn length(headers: &Headers<'_>) -> Option<usize> {
     std::str::from_utf8(field(headers, "content-length")?).ok()?.trim().parse().ok()
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::header_map::Headers;
 use crate::jose::json;
 use crate::reason::Reason;
 use crate::request::Request;
@@ -155,7 +156,7 @@ impl IssuedTokens {
     }
 
     /// Whether the body is read; `Err` where it cannot be.
-    pub(super) fn at_headers(headers: &[(String, Vec<u8>)], end_of_stream: bool) -> Result<bool, IssuanceOutcome> {
+    pub(super) fn at_headers(headers: &Headers<'_>, end_of_stream: bool) -> Result<bool, IssuanceOutcome> {
         // Tokens come with 200 (RFC 6749 §5.1); no client takes one from an error or a redirect.
         let is_success = field(headers, ":status").is_none_or(|status| status.starts_with(b"2"));
         if end_of_stream || !is_success {
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn a_path_that_may_be_the_token_endpoint_is_taken_for_it() {
         let is = |path: &str| {
-            let headers = [(":path".to_owned(), path.as_bytes().to_vec())];
+            let headers = [(":path", path.as_bytes())];
             let request =
                 Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
             issued("").is_asked_for(&request)

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{field, is_encoded, length};
 use super::json_text::{Members, list_with};
+use crate::header_map::Headers;
 use crate::https_url;
 use crate::jose::json;
 use crate::request::Request;
@@ -291,11 +292,7 @@ impl Metadata {
     }
 
     /// What becomes of the headers of an answer whose body is waited for, or why it goes on as it is.
-    pub(super) fn at_headers(
-        &self,
-        headers: &[(String, Vec<u8>)],
-        end_of_stream: bool,
-    ) -> Result<Vec<Edit>, MetadataOutcome> {
+    pub(super) fn at_headers(&self, headers: &Headers<'_>, end_of_stream: bool) -> Result<Vec<Edit>, MetadataOutcome> {
         let media_type = field(headers, "content-type").map(|value| {
             let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
             essence.trim_ascii().to_ascii_lowercase()
@@ -533,7 +530,7 @@ mod tests {
     fn every_well_known_form_is_metadata_and_nothing_else_is() {
         let is = |method: &str, path: &str| {
             let headers = [(":method", method), (":path", path)];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+            let headers = headers.map(|(name, value)| (name, value.as_bytes()));
             Metadata::is_asked_for(&Request {
                 headers: &headers,
                 route_metadata: None,

@@ -1,5 +1,6 @@
 //! The answers of a server that gets `Client-Cert` (RFC 9440 §2.4).
 
+use crate::header_map::Headers;
 use crate::header_name::are_twins;
 use crate::step::Edit;
 
@@ -9,9 +10,9 @@ const FIELDS: [&str; 2] = ["client-cert", "client-cert-chain"];
 /// What becomes of an answer's headers: neither field leaves in it, and a `Vary` that has one of them says `*`, since no
 /// cache in front of the proxy sees what the answer varies with.
 #[must_use]
-pub fn response_edits(headers: &[(String, Vec<u8>)]) -> Vec<Edit> {
+pub fn response_edits(headers: &Headers<'_>) -> Vec<Edit> {
     let is_field = |name: &str| FIELDS.iter().any(|field| are_twins(field, name));
-    let removed = headers.iter().filter(|(name, _)| is_field(name)).map(|(name, _)| Edit::remove(name));
+    let removed = headers.iter().filter(|(name, _)| is_field(name)).map(|(name, _)| Edit::remove(*name));
     let members = headers
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("vary"))
@@ -26,8 +27,7 @@ mod tests {
     use super::*;
 
     fn edits(headers: &[(&str, &str)]) -> Vec<Edit> {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         response_edits(&headers)
     }
 

@@ -8,6 +8,7 @@ use super::edits::Edits;
 use super::explain::parsed;
 use super::sentence::shown;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told, response_edits};
+use crate::header_map::borrowed;
 use crate::metric::Metric;
 use crate::step::Edit;
 
@@ -53,9 +54,10 @@ impl ServerAnswer {
 
     /// What becomes of it, where it is read so, and where the server gets `Client-Cert`.
     pub(super) fn explain(&self, answering: Option<&Answering>, has_edits: bool) -> Explained {
-        let edits = if has_edits { response_edits(&self.headers) } else { Vec::new() };
+        let headers = borrowed(&self.headers);
+        let edits = if has_edits { response_edits(&headers) } else { Vec::new() };
         let Some(answering) = answering else { return Explained::new("forward", None, edits) };
-        match answering.headers(&self.headers, self.body.is_empty()) {
+        match answering.headers(&headers, self.body.is_empty()) {
             AtHeaders::Pass(told) => Explained::new("forward", told, edits),
             AtHeaders::Withhold(told) => Explained::new("withhold", Some(told), edits),
             AtHeaders::AwaitBody { edits: own, .. } => {

@@ -22,6 +22,7 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::config::document::Document;
 use crate::decision::{Decision, Quoted};
+use crate::header_map::borrowed;
 use crate::host_map;
 use crate::policy::{Choice, Policies, Policy};
 use crate::refusal::Refusal;
@@ -220,8 +221,9 @@ impl Question {
     pub fn explain(&self) -> Result<Explanation, String> {
         let thumbprint = self.certificate.as_deref().map(Thumbprint::of_der);
         let digest = thumbprint.map(|thumbprint| thumbprint.hex().into_bytes());
+        let headers = borrowed(&self.headers);
         let request = Request {
-            headers: &self.headers,
+            headers: &headers,
             route_metadata: None,
             peer_digest: digest.as_deref(),
             verified_payloads: &self.verified_payloads,

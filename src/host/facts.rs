@@ -4,14 +4,18 @@ use std::time::UNIX_EPOCH;
 
 use proxy_wasm::hostcalls;
 
+use super::abi::{self, Unreadable};
+
 /// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
 /// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
 /// no map.
 pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
-    ["route_metadata", "virtual_host_metadata", "listener_metadata"].into_iter().map(|level| {
-        let path = vec!["xds", level, "filter_metadata", "certbound"];
-        hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
-    })
+    let levels = [
+        "xds\0route_metadata\0filter_metadata\0certbound",
+        "xds\0virtual_host_metadata\0filter_metadata\0certbound",
+        "xds\0listener_metadata\0filter_metadata\0certbound",
+    ];
+    levels.into_iter().map(|path| abi::property(path).unwrap_or_else(|Unreadable| Some(vec![0xff])))
 }
 
 /// The payload of a token that Envoy's `jwt_authn` verified, as an encoded map, under the provider's name for it. What
@@ -23,19 +27,19 @@ pub(super) fn verified_payload(name: &str) -> Option<Vec<u8>> {
 
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.
 pub(super) fn peer_digest() -> Option<Vec<u8>> {
-    property(["connection", "sha256_peer_certificate_digest"])
+    property("connection\0sha256_peer_certificate_digest")
 }
 
 /// That certificate, as PEM: from the connection (Envoy 1.38 or later), or else from the filter state in which Envoy's own
 /// `set_filter_state` left it, percent-encoded. Whoever wrote it, it counts only with the digest of the connection's.
 pub(super) fn peer_certificate() -> Option<Vec<u8>> {
-    let of_connection = property(["connection", "peer_certificate"]).filter(|pem| !pem.is_empty());
-    of_connection.or_else(|| property(["filter_state", "certbound.peer_certificate"])).filter(|pem| !pem.is_empty())
+    let of_connection = property("connection\0peer_certificate").filter(|pem| !pem.is_empty());
+    of_connection.or_else(|| property("filter_state\0certbound.peer_certificate")).filter(|pem| !pem.is_empty())
 }
 
 /// Whether its chain was validated (Envoy 1.39 or later): one byte.
 pub(super) fn peer_certificate_valid() -> Option<bool> {
-    match property(["connection", "peer_certificate_valid"])?.as_slice() {
+    match property("connection\0peer_certificate_valid")?.as_slice() {
         [0] => Some(false),
         [1] => Some(true),
         _ => None,
@@ -44,12 +48,12 @@ pub(super) fn peer_certificate_valid() -> Option<bool> {
 
 /// The server name that the client asked for in the TLS handshake (SNI).
 pub(super) fn requested_server_name() -> Option<Vec<u8>> {
-    property(["connection", "requested_server_name"])
+    property("connection\0requested_server_name")
 }
 
 /// The name of the route.
 pub(super) fn route_name() -> Option<Vec<u8>> {
-    property(["xds", "route_name"])
+    property("xds\0route_name")
 }
 
 /// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
@@ -60,6 +64,6 @@ pub(super) fn now_in_milliseconds() -> u64 {
 }
 
 /// A property by a constant path: a path that a client could choose might make the host answer with an error.
-fn property<const LENGTH: usize>(path: [&'static str; LENGTH]) -> Option<Vec<u8>> {
-    hostcalls::get_property(path.to_vec()).ok().flatten()
+fn property(path: &'static str) -> Option<Vec<u8>> {
+    abi::property(path).ok().flatten()
 }

@@ -9,9 +9,10 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 use super::body::{self, Awaiting};
 use super::response::Reading;
 use super::vm::{Arrived, Judged, Vm};
-use super::{facts, introspection, keys, log, waiting};
+use super::{abi, facts, introspection, keys, log, waiting};
 use crate::authorization_server::{AskClientKeys, response_edits};
 use crate::decision::Decision;
+use crate::header_map::HeaderMap;
 use crate::log::Event;
 use crate::refusal::{GrpcStatus, Refusal};
 use crate::step::{Edit, Served};
@@ -80,7 +81,7 @@ impl HttpContext for Http {
         // neither be judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
         let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
-        let mut judged = vm.judge(&arrived);
+        let Some(mut judged) = vm.judge(&arrived) else { return fail() };
         if !end_of_stream {
             judged.policy().clone_into(&mut self.policy);
         }
@@ -113,7 +114,8 @@ impl HttpContext for Http {
         if !self.edits_response && reading.is_none() {
             return Action::Continue;
         }
-        let Ok(headers) = hostcalls::get_map_bytes(MapType::HttpResponseHeaders) else { return fail() };
+        let map = abi::header_map(MapType::HttpResponseHeaders);
+        let Some(headers) = map.as_ref().and_then(HeaderMap::headers) else { return fail() };
         if self.edits_response && !edit(MapType::HttpResponseHeaders, &response_edits(&headers)) {
             return fail();
         }
@@ -145,7 +147,8 @@ impl HttpContext for Http {
             return Action::Pause;
         }
         // Before the body is judged: a request that has to wait then goes on without coming here again.
-        let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers) else { return Action::Pause };
+        let map = abi::header_map(MapType::HttpRequestTrailers);
+        let Some(trailers) = map.as_ref().and_then(HeaderMap::headers) else { return Action::Pause };
         let cleaned = vm.policies.cleaned(&trailers);
         if !edit(MapType::HttpRequestTrailers, &cleaned.edits) {
             return Action::Pause;
@@ -160,18 +163,15 @@ impl HttpContext for Http {
     }
 }
 
-/// Every header of the request of the current context.
-pub(super) fn request_headers() -> Option<Vec<(String, Vec<u8>)>> {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()
-}
-
 /// Judges the request of the current context with what it has waited for.
 pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box<AskClientKeys>>) -> Action {
     if let Some(question) = client {
         return body::authenticate(vm, context, arrived, question);
     }
-    let judged = vm.judge(&arrived);
-    carry_out(vm, context, arrived, judged)
+    match vm.judge(&arrived) {
+        Some(judged) => carry_out(vm, context, arrived, judged),
+        None => fail(),
+    }
 }
 
 fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action {

@@ -4,6 +4,7 @@
 //! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by constant paths
 //! (a Rust panic stops the VM, and with it every later request of this worker).
 
+mod abi;
 mod body;
 mod calls;
 mod facts;

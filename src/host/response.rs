@@ -9,6 +9,7 @@ use super::body;
 use super::http::{edit, fail};
 use super::vm::Vm;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told};
+use crate::header_map::Headers;
 use crate::log::Event;
 
 /// What a client gets in place of an answer; where the headers of that have left, the host breaks it off.
@@ -31,12 +32,7 @@ impl Reading {
     }
 
     /// Takes notice of the headers. The answer itself is still there where its body is waited for.
-    pub(super) fn begin(
-        mut self,
-        vm: &Vm,
-        headers: &[(String, Vec<u8>)],
-        end_of_stream: bool,
-    ) -> (Option<Self>, Action) {
+    pub(super) fn begin(mut self, vm: &Vm, headers: &Headers<'_>, end_of_stream: bool) -> (Option<Self>, Action) {
         self.has_begun = true;
         match self.answering.headers(headers, end_of_stream) {
             AtHeaders::Pass(told) => {

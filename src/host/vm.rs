@@ -3,14 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use proxy_wasm::types::MapType;
+
 use super::calls::Pending;
 use super::going_on::GoingOn;
 use super::metrics::Metrics;
 use super::signature::HostEngine;
 use super::waiting::Waiting;
-use super::{facts, http, log};
+use super::{abi, facts, log};
 use crate::authorization_server::{Answering, AskBody, HandedOver};
 use crate::decision::Decision;
+use crate::header_map::{HeaderMap, Headers};
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
 use crate::refusal_log::RefusalLog;
@@ -41,7 +44,7 @@ pub(super) struct Vm {
 
 /// A request as it arrived, and what it has waited for.
 pub(super) struct Arrived {
-    headers: Vec<(String, Vec<u8>)>,
+    headers: HeaderMap,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
     verified_payloads: Vec<(String, Vec<u8>)>,
@@ -103,9 +106,10 @@ impl Vm {
         }
     }
 
-    /// Asks the core, and answers the questions that it has for the host.
-    pub(super) fn judge(&self, arrived: &Arrived) -> Judged {
-        let request = arrived.request(facts::now_in_milliseconds() / 1000);
+    /// Asks the core, and answers the questions that it has for the host; `None` where the headers cannot be read.
+    pub(super) fn judge(&self, arrived: &Arrived) -> Option<Judged> {
+        let headers = arrived.headers.headers()?;
+        let request = arrived.request(&headers, facts::now_in_milliseconds() / 1000);
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
@@ -116,18 +120,18 @@ impl Vm {
         loop {
             step = match step {
                 Step::Forward { edits, decision, answering } => {
-                    return Judged::Forward { edits, decision, answering };
+                    return Some(Judged::Forward { edits, decision, answering });
                 }
-                Step::Refuse(refusal) => return Judged::Refuse(refusal),
-                Step::Serve { served, decision } => return Judged::Serve { served, decision },
+                Step::Refuse(refusal) => return Some(Judged::Refuse(refusal)),
+                Step::Serve { served, decision } => return Some(Judged::Serve { served, decision }),
                 // Nothing is waited for twice.
-                Step::AskKeys(question) if arrived.has_newest_keys => return Judged::Refuse(question.refusal()),
-                Step::AskKeys(question) => return Judged::NeedsKeys(question),
+                Step::AskKeys(question) if arrived.has_newest_keys => return Some(Judged::Refuse(question.refusal())),
+                Step::AskKeys(question) => return Some(Judged::NeedsKeys(question)),
                 Step::AskIntrospection(question) if introspected.is_some() => {
-                    return Judged::Refuse(question.refusal());
+                    return Some(Judged::Refuse(question.refusal()));
                 }
-                Step::AskIntrospection(question) => return Judged::NeedsIntrospection(question),
-                Step::AskBody(question) => return Judged::NeedsBody(question),
+                Step::AskIntrospection(question) => return Some(Judged::NeedsIntrospection(question)),
+                Step::AskBody(question) => return Some(Judged::NeedsBody(question)),
                 Step::AskClientKeys(question) => question.answer(&keys, facts::now_in_milliseconds()),
                 Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
                 Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
@@ -163,9 +167,9 @@ impl Vm {
 }
 
 impl Arrived {
-    fn request(&self, now: u64) -> Request<'_> {
+    fn request<'a>(&'a self, headers: &'a Headers<'a>, now: u64) -> Request<'a> {
         Request {
-            headers: &self.headers,
+            headers,
             route_metadata: self.route_metadata.as_deref(),
             peer_digest: self.peer_digest.as_deref(),
             verified_payloads: &self.verified_payloads,
@@ -175,15 +179,16 @@ impl Arrived {
 
     /// What the log says of the request, which took this route.
     pub(super) fn circumstances<'a>(&'a self, route: Option<&'a [u8]>) -> Circumstances<'a> {
-        let request_id = self.headers.iter().find(|(name, _)| name == "x-request-id");
-        Circumstances { route, request_id: request_id.map(|(_, value)| value.as_slice()) }
+        let headers = self.headers.headers().unwrap_or_default();
+        let request_id = headers.into_iter().find(|(name, _)| *name == "x-request-id");
+        Circumstances { route, request_id: request_id.map(|(_, value)| value) }
     }
 
     /// Reads the request of the current context; `None` where its headers cannot be read.
     pub(super) fn read(policies: &Policies) -> Option<Self> {
         let payload = |name: &String| Some((name.clone(), facts::verified_payload(name)?));
         Some(Self {
-            headers: http::request_headers()?,
+            headers: abi::header_map(MapType::HttpRequestHeaders)?,
             route_metadata: policies.reads_metadata().then(facts::metadata).and_then(policy::nearest),
             peer_digest: facts::peer_digest(),
             verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),

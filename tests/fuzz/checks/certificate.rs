@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use arbitrary::{Arbitrary, Unstructured};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use certbound::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};
@@ -156,7 +157,7 @@ pub fn check(input: &[u8]) {
     headers.extend(others.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())));
     let metadata = route_metadata::encoded(b"policy", policy.name().as_bytes());
     let request = Request {
-        headers: &headers,
+        headers: &borrowed(&headers),
         route_metadata: Some(&metadata),
         peer_digest: digest.as_deref(),
         verified_payloads: &[],

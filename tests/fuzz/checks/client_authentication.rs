@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use certbound::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};
@@ -51,7 +52,7 @@ pub fn check(input: &[u8]) {
     let presents = connection % 3 > 0;
     let validated = connection % 3 == 2;
     let request = Request {
-        headers: &headers,
+        headers: &borrowed(&headers),
         route_metadata: None,
         peer_digest: presents.then_some(digest.as_bytes()),
         verified_payloads: &[],

@@ -19,7 +19,7 @@ pub fn check(input: &[u8]) {
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
     let start = |metadata: Option<&[u8]>| {
-        let headers = vec![("x-clientcert".to_owned(), b"forged".to_vec())];
+        let headers = [("x-clientcert", &b"forged"[..])];
         let request =
             Request { headers: &headers, route_metadata: metadata, peer_digest: None, verified_payloads: &[], now: 0 };
         end(&policies, &request, &PortableEngine, Host::default())

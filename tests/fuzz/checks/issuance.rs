@@ -17,7 +17,7 @@ const THUMBPRINT: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
 
 pub fn check(input: &[u8]) {
     let policies = Policies::load(CONFIGURATION.as_bytes()).unwrap();
-    let headers = [(":path".to_owned(), b"/token".to_vec())];
+    let headers = [(":path", &b"/token"[..])];
     let peer_digest = Some(DIGEST.as_bytes());
     let request = Request { headers: &headers, route_metadata: None, peer_digest, verified_payloads: &[], now: 0 };
     let answering = upstream::answering(&policies, &request).expect("it is a token endpoint");

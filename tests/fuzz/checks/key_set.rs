@@ -47,7 +47,7 @@ pub fn check(input: &[u8]) {
         let signed = [header.as_str(), payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
         for forgery in FORGERIES {
             let token = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(forgery));
-            let headers = vec![("authorization".to_owned(), token.into_bytes())];
+            let headers = [("authorization", token.as_bytes())];
             let request =
                 Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
             let end = end(&policies, &request, &PortableEngine, Host::default());

@@ -21,11 +21,11 @@ const ADDED: [&str; 5] = [
 pub fn check(input: &[u8]) {
     let policies = Policies::load(CONFIGURATION.as_bytes()).unwrap();
     let headers = [(":method", "GET"), (":path", "/.well-known/openid-configuration")];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let headers = headers.map(|(name, value)| (name, value.as_bytes()));
     let request =
         Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
     let answering = upstream::answering(&policies, &request).expect("it is metadata");
-    let status = vec![(":status".to_owned(), b"200".to_vec()), ("etag".to_owned(), input.to_vec())];
+    let status = [(":status", &b"200"[..]), ("etag", input)];
     assert!(matches!(answering.headers(&status, false), AtHeaders::Pass(Some(_))), "it has no media type");
     let AtBody::Replace(text, _) = answering.body(Some(input)) else { return };
     assert!(matches!(answering.body(Some(text.as_bytes())), AtBody::Pass(_)), "it is not idempotent: {text}");

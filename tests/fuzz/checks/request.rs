@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use arbitrary::{Arbitrary, Unstructured};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certbound::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Reason, Request};
 use serde_json::Value;
@@ -361,7 +362,7 @@ pub fn judge(input: &[u8]) -> Option<Came> {
     };
     let now = NOW.saturating_add_signed((*later).into());
     let request = Request {
-        headers: &headers,
+        headers: &borrowed(&headers),
         route_metadata: metadata.as_deref(),
         peer_digest: digest.as_deref(),
         verified_payloads: &[],

@@ -52,7 +52,7 @@ pub fn check(input: &[u8]) {
 
 /// The policy that refused for want of a token, or the reason for which none was chosen.
 fn came(host: &[u8], path: &[u8]) -> Result<String, Reason> {
-    let headers = vec![(":authority".to_owned(), host.to_vec()), (":path".to_owned(), path.to_vec())];
+    let headers = [(":authority", host), (":path", path)];
     let request =
         Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
     let refusal = end(&POLICIES, &request, &PortableEngine, Host::default()).unwrap_err();

@@ -26,7 +26,7 @@ pub fn check(input: &[u8]) {
 }
 
 fn judge(metadata: &[u8]) {
-    let headers = vec![(":path".to_owned(), b"/".to_vec())];
+    let headers = [(":path", &b"/"[..])];
     let request = Request {
         headers: &headers,
         route_metadata: Some(metadata),

@@ -54,7 +54,8 @@ pub fn end(
     loop {
         step = match step {
             Step::Forward { edits, .. } => {
-                let mut seen = request.headers.to_vec();
+                let mut seen: Headers =
+                    request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
                 let mut set: Vec<&str> = Vec::new();
                 for edit in &edits {
                     seen.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));

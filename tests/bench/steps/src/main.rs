@@ -21,6 +21,7 @@ use certbound::certificate::forwarding_headers::is_forwarding_header;
 use certbound::certificate::names::Names;
 use certbound::certificate::registered_name::NameMatching;
 use certbound::certificate::thumbprint::Thumbprint;
+use certbound::header_map::borrowed;
 use certbound::jose::jwk::PublicKey;
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
@@ -84,7 +85,7 @@ impl Judged {
     /// Judges it. A benchmark of what is refused would measure something else.
     fn judge(&self, kept: &mut Kept, engine: &dyn SignatureEngine) {
         let request = Request {
-            headers: &self.headers,
+            headers: &borrowed(&self.headers),
             route_metadata: self.metadata.as_deref(),
             peer_digest: Some(&self.digest),
             verified_payloads: &[],
