@@ -183,6 +183,12 @@ impl Decision {
         &self.policy
     }
 
+    /// The same, where nothing else of the decision is needed any more.
+    #[must_use]
+    pub fn into_policy(self) -> String {
+        self.policy
+    }
+
     /// The certificate that the client proved to hold.
     #[must_use]
     pub fn presented(&self) -> Option<Thumbprint> {
@@ -211,37 +217,37 @@ impl Decision {
         let forged = (self.forged_headers > 0).then_some((Metric::ForgedHeadersRemoved, self.forged_headers));
         std::iter::once(decided).chain(forged)
     }
-}
 
-impl fmt::Display for Decision {
     /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    #[must_use]
+    pub fn line(&self) -> String {
         let Self { policy, verdict, presented, identity, .. } = self;
-        // Every request writes it: pieces, because a format with places in it takes several times as long.
-        for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"","policy":"#] {
-            formatter.write_str(piece)?;
+        let thumbprint = presented.map(|thumbprint| thumbprint.text());
+        let members = [
+            (r#","policy":"#, Some(policy.as_str()).filter(|policy| !policy.is_empty())),
+            (r#","thumbprint":"#, thumbprint.as_deref()),
+            (r#","client":"#, identity.as_deref().and_then(Identity::client)),
+            (r#","subject":"#, identity.as_deref().and_then(Identity::subject)),
+        ];
+        let mut line = String::with_capacity(USUAL_LINE);
+        for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"""#] {
+            line.push_str(piece);
         }
-        OrNull(Some(policy.as_str()).filter(|policy| !policy.is_empty())).fmt(formatter)?;
-        formatter.write_str(r#","thumbprint":"#)?;
-        OrNull(presented.map(|thumbprint| thumbprint.to_string()).as_deref()).fmt(formatter)?;
-        formatter.write_str(r#","client":"#)?;
-        OrNull(identity.as_deref().and_then(Identity::client)).fmt(formatter)?;
-        formatter.write_str(r#","subject":"#)?;
-        OrNull(identity.as_deref().and_then(Identity::subject)).fmt(formatter)?;
-        formatter.write_str("}")
+        for (name, value) in members {
+            line.push_str(name);
+            // Writing to a string cannot fail.
+            let _ = match value {
+                Some(value) => Quoted(value).write(&mut line),
+                None => line.write_str("null"),
+            };
+        }
+        line.push('}');
+        line
     }
 }
 
-struct OrNull<'a>(Option<&'a str>);
-
-impl fmt::Display for OrNull<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(text) => Quoted(text).fmt(formatter),
-            None => formatter.write_str("null"),
-        }
-    }
-}
+/// Most lines are shorter.
+const USUAL_LINE: usize = 256;
 
 /// Somebody else's text as a JSON string of visible ASCII: it can neither end the string nor the line, and of a long one
 /// only the beginning is there.
@@ -252,22 +258,31 @@ const LONGEST_QUOTED: usize = 128;
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(formatter)
+    }
+}
+
+impl Quoted<'_> {
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         if self.0.len() <= LONGEST_QUOTED && self.0.bytes().all(is_plain) {
-            return ["\"", self.0, "\""].into_iter().try_for_each(|piece| formatter.write_str(piece));
+            return ["\"", self.0, "\""].into_iter().try_for_each(|piece| out.write_str(piece));
         }
-        formatter.write_char('"')?;
+        self.write_escaped(out)
+    }
+
+    #[cold]
+    fn write_escaped(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_char('"')?;
         let mut rest = self.0.chars();
         for character in rest.by_ref().take(LONGEST_QUOTED) {
             match character {
-                '"' | '\\' => write!(formatter, "\\{character}")?,
-                ' '..='~' => formatter.write_char(character)?,
-                other => {
-                    other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(formatter, "\\u{unit:04x}"))?
-                }
+                '"' | '\\' => write!(out, "\\{character}")?,
+                ' '..='~' => out.write_char(character)?,
+                other => other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?,
             }
         }
-        formatter.write_str(if rest.next().is_some() { "...\"" } else { "\"" })
+        out.write_str(if rest.next().is_some() { "...\"" } else { "\"" })
     }
 }
 
@@ -288,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_access_log_gets_one_json_object() {
-        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None).to_string();
+        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None).line();
         let value: serde_json::Value = serde_json::from_str(&refused).unwrap();
         let expected = serde_json::json!({
             "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,

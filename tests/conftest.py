@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Proxy:
 
     def counted(self, series: str) -> int:
         """What a counter stands at, with its labels as Prometheus has them."""
+        sleep_until_told()
         lines = self.envoy.admin("/stats/prometheus").splitlines()
         return next((int(line.removeprefix(f"{series} ")) for line in lines if line.startswith(f"{series} ")), 0)
 
@@ -53,6 +55,11 @@ class Proxy:
         """What is told of the one refusal, or of what would have been one, that came after `before` others."""
         (refusal,) = wait_until(lambda: self.refusals()[before:], 5, "the refusal to be logged")
         return refusal
+
+
+def sleep_until_told() -> None:
+    """What was counted is told with the next tick, which comes within a tenth of a second."""
+    time.sleep(0.3)
 
 
 def told(log: str) -> list[dict[str, Any]]:

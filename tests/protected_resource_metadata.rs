@@ -39,7 +39,7 @@ fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result
         &mut Means { engine: &PortableEngine, keys: &keys, tokens: &mut tokens, handed_over, introspected: None };
     match policies.start(&request, means) {
         Step::Serve { served, decision } => {
-            assert!(decision.to_string().starts_with(r#"{"verdict":"served","reason":"protected_resource_metadata""#));
+            assert!(decision.line().starts_with(r#"{"verdict":"served","reason":"protected_resource_metadata""#));
             assert!(served.headers.contains(&("content-type", "application/json")));
             Ok(serde_json::from_str(&served.body).unwrap())
         }

@@ -23,7 +23,7 @@ FLAWS = {
     "forged headers are not removed": (
         "src/policy.rs",
         "filter(|(name, _)| self.is_forwarding_header(name))",
-        "filter(|(name, _)| name == X_FORWARDED_CLIENT_CERT)",
+        "filter(|(name, _)| *name == X_FORWARDED_CLIENT_CERT)",
         {7, 8, 9},
     ),
 }

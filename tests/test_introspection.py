@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from cases import AUDIENCE, ISSUER, World
+from conftest import sleep_until_told
 from rig import authorization_server, shipped, tokens
 from rig.authorization_server import AuthorizationServer
 from rig.certificates import Certificate
@@ -89,6 +90,7 @@ class Api:
         return {"active": True, **self.world.claims(self.world.client_1, **members)}
 
     def metrics(self) -> str:
+        sleep_until_told()
         return self.envoy.admin("/stats/prometheus")
 
 

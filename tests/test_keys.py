@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
+from conftest import sleep_until_told
 from rig import authorization_server, shipped, tokens
 from rig.authorization_server import AuthorizationServer
 from rig.client import Client, Response
@@ -255,6 +256,7 @@ def test_a_request_that_meets_a_slow_fetch_waits_for_it_and_not_for_ever(world: 
         began = time.monotonic()
         assert api.ask(api.token(key)).status == 503
         assert time.monotonic() - began < 3
+        sleep_until_told()
         assert 'verdict="refused",reason="keys_unavailable",token_cache="miss"} 1\n' in api.envoy.admin(
             "/stats/prometheus"
         )

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cases import World
-from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, told
+from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, sleep_until_told, told
 from rig import shipped, tokens
 from rig.certificates import Certificate
 from rig.client import Client
@@ -47,6 +47,7 @@ class Running:
 
     def counters(self) -> dict[str, int]:
         """Ours, with their labels, as Prometheus reads them."""
+        sleep_until_told()
         lines = self.envoy.admin("/stats/prometheus").splitlines()
         return {name: int(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:9] == "certbound")}
 

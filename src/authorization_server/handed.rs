@@ -8,9 +8,9 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::generations::Generations;
 use crate::step::Edit;
 
-/// How much of a VM's memory it takes at most. With a certificate's usual 2 KiB in each of two forms, some 250
+/// How much of a VM's memory it takes at most. With a certificate's usual 2 KiB in each of two forms, some 1000
 /// certificates that are in use at one time.
-const MOST_BYTES: usize = 1024 * 1024;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// What an entry takes beside its texts: the map's slot, the shared pointer, the allocator's share.
 const OVERHEAD: usize = 256;

@@ -67,6 +67,12 @@ impl Thumbprint {
         self.0
     }
 
+    /// The `x5t#S256`: 43 characters of base64url without padding.
+    #[must_use]
+    pub fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// 64 lower-case hexadecimal digits, as Envoy writes it.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -98,7 +104,7 @@ impl PartialEq for Thumbprint {
 
 impl fmt::Display for Thumbprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        formatter.write_str(&self.text())
     }
 }
 

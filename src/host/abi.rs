@@ -1,9 +1,9 @@
-//! The two calls that read a request, straight from the host's ABI (proxy-wasm 0.2.1).
+//! The calls of every request, straight from the host's ABI (proxy-wasm 0.2.1).
 //!
 //! The crate `proxy_wasm` has them too. It copies each name and each value of a map into memory of its own, panics at a
 //! name that is not UTF-8, and makes a path anew for each property; here a map is one piece of memory, and paths are
 //! constants.
-#![expect(unsafe_code, reason = "the host writes into this VM's memory and says where")]
+#![expect(unsafe_code, reason = "the host reads and writes this VM's memory where it is told")]
 
 use std::ptr::null_mut;
 
@@ -18,6 +18,7 @@ const NOT_FOUND: u32 = 1;
 unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, data: *const u8, size: usize) -> u32;
 }
 
 /// A property that the host has and cannot give.
@@ -43,6 +44,12 @@ pub(super) fn property(path: &'static str) -> Result<Option<Vec<u8>>, Unreadable
         NOT_FOUND => Ok(None),
         _ => Err(Unreadable),
     }
+}
+
+/// Sets a property of the current context. There is nothing to be done about one that the host does not take.
+pub(super) fn set_property(path: &'static str, value: &[u8]) {
+    // SAFETY: the path and the value are so long, and the host only reads them.
+    let _ = unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
 }
 
 /// What the host has written.

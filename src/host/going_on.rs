@@ -1,7 +1,9 @@
 //! Requests that go on with a token: which of them outlive it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::metrics::Metrics;
 use crate::decision::Decision;
@@ -10,7 +12,8 @@ use crate::metric::Metric;
 /// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
 #[derive(Default)]
 pub(super) struct GoingOn {
-    by_context: RefCell<BTreeMap<u32, Admitted>>,
+    /// The host numbers its contexts, so nobody can have them fall on one place.
+    by_context: RefCell<HashMap<u32, Admitted, FixedState>>,
 }
 
 struct Admitted {
@@ -21,9 +24,9 @@ struct Admitted {
 
 impl GoingOn {
     /// Takes notice of a request that goes on.
-    pub(super) fn begin(&self, context: u32, decision: &Decision) {
+    pub(super) fn begin(&self, context: u32, decision: Decision) {
         if let Some(expires) = decision.expires() {
-            let admitted = Admitted { policy: decision.policy().to_owned(), expires };
+            let admitted = Admitted { policy: decision.into_policy(), expires };
             self.by_context.borrow_mut().insert(context, admitted);
         }
     }
@@ -36,7 +39,7 @@ impl GoingOn {
     /// Counts those whose token has expired by now, in seconds since 1970, each once.
     pub(super) fn count_expired(&self, metrics: &Metrics, now: u64) {
         let mut by_context = self.by_context.borrow_mut();
-        for (_, outlived) in by_context.extract_if(.., |_, admitted| admitted.expires <= now) {
+        for (_, outlived) in by_context.extract_if(|_, admitted| admitted.expires <= now) {
             metrics.count_one(&outlived.policy, Metric::OutlivedTokens);
         }
     }

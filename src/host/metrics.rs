@@ -14,11 +14,18 @@ use crate::sorted_map::SortedMap;
 /// reason never occur. All VMs of a proxy share a metric by its name.
 #[derive(Default)]
 pub(super) struct Metrics {
-    by_policy: RefCell<SortedMap<String, SortedMap<Metric, u32>>>,
+    by_policy: RefCell<SortedMap<String, SortedMap<Metric, Used>>>,
+}
+
+/// A metric that the host knows.
+struct Used {
+    id: u32,
+    /// What was counted and the host does not know: a host call for each request would cost as much as to read its token.
+    untold: u64,
 }
 
 impl Metrics {
-    /// Counts what a decision says: for a counter that was used before, one host call.
+    /// Counts what a decision says.
     pub(super) fn count(&self, decision: &Decision) {
         for (counter, amount) in decision.counts() {
             self.add(decision.policy(), counter, u64::from(amount));
@@ -47,29 +54,45 @@ impl Metrics {
         self.add("", Metric::IntrospectionMilliseconds(outcome), milliseconds);
     }
 
-    /// There is nothing to be done about a metric that the host does not take.
-    fn add(&self, policy: &str, metric: Metric, value: u64) {
-        let Some(id) = self.id(policy, metric) else { return };
-        let _ = match metric.kind() {
-            Kind::Counter => hostcalls::increment_metric(id, i64::try_from(value).unwrap_or(i64::MAX)),
-            Kind::Histogram => hostcalls::record_metric(id, value),
-        };
+    /// Tells the host what was counted since it was told last.
+    pub(super) fn tell(&self) {
+        for (_, metrics) in self.by_policy.borrow_mut().iter_mut() {
+            metrics.iter_mut().for_each(|(_, used)| used.tell());
+        }
     }
 
-    fn id(&self, policy: &str, metric: Metric) -> Option<u32> {
+    fn add(&self, policy: &str, metric: Metric, value: u64) {
         let mut by_policy = self.by_policy.borrow_mut();
-        if let Some(id) = by_policy.get(policy).and_then(|metrics| metrics.get(&metric)) {
-            return Some(*id);
+        if let Some(used) = by_policy.get_mut(policy).and_then(|metrics| metrics.get_mut(&metric)) {
+            return used.add(metric.kind(), value);
         }
         let kind = match metric.kind() {
             Kind::Counter => MetricType::Counter,
             Kind::Histogram => MetricType::Histogram,
         };
-        let id = hostcalls::define_metric(kind, &metric.name(policy)).ok()?;
+        // There is nothing to be done about a metric that the host does not take.
+        let Ok(id) = hostcalls::define_metric(kind, &metric.name(policy)) else { return };
+        let mut used = Used { id, untold: 0 };
+        used.add(metric.kind(), value);
         match by_policy.get_mut(policy) {
-            Some(metrics) => drop(metrics.insert(metric, id)),
-            None => drop(by_policy.insert(policy.to_owned(), [(metric, id)].into_iter().collect())),
+            Some(metrics) => drop(metrics.insert(metric, used)),
+            None => drop(by_policy.insert(policy.to_owned(), [(metric, used)].into_iter().collect())),
         }
-        Some(id)
+    }
+}
+
+impl Used {
+    fn add(&mut self, kind: Kind, value: u64) {
+        match kind {
+            Kind::Counter => self.untold = self.untold.saturating_add(value),
+            Kind::Histogram => drop(hostcalls::record_metric(self.id, value)),
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.untold > 0 {
+            let _ = hostcalls::increment_metric(self.id, i64::try_from(self.untold).unwrap_or(i64::MAX));
+            self.untold = 0;
+        }
     }
 }

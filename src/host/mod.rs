@@ -41,6 +41,14 @@ struct Root {
     vm: Option<Rc<Vm>>,
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(vm) = &self.vm {
+            vm.metrics.tell();
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
@@ -80,6 +88,7 @@ impl RootContext for Root {
             keys::tend(vm);
             introspection::tend(vm, self.context);
             waiting::resume(vm, self.context);
+            vm.metrics.tell();
         }
     }
 

@@ -60,7 +60,7 @@ impl Lookup {
 /// The cache of one VM, for all its policies: what a policy expects of a token is part of the verification. The key is the
 /// whole token.
 #[derive(Debug)]
-pub struct TokenCache(Generations<Box<str>, Known>);
+pub struct TokenCache(Generations<Box<[u8]>, Known>);
 
 /// What is known of a token.
 #[derive(Clone, Debug)]
@@ -89,13 +89,13 @@ impl TokenCache {
 
     /// What this policy knows of a token.
     pub(super) fn find(&mut self, policy: &str, token: &str) -> Option<Known> {
-        self.0.find(policy, token)
+        self.0.find(policy, token.as_bytes())
     }
 
     /// Keeps what this policy has just learnt of a token.
     pub(super) fn insert(&mut self, policy: &str, token: &str, known: Known) {
         let bytes = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
-        self.0.insert(policy, token.into(), known, bytes);
+        self.0.insert(policy, token.as_bytes().into(), known, bytes);
     }
 }
 

@@ -194,9 +194,20 @@ impl Vm {
         &self.start_calls
     }
 
-    /// Every counter that has counted since the filter started, by the name it was defined with.
-    pub fn counters(&self) -> &BTreeMap<String, u64> {
+    /// Every counter that has counted since the filter started, by the name it was defined with. The filter tells them
+    /// with a tick.
+    #[track_caller]
+    pub fn counters(&mut self) -> &BTreeMap<String, u64> {
+        let now = self.world().now;
+        self.tick(now);
         self.store.data().metrics.counters()
+    }
+
+    /// The same at the filter's end, without a tick.
+    #[track_caller]
+    pub fn counters_at_its_end(mut self) -> BTreeMap<String, u64> {
+        self.run(Callback::Delete, ROOT_CONTEXT);
+        self.store.data().metrics.counters().clone()
     }
 
     /// Every histogram with its values since the filter started, by the name it was defined with.
