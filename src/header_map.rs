@@ -1,4 +1,6 @@
-//! Headers and trailers as a proxy-wasm host encodes them.
+//! Headers and trailers.
+
+use crate::host_map::entries;
 
 /// Headers or trailers, in the order of arrival: names and values.
 pub type Headers<'a> = [(&'a str, &'a [u8])];
@@ -9,8 +11,7 @@ pub fn borrowed(headers: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
-/// One message's, in one piece of memory: how many there are, the lengths of each name and value, and then each name and
-/// value with a zero behind it. Numbers have four bytes, the lowest first.
+/// Those of one message as the host hands them over, in one piece of memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderMap(Vec<u8>);
 
@@ -21,36 +22,15 @@ impl HeaderMap {
         Self(encoded)
     }
 
-    /// Every header; `None` where it is something else, or a name is not UTF-8. Values are any bytes.
+    /// Every header; `None` where it is no map, or a name is not UTF-8. Values are any bytes.
     #[must_use]
     pub fn headers(&self) -> Option<Vec<(&str, &[u8])>> {
         if self.0.is_empty() {
             return Some(Vec::new());
         }
-        let (count, rest) = number(&self.0)?;
-        let (mut lengths, mut texts) = rest.split_at_checked(count.checked_mul(8)?)?;
-        let mut headers = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (name_length, others) = number(lengths)?;
-            let (value_length, others) = number(others)?;
-            lengths = others;
-            let (name, others) = text(texts, name_length)?;
-            let (value, others) = text(others, value_length)?;
-            texts = others;
-            headers.push((std::str::from_utf8(name).ok()?, value));
-        }
-        texts.is_empty().then_some(headers)
+        let named = |(name, value)| Some((std::str::from_utf8(name).ok()?, value));
+        entries(&self.0)?.into_iter().map(named).collect()
     }
-}
-
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
-}
-
-fn text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(length)?;
-    Some((text, rest.strip_prefix(&[0])?))
 }
 
 #[cfg(test)]

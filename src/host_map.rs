@@ -13,8 +13,8 @@ pub(crate) fn entries(encoded: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
         texts = rest;
         Some(text)
     };
-    let mut entries = Vec::new();
     let (pairs, _) = lengths.as_chunks::<2>();
+    let mut entries = Vec::with_capacity(pairs.len());
     for [key, value] in pairs {
         entries.push((next(key)?, next(value)?));
     }

@@ -611,7 +611,8 @@ fn resource_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item
 /// they are the metadata of the route, of its virtual host and of the listener.
 #[must_use]
 pub fn nearest(mut metadata: impl Iterator<Item = Option<Vec<u8>>>) -> Option<Vec<u8>> {
-    metadata.find_map(|level| level.filter(|map| policy_in_metadata(map) != Some(None)))
+    // An empty map is a number of four bytes.
+    metadata.find_map(|level| level.filter(|map| !matches!(map.as_slice(), [] | [0, 0, 0, 0])))
 }
 
 /// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` says that it is something
