@@ -12,7 +12,7 @@ pub fn borrowed(headers: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
 }
 
 /// Those of one message as the host hands them over, in one piece of memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct HeaderMap(Vec<u8>);
 
 impl HeaderMap {
