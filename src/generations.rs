@@ -34,6 +34,8 @@ struct Generation<K, V> {
 
 #[derive(Debug)]
 struct Entry<K, V> {
+    /// Kept, so that a table that grows need not read every key again.
+    hash: u64,
     key: K,
     value: V,
     bytes: usize,
@@ -68,7 +70,8 @@ impl<K: AsRef<[u8]>, V: Clone> Generations<K, V> {
     /// Keeps a value that takes so many bytes, in place of what was kept. One that takes more than a generation has is
     /// not kept.
     pub(crate) fn insert(&mut self, policy: &str, key: K, value: V, bytes: usize) {
-        self.keep(policy, Entry { key, value, bytes });
+        let hash = self.hasher.hash_one(key.as_ref());
+        self.keep(policy, Entry { hash, key, value, bytes });
     }
 
     fn keep(&mut self, policy: &str, entry: Entry<K, V>) {
@@ -83,12 +86,8 @@ impl<K: AsRef<[u8]>, V: Clone> Generations<K, V> {
             self.young.policies.insert(policy.to_owned(), HashTable::new());
         }
         let Some(entries) = self.young.policies.get_mut(policy) else { return };
-        let hash = |key: &K| self.hasher.hash_one(key.as_ref());
-        let place = entries.entry(
-            hash(&entry.key),
-            |other| are_equal(other.key.as_ref(), entry.key.as_ref()),
-            |other| hash(&other.key),
-        );
+        let is_it = |other: &Entry<K, V>| are_equal(other.key.as_ref(), entry.key.as_ref());
+        let place = entries.entry(entry.hash, is_it, |other| other.hash);
         let freed = match place {
             table::Entry::Occupied(mut place) => std::mem::replace(place.get_mut(), entry).bytes,
             table::Entry::Vacant(place) => {
