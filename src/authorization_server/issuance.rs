@@ -4,12 +4,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::answer::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::header_map::Headers;
-use crate::jose::json;
+use crate::jose::json::{self, Json, Object};
 use crate::reason::Reason;
 use crate::request::Request;
 use crate::resource_server::Dpop;
@@ -177,10 +176,10 @@ impl IssuedTokens {
         let Some(answer) = json::object(body) else { return IssuanceOutcome::Unreadable };
         let token = match answer.get("access_token") {
             None => return IssuanceOutcome::NoToken,
-            Some(Value::String(token)) => token,
+            Some(Json::Text(token)) => token,
             Some(_) => return IssuanceOutcome::Unreadable,
         };
-        match claims(token) {
+        match claims(token, &mut Vec::new()) {
             Token::Opaque => IssuanceOutcome::Opaque,
             Token::Malformed => IssuanceOutcome::Unreadable,
             Token::Jwt(claims) => match self.check(&claims, presented) {
@@ -190,7 +189,7 @@ impl IssuedTokens {
         }
     }
 
-    fn check(&self, claims: &Map<String, Value>, presented: Option<Thumbprint>) -> Result<(), Reason> {
+    fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Result<(), Reason> {
         // A DPoP key beside the certificate is the API's to check.
         let bound = confirmation(claims, self.confirmation, Dpop::VerifiedUpstream)?.certificate;
         let bound = bound.ok_or(Reason::ConfirmationMissing)?;
@@ -222,19 +221,23 @@ impl IssuedTokens {
     }
 }
 
-enum Token {
-    Jwt(Map<String, Value>),
+enum Token<'a> {
+    Jwt(Object<'a>),
     /// A JWT whose claims cannot be read.
     Malformed,
     Opaque,
 }
 
-/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it.
-fn claims(token: &str) -> Token {
-    let object = |part: &str| json::object(&URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?);
+/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it. `room` is where they are decoded.
+fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
+    // What is not base64url is no object either.
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).unwrap_or_default();
     let parts: Vec<_> = token.trim().splitn(4, '.').collect();
     match parts.as_slice() {
-        [header, payload, _] if object(header).is_some() => object(payload).map_or(Token::Malformed, Token::Jwt),
+        [header, payload, _] if json::object(&decoded(header)).is_some() => {
+            *room = decoded(payload);
+            json::object(room).map_or(Token::Malformed, Token::Jwt)
+        }
         _ => Token::Opaque,
     }
 }

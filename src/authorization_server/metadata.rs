@@ -433,8 +433,9 @@ impl Metadata {
 /// The names of what signed metadata says: members of it take precedence (RFC 8414 §2.1). Nothing is verified.
 fn claims_of(signed: &str) -> Option<HashSet<String>> {
     let signed: String = serde_json::from_str(signed).ok()?;
-    let claims = json::object(&URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?)?;
-    Some(claims.into_iter().map(|(name, _)| name).collect())
+    let claims = URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?;
+    let claims = json::object(&claims)?;
+    Some(claims.iter().map(|(name, _)| name.to_owned()).collect())
 }
 
 #[cfg(test)]

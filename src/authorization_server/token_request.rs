@@ -233,7 +233,8 @@ fn subject(assertion: &[u8]) -> Result<String, Refusal> {
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(wrong());
     };
-    let claims = URL_SAFE_NO_PAD.decode(payload).ok().and_then(|payload| json::object(&payload)).ok_or_else(wrong)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| wrong())?;
+    let claims = json::object(&payload).ok_or_else(wrong)?;
     let claim = |name: &str| claims.get(name).and_then(|value| value.as_str()).ok_or_else(wrong);
     let (issuer, subject) = (claim("iss")?, claim("sub")?);
     if issuer == subject {

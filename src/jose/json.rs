@@ -1,22 +1,139 @@
 //! JSON as a token may hold it: one object, no name twice in any object, not deep.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::sorted_map::sorted;
+
 /// Tokens in the field nest three or four levels.
 const DEEPEST: u8 = 16;
 
+/// A value whose texts, unless they have an escape, are borrowed from what was read: every new token is read once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// An array.
+    List(Vec<Json<'a>>),
+    /// An object.
+    Object(Object<'a>),
+}
+
+/// An object whose members stand in the order of the document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
 /// Reads one JSON object. `None` where the bytes are something else, an object has a name twice (RFC 7515 §4,
 /// RFC 7519 §4: which one counts would be anybody's choice), or nests deeper than 16 levels.
-pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+#[must_use]
+pub fn object(bytes: &[u8]) -> Option<Object<'_>> {
     let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
     let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     match value {
-        Value::Object(object) => Some(object),
+        Json::Object(object) => Some(object),
         _ => None,
+    }
+}
+
+impl<'a> Json<'a> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// With texts of its own.
+    pub(crate) fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(value),
+            Self::Number(value) => Json::Number(value),
+            Self::Text(text) => Json::Text(Cow::Owned(text.into_owned())),
+            Self::List(items) => Json::List(items.into_iter().map(Json::into_owned).collect()),
+            Self::Object(object) => Json::Object(object.into_owned()),
+        }
+    }
+
+    /// How many bytes it takes beside the value itself, about.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(items) => {
+                let items = items.iter().map(|item| size_of::<Self>().saturating_add(item.size()));
+                items.fold(0, usize::saturating_add)
+            }
+            Self::Object(object) => object.size(),
+            Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    // With the name known where it is called, each comparison is one of a few bytes.
+    #[inline]
+    pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Json<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// With texts of its own.
+    pub(crate) fn into_owned(self) -> Object<'static> {
+        Object(self.0.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect())
+    }
+
+    /// How many bytes its members take, about.
+    pub(crate) fn size(&self) -> usize {
+        let members = self.0.iter().map(|member| size_of_val(member).saturating_add(member.0.len()));
+        self.0.iter().map(|(_, value)| value.size()).chain(members).fold(0, usize::saturating_add)
+    }
+}
+
+/// Nothing checks that no name stands twice.
+impl<'a> FromIterator<(Cow<'a, str>, Json<'a>)> for Object<'a> {
+    fn from_iter<I: IntoIterator<Item = (Cow<'a, str>, Json<'a>)>>(members: I) -> Self {
+        Self(members.into_iter().collect())
+    }
+}
+
+impl From<Json<'_>> for Value {
+    fn from(value: Json<'_>) -> Self {
+        match value {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(value) => Self::Number(value),
+            Json::Text(text) => Self::String(text.into_owned()),
+            Json::List(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            Json::Object(object) => Self::Object(object.into()),
+        }
+    }
+}
+
+impl From<Object<'_>> for Map<String, Value> {
+    fn from(object: Object<'_>) -> Self {
+        let mut map = Self::new();
+        // To collect them would bring a whole sort into the module.
+        for (name, value) in object.0 {
+            map.insert(name.into_owned(), value.into());
+        }
+        map
     }
 }
 
@@ -36,26 +153,6 @@ pub(crate) fn in_ascii(json: &str) -> String {
     text
 }
 
-/// How many bytes an object takes, about. A small map has room for eleven members.
-pub(crate) fn size(object: &Map<String, Value>) -> usize {
-    let room = size_of::<(String, Value)>().saturating_mul(object.len().max(11));
-    let members = object.iter().map(|(name, value)| name.len().saturating_add(size_of_value(value)));
-    members.fold(room, usize::saturating_add)
-}
-
-/// Beside the value itself.
-fn size_of_value(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => {
-            let items = items.iter().map(|item| size_of::<Value>().saturating_add(size_of_value(item)));
-            items.fold(0, usize::saturating_add)
-        }
-        Value::Object(object) => size(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Strict {
     depth: u8,
@@ -69,67 +166,68 @@ impl Strict {
 }
 
 impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
+    type Value = Json<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
+    type Value = Json<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value.into()))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Json<'de>, E> {
+        Number::from_f64(value).map(Json::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
         let deeper = self.deeper()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(deeper)? {
             list.push(item);
         }
-        Ok(Value::Array(list))
+        Ok(Json::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let deeper = self.deeper()?;
-        let mut object = Map::new();
-        while let Some(name) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(deeper)?;
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
-            }
+        let mut object = Object::default();
+        while let Some(Json::Text(name)) = members.next_key_seed(deeper)? {
+            object.0.push((name, members.next_value_seed(deeper)?));
         }
-        Ok(Value::Object(object))
+        let names = sorted(object.iter().map(|(name, _)| name).collect());
+        if names.array_windows().any(|[one, other]| one == other) {
+            return Err(A::Error::custom("a name stands twice"));
+        }
+        Ok(Json::Object(object))
     }
 }
 
@@ -140,7 +238,7 @@ mod tests {
     #[test]
     fn an_object_is_read() {
         let text = br#" {"a":{"b":[1,-2,1.5,true,null,"\u0061"]}} "#;
-        assert_eq!(object(text).map(Value::Object), serde_json::from_slice(text).unwrap());
+        assert_eq!(object(text).map(|object| Value::from(Json::Object(object))), serde_json::from_slice(text).unwrap());
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! A signed token in compact form (RFC 7515 §7.1), taken apart and not yet believed.
 
-use serde_json::{Map, Value};
-
 use super::algorithm::Algorithm;
-use super::{base64url, json};
+use super::base64url;
+use super::json::{self, Json, Object};
 use crate::reason::Reason;
 
 /// In bytes. Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
@@ -20,52 +19,51 @@ const JWT_TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
 #[derive(Debug)]
 pub struct CompactJws<'a> {
     text: &'a str,
-    kind: Option<String>,
+    kind: Option<&'static str>,
     algorithm: Algorithm,
     key_id: Option<String>,
-    payload: Map<String, Value>,
+    payload: Object<'a>,
     signing_input: &'a str,
     signature: Vec<u8>,
 }
 
 impl<'a> CompactJws<'a> {
-    /// Takes a token apart.
+    /// Takes a token apart; `room` is where its payload is decoded.
     ///
     /// # Errors
     /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
     /// [`Reason::TokenHeaderUnsupported`], [`Reason::AlgorithmNotAllowed`].
-    pub fn parse(text: &'a str) -> Result<Self, Reason> {
-        Self::parse_as(text, &JWT_TYPES)
+    pub fn parse(text: &'a str, room: &'a mut Vec<u8>) -> Result<Self, Reason> {
+        Self::parse_as(text, room, &JWT_TYPES)
     }
 
     /// Takes a token apart that is of one of these types, in any case, or says none.
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub(crate) fn parse_as(text: &'a str, types: &[&str]) -> Result<Self, Reason> {
+    pub(crate) fn parse_as(text: &'a str, room: &'a mut Vec<u8>, types: &[&'static str]) -> Result<Self, Reason> {
         if text.len() > LONGEST {
             return Err(Reason::TokenTooLong);
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(Reason::TokenMalformed)?;
         // A third dot (an encrypted token has four) would stand in one of the parts, where base64url has none.
         let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
-        let header = object(header)?;
-        if header.keys().any(|name| REFUSED_PARAMETERS.contains(&name.as_str())) {
+        let header = base64url::decode(header).ok_or(Reason::TokenMalformed)?;
+        let header = json::object(&header).ok_or(Reason::TokenMalformed)?;
+        if header.iter().any(|(name, _)| REFUSED_PARAMETERS.contains(&name)) {
             return Err(Reason::TokenHeaderUnsupported);
         }
+        let known = |kind: &str| types.iter().find(|known| kind.eq_ignore_ascii_case(known)).copied();
         let kind = match header.get("typ") {
             None => None,
-            Some(Value::String(kind)) if types.iter().any(|known| kind.eq_ignore_ascii_case(known)) => {
-                Some(kind.clone())
-            }
-            Some(_) => return Err(Reason::TokenTypeUnsupported),
+            Some(kind) => Some(kind.as_str().and_then(known).ok_or(Reason::TokenTypeUnsupported)?),
         };
-        let algorithm = match header.get("alg") {
-            Some(Value::String(name)) => Algorithm::from_name(name).ok_or(Reason::AlgorithmNotAllowed)?,
-            _ => return Err(Reason::TokenMalformed),
-        };
-        let key_id = parameter(&header, "kid")?.map(str::to_owned);
-        let payload = object(payload)?;
+        let algorithm = header.get("alg").and_then(Json::as_str).ok_or(Reason::TokenMalformed)?;
+        let algorithm = Algorithm::from_name(algorithm).ok_or(Reason::AlgorithmNotAllowed)?;
+        let key_id = header.get("kid").map(|key_id| key_id.as_str().ok_or(Reason::TokenMalformed)).transpose()?;
+        let key_id = key_id.map(str::to_owned);
+        *room = base64url::decode(payload).ok_or(Reason::TokenMalformed)?;
+        let payload = json::object(room).ok_or(Reason::TokenMalformed)?;
         let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
         Ok(Self { text, kind, algorithm, key_id, payload, signing_input, signature })
     }
@@ -76,10 +74,10 @@ impl<'a> CompactJws<'a> {
         self.text
     }
 
-    /// What the token says that it is (`typ`).
+    /// What the token says that it is (`typ`), in lower case.
     #[must_use]
-    pub fn kind(&self) -> Option<&str> {
-        self.kind.as_deref()
+    pub fn kind(&self) -> Option<&'static str> {
+        self.kind
     }
 
     /// The algorithm that the token claims to be signed with.
@@ -95,13 +93,13 @@ impl<'a> CompactJws<'a> {
     }
 
     /// The claims. They are true only once the signature is verified.
-    pub(crate) fn payload(&self) -> &Map<String, Value> {
+    pub(crate) fn payload(&self) -> &Object<'a> {
         &self.payload
     }
 
     /// Whether the token claims to be from this issuer.
     pub(crate) fn is_from(&self, issuer: &str) -> bool {
-        self.payload.get("iss").and_then(Value::as_str) == Some(issuer)
+        self.payload.get("iss").and_then(Json::as_str) == Some(issuer)
     }
 
     /// What the signature is over.
@@ -117,15 +115,8 @@ impl<'a> CompactJws<'a> {
     }
 }
 
-fn object(part: &str) -> Result<Map<String, Value>, Reason> {
-    base64url::decode(part).and_then(|bytes| json::object(&bytes)).ok_or(Reason::TokenMalformed)
-}
-
-fn parameter<'h>(header: &'h Map<String, Value>, name: &str) -> Result<Option<&'h str>, Reason> {
-    header.get(name).map(|value| value.as_str().ok_or(Reason::TokenMalformed)).transpose()
-}
-
 /// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is a JSON object.
 pub(crate) fn is_meant_for_jwt(text: &str) -> bool {
-    text.split_once('.').is_some_and(|(header, _)| object(header).is_ok())
+    let header = text.split_once('.').and_then(|(header, _)| base64url::decode(header));
+    header.is_some_and(|header| json::object(&header).is_some())
 }

@@ -3,7 +3,7 @@
 pub mod algorithm;
 mod base64url;
 mod der;
-pub(crate) mod json;
+pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod signature;

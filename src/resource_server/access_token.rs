@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
-
 use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
 use super::forwarding::{self, ForwardedClaim};
@@ -15,7 +13,7 @@ use super::verified_payload::VerifiedPayload;
 use super::{Dpop, Means};
 #[cfg(test)]
 use crate::jose::algorithm::Algorithm;
-use crate::jose::json;
+use crate::jose::json::{Json, Object};
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
@@ -65,7 +63,7 @@ enum Proof {
     /// The issuer's word, which is believed until then: seconds since 1970.
     Introspection(u64),
     /// Another filter, which is asked anew each time: it has to have verified this very payload.
-    Elsewhere(Map<String, Value>),
+    Elsewhere(Object<'static>),
 }
 
 /// Why there is no access token.
@@ -108,7 +106,8 @@ impl AccessToken {
         request: &Request<'_>,
         means: &Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
-        let token = CompactJws::parse(bearer_token.text())?;
+        let mut room = Vec::new();
+        let token = CompactJws::parse(bearer_token.text(), &mut room)?;
         // Before the signature: the issuer among them says whose key it has to be.
         let claims = Claims::parse(token.payload(), REQUIRED)?;
         let (place, issuer) = issuer_of(&claims, issuers)?;
@@ -117,7 +116,7 @@ impl AccessToken {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
                 was_verified(token.payload(), request.verified_payload(name))?;
-                Proof::Elsewhere(token.payload().clone())
+                Proof::Elsewhere(token.payload().clone().into_owned())
             }
             None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
@@ -146,7 +145,7 @@ impl AccessToken {
         claims.check_issuer(issuer)?;
         // Which algorithm the token was signed with is not among what was left of it.
         // No token will be asked about: there is none to look it up by.
-        let proof = Proof::Elsewhere(Map::new());
+        let proof = Proof::Elsewhere(Object::default());
         Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload)).map(Some)
     }
 
@@ -180,7 +179,7 @@ impl AccessToken {
 
     fn of(
         claims: &Claims<'_>,
-        payload: &Map<String, Value>,
+        payload: &Object<'_>,
         (place, issuer): (usize, &Issuer),
         expected: Expected<'_>,
         proof: Proof,
@@ -288,8 +287,8 @@ impl AccessToken {
             confirmation: Err(Reason::ConfirmationMalformed.into()),
             scope: Ok(None),
             forwarded: Ok(Vec::new()),
-            identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Map::new())),
-            proof: Proof::Elsewhere(Map::new()),
+            identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Object::default())),
+            proof: Proof::Elsewhere(Object::default()),
         }
     }
 
@@ -300,7 +299,7 @@ impl AccessToken {
         let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
         let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
         let payload = match &self.proof {
-            Proof::Elsewhere(payload) => json::size(payload),
+            Proof::Elsewhere(payload) => payload.size(),
             Proof::Key(_) | Proof::Introspection(_) => 0,
         };
         let own = [size_of::<Self>(), scope, forwarded, payload, self.identity.size()];
@@ -318,7 +317,7 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
 }
 
 /// Whether another filter verified a token with this very payload.
-fn was_verified(payload: &Map<String, Value>, verified: Option<&[u8]>) -> Result<(), Refusal> {
+fn was_verified(payload: &Object<'_>, verified: Option<&[u8]>) -> Result<(), Refusal> {
     let refused = |why| Err(Refusal::because(Reason::TokenNotVerified, why));
     match verified.map(VerifiedPayload::read) {
         None => refused("there is no payload in the metadata"),
@@ -374,7 +373,7 @@ struct Claims<'t> {
 
 impl<'t> Claims<'t> {
     /// A claim of the wrong type is not the same as none. These must be there.
-    fn parse(payload: &'t Map<String, Value>, required: &[&'static str]) -> Result<Self, Refusal> {
+    fn parse(payload: &'t Object<'_>, required: &[&'static str]) -> Result<Self, Refusal> {
         let demand = |name| if required.contains(&name) { Err(missing(name)) } else { Ok(()) };
         for name in ["sub", "jti"] {
             text(payload, name)?;
@@ -415,16 +414,16 @@ impl<'t> Claims<'t> {
     }
 }
 
-fn text<'t>(payload: &'t Map<String, Value>, name: &'static str) -> Result<Option<&'t str>, Refusal> {
+fn text<'t>(payload: &'t Object<'_>, name: &'static str) -> Result<Option<&'t str>, Refusal> {
     payload.get(name).map(|value| value.as_str().ok_or_else(|| malformed(name))).transpose()
 }
 
 /// RFC 7519 §4.1.3: one string, or a list of them.
-fn audiences(payload: &Map<String, Value>) -> Result<Option<Vec<&str>>, Refusal> {
+fn audiences<'t>(payload: &'t Object<'_>) -> Result<Option<Vec<&'t str>>, Refusal> {
     match payload.get("aud") {
         None => Ok(None),
-        Some(Value::String(audience)) => Ok(Some(vec![audience])),
-        Some(Value::Array(audiences)) => {
+        Some(Json::Text(audience)) => Ok(Some(vec![audience])),
+        Some(Json::List(audiences)) => {
             let texts = audiences.iter().map(|audience| audience.as_str().ok_or_else(|| malformed("aud")));
             texts.collect::<Result<_, _>>().map(Some)
         }
@@ -433,8 +432,11 @@ fn audiences(payload: &Map<String, Value>) -> Result<Option<Vec<&str>>, Refusal>
 }
 
 /// A NumericDate (RFC 7519 §2).
-fn time(payload: &Map<String, Value>, name: &'static str) -> Result<Option<f64>, Refusal> {
-    let seconds = |value: &Value| value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds));
+fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f64>, Refusal> {
+    let seconds = |value: &Json<'_>| match value {
+        Json::Number(value) => value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds)),
+        _ => None,
+    };
     payload.get(name).map(|value| seconds(value).ok_or_else(|| malformed(name))).transpose()
 }
 

@@ -1,10 +1,10 @@
 //! What a token is bound to (RFC 7800, RFC 8705 §3.1).
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::Dpop;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::jose::json::{Json, Object};
 use crate::reason::Reason;
 
 const X5T_S256: &str = "x5t#S256";
@@ -42,18 +42,18 @@ pub enum ConfirmationPlace {
 /// # Errors
 /// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
 /// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
-pub fn confirmation(claims: &Map<String, Value>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+pub fn confirmation(claims: &Object<'_>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
     let Confirmation { certificate, dpop_key } = in_cnf(claims, dpop)?;
     Ok(Confirmation { certificate: or_top_level(claims, place, certificate)?, dpop_key })
 }
 
 fn or_top_level(
-    claims: &Map<String, Value>,
+    claims: &Object<'_>,
     place: ConfirmationPlace,
     confirmed: Option<Thumbprint>,
 ) -> Result<Option<Thumbprint>, Reason> {
     // A JSON null counts as absent here, since these servers write it; `cnf` has no such custom.
-    let top_level = claims.get(X5T_S256).filter(|value| !value.is_null());
+    let top_level = claims.get(X5T_S256).filter(|value| **value != Json::Null);
     match (place, confirmed, top_level) {
         (_, confirmed, None) => Ok(confirmed),
         (ConfirmationPlace::Cnf, Some(confirmed), Some(_)) => Ok(Some(confirmed)),
@@ -68,10 +68,10 @@ fn or_top_level(
     }
 }
 
-fn in_cnf(claims: &Map<String, Value>, dpop: Dpop) -> Result<Confirmation, Reason> {
+fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Reason> {
     let cnf = match claims.get("cnf") {
         None => return Ok(Confirmation::default()),
-        Some(Value::Object(cnf)) if !cnf.is_empty() => cnf,
+        Some(Json::Object(cnf)) if cnf.len() > 0 => cnf,
         Some(_) => return Err(Reason::ConfirmationMalformed),
     };
     let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
@@ -81,28 +81,32 @@ fn in_cnf(claims: &Map<String, Value>, dpop: Dpop) -> Result<Confirmation, Reaso
         (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
         (Some(_), Dpop::Refuse) => return Err(Reason::ConfirmationUnsupported),
     };
-    if (certificate.is_none() && !dpop_key) || OTHER_METHODS.iter().any(|method| cnf.contains_key(*method)) {
+    if (certificate.is_none() && !dpop_key) || OTHER_METHODS.iter().any(|method| cnf.get(method).is_some()) {
         return Err(Reason::ConfirmationUnsupported);
     }
     Ok(Confirmation { certificate, dpop_key })
 }
 
-fn thumbprint(value: &Value) -> Result<Thumbprint, Reason> {
+fn thumbprint(value: &Json<'_>) -> Result<Thumbprint, Reason> {
     value.as_str().and_then(Thumbprint::from_x5t_s256).ok_or(Reason::ConfirmationMalformed)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::jose::json;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
     const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
+    fn confirmation_in(claims: &Value, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+        confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop)
+    }
+
     fn at(place: ConfirmationPlace, claims: Value) -> Result<Option<String>, Reason> {
-        let claims = claims.as_object().unwrap();
-        let confirmed = confirmation(claims, place, Dpop::Refuse)?;
+        let confirmed = confirmation_in(&claims, place, Dpop::Refuse)?;
         assert!(!confirmed.dpop_key);
         Ok(confirmed.certificate.map(|thumbprint| thumbprint.to_string()))
     }
@@ -178,7 +182,7 @@ mod tests {
     fn a_dpop_key_passes_where_its_proof_is_verified_behind_and_the_thumbprint_beside_it_still_counts() {
         let of = |cnf: Value| {
             let claims = json!({ "cnf": cnf });
-            confirmation(claims.as_object().unwrap(), ConfirmationPlace::Cnf, Dpop::VerifiedUpstream)
+            confirmation_in(&claims, ConfirmationPlace::Cnf, Dpop::VerifiedUpstream)
         };
         let certificate = Thumbprint::from_x5t_s256(ONE);
         assert_eq!(of(json!({"jkt": ONE})), Ok(Confirmation { certificate: None, dpop_key: true }));

@@ -1,9 +1,9 @@
 //! What the API behind learns besides the request: claims of the token, and the thumbprint of the certificate.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::jose::json;
+use crate::jose::json::{self, Json, Object};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::step::Edit;
@@ -120,12 +120,12 @@ impl ForwardedClaim {
     }
 
     /// The header with the claim's value, if there is such a claim.
-    fn edit(&self, claims: &Map<String, Value>) -> Result<Option<Edit>, Refusal> {
+    fn edit(&self, claims: &Object<'_>) -> Result<Option<Edit>, Refusal> {
         let Some(value) = claims.get(&self.claim.0) else { return Ok(None) };
         let text = match (self.encoding, value) {
-            (ClaimEncoding::Text, Value::String(text)) if is_plain(text) => text.clone(),
+            (ClaimEncoding::Text, Json::Text(text)) if is_plain(text) => text.clone().into_owned(),
             (ClaimEncoding::Text, _) => return Err(self.refused("is no plain text")),
-            (ClaimEncoding::Json, value) => json::in_ascii(&value.to_string()),
+            (ClaimEncoding::Json, value) => json::in_ascii(&Value::from(value.clone()).to_string()),
         };
         if text.len() > LONGEST_VALUE {
             return Err(self.refused("is too long"));
@@ -139,7 +139,7 @@ impl ForwardedClaim {
 }
 
 /// The headers with the values of these claims.
-pub(super) fn headers(forwarded: &[ForwardedClaim], claims: &Map<String, Value>) -> Result<Vec<Edit>, Refusal> {
+pub(super) fn headers(forwarded: &[ForwardedClaim], claims: &Object<'_>) -> Result<Vec<Edit>, Refusal> {
     forwarded.iter().filter_map(|claim| claim.edit(claims).transpose()).collect()
 }
 
@@ -158,7 +158,7 @@ mod tests {
         let forwarded = json!({"claim": "c", "header": "x-c", "encoding": encoding});
         let forwarded: ForwardedClaim = serde_json::from_value(forwarded).unwrap();
         let claims = json!({ "c": claim });
-        let edits = headers(&[forwarded], claims.as_object().unwrap()).ok()?;
+        let edits = headers(&[forwarded], &json::object(claims.to_string().as_bytes())?).ok()?;
         assert!(edits.iter().all(|edit| edit.name() == "x-c"));
         edits.first().and_then(Edit::value).map(str::to_owned)
     }

@@ -1,8 +1,7 @@
 //! Whom a verified token names: for logs and counters, no ground for a decision.
 
-use serde_json::{Map, Value};
-
 use crate::jose::algorithm::Algorithm;
+use crate::jose::json::{Json, Object};
 
 /// What a token says of itself, its signature being right: before that it would be an attacker's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +14,8 @@ pub struct Identity {
 
 impl Identity {
     /// Reads the claims of a token whose signature was verified with this algorithm.
-    pub(super) fn of(algorithm: Option<Algorithm>, claims: &Map<String, Value>) -> Self {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    pub(super) fn of(algorithm: Option<Algorithm>, claims: &Object<'_>) -> Self {
+        let text = |name: &str| claims.get(name).and_then(Json::as_str).map(str::to_owned);
         Self {
             algorithm,
             issuer: text("iss"),

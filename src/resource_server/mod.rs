@@ -512,7 +512,7 @@ impl ResourceServer {
             Tokens::Opaque => !jws::is_meant_for_jwt(token),
             Tokens::All => !self.issuers.iter().any(|other| {
                 other.introspection.is_none()
-                    && jws::CompactJws::parse(token).is_ok_and(|jwt| jwt.is_from(other.identifier()))
+                    && jws::CompactJws::parse(token, &mut Vec::new()).is_ok_and(|jwt| jwt.is_from(other.identifier()))
             }),
         };
         is_asked.then_some((place, source))

@@ -3,9 +3,12 @@
 //! The token that is judged must be the token that is forwarded. So where the request still has one, its payload must be
 //! the verified one, member for member: `jwt_authn` takes tokens from other places too, and the last one counts there.
 
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+
+use serde_json::Number;
 
 use crate::host_map::entries;
+use crate::jose::json::{Json, Object};
 
 /// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
 /// items to nothing; strings are bytes, numbers the eight bytes of a double, and nothing says which of these a value is.
@@ -19,65 +22,67 @@ impl<'a> VerifiedPayload<'a> {
     }
 
     /// Whether it is this very payload.
-    pub(super) fn is(&self, payload: &Map<String, Value>) -> bool {
+    pub(super) fn is(&self, payload: &Object<'_>) -> bool {
         is_object(&self.0, payload)
     }
 
     /// The claims that are judged here, for a request whose token is no longer there. `None` where one of them is not
     /// what its name says.
-    pub(super) fn claims(&self) -> Option<Map<String, Value>> {
-        let mut claims = Map::new();
-        for (name, value) in &self.0 {
-            let value = match *name {
-                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value)?,
-                b"exp" | b"nbf" | b"iat" => {
-                    let seconds = f64::from_le_bytes(<[u8; 8]>::try_from(*value).ok()?);
-                    Value::Number(Number::from_f64(seconds)?)
-                }
+    pub(super) fn claims(&self) -> Option<Object<'a>> {
+        let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
+            let value = match name {
+                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value),
+                b"exp" | b"nbf" | b"iat" => number(value),
                 b"aud" => match list(value) {
-                    Some(audiences) => Value::Array(audiences.into_iter().map(text).collect::<Option<_>>()?),
-                    None => text(value)?,
+                    Some(audiences) => audiences.into_iter().map(text).collect::<Option<_>>().map(Json::List),
+                    None => text(value),
                 },
-                b"cnf" => {
-                    let mut members = Map::new();
-                    for (name, value) in entries(value)? {
-                        let name = String::from_utf8(name.to_vec()).ok()?;
-                        // Of other members the name alone matters.
-                        let value = if name == "x5t#S256" { text(value)? } else { Value::Bool(true) };
-                        members.insert(name, value);
-                    }
-                    Value::Object(members)
-                }
-                _ => continue,
+                b"cnf" => entries(value)
+                    .and_then(|members| members.into_iter().map(member).collect::<Option<_>>())
+                    .map(Json::Object),
+                _ => return None,
             };
-            claims.insert(String::from_utf8(name.to_vec()).ok()?, value);
-        }
-        Some(claims)
+            Some(value.and_then(|value| named(name, value)))
+        };
+        self.0.iter().filter_map(claim).collect()
     }
 }
 
-fn text(bytes: &[u8]) -> Option<Value> {
-    String::from_utf8(bytes.to_vec()).ok().map(Value::String)
+/// A member of `cnf`: of others than the thumbprint the name alone matters.
+fn member<'a>((name, value): (&'a [u8], &'a [u8])) -> Option<(Cow<'a, str>, Json<'a>)> {
+    named(name, if name == b"x5t#S256" { text(value)? } else { Json::Bool(true) })
 }
 
-fn is_object(entries: &[(&[u8], &[u8])], object: &Map<String, Value>) -> bool {
+fn named<'a>(name: &'a [u8], value: Json<'a>) -> Option<(Cow<'a, str>, Json<'a>)> {
+    Some((Cow::Borrowed(std::str::from_utf8(name).ok()?), value))
+}
+
+fn text(bytes: &[u8]) -> Option<Json<'_>> {
+    Some(Json::Text(Cow::Borrowed(std::str::from_utf8(bytes).ok()?)))
+}
+
+fn number(bytes: &[u8]) -> Option<Json<'_>> {
+    Number::from_f64(f64::from_le_bytes(bytes.try_into().ok()?)).map(Json::Number)
+}
+
+fn is_object(entries: &[(&[u8], &[u8])], object: &Object<'_>) -> bool {
     entries.len() == object.len()
         && object.iter().all(|(name, value)| {
             entries.iter().any(|(own, encoded)| *own == name.as_bytes() && is_value(encoded, value))
         })
 }
 
-fn is_value(encoded: &[u8], value: &Value) -> bool {
+fn is_value(encoded: &[u8], value: &Json<'_>) -> bool {
     match value {
         // The host encodes no map that has a null in it.
-        Value::Null => false,
-        Value::Bool(value) => encoded == [u8::from(*value)],
-        Value::Number(value) => value.as_f64().is_some_and(|value| encoded == value.to_le_bytes()),
-        Value::String(value) => encoded == value.as_bytes(),
-        Value::Array(items) => list(encoded).is_some_and(|encoded| {
+        Json::Null => false,
+        Json::Bool(value) => encoded == [u8::from(*value)],
+        Json::Number(value) => value.as_f64().is_some_and(|value| encoded == value.to_le_bytes()),
+        Json::Text(value) => encoded == value.as_bytes(),
+        Json::List(items) => list(encoded).is_some_and(|encoded| {
             encoded.len() == items.len() && encoded.iter().zip(items).all(|(encoded, item)| is_value(encoded, item))
         }),
-        Value::Object(object) => entries(encoded).is_some_and(|entries| is_object(&entries, object)),
+        Json::Object(object) => entries(encoded).is_some_and(|entries| is_object(&entries, object)),
     }
 }
 
@@ -87,10 +92,11 @@ fn list(encoded: &[u8]) -> Option<Vec<&[u8]>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::host_map;
+    use crate::jose::json;
 
     fn encoded(value: &Value) -> Vec<u8> {
         let pairs = |pairs: Vec<_>| host_map::encoded(&pairs);
@@ -119,7 +125,8 @@ mod tests {
         let payload = claims();
         let bytes = encoded(&payload);
         let verified = VerifiedPayload::read(&bytes).unwrap();
-        assert!(verified.is(payload.as_object().unwrap()));
+        let is_verified = |payload: &Value| verified.is(&json::object(payload.to_string().as_bytes()).unwrap());
+        assert!(is_verified(&payload));
         for (pointer, value) in [
             ("/sub", json!("client-2")),
             ("/aud/1", json!("another")),
@@ -133,14 +140,14 @@ mod tests {
         ] {
             let mut other = payload.clone();
             *other.pointer_mut(pointer).unwrap() = value;
-            assert!(!verified.is(other.as_object().unwrap()), "{pointer}");
+            assert!(!is_verified(&other), "{pointer}");
         }
-        let mut more = payload.as_object().unwrap().clone();
-        more.insert("admin".to_owned(), json!(true));
-        assert!(!verified.is(&more));
-        let mut less = payload.as_object().unwrap().clone();
-        less.remove("scope");
-        assert!(!verified.is(&less));
+        let mut more = payload.clone();
+        more["admin"] = json!(true);
+        assert!(!is_verified(&more));
+        let mut less = payload;
+        less.as_object_mut().unwrap().remove("scope");
+        assert!(!is_verified(&less));
     }
 
     #[test]
@@ -151,9 +158,9 @@ mod tests {
             "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
             "nbf": 1_700_000_000.0, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": true},
         });
-        assert_eq!(Value::Object(found), expected);
+        assert_eq!(Value::from(Json::Object(found)), expected);
         let bytes = encoded(&json!({"aud": "https://api"}));
-        assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims().unwrap()["aud"], "https://api");
+        assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims().unwrap().get("aud").and_then(Json::as_str), Some("https://api"));
     }
 
     #[test]

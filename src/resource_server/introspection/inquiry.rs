@@ -4,11 +4,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use super::Introspection;
 use crate::call::{Answer, Call, Outcome};
-use crate::jose::json;
+use crate::jose::json::{self, Json, Object};
 use crate::jose::jws::CompactJws;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -38,7 +36,7 @@ pub struct Introspected {
 
 #[derive(Clone)]
 enum Content {
-    Claims(Map<String, Value>),
+    Claims(Object<'static>),
     /// Not verified yet.
     Jwt(String),
 }
@@ -106,7 +104,7 @@ impl Inquiry {
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
                 .map_err(|_| "the answer is no JWT".to_owned()),
             None => {
-                json::object(body).map(Content::Claims).ok_or_else(|| "the answer is not one JSON object".to_owned())
+                json::object(body).map(|claims| Content::Claims(claims.into_owned())).ok_or_else(|| "the answer is not one JSON object".to_owned())
             }
         };
         let content = answer.content(LARGEST_ANSWER).and_then(read);
@@ -145,13 +143,14 @@ impl Introspected {
         &self,
         issuer: &str,
         verified: impl FnOnce(&CompactJws<'_>) -> Result<(), E>,
-    ) -> Result<Map<String, Value>, E> {
+    ) -> Result<Object<'static>, E> {
         let unavailable = |why: &str| E::from(self.unavailable(why));
         let claims = match &self.content {
             Err(why) => return Err(unavailable(why)),
             Ok(Content::Claims(claims)) => claims.clone(),
             Ok(Content::Jwt(text)) => {
-                let jwt = CompactJws::parse_as(text, &JWT_TYPES)
+                let mut room = Vec::new();
+                let jwt = CompactJws::parse_as(text, &mut room, &JWT_TYPES)
                     .ok()
                     .filter(|jwt| jwt.kind().is_some())
                     .ok_or_else(|| unavailable("the answer is no JWT of the type token-introspection+jwt"))?;
@@ -160,34 +159,33 @@ impl Introspected {
             }
         };
         match claims.get("active") {
-            Some(Value::Bool(true)) => Ok(claims),
-            Some(Value::Bool(false)) => Err(Refusal::from(Reason::TokenInactive).into()),
+            Some(Json::Bool(true)) => Ok(claims),
+            Some(Json::Bool(false)) => Err(Refusal::from(Reason::TokenInactive).into()),
             _ => Err(unavailable("the answer has no `active` that is true or false")),
         }
     }
 
     /// RFC 9701 §5: from this issuer, for this client, with the answer inside.
-    fn content_of(&self, payload: &Map<String, Value>, issuer: &str) -> Result<Map<String, Value>, &'static str> {
+    fn content_of(&self, payload: &Object<'_>, issuer: &str) -> Result<Object<'static>, &'static str> {
         let client = self.inquiry.source.client_of_jwt();
-        if payload.get("iss").and_then(Value::as_str) != Some(issuer) {
+        if payload.get("iss").and_then(Json::as_str) != Some(issuer) {
             return Err("the answer is from another issuer");
         }
         let is_ours = match payload.get("aud") {
-            Some(Value::String(audience)) => client == Some(audience),
-            Some(Value::Array(audiences)) => audiences.iter().any(|audience| client == audience.as_str()),
+            Some(Json::Text(audience)) => client == Some(audience),
+            Some(Json::List(audiences)) => audiences.iter().any(|audience| client == audience.as_str()),
             _ => false,
         };
         if !is_ours {
             return Err("the answer is for another client");
         }
-        if !payload.get("iat").is_some_and(Value::is_number) {
+        if !matches!(payload.get("iat"), Some(Json::Number(_))) {
             return Err("the answer does not say when it was made");
         }
-        payload
-            .get("token_introspection")
-            .and_then(Value::as_object)
-            .cloned()
-            .ok_or("the answer has no token_introspection")
+        match payload.get("token_introspection") {
+            Some(Json::Object(claims)) => Ok(claims.clone().into_owned()),
+            _ => Err("the answer has no token_introspection"),
+        }
     }
 
     /// The refusal for an answer that is none.

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::Map;
 
 use super::key_ring::Published;
 use super::source::KeySource;
 use crate::authorization_server::client::key_set::certificates;
 use crate::call::{Answer, Call};
 use crate::certificate::thumbprint::Thumbprint;
-use crate::jose::json;
+use crate::jose::json::{self, Json};
 use crate::jose::jwk::KeySet;
 
 /// Key sets in the field have up to a few dozen keys.
@@ -91,10 +91,10 @@ impl Fetch {
         let Some(metadata) = json::object(body) else {
             return Next::Failed("the metadata document is not one JSON object".to_owned());
         };
-        if metadata.get("issuer").and_then(Value::as_str) != self.source.expected_issuer() {
+        if metadata.get("issuer").and_then(Json::as_str) != self.source.expected_issuer() {
             return Next::Failed("the metadata document names another issuer".to_owned());
         }
-        let jwks_uri = metadata.get("jwks_uri").and_then(Value::as_str);
+        let jwks_uri = metadata.get("jwks_uri").and_then(Json::as_str);
         match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
             Some(call) => Next::Call(Self { awaits: Document::KeySet, ..self }, Box::new(call)),
             None => Next::Failed(
@@ -108,7 +108,7 @@ impl Fetch {
 pub(super) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Published), String> {
     if source.is_on_demand() {
         let document = json::object(body).ok_or("the key set is not one JSON object")?;
-        let certificates = certificates(document)?;
+        let certificates = certificates(Map::from(document))?;
         let thumbprints = certificates.iter().flat_map(Thumbprint::bytes).collect();
         Ok((thumbprints, Published::Certificates(certificates)))
     } else {
@@ -129,7 +129,7 @@ pub(super) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
 /// Reads a key set that an authorization server publishes.
 fn published(body: &[u8]) -> Result<KeySet, String> {
     let document = json::object(body).ok_or("the key set is not one JSON object")?;
-    KeySet::published(document)
+    KeySet::published(Map::from(document))
 }
 
 /// RFC 9111 §5.2.2.1; `no-store` and `no-cache` say that it is not fresh at all.

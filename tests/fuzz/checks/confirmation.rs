@@ -3,17 +3,19 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::certificate::thumbprint::Thumbprint;
+use certbound::jose::json;
 use certbound::resource_server::Dpop;
 use certbound::resource_server::confirmation::{ConfirmationPlace, confirmation};
 use serde_json::{Map, Value};
 
 pub fn check(input: &[u8]) {
     digest(input);
-    let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(input) else {
+    let Some(object) = json::object(input) else {
         return;
     };
+    let claims = serde_json::from_slice(input).expect("JSON");
     for place in [ConfirmationPlace::Cnf, ConfirmationPlace::TopLevel] {
-        match confirmation(&claims, place, Dpop::Refuse) {
+        match confirmation(&object, place, Dpop::Refuse) {
             Ok(found) => {
                 let certificate = found.certificate.map(|certificate| certificate.to_string());
                 assert_eq!((certificate, found.dpop_key), (held_to(&claims, place), false), "{claims:?}");
@@ -29,7 +31,7 @@ pub fn check(input: &[u8]) {
         && let (1, Some(Value::String(text))) = (cnf.len(), cnf.get("x5t#S256"))
         && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
     {
-        assert!(confirmation(&claims, ConfirmationPlace::Cnf, Dpop::Refuse).is_ok(), "{claims:?}");
+        assert!(confirmation(&object, ConfirmationPlace::Cnf, Dpop::Refuse).is_ok(), "{claims:?}");
     }
 }
 
