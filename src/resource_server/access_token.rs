@@ -10,8 +10,7 @@ use super::introspection::{Inquiry, Introspected, MissingAudience};
 use super::issuer::Issuer;
 use super::keys::{KeyRing, KeySource, Wish};
 use super::verified_payload::VerifiedPayload;
-use super::{Dpop, Means};
-#[cfg(test)]
+use super::{Dpop, Means, Scope};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
 use crate::jose::jwk::Fingerprint;
@@ -28,20 +27,21 @@ const REQUIRED: &[&str] = &["iss", "aud", "exp"];
 /// Times are JSON numbers up to this many seconds (the year 9999), so that no arithmetic on them can go wrong.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// The claims of an access token that a trusted issuer signed. Whether it is for this API, and still good, depends on
-/// the moment, and is judged each time.
+/// The claims of an access token that a trusted issuer signed, as a policy has to do with them. Whether it is still good
+/// depends on the moment, and is judged each time.
 #[derive(Debug)]
 pub struct AccessToken {
     /// The place of the issuer in its policy.
     issuer: usize,
-    /// `None` where an introspected token need not say any.
-    audiences: Option<Vec<String>>,
+    /// Whether this API is among its audiences.
+    is_for_this_api: bool,
     /// NumericDates, with their fractions; an introspected token need not expire.
     expires: Option<f64>,
     not_before: Option<f64>,
     issued_at: Option<f64>,
     confirmation: Result<Confirmation, Refusal>,
-    scope: Result<Option<String>, Refusal>,
+    /// Whether it has the scopes that the policy requires.
+    scope: Result<(), Refusal>,
     /// The headers that the API gets, with claims of this token.
     forwarded: Result<Vec<Edit>, Refusal>,
     identity: Rc<Identity>,
@@ -52,6 +52,7 @@ pub struct AccessToken {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'p> {
     pub(super) dpop: Dpop,
+    pub(super) required_scopes: &'p [Scope],
     pub(super) forwarded_claims: &'p [ForwardedClaim],
 }
 
@@ -121,8 +122,7 @@ impl AccessToken {
             None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
         // From here on the claims are the issuer's word, and a refusal may name whom they are about.
-        let identity = Identity::of(Some(token.algorithm()), token.payload());
-        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, identity)?)
+        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, Some(token.algorithm()))?)
     }
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
@@ -146,7 +146,7 @@ impl AccessToken {
         // Which algorithm the token was signed with is not among what was left of it.
         // No token will be asked about: there is none to look it up by.
         let proof = Proof::Elsewhere(Object::default());
-        Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload)).map(Some)
+        Self::of(&claims, &payload, (place, issuer), expected, proof, None).map(Some)
     }
 
     /// A token that its issuer says is active (RFC 7662 §2.2).
@@ -174,7 +174,7 @@ impl AccessToken {
         let claims = Claims::parse(&payload, required)?;
         claims.check_issuer(issuer)?;
         let proof = Proof::Introspection(request.now.saturating_add(longest_kept));
-        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, Identity::of(None, &payload))?)
+        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, None)?)
     }
 
     fn of(
@@ -183,9 +183,10 @@ impl AccessToken {
         (place, issuer): (usize, &Issuer),
         expected: Expected<'_>,
         proof: Proof,
-        identity: Identity,
+        algorithm: Option<Algorithm>,
     ) -> Result<Self, Refusal> {
-        let identity = Rc::new(identity);
+        let issuer_identifier = claims.issuer.map(|_| issuer.shared_identifier());
+        let identity = Rc::new(Identity::of(algorithm, issuer_identifier, payload));
         claims.check_lifetime(issuer.longest_lifetime()).map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
         let confirmation = confirmation(payload, issuer.confirmation, expected.dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
@@ -196,12 +197,12 @@ impl AccessToken {
         });
         Ok(Self {
             issuer: place,
-            audiences: claims.audiences.as_ref().map(|own| own.iter().map(|audience| (*audience).to_owned()).collect()),
+            is_for_this_api: claims.are_for(issuer),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,
             confirmation,
-            scope: text(payload, "scope").map(|scope| scope.map(str::to_owned)),
+            scope: check_scopes(expected.required_scopes, payload),
             forwarded: forwarding::headers(expected.forwarded_claims, payload),
             identity,
             proof,
@@ -226,13 +227,9 @@ impl AccessToken {
     /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
     /// like `nbf`.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-    pub(super) fn judge(&self, issuers: &[Issuer], leeway: u64, now: u64) -> Result<(), Reason> {
+    pub(super) fn judge(&self, leeway: u64, now: u64) -> Result<(), Reason> {
         let (now, leeway) = (now as f64, leeway as f64);
-        let is_ours = issuers.get(self.issuer).is_some_and(|issuer| match &self.audiences {
-            Some(audiences) => audiences.iter().any(|own| issuer.is_audience(own)),
-            None => true,
-        });
-        if !is_ours {
+        if !self.is_for_this_api {
             Err(Reason::AudienceMismatch)
         } else if self.expires.is_some_and(|expires| now >= expires + leeway) {
             Err(Reason::TokenExpired)
@@ -258,12 +255,9 @@ impl AccessToken {
         self.confirmation.clone()
     }
 
-    /// The token's scopes: one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
-    pub(super) fn scopes(&self) -> Result<Vec<&str>, Refusal> {
-        match &self.scope {
-            Ok(scope) => Ok(scope.as_deref().map(|scope| scope.split(' ').collect()).unwrap_or_default()),
-            Err(refusal) => Err(refusal.clone()),
-        }
+    /// Whether it has the scopes that the policy requires.
+    pub(super) fn check_scopes(&self) -> Result<(), Refusal> {
+        self.scope.clone()
     }
 
     /// The headers that the API gets, with claims of this token.
@@ -280,30 +274,29 @@ impl AccessToken {
     pub(super) fn example() -> Self {
         Self {
             issuer: 0,
-            audiences: Some(vec!["https://api.example.com".to_owned()]),
+            is_for_this_api: true,
             expires: None,
             not_before: None,
             issued_at: None,
             confirmation: Err(Reason::ConfirmationMalformed.into()),
-            scope: Ok(None),
+            scope: Ok(()),
             forwarded: Ok(Vec::new()),
-            identity: Rc::new(Identity::of(Some(Algorithm::ES256), &Object::default())),
+            identity: Rc::new(Identity::of(Some(Algorithm::ES256), None, &Object::default())),
             proof: Proof::Elsewhere(Object::default()),
         }
     }
 
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> usize {
-        let audiences =
-            self.audiences.iter().flatten().map(|audience| audience.len().saturating_add(size_of::<String>()));
-        let scope = self.scope.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len);
         let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
         let payload = match &self.proof {
             Proof::Elsewhere(payload) => payload.size(),
             Proof::Key(_) | Proof::Introspection(_) => 0,
         };
-        let own = [size_of::<Self>(), scope, forwarded, payload, self.identity.size()];
-        own.into_iter().chain(audiences).fold(0, usize::saturating_add)
+        let refusals = [self.confirmation.as_ref().err(), self.scope.as_ref().err(), self.forwarded.as_ref().err()];
+        let refusals = refusals.into_iter().flatten().map(Refusal::size).fold(0, usize::saturating_add);
+        let own = [size_of::<Self>(), refusals, forwarded, payload, self.identity.size()];
+        own.into_iter().fold(0, usize::saturating_add)
     }
 }
 
@@ -364,7 +357,8 @@ fn verify_signature<'i>(
 /// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
 struct Claims<'t> {
     issuer: Option<&'t str>,
-    audiences: Option<Vec<&'t str>>,
+    /// One text, or a list of texts (RFC 7519 §4.1.3).
+    audience: Option<&'t Json<'t>>,
     /// NumericDates, with their fractions.
     expires: Option<f64>,
     not_before: Option<f64>,
@@ -373,18 +367,33 @@ struct Claims<'t> {
 
 impl<'t> Claims<'t> {
     /// A claim of the wrong type is not the same as none. These must be there.
-    fn parse(payload: &'t Object<'_>, required: &[&'static str]) -> Result<Self, Refusal> {
+    fn parse(payload: &'t Object<'t>, required: &[&'static str]) -> Result<Self, Refusal> {
         let demand = |name| if required.contains(&name) { Err(missing(name)) } else { Ok(()) };
         for name in ["sub", "jti"] {
             text(payload, name)?;
         }
         let issuer = text(payload, "iss")?;
         issuer.map_or_else(|| demand("iss"), |_| Ok(()))?;
-        let audiences = audiences(payload)?;
-        audiences.as_ref().map_or_else(|| demand("aud"), |_| Ok(()))?;
+        let audience = payload.get("aud");
+        match audience {
+            None => demand("aud")?,
+            Some(Json::Text(_)) => {}
+            Some(Json::List(audiences)) if audiences.iter().all(|audience| audience.as_str().is_some()) => {}
+            Some(_) => return Err(malformed("aud")),
+        }
         let expires = time(payload, "exp")?;
         expires.map_or_else(|| demand("exp"), |_| Ok(()))?;
-        Ok(Self { issuer, audiences, expires, not_before: time(payload, "nbf")?, issued_at: time(payload, "iat")? })
+        Ok(Self { issuer, audience, expires, not_before: time(payload, "nbf")?, issued_at: time(payload, "iat")? })
+    }
+
+    /// Whether they name an audience of the issuer's. Those of an introspected token need not name any.
+    fn are_for(&self, issuer: &Issuer) -> bool {
+        let is_ours = |audience: &Json<'_>| audience.as_str().is_some_and(|audience| issuer.is_audience(audience));
+        match self.audience {
+            None => true,
+            Some(Json::List(audiences)) => audiences.iter().any(is_ours),
+            Some(audience) => is_ours(audience),
+        }
     }
 
     /// From `iat` to `exp`, in seconds.
@@ -418,16 +427,17 @@ fn text<'t>(payload: &'t Object<'_>, name: &'static str) -> Result<Option<&'t st
     payload.get(name).map(|value| value.as_str().ok_or_else(|| malformed(name))).transpose()
 }
 
-/// RFC 7519 §4.1.3: one string, or a list of them.
-fn audiences<'t>(payload: &'t Object<'_>) -> Result<Option<Vec<&'t str>>, Refusal> {
-    match payload.get("aud") {
-        None => Ok(None),
-        Some(Json::Text(audience)) => Ok(Some(vec![audience])),
-        Some(Json::List(audiences)) => {
-            let texts = audiences.iter().map(|audience| audience.as_str().ok_or_else(|| malformed("aud")));
-            texts.collect::<Result<_, _>>().map(Some)
-        }
-        Some(_) => Err(malformed("aud")),
+/// A token's scopes are one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
+fn check_scopes(required: &[Scope], payload: &Object<'_>) -> Result<(), Refusal> {
+    if required.is_empty() {
+        return Ok(());
+    }
+    let granted = text(payload, "scope")?.unwrap_or_default();
+    let required: Vec<_> = required.iter().map(|scope| scope.0.as_str()).collect();
+    if required.iter().all(|scope| granted.split(' ').any(|granted| granted == *scope)) {
+        Ok(())
+    } else {
+        Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
     }
 }
 

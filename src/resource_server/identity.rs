@@ -1,5 +1,7 @@
 //! Whom a verified token names: for logs and counters, no ground for a decision.
 
+use std::sync::Arc;
+
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
 
@@ -7,18 +9,18 @@ use crate::jose::json::{Json, Object};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     algorithm: Option<Algorithm>,
-    issuer: Option<String>,
+    issuer: Option<Arc<str>>,
     client: Option<String>,
     subject: Option<String>,
 }
 
 impl Identity {
-    /// Reads the claims of a token whose signature was verified with this algorithm.
-    pub(super) fn of(algorithm: Option<Algorithm>, claims: &Object<'_>) -> Self {
+    /// Reads the claims of a token of this issuer's, whose signature was verified with this algorithm.
+    pub(super) fn of(algorithm: Option<Algorithm>, issuer: Option<Arc<str>>, claims: &Object<'_>) -> Self {
         let text = |name: &str| claims.get(name).and_then(Json::as_str).map(str::to_owned);
         Self {
             algorithm,
-            issuer: text("iss"),
+            issuer,
             // RFC 9068 §2.2; OpenID Connect servers that do not follow it yet write azp.
             client: text("client_id").or_else(|| text("azp")),
             subject: text("sub"),
@@ -30,9 +32,9 @@ impl Identity {
         Self { algorithm: None, issuer: None, client: Some(client_id), subject: None }
     }
 
-    /// How many bytes it takes, about.
+    /// How many bytes it takes, about. The issuer's name is shared.
     pub(super) fn size(&self) -> usize {
-        let texts = [&self.issuer, &self.client, &self.subject].into_iter().flatten().map(String::len);
+        let texts = [&self.client, &self.subject].into_iter().flatten().map(String::len);
         texts.fold(size_of::<Self>(), usize::saturating_add)
     }
 

@@ -21,7 +21,7 @@ use crate::secret::Environment;
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct Issuer {
-    pub(super) identifier: String,
+    pub(super) identifier: Arc<str>,
     pub(super) audiences: Vec<String>,
     pub(super) keys: Keys,
     pub(super) introspection: Option<Arc<Introspection>>,
@@ -125,6 +125,7 @@ impl TryFrom<Fields> for Issuer {
             );
         }
         let introspection = introspection.map(Arc::new);
+        let identifier = identifier.into();
         Ok(Self { identifier, audiences, keys, introspection, algorithms, token_type, max_lifetime, confirmation })
     }
 }
@@ -158,6 +159,11 @@ impl Issuer {
 
     pub(super) fn identifier(&self) -> &str {
         &self.identifier
+    }
+
+    /// The same, for the tokens that it issued.
+    pub(super) fn shared_identifier(&self) -> Arc<str> {
+        Arc::clone(&self.identifier)
     }
 
     /// The keys as they are known now; the source of those that are not, if there is one.

@@ -465,7 +465,7 @@ impl ResourceServer {
             Err(reason) => return Err(reason.into()),
         };
         access_token
-            .judge(&self.issuers, self.leeway.0, request.now)
+            .judge(self.leeway.0, request.now)
             .map_err(|reason| Refusal::from(reason).about(access_token.identity()).looked_up(lookup))?;
         Ok((presented, Candidate::Token(access_token, scheme, lookup)))
     }
@@ -500,7 +500,7 @@ impl ResourceServer {
     }
 
     fn expected(&self) -> Expected<'_> {
-        Expected { dpop: self.dpop, forwarded_claims: &self.forward_claims }
+        Expected { dpop: self.dpop, required_scopes: &self.required_scopes, forwarded_claims: &self.forward_claims }
     }
 
     /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
@@ -558,21 +558,8 @@ impl ResourceServer {
         | Admitted::BoundToKey(access_token)
         | Admitted::Unbound(access_token)
         | Admitted::Observed(access_token, _)) = &admitted;
-        self.check_scopes(access_token)?;
+        access_token.check_scopes()?;
         Ok(admitted)
-    }
-
-    fn check_scopes(&self, access_token: &AccessToken) -> Result<(), Refusal> {
-        let required: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
-        if required.is_empty() {
-            return Ok(());
-        }
-        let granted = access_token.scopes()?;
-        if required.iter().all(|scope| granted.contains(scope)) {
-            Ok(())
-        } else {
-            Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
-        }
     }
 
     fn bind(
