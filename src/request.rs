@@ -15,9 +15,6 @@ pub struct Request<'a> {
     /// The SHA-256 of the DER of the certificate that the client proved to hold in the TLS handshake, as 64
     /// hexadecimal digits; `None` or empty where it presented none.
     pub peer_digest: Option<&'a [u8]>,
-    /// The payloads of tokens that another filter verified, by the names of
-    /// [`crate::Policies::payloads_in_metadata`], as the host encodes maps.
-    pub verified_payloads: &'a [(String, Vec<u8>)],
     /// Seconds since 1970-01-01T00:00:00Z.
     pub now: u64,
 }
@@ -58,11 +55,6 @@ impl<'a> Request<'a> {
     pub(crate) fn host(&self) -> String {
         let authority = self.values(":authority").next().unwrap_or_default();
         host_of(&String::from_utf8_lossy(authority))
-    }
-
-    /// The payload that another filter left under this name.
-    pub(crate) fn verified_payload(&self, name: &str) -> Option<&'a [u8]> {
-        self.verified_payloads.iter().find(|(own, _)| own == name).map(|(_, payload)| payload.as_slice())
     }
 
     /// All values of a header, in order. `name` in lower case.

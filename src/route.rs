@@ -361,8 +361,7 @@ mod tests {
     fn policy(routes: &Routes, authority: &str, path: &str) -> String {
         let headers = [(":authority", authority), (":path", path)];
         let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-        let request =
-            Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
+        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
         match routes.policy_of(&request) {
             Ok(name) => name.to_string(),
             Err(refusal) => refusal.reason().to_string(),

@@ -1480,6 +1480,9 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     token = tokens.sign(world.stranger, claims)
     yield case("a token that jwt_authn verified passes", claims, token)
     yield case("a token that jwt_authn verified and removed passes", claims)
+    anonymous = {name: value for name, value in claims.items() if name != "jti"}
+    without_jti = tokens.sign(world.stranger, anonymous)
+    yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
     for sentence, verified, own in [
         ("a token of which jwt_authn verified another is refused", world.claims(one, jti="2"), claims),
         ("a token with a claim more than the verified one is refused", claims, {**claims, "admin": True}),
@@ -1495,6 +1498,12 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         ("a token seen before is refused where jwt_authn left nothing", None),
     ]:
         yield case(sentence, verified, token, refusal=invalid_token("token_not_verified"))
+    yield case(
+        "a token without jti seen before is refused where jwt_authn verified another",
+        {**anonymous, "scope": "accounts all"},
+        without_jti,
+        refusal=invalid_token("token_not_verified"),
+    )
     yield case("no token is refused where jwt_authn left nothing", None, refusal=no_token("token_missing"))
     yield case(
         "what jwt_authn left and cannot be read is refused", b"\xff", refusal=invalid_token("token_not_verified")

@@ -68,7 +68,6 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
         headers: &borrowed(&headers),
         route_metadata: metadata.as_deref(),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
-        verified_payloads: &case.verified_payloads(),
         now: case.now,
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
@@ -78,6 +77,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     loop {
         let means = &mut Means {
             engine,
+            filter_before: &case.verified_payloads(),
             keys: &keys,
             tokens: &mut tokens,
             handed_over: &mut handed_over,
@@ -92,8 +92,14 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             _ => break,
         }
     }
-    let means =
-        &mut Means { engine, keys: &keys, tokens: &mut tokens, handed_over: &mut handed_over, introspected: None };
+    let means = &mut Means {
+        engine,
+        filter_before: &case.verified_payloads(),
+        keys: &keys,
+        tokens: &mut tokens,
+        handed_over: &mut handed_over,
+        introspected: None,
+    };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
@@ -183,13 +189,18 @@ fn no_refusal_tells_the_log_a_token() {
                 headers: &borrowed(&headers),
                 route_metadata: metadata.as_deref(),
                 peer_digest: case.property("connection.sha256_peer_certificate_digest"),
-                verified_payloads: &case.verified_payloads(),
                 now: case.now,
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
             let handed_over = &mut HandedOver::default();
-            let means =
-                &mut Means { engine: &WithEs512, keys: &keys, tokens: &mut tokens, handed_over, introspected: None };
+            let means = &mut Means {
+                engine: &WithEs512,
+                filter_before: &case.verified_payloads(),
+                keys: &keys,
+                tokens: &mut tokens,
+                handed_over,
+                introspected: None,
+            };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

@@ -16,6 +16,7 @@ use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::resource_server::verified_payload::Payloads;
 use certbound::secret::Environment;
 use certbound::{Means, Policies, Request, Step};
 use serde_json::{Value, json};
@@ -79,17 +80,18 @@ impl Api {
     fn ask(&mut self, token: &str, introspected: Option<&Introspected>) -> Came {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_bytes())];
-        let request = Request {
-            headers: &headers,
-            route_metadata: None,
-            peer_digest: Some(DIGEST.as_bytes()),
-            verified_payloads: &[],
-            now: self.now,
-        };
+        let request =
+            Request { headers: &headers, route_metadata: None, peer_digest: Some(DIGEST.as_bytes()), now: self.now };
         let keys = KeyRing::default();
         let handed_over = &mut HandedOver::default();
-        let means =
-            &mut Means { engine: &PortableEngine, keys: &keys, tokens: &mut self.tokens, handed_over, introspected };
+        let means = &mut Means {
+            engine: &PortableEngine,
+            filter_before: &Payloads::default(),
+            keys: &keys,
+            tokens: &mut self.tokens,
+            handed_over,
+            introspected,
+        };
         match self.policies.start(&request, means) {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name()),

@@ -265,8 +265,20 @@ fn an_open_route_costs_the_facts_and_a_call_for_each_header_that_is_removed() {
 #[test]
 fn a_token_that_jwt_authn_verified_costs_its_payload_and_no_cryptography() {
     let payload = "proxy_get_property metadata.filter_metadata.envoy.filters.http.jwt_authn.access_token";
-    let expected = [&FACTS[..5], &[payload], &FACTS[5..], &TOLD].concat();
+    let expected = [&FACTS[..], &[payload], &TOLD].concat();
     assert_eq!(calls("a token that jwt_authn verified passes"), expected);
+}
+
+#[test]
+fn a_token_seen_before_that_jwt_authn_verified_costs_one_claim_of_its_payload() {
+    let list = CaseList::read();
+    let case = list.case("a token that jwt_authn verified passes");
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    vm.request(&request(case));
+    // The first hit defines its counter.
+    vm.request(&request(case));
+    let claim = "proxy_get_property metadata.filter_metadata.envoy.filters.http.jwt_authn.access_token.jti";
+    assert_eq!(vm.request(&request(case)).calls, [&FACTS[..], &[claim], &TOLD].concat());
 }
 
 #[test]

@@ -84,3 +84,20 @@ def test_a_forged_token_beside_a_verified_one_is_refused(world: World, tmp_path:
         assert client.request("GET", "/").status == 401
         assert upstream.requests == []
         assert "reason=token_not_verified" in envoy.log() and "reason=token_missing" in envoy.log()
+
+
+def test_a_token_seen_before_is_refused_beside_another_that_is_verified(world: World, tmp_path: Path) -> None:
+    """What is known of a token counts only while jwt_authn verifies that very token again."""
+    # It verifies the tokens from the last place to the first, by the order of their names, and leaves the payload of
+    # the first.
+    places = [{"name": "a-token"}, {"name": "authorization", "value_prefix": "Bearer "}]
+    one, other = ({**world.claims(world.client_1), "jti": jti} for jti in "12")
+    for claims in (one, {name: value for name, value in one.items() if name != "jti"}):
+        token, beside = (tokens.sign(world.keys["ES256"], each) for each in (claims, other))
+        directory = tmp_path / str(len(claims))
+        directory.mkdir()
+        with running(world, directory, {"from_headers": places}, {"provider_name": "as"}) as (client, _, envoy):
+            assert [client.request("GET", "/", headers=bearer(token)).status for _ in range(3)] == [200] * 3
+            refused = client.request("GET", "/", headers=[*bearer(token), ("a-token", beside)])
+            assert (refused.status, envoy.log().count("reason=token_not_verified")) == (401, 1)
+            assert client.request("GET", "/", headers=bearer(token)).status == 200

@@ -320,8 +320,7 @@ mod tests {
     fn a_path_that_may_be_the_token_endpoint_is_taken_for_it() {
         let is = |path: &str| {
             let headers = [(":path", path.as_bytes())];
-            let request =
-                Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
             issued("").is_asked_for(&request)
         };
         for path in

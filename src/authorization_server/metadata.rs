@@ -532,13 +532,7 @@ mod tests {
         let is = |method: &str, path: &str| {
             let headers = [(":method", method), (":path", path)];
             let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-            Metadata::is_asked_for(&Request {
-                headers: &headers,
-                route_metadata: None,
-                peer_digest: None,
-                verified_payloads: &[],
-                now: 0,
-            })
+            Metadata::is_asked_for(&Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 })
         };
         for path in [
             "/.well-known/openid-configuration",

@@ -31,6 +31,7 @@ use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::keys::{KeyRing, KeySource};
 use crate::resource_server::token_cache::TokenCache;
+use crate::resource_server::verified_payload::Payloads;
 use crate::step::{Edit, Served, Step};
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
@@ -43,7 +44,7 @@ pub struct Question {
     certificate: Option<Vec<u8>>,
     validated: Option<bool>,
     server_name: Option<String>,
-    verified_payloads: Vec<(String, Vec<u8>)>,
+    verified_payloads: Payloads,
     keys: KeyRing,
     introspection: Option<Vec<u8>>,
     answer: Option<ServerAnswer>,
@@ -103,7 +104,7 @@ impl Question {
             certificate: None,
             validated: None,
             server_name: None,
-            verified_payloads: Vec::new(),
+            verified_payloads: Payloads::default(),
             keys: KeyRing::default(),
             introspection: None,
             answer: None,
@@ -202,7 +203,7 @@ impl Question {
         if !payload.is_object() {
             return Err("a payload is a JSON object".to_owned());
         }
-        self.verified_payloads.push((name.to_owned(), encoded(&payload)));
+        self.verified_payloads.0.push((name.to_owned(), encoded(&payload)));
         Ok(self)
     }
 
@@ -222,23 +223,18 @@ impl Question {
         let thumbprint = self.certificate.as_deref().map(Thumbprint::of_der);
         let digest = thumbprint.map(|thumbprint| thumbprint.hex().into_bytes());
         let headers = borrowed(&self.headers);
-        let request = Request {
-            headers: &headers,
-            route_metadata: None,
-            peer_digest: digest.as_deref(),
-            verified_payloads: &self.verified_payloads,
-            now: self.now,
-        };
+        let request =
+            Request { headers: &headers, route_metadata: None, peer_digest: digest.as_deref(), now: self.now };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
         let mut handed_over = HandedOver::default();
-        let (engine, keys) = (&DeskEngine, &self.keys);
+        let (engine, filter_before, keys) = (&DeskEngine, &self.verified_payloads, &self.keys);
         let mut introspected: Option<Introspected> = None;
         let start = |means: &mut Means<'_>| match &self.policy {
             None => Ok(self.policies.start(&request, means)),
             Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
         };
         let (tokens, handed_over) = (&mut tokens, &mut handed_over);
-        let mut step = start(&mut Means { engine, keys, tokens, handed_over, introspected: None })?;
+        let mut step = start(&mut Means { engine, filter_before, keys, tokens, handed_over, introspected: None })?;
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
         let mut missing = None;
@@ -266,7 +262,7 @@ impl Question {
                             let answer = Answer { status: Some(200), cache_control: None, body };
                             let introspected = introspected.insert(question.inquiry().clone().receive(&answer));
                             let introspected = Some(&*introspected);
-                            start(&mut Means { engine, keys, tokens, handed_over, introspected })?
+                            start(&mut Means { engine, filter_before, keys, tokens, handed_over, introspected })?
                         }
                         None => {
                             missing = Some(format!(
@@ -298,7 +294,7 @@ impl Question {
                             .to_owned());
                     }
                     let introspected = introspected.as_ref();
-                    let means = &mut Means { engine, keys, tokens, handed_over, introspected };
+                    let means = &mut Means { engine, filter_before, keys, tokens, handed_over, introspected };
                     question.answer(self.validated, pem.as_deref(), &request, means)
                 }
                 Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),

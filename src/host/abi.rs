@@ -1,8 +1,8 @@
 //! The calls of every request, straight from the host's ABI (proxy-wasm 0.2.1).
 //!
 //! The crate `proxy_wasm` has them too. It copies each name and each value of a map into memory of its own, panics at a
-//! name that is not UTF-8, and makes a path anew for each property; here a map is one piece of memory, and paths are
-//! constants.
+//! name that is not UTF-8, and makes a path anew for each property; here a map is one piece of memory, and most paths
+//! are constants.
 #![expect(unsafe_code, reason = "the host reads and writes this VM's memory where it is told")]
 
 use std::ptr::null_mut;
@@ -34,7 +34,7 @@ pub(super) fn header_map(map: MapType) -> Option<HeaderMap> {
 }
 
 /// A property of the current context; `None` where there is none. The segments of its path have a zero between them.
-pub(super) fn property(path: &'static str) -> Result<Option<Vec<u8>>, Unreadable> {
+pub(super) fn property(path: &str) -> Result<Option<Vec<u8>>, Unreadable> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the path is so long, and the others are places for what the host writes.
     let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };

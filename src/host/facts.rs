@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use proxy_wasm::hostcalls;
 
 use super::abi::{self, Unreadable};
+use crate::resource_server::verified_payload::FilterBefore;
 
 /// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
 /// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
@@ -18,11 +19,21 @@ pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
     levels.into_iter().map(|path| abi::property(path).unwrap_or_else(|Unreadable| Some(vec![0xff])))
 }
 
-/// The payload of a token that Envoy's `jwt_authn` verified, as an encoded map, under the provider's name for it. What
-/// cannot be encoded, as with a null in it, comes as bytes that are no map.
-pub(super) fn verified_payload(name: &str) -> Option<Vec<u8>> {
-    let path = vec!["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", name];
-    hostcalls::get_property(path).unwrap_or_else(|_| Some(vec![0xff]))
+/// Envoy's `jwt_authn`, which leaves the payload of a token that it verified under the provider's name for it.
+pub(super) struct JwtAuthn;
+
+/// Where it leaves them.
+const LEFT: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
+
+impl FilterBefore for JwtAuthn {
+    /// What cannot be encoded, as with a null in it, comes as bytes that are no map.
+    fn payload(&self, name: &str) -> Option<Vec<u8>> {
+        abi::property(&format!("{LEFT}\0{name}")).unwrap_or_else(|Unreadable| Some(vec![0xff]))
+    }
+
+    fn claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
+        abi::property(&format!("{LEFT}\0{name}\0{claim}")).ok().flatten()
+    }
 }
 
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.

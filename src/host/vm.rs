@@ -6,6 +6,7 @@ use std::rc::Rc;
 use proxy_wasm::types::MapType;
 
 use super::calls::Pending;
+use super::facts::JwtAuthn;
 use super::going_on::GoingOn;
 use super::metrics::Metrics;
 use super::signature::HostEngine;
@@ -47,7 +48,6 @@ pub(super) struct Arrived {
     headers: HeaderMap,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
-    verified_payloads: Vec<(String, Vec<u8>)>,
     /// What came of the question about its token.
     introspected: Option<Rc<Introspected>>,
     /// Whether it has the newest keys that it can wait for.
@@ -115,7 +115,14 @@ impl Vm {
         let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
         let handed_over = &mut *self.handed_over.borrow_mut();
         let introspected = arrived.introspected.as_deref();
-        let means = &mut Means { engine: &HostEngine, keys: &keys, tokens: &mut tokens, handed_over, introspected };
+        let means = &mut Means {
+            engine: &HostEngine,
+            filter_before: &JwtAuthn,
+            keys: &keys,
+            tokens: &mut tokens,
+            handed_over,
+            introspected,
+        };
         let mut step = self.policies.start(&request, means);
         loop {
             step = match step {
@@ -172,7 +179,6 @@ impl Arrived {
             headers,
             route_metadata: self.route_metadata.as_deref(),
             peer_digest: self.peer_digest.as_deref(),
-            verified_payloads: &self.verified_payloads,
             now,
         }
     }
@@ -186,12 +192,10 @@ impl Arrived {
 
     /// Reads the request of the current context; `None` where its headers cannot be read.
     pub(super) fn read(policies: &Policies) -> Option<Self> {
-        let payload = |name: &String| Some((name.clone(), facts::verified_payload(name)?));
         Some(Self {
             headers: abi::header_map(MapType::HttpRequestHeaders)?,
             route_metadata: policies.reads_metadata().then(facts::metadata).and_then(policy::nearest),
             peer_digest: facts::peer_digest(),
-            verified_payloads: policies.payloads_in_metadata().iter().filter_map(payload).collect(),
             introspected: None,
             has_newest_keys: false,
         })

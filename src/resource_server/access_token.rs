@@ -8,8 +8,8 @@ use super::forwarding::{self, ForwardedClaim};
 use super::identity::Identity;
 use super::introspection::{Inquiry, Introspected, MissingAudience};
 use super::issuer::Issuer;
-use super::keys::{KeyRing, KeySource, Wish};
-use super::verified_payload::VerifiedPayload;
+use super::keys::{KeySource, Wish};
+use super::verified_payload::{FilterBefore, VerifiedPayload};
 use super::{Dpop, Means, Scope};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
@@ -63,8 +63,11 @@ enum Proof {
     Key(Fingerprint),
     /// The issuer's word, which is believed until then: seconds since 1970.
     Introspection(u64),
-    /// Another filter, which is asked anew each time: it has to have verified this very payload.
-    Elsewhere(Object<'static>),
+    /// Another filter, which is asked anew each time: it has to have verified the token with this `jti`, which no two
+    /// tokens have (RFC 7519 §4.1.7).
+    Identifier(String),
+    /// Another filter again, where the token has none: it has to have verified this very payload.
+    Payload(Object<'static>),
 }
 
 /// Why there is no access token.
@@ -116,8 +119,11 @@ impl AccessToken {
         let proof = match issuer.payload_in_metadata() {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
-                was_verified(token.payload(), request.verified_payload(name))?;
-                Proof::Elsewhere(token.payload().clone().into_owned())
+                was_verified(token.payload(), means.filter_before.payload(name).as_deref())?;
+                match text(token.payload(), "jti")? {
+                    Some(identifier) if !identifier.is_empty() => Proof::Identifier(identifier.to_owned()),
+                    _ => Proof::Payload(token.payload().clone().into_owned()),
+                }
             }
             None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
@@ -132,20 +138,20 @@ impl AccessToken {
     pub(super) fn verified_before(
         issuers: &[Issuer],
         expected: Expected<'_>,
-        request: &Request<'_>,
+        filter_before: &dyn FilterBefore,
     ) -> Result<Option<Self>, Refusal> {
         let left = issuers.iter().enumerate().find_map(|place| {
-            let payload = request.verified_payload(place.1.payload_in_metadata()?)?;
+            let payload = filter_before.payload(place.1.payload_in_metadata()?)?;
             Some((place, payload))
         });
         let Some(((place, issuer), payload)) = left else { return Ok(None) };
         let unreadable = || Refusal::because(Reason::TokenNotVerified, "the payload in the metadata cannot be read");
-        let payload = VerifiedPayload::read(payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
+        let payload = VerifiedPayload::read(&payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
         let claims = Claims::parse(&payload, REQUIRED)?;
         claims.check_issuer(issuer)?;
         // Which algorithm the token was signed with is not among what was left of it.
         // No token will be asked about: there is none to look it up by.
-        let proof = Proof::Elsewhere(Object::default());
+        let proof = Proof::Payload(Object::default());
         Self::of(&claims, &payload, (place, issuer), expected, proof, None).map(Some)
     }
 
@@ -211,15 +217,14 @@ impl AccessToken {
 
     /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago, or the other
     /// filter says so of this request too.
-    pub(super) fn is_current(&self, issuers: &[Issuer], request: &Request<'_>, ring: &KeyRing) -> bool {
+    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, means: &Means<'_>) -> bool {
         let Some(issuer) = issuers.get(self.issuer) else { return false };
+        let name = issuer.payload_in_metadata().unwrap_or_default();
         match &self.proof {
-            Proof::Key(key) => issuer.keys(ring, request.now).is_ok_and(|keys| keys.has(key)),
-            Proof::Introspection(until) => request.now < *until,
-            Proof::Elsewhere(payload) => {
-                let verified = issuer.payload_in_metadata().and_then(|name| request.verified_payload(name));
-                was_verified(payload, verified).is_ok()
-            }
+            Proof::Key(key) => issuer.keys(means.keys, now).is_ok_and(|keys| keys.has(key)),
+            Proof::Introspection(until) => now < *until,
+            Proof::Identifier(own) => means.filter_before.claim(name, "jti").is_some_and(|jti| jti == own.as_bytes()),
+            Proof::Payload(own) => was_verified(own, means.filter_before.payload(name).as_deref()).is_ok(),
         }
     }
 
@@ -282,20 +287,21 @@ impl AccessToken {
             scope: Ok(()),
             forwarded: Ok(Vec::new()),
             identity: Rc::new(Identity::of(Some(Algorithm::ES256), None, &Object::default())),
-            proof: Proof::Elsewhere(Object::default()),
+            proof: Proof::Payload(Object::default()),
         }
     }
 
     /// How many bytes it takes, about.
     pub(super) fn size(&self) -> usize {
         let forwarded = self.forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
-        let payload = match &self.proof {
-            Proof::Elsewhere(payload) => payload.size(),
+        let proof = match &self.proof {
+            Proof::Payload(payload) => payload.size(),
+            Proof::Identifier(identifier) => identifier.len(),
             Proof::Key(_) | Proof::Introspection(_) => 0,
         };
         let refusals = [self.confirmation.as_ref().err(), self.scope.as_ref().err(), self.forwarded.as_ref().err()];
         let refusals = refusals.into_iter().flatten().map(Refusal::size).fold(0, usize::saturating_add);
-        let own = [size_of::<Self>(), refusals, forwarded, payload, self.identity.size()];
+        let own = [size_of::<Self>(), refusals, forwarded, proof, self.identity.size()];
         own.into_iter().fold(0, usize::saturating_add)
     }
 }

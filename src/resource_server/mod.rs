@@ -18,7 +18,7 @@ pub mod keys;
 mod metadata;
 mod seconds;
 pub mod token_cache;
-mod verified_payload;
+pub mod verified_payload;
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -49,6 +49,7 @@ use keys::{KeyRing, KeySource};
 use metadata::ProtectedResourceMetadata;
 use seconds::Leeway;
 use token_cache::{Known, Lookup, TokenCache};
+use verified_payload::FilterBefore;
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -57,6 +58,8 @@ const MOST_REVOKED: usize = 10_000;
 pub struct Means<'m> {
     /// Verifies signatures.
     pub engine: &'m dyn SignatureEngine,
+    /// What another filter says of the request's token.
+    pub filter_before: &'m dyn FilterBefore,
     /// The keys that were fetched so far.
     pub keys: &'m KeyRing,
     /// The tokens that were verified so far.
@@ -459,7 +462,7 @@ impl ResourceServer {
                 (access_token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.expected(), request)?;
+                let left = AccessToken::verified_before(&self.issuers, self.expected(), means.filter_before)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
@@ -479,7 +482,7 @@ impl ResourceServer {
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
         match means.tokens.find(policy, credentials.text()) {
-            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request, means.keys) => {
+            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means) => {
                 return Ok((claims, Lookup::Hit));
             }
             Some(Known::Refused(refusal, until)) if request.now < until => {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use certbound::resource_server::verified_payload::Payloads;
 use serde::{Deserialize, Deserializer};
 
 #[derive(Deserialize)]
@@ -122,13 +123,13 @@ impl Case {
     }
 
     /// What another filter left in its metadata, by name.
-    pub fn verified_payloads(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn verified_payloads(&self) -> Payloads {
         let under = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
         let payloads = self.properties.iter().filter_map(|(path, value)| match path.as_slice() {
             [before @ .., name] if before == under => Some((name.clone(), value.0.clone())),
             _ => None,
         });
-        payloads.collect()
+        Payloads(payloads.collect())
     }
 
     /// What is wrong with an outcome, if anything is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmi::Error;
 
-use super::headers::HeaderMap;
+use super::headers::{self, HeaderMap};
 use super::metrics::Metrics;
 use super::{Header, Host, LogLevel, LogLine, Outcome, Request};
 
@@ -121,12 +121,22 @@ impl World {
         if let Some(value) = std::str::from_utf8(path).ok().and_then(|path| self.written.get(path)) {
             return Property::Found(value.clone());
         }
-        let found = self.properties.iter().find(|(declared, _)| declared == path);
-        match found {
-            Some((_, value)) => Property::Found(value.clone()),
+        match self.declared(path).or_else(|| self.member(path)) {
+            Some(value) => Property::Found(value),
             None if NAMESPACES.contains(&path) => Property::NotAValue,
             None => Property::NotFound,
         }
+    }
+
+    fn declared(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.properties.iter().find(|(declared, _)| declared == path).map(|(_, value)| value.clone())
+    }
+
+    /// What stands in a property that is a map.
+    fn member(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let end = path.iter().rposition(|byte| *byte == 0)?;
+        let members = headers::decode(&self.declared(path.get(..end)?)?).ok()?;
+        members.into_iter().find(|(name, _)| Some(name.as_slice()) == path.get(end + 1..)).map(|(_, value)| value)
     }
 
     /// Keeps a property that the module writes.

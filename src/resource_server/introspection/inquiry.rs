@@ -103,9 +103,9 @@ impl Inquiry {
             Some(_) => std::str::from_utf8(body)
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
                 .map_err(|_| "the answer is no JWT".to_owned()),
-            None => {
-                json::object(body).map(|claims| Content::Claims(claims.into_owned())).ok_or_else(|| "the answer is not one JSON object".to_owned())
-            }
+            None => json::object(body)
+                .map(|claims| Content::Claims(claims.into_owned()))
+                .ok_or_else(|| "the answer is not one JSON object".to_owned()),
         };
         let content = answer.content(LARGEST_ANSWER).and_then(read);
         Introspected { inquiry: self, content }

@@ -160,7 +160,6 @@ pub fn check(input: &[u8]) {
         headers: &borrowed(&headers),
         route_metadata: Some(&metadata),
         peer_digest: digest.as_deref(),
-        verified_payloads: &[],
         now: 0,
     };
     let pem = certificate.pem();

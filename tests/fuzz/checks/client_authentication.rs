@@ -55,7 +55,6 @@ pub fn check(input: &[u8]) {
         headers: &borrowed(&headers),
         route_metadata: None,
         peer_digest: presents.then_some(digest.as_bytes()),
-        verified_payloads: &[],
         now: 0,
     };
     let host = Host { validated: Some(validated), certificate: Some(pem.as_bytes()), body: Some(body) };

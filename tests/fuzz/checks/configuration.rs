@@ -20,8 +20,7 @@ pub fn check(input: &[u8]) {
     };
     let start = |metadata: Option<&[u8]>| {
         let headers = [("x-clientcert", &b"forged"[..])];
-        let request =
-            Request { headers: &headers, route_metadata: metadata, peer_digest: None, verified_payloads: &[], now: 0 };
+        let request = Request { headers: &headers, route_metadata: metadata, peer_digest: None, now: 0 };
         end(&policies, &request, &PortableEngine, Host::default())
     };
     let default = start(None).map_err(|refusal| refusal.reason());

@@ -9,6 +9,7 @@ use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Reason, Request, Step};
 
 use super::json;
@@ -27,16 +28,20 @@ static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
 fn judge<'p>(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step<'p> {
     let headers = [("authorization", &b"Bearer opaque"[..])];
     let digest = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
-    let request = Request {
-        headers: &headers,
-        route_metadata: None,
-        peer_digest: Some(digest.as_bytes()),
-        verified_payloads: &[],
-        now: NOW,
-    };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now: NOW };
     let keys = KeyRing::default();
     let handed_over = &mut HandedOver::default();
-    POLICIES.start(&request, &mut Means { engine: &PortableEngine, keys: &keys, tokens, handed_over, introspected })
+    POLICIES.start(
+        &request,
+        &mut Means {
+            engine: &PortableEngine,
+            filter_before: &Payloads::default(),
+            keys: &keys,
+            tokens,
+            handed_over,
+            introspected,
+        },
+    )
 }
 
 pub fn check(input: &[u8]) {

@@ -48,8 +48,7 @@ pub fn check(input: &[u8]) {
         for forgery in FORGERIES {
             let token = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(forgery));
             let headers = [("authorization", token.as_bytes())];
-            let request =
-                Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
             let end = end(&policies, &request, &PortableEngine, Host::default());
             assert!(end.is_err(), "{algorithm} {forgery:?} {set}");
         }

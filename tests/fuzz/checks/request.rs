@@ -365,7 +365,6 @@ pub fn judge(input: &[u8]) -> Option<Came> {
         headers: &borrowed(&headers),
         route_metadata: metadata.as_deref(),
         peer_digest: digest.as_deref(),
-        verified_payloads: &[],
         now,
     };
     let marked = end(&POLICIES, &request, &Marks, Host::default());

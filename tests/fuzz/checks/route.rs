@@ -53,8 +53,7 @@ pub fn check(input: &[u8]) {
 /// The policy that refused for want of a token, or the reason for which none was chosen.
 fn came(host: &[u8], path: &[u8]) -> Result<String, Reason> {
     let headers = [(":authority", host), (":path", path)];
-    let request =
-        Request { headers: &headers, route_metadata: None, peer_digest: None, verified_payloads: &[], now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
     let refusal = end(&POLICIES, &request, &PortableEngine, Host::default()).unwrap_err();
     match refusal.reason() {
         Reason::TokenMissing | Reason::TokenInQuery => Ok(refusal.policy().to_owned()),

@@ -27,6 +27,7 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Request, Step};
 use divan::{Bencher, black_box};
 
@@ -88,11 +89,11 @@ impl Judged {
             headers: &borrowed(&self.headers),
             route_metadata: self.metadata.as_deref(),
             peer_digest: Some(&self.digest),
-            verified_payloads: &[],
             now: self.now,
         };
         let means = &mut Means {
             engine,
+            filter_before: &Payloads::default(),
             keys: &KeyRing::default(),
             tokens: &mut kept.tokens,
             handed_over: &mut kept.handed_over,
