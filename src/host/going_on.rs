@@ -1,6 +1,6 @@
 //! Requests that go on with a token: which of them outlive it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -14,6 +14,8 @@ use crate::metric::Metric;
 pub(super) struct GoingOn {
     /// The host numbers its contexts, so nobody can have them fall on one place.
     by_context: RefCell<HashMap<u32, Admitted, FixedState>>,
+    /// The second, since 1970, at which they were looked through last.
+    counted: Cell<u64>,
 }
 
 struct Admitted {
@@ -38,6 +40,10 @@ impl GoingOn {
 
     /// Counts those whose token has expired by now, in seconds since 1970, each once.
     pub(super) fn count_expired(&self, metrics: &Metrics, now: u64) {
+        // There may be many, and several ticks in a second. None begins with a token that has expired already.
+        if self.counted.replace(now) == now {
+            return;
+        }
         let mut by_context = self.by_context.borrow_mut();
         for (_, outlived) in by_context.extract_if(|_, admitted| admitted.expires <= now) {
             metrics.count_one(&outlived.policy, Metric::OutlivedTokens);

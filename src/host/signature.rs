@@ -1,6 +1,9 @@
 //! Signatures by the host's own cryptography, many times faster than inside the module.
 
+use std::borrow::Cow;
+
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
@@ -11,20 +14,6 @@ use crate::jose::signature::{PortableEngine, SignatureEngine, Verification, ecds
 
 /// Envoy's foreign function `verify_signature` for the RS and ES families; jwt-simple for what the host does not know.
 pub(super) struct HostEngine;
-
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
-#[derive(Clone, PartialEq, Message)]
-struct Arguments {
-    #[prost(string, tag = "1")]
-    hash_function: String,
-    /// SubjectPublicKeyInfo in DER; the field for PEM is younger.
-    #[prost(bytes = "vec", tag = "2")]
-    public_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    signature: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    text: Vec<u8>,
-}
 
 /// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
 #[derive(Clone, PartialEq, Message)]
@@ -46,20 +35,15 @@ impl SignatureEngine for HostEngine {
             }
         };
         let (spki, signature) = match key.material() {
-            Material::Rsa { spki, .. } => (spki, Some(token.signature().to_vec())),
-            Material::Ec { curve, spki } => (spki, ecdsa_der(token.signature(), *curve)),
+            Material::Rsa { spki, .. } => (spki, Some(Cow::Borrowed(token.signature()))),
+            Material::Ec { curve, spki } => (spki, ecdsa_der(token.signature(), *curve).map(Cow::Owned)),
             Material::Ed25519(_) => return Verification::Invalid,
         };
         let Some(signature) = signature else {
             return Verification::Invalid;
         };
-        let arguments = Arguments {
-            hash_function: hash_function.to_owned(),
-            public_key: spki.clone(),
-            signature,
-            text: token.signing_input().as_bytes().to_vec(),
-        };
-        match hostcalls::call_foreign_function("verify_signature", Some(&arguments.encode_to_vec())) {
+        let arguments = arguments([hash_function.as_bytes(), spki, &signature, token.signing_input().as_bytes()]);
+        match hostcalls::call_foreign_function("verify_signature", Some(&arguments)) {
             Ok(answer) => match Outcome::decode(answer.unwrap_or_default().as_slice()) {
                 Ok(Outcome { result: true, .. }) => Verification::Valid,
                 _ => Verification::Invalid,
@@ -69,4 +53,17 @@ impl SignatureEngine for HostEngine {
             Err(_) => Verification::Invalid,
         }
     }
+}
+
+/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, written at once: the hash function, the key as
+/// SubjectPublicKeyInfo in DER (the field for PEM is younger), the signature, and the text that is signed.
+fn arguments(fields: [&[u8]; 4]) -> Vec<u8> {
+    // A field has a byte for its tag, and its length in no more than five.
+    let mut written = Vec::with_capacity(fields.iter().map(|field| field.len().saturating_add(6)).sum());
+    for (tag, field) in (1..).zip(fields) {
+        encode_key(tag, WireType::LengthDelimited, &mut written);
+        encode_varint(field.len() as u64, &mut written);
+        written.extend_from_slice(field);
+    }
+    written
 }
