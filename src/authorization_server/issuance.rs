@@ -228,7 +228,8 @@ enum Token<'a> {
     Opaque,
 }
 
-/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it. `room` is where they are decoded.
+/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it. `room` is where they are
+/// decoded.
 fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
     // What is not base64url is no object either.
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).unwrap_or_default();
