@@ -222,9 +222,12 @@ class World:
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}
-        for name in ("RS384", "RS512", "PS384", "PS512"):
-            # Making an RSA key takes long; that of RS256 or PS256 does, as a key with another id and algorithm.
-            self.keys[name] = SigningKey(name, f"{name}-1", self.keys[name[:2] + "256"].private_key)
+        for name in ("RS384", "RS512"):
+            # Making an RSA key takes long; that of RS256 does, as a key with another id and algorithm.
+            self.keys[name] = SigningKey(name, f"{name}-1", self.keys["RS256"].private_key)
+        # With moduli that do not end with a byte, whose encoded messages begin in other bits (RFC 8017 §9.1.1).
+        for name, bits in (("PS384", 2049), ("PS512", 2055)):
+            self.keys[name] = SigningKey.make(name, f"{name}-1", rsa_bits=bits)
         for name in ("ES384", "ES512"):
             self.keys[name] = SigningKey.make(name, f"{name}-1")
         self.stranger = SigningKey.make("ES256", "ES256-1")

@@ -6,4 +6,5 @@ mod der;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+mod rsa_pss;
 pub mod signature;

@@ -1,21 +1,25 @@
 //! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
 
 use ed25519_compact::Signature;
+use jwt_simple::algorithms::EdDSAPublicKeyLike;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 use jwt_simple::algorithms::{
     ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,
-    RS512PublicKey,
+    RS512PublicKey, RSAPublicKeyLike,
 };
-use jwt_simple::algorithms::{EdDSAPublicKeyLike, PS256PublicKey, PS384PublicKey, PS512PublicKey, RSAPublicKeyLike};
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 use p256::ecdsa::signature::Verifier as _;
-use superboring::pkey::PKey;
-use superboring::sign::Verifier;
+use sha2::{Sha256, Sha384, Sha512};
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use superboring::{pkey::PKey, sign::Verifier};
 
 use super::algorithm::Algorithm;
 use super::der;
-use super::jwk::{Curve, EXPONENT, Material, PublicKey};
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use super::jwk::EXPONENT;
+use super::jwk::{Curve, Material, PublicKey};
 use super::jws::CompactJws;
+use super::rsa_pss;
 
 /// Verifies signatures.
 pub trait SignatureEngine {
@@ -34,15 +38,16 @@ pub enum Verification {
     Unavailable,
 }
 
-/// What jwt-simple verifies with, without its own judgement of the token: PS256, PS384, PS512 and EdDSA everywhere; RS256,
-/// RS384, RS512, ES256 and ES384 where the feature `portable_crypto` is on or there is no host at all. ES512 it does not
-/// know.
+/// What needs no host: PS256, PS384, PS512 and EdDSA everywhere; RS256, RS384, RS512, ES256 and ES384 where the feature
+/// `portable_crypto` is on or there is no host at all. All but PS is what jwt-simple verifies with, without its own
+/// judgement of the token. ES512 it does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct PortableEngine;
 
 impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         let (message, signature) = (token.signing_input().as_bytes(), token.signature());
+        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
         macro_rules! rsa {
             ($key:ty, $modulus:expr) => {
                 <$key>::from_components($modulus, EXPONENT).is_ok_and(|key| rsa(&key, message, signature))
@@ -58,9 +63,15 @@ impl SignatureEngine for PortableEngine {
             };
         }
         let verified = match (token.algorithm(), key.material()) {
-            (Algorithm::PS256, Material::Rsa { modulus, .. }) => rsa!(PS256PublicKey, modulus),
-            (Algorithm::PS384, Material::Rsa { modulus, .. }) => rsa!(PS384PublicKey, modulus),
-            (Algorithm::PS512, Material::Rsa { modulus, .. }) => rsa!(PS512PublicKey, modulus),
+            (Algorithm::PS256, Material::Rsa { modulus, .. }) => {
+                rsa_pss::is_signature::<Sha256>(modulus, message, signature)
+            }
+            (Algorithm::PS384, Material::Rsa { modulus, .. }) => {
+                rsa_pss::is_signature::<Sha384>(modulus, message, signature)
+            }
+            (Algorithm::PS512, Material::Rsa { modulus, .. }) => {
+                rsa_pss::is_signature::<Sha512>(modulus, message, signature)
+            }
             (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
                 .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
                 .is_ok(),
@@ -80,8 +91,9 @@ impl SignatureEngine for PortableEngine {
     }
 }
 
-/// jwt-simple's own way with RSA, and nothing but the signature: its `verify_token` reads headers and claims as well,
+/// jwt-simple's own way with RS, and nothing but the signature: its `verify_token` reads headers and claims as well,
 /// and refuses some that are none of its business here.
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
     let verified = || {
         let public_key = PKey::from_rsa(key.public_key().as_ref().clone())?;

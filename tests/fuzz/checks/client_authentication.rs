@@ -39,8 +39,9 @@ pub fn check(input: &[u8]) {
     let Some((connection, rest)) = input.split_first() else { return };
     let mut parts = rest.splitn(4, |byte| *byte == b'\n');
     let mut part = || parts.next().unwrap_or_default();
-    let (query, authorization, content_type, body) = (part(), part(), part(), part());
-    let mut headers = vec![(":method".to_owned(), b"POST".to_vec()), (":path".to_owned(), [b"/token", query].concat())];
+    let (behind, authorization, content_type, body) = (part(), part(), part(), part());
+    let mut headers =
+        vec![(":method".to_owned(), b"POST".to_vec()), (":path".to_owned(), [b"/token", behind].concat())];
     for (name, value) in [("authorization", authorization), ("content-type", content_type)] {
         if !value.is_empty() {
             headers.push((name.to_owned(), value.to_vec()));
@@ -63,7 +64,8 @@ pub fn check(input: &[u8]) {
     }
     assert!(presents);
     assert!(authorization.is_empty(), "a client of a certificate passes with other credentials");
-    let seen = readings(query.strip_prefix(b"?").unwrap_or(query)).chain(readings(body));
+    let query = behind.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
+    let seen = readings(query).chain(readings(body));
     let mut count = 0;
     for client in seen.filter(|client| !client.is_empty()) {
         assert!(
