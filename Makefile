@@ -124,7 +124,7 @@ LINKED := target/wasm32-wasip1/release/certbound.wasm
 $(MODULE): $(LINKED) tests/binaryen/exports.json $(BINARYEN)
 	@echo "optimizing $@"
 	@$(@D)/binaryen/node_modules/.bin/wasm-metadce --graph-file tests/binaryen/exports.json $< -o $@.reduced > /dev/null
-	@$(@D)/binaryen/node_modules/.bin/wasm-opt -O3 --low-memory-unused --one-caller-inline-max-function-size=1000 $@.reduced -o $@
+	@$(@D)/binaryen/node_modules/.bin/wasm-opt -O3 --low-memory-unused --one-caller-inline-max-function-size=60 $@.reduced -o $@
 	@rm $@.reduced
 
 $(BINARYEN): tests/binaryen/package.json tests/binaryen/package-lock.json
