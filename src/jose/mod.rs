@@ -8,3 +8,5 @@ pub mod jwk;
 pub mod jws;
 mod rsa_pss;
 pub mod signature;
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+mod without_host;

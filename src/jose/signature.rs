@@ -2,24 +2,15 @@
 
 use ed25519_compact::Signature;
 use jwt_simple::algorithms::EdDSAPublicKeyLike;
-#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-use jwt_simple::algorithms::{
-    ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,
-    RS512PublicKey, RSAPublicKeyLike,
-};
-#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-use p256::ecdsa::signature::Verifier as _;
 use sha2::{Sha256, Sha384, Sha512};
-#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-use superboring::{pkey::PKey, sign::Verifier};
 
 use super::algorithm::Algorithm;
 use super::der;
-#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-use super::jwk::EXPONENT;
 use super::jwk::{Curve, Material, PublicKey};
 use super::jws::CompactJws;
 use super::rsa_pss;
+#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+use super::without_host;
 
 /// Verifies signatures.
 pub trait SignatureEngine {
@@ -39,29 +30,13 @@ pub enum Verification {
 }
 
 /// What needs no host: PS256, PS384, PS512 and EdDSA everywhere; RS256, RS384, RS512, ES256 and ES384 where the feature
-/// `portable_crypto` is on or there is no host at all. All but PS is what jwt-simple verifies with, without its own
-/// judgement of the token. ES512 it does not know.
+/// `portable_crypto` is on or there is no host at all. ES512 it does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct PortableEngine;
 
 impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         let (message, signature) = (token.signing_input().as_bytes(), token.signature());
-        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-        macro_rules! rsa {
-            ($key:ty, $modulus:expr) => {
-                <$key>::from_components($modulus, EXPONENT).is_ok_and(|key| rsa(&key, message, signature))
-            };
-        }
-        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-        macro_rules! ecdsa {
-            ($key:ty, $spki:expr, $signature:ty) => {
-                <$key>::from_der($spki).is_ok_and(|key| {
-                    <$signature>::from_slice(signature)
-                        .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok())
-                })
-            };
-        }
         let verified = match (token.algorithm(), key.material()) {
             (Algorithm::PS256, Material::Rsa { modulus, .. }) => {
                 rsa_pss::is_signature::<Sha256>(modulus, message, signature)
@@ -76,33 +51,15 @@ impl SignatureEngine for PortableEngine {
                 .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
                 .is_ok(),
             #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS256, Material::Rsa { modulus, .. }) => rsa!(RS256PublicKey, modulus),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS384, Material::Rsa { modulus, .. }) => rsa!(RS384PublicKey, modulus),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::RS512, Material::Rsa { modulus, .. }) => rsa!(RS512PublicKey, modulus),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::ES256, Material::Ec { spki, .. }) => ecdsa!(ES256PublicKey, spki, p256::ecdsa::Signature),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (Algorithm::ES384, Material::Ec { spki, .. }) => ecdsa!(ES384PublicKey, spki, p384::ecdsa::Signature),
+            (algorithm, material) => match without_host::is_signature(algorithm, material, message, signature) {
+                Some(verified) => verified,
+                None => return Verification::Unavailable,
+            },
+            #[cfg(not(any(feature = "portable_crypto", not(target_arch = "wasm32"))))]
             _ => return Verification::Unavailable,
         };
         if verified { Verification::Valid } else { Verification::Invalid }
     }
-}
-
-/// jwt-simple's own way with RS, and nothing but the signature: its `verify_token` reads headers and claims as well,
-/// and refuses some that are none of its business here.
-#[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
-    let verified = || {
-        let public_key = PKey::from_rsa(key.public_key().as_ref().clone())?;
-        let mut verifier = Verifier::new(K::hash(), &public_key)?;
-        verifier.set_rsa_padding(key.padding_scheme())?;
-        verifier.update(message)?;
-        verifier.verify(signature)
-    };
-    verified().unwrap_or(false)
 }
 
 /// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1

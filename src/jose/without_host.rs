@@ -1,0 +1,48 @@
+//! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, where there is no host or it has no cryptography: its primitives, and
+//! not its own judgement of a token, which refuses some for what is none of its business here.
+
+use jwt_simple::algorithms::{
+    ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,
+    RS512PublicKey, RSAPublicKeyLike,
+};
+use p256::ecdsa::signature::Verifier as _;
+use superboring::{pkey::PKey, sign::Verifier};
+
+use super::algorithm::Algorithm;
+use super::jwk::{EXPONENT, Material};
+
+/// Whether the key made the signature; `None` where it is none of these algorithms.
+pub(super) fn is_signature(algorithm: Algorithm, key: &Material, message: &[u8], signature: &[u8]) -> Option<bool> {
+    macro_rules! rsa {
+        ($key:ty, $modulus:expr) => {
+            <$key>::from_components($modulus, EXPONENT).is_ok_and(|key| rsa(&key, message, signature))
+        };
+    }
+    macro_rules! ecdsa {
+        ($key:ty, $spki:expr, $signature:ty) => {
+            <$key>::from_der($spki).is_ok_and(|key| {
+                <$signature>::from_slice(signature)
+                    .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok())
+            })
+        };
+    }
+    Some(match (algorithm, key) {
+        (Algorithm::RS256, Material::Rsa { modulus, .. }) => rsa!(RS256PublicKey, modulus),
+        (Algorithm::RS384, Material::Rsa { modulus, .. }) => rsa!(RS384PublicKey, modulus),
+        (Algorithm::RS512, Material::Rsa { modulus, .. }) => rsa!(RS512PublicKey, modulus),
+        (Algorithm::ES256, Material::Ec { spki, .. }) => ecdsa!(ES256PublicKey, spki, p256::ecdsa::Signature),
+        (Algorithm::ES384, Material::Ec { spki, .. }) => ecdsa!(ES384PublicKey, spki, p384::ecdsa::Signature),
+        _ => return None,
+    })
+}
+
+fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {
+    let verified = || {
+        let public_key = PKey::from_rsa(key.public_key().as_ref().clone())?;
+        let mut verifier = Verifier::new(K::hash(), &public_key)?;
+        verifier.set_rsa_padding(key.padding_scheme())?;
+        verifier.update(message)?;
+        verifier.verify(signature)
+    };
+    verified().unwrap_or(false)
+}
