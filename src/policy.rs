@@ -38,8 +38,6 @@ pub struct Policies {
     choice: Choice,
     refusal_lines_per_minute: LinesPerMinute,
     token_cache_size: TokenCacheSize,
-    /// Gathered once, since every request asks for them.
-    payloads_in_metadata: Vec<String>,
     /// The headers that this configuration writes, and those that the operator adds: removed on every route.
     own_names: OwnNames,
     on_forged: OnForged,
@@ -354,10 +352,7 @@ impl Policies {
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
         let own_names = OwnNames::gathered(written.chain(read).chain(added));
-        let payloads = resource_servers(&named).flat_map(ResourceServer::payloads_in_metadata);
-        let payloads: SortedMap<_, _> = payloads.map(|name| (name.to_owned(), ())).collect();
         Ok(Self {
-            payloads_in_metadata: payloads.keys().cloned().collect(),
             named,
             choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
@@ -365,12 +360,6 @@ impl Policies {
             own_names,
             on_forged: document.on_forged,
         })
-    }
-
-    /// Under which names another filter leaves the payloads of tokens that it verified, each once.
-    #[must_use]
-    pub fn payloads_in_metadata(&self) -> &[String] {
-        &self.payloads_in_metadata
     }
 
     /// Where keys are fetched, each place once.

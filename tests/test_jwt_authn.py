@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
+from conftest import sleep_until_told
 from rig import shipped, tokens
 from rig.client import Client
 from rig.envoy import Envoy
@@ -101,3 +102,6 @@ def test_a_token_seen_before_is_refused_beside_another_that_is_verified(world: W
             refused = client.request("GET", "/", headers=[*bearer(token), ("a-token", beside)])
             assert (refused.status, envoy.log().count("reason=token_not_verified")) == (401, 1)
             assert client.request("GET", "/", headers=bearer(token)).status == 200
+            sleep_until_told()
+            seen_before = 'verdict="forwarded",reason="token_bound",algorithm="ES256",token_cache="hit"} 3\n'
+            assert seen_before in envoy.admin("/stats/prometheus")

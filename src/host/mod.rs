@@ -1,7 +1,7 @@
 //! The host adapter: the only code that names `proxy_wasm`. It reads values, hands them to the core, and does what
 //! the core's step says. It decides nothing.
 //!
-//! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by constant paths
+//! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by paths of ours
 //! (a Rust panic stops the VM, and with it every later request of this worker).
 
 mod abi;

@@ -63,8 +63,7 @@ enum Proof {
     Key(Fingerprint),
     /// The issuer's word, which is believed until then: seconds since 1970.
     Introspection(u64),
-    /// Another filter, which is asked anew each time: it has to have verified the token with this `jti`, which no two
-    /// tokens have (RFC 7519 §4.1.7).
+    /// Another filter, which is asked anew each time: it has to have verified the token with this `jti`.
     Identifier(String),
     /// Another filter again, where the token has none: it has to have verified this very payload.
     Payload(Object<'static>),
@@ -228,7 +227,7 @@ impl AccessToken {
         }
     }
 
-    /// Judges what depends on the moment: the audience, and the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
+    /// Judges the audience, and what depends on the moment: the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
     /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
     /// like `nbf`.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]

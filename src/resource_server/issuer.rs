@@ -199,12 +199,12 @@ impl Issuer {
         self.audiences.iter().any(|own| own == audience)
     }
 
-    /// RFC 9068 §4: `at+jwt` or `application/at+jwt`, in any case (RFC 7515 §4.1.9).
+    /// RFC 9068 §4: `at+jwt` or `application/at+jwt`. `kind` is in lower case.
     pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), Reason> {
-        let is_access_token =
-            |kind: &str| ["at+jwt", "application/at+jwt"].iter().any(|own| own.eq_ignore_ascii_case(kind));
         match self.token_type {
-            TokenType::AccessToken if !kind.is_some_and(is_access_token) => Err(Reason::TokenTypeUnsupported),
+            TokenType::AccessToken if !matches!(kind, Some("at+jwt" | "application/at+jwt")) => {
+                Err(Reason::TokenTypeUnsupported)
+            }
             TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
         }
     }

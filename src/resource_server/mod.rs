@@ -365,11 +365,6 @@ pub enum Admitted {
 }
 
 impl ResourceServer {
-    /// Under which names another filter leaves the payloads of tokens that it verified.
-    pub(crate) fn payloads_in_metadata(&self) -> impl Iterator<Item = &str> {
-        self.issuers.iter().filter_map(Issuer::payload_in_metadata)
-    }
-
     /// Where this policy's keys are fetched.
     pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         self.issuers.iter().filter_map(Issuer::key_source)

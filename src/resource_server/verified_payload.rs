@@ -2,7 +2,10 @@
 //!
 //! The token that is judged must be the token that is forwarded. So where the request still has one, its payload must be
 //! the verified one, member for member: `jwt_authn` takes tokens from other places too, and the last one counts there.
-//! Once it was, its `jti` says whether it is again: to hand over the whole payload is much of what a request costs.
+//! Once it was, its `jti` says whether it is again: to hand over the whole payload is much of what a request costs. An issuer
+//! gives no two tokens one `jti` (RFC 7519 §4.1.7). Whoever has a key of the issuer's could; what that wins is that the
+//! token passes which was verified before, until it expires, though `jwt_authn` would refuse it by now, and only where the
+//! provider takes tokens from another place than `Authorization`, against the manual.
 
 use std::borrow::Cow;
 
