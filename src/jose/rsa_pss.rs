@@ -84,6 +84,33 @@ mod tests {
         }
     }
 
+    /// EMSA-PSS-ENCODE (RFC 8017 §9.1.1).
+    fn encoded(message: &[u8], zeros: usize, mask: u8) -> Vec<u8> {
+        let hash = |parts: &[&[u8]]| Sha256::digest(parts.concat()).to_vec();
+        let salt = [7; 32];
+        let own = hash(&[&[0; 8], &hash(&[message]), &salt]);
+        let mut block = [&vec![0; zeros][..], &[1], &salt].concat();
+        let stream = (0..8_u8).flat_map(|counter| hash(&[&own, &[0, 0, 0, counter]]));
+        block.iter_mut().zip(stream).for_each(|(byte, mask)| *byte ^= mask);
+        block[0] &= mask;
+        [&block[..], &own, &[TRAILER]].concat()
+    }
+
+    #[test]
+    fn an_encoded_message_is_one_and_with_any_bit_changed_it_is_none() {
+        let hash: Hash = |parts| Sha256::digest(parts.concat()).to_vec();
+        for (zeros, mask) in [(190, 0x7f), (190, 0x01), (190, 0xff), (0, 0x7f)] {
+            let right = encoded(b"text", zeros, mask);
+            assert!(is_encoding(&right, mask, b"text", hash) && !is_encoding(&right, mask, b"texts", hash));
+            for bit in 0..right.len() * 8 {
+                let mut wrong = right.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                assert!(!is_encoding(&wrong, mask, b"text", hash), "bit {bit}");
+            }
+            assert!(!is_encoding(&right[1..], mask, b"text", hash));
+        }
+    }
+
     #[test]
     fn the_power_is_that_of_plain_arithmetic() {
         for (modulus, signature) in [(0xffff_fffb_u32, 3_u32), (0x8000_0001, 0x7fff_ffff), (0xdead_beef, 0xcafe_f00d)] {
