@@ -362,6 +362,13 @@ impl Policies {
         })
     }
 
+    /// Under which names another filter leaves the payloads of tokens that it verified, each once.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn payloads_in_metadata(&self) -> impl Iterator<Item = &str> {
+        let names = resource_servers(&self.named).flat_map(ResourceServer::verified_before);
+        names.map(|(_, name)| (name, name)).collect::<SortedMap<_, _>>().into_values()
+    }
+
     /// Where keys are fetched, each place once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);

@@ -72,16 +72,13 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let mut handed_over = HandedOver::default();
+    let (filter_before, mut handed_over) = (&case.verified_payloads(), HandedOver::default());
     let mut introspected = None;
     loop {
         let means = &mut Means {
-            engine,
-            filter_before: &case.verified_payloads(),
-            keys: &keys,
-            tokens: &mut tokens,
-            handed_over: &mut handed_over,
             introspected: introspected.as_ref(),
+            filter_before,
+            ..Means::new(engine, &keys, &mut tokens, &mut handed_over)
         };
         match (policies.start(&request, means), &case.introspection) {
             // The answer is given once, and after that the request must do with what is kept of it.
@@ -92,14 +89,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             _ => break,
         }
     }
-    let means = &mut Means {
-        engine,
-        filter_before: &case.verified_payloads(),
-        keys: &keys,
-        tokens: &mut tokens,
-        handed_over: &mut handed_over,
-        introspected: None,
-    };
+    let means = &mut Means { filter_before, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
@@ -193,14 +183,8 @@ fn no_refusal_tells_the_log_a_token() {
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
             let handed_over = &mut HandedOver::default();
-            let means = &mut Means {
-                engine: &WithEs512,
-                filter_before: &case.verified_payloads(),
-                keys: &keys,
-                tokens: &mut tokens,
-                handed_over,
-                introspected: None,
-            };
+            let filter_before = &case.verified_payloads();
+            let means = &mut Means { filter_before, ..Means::new(&WithEs512, &keys, &mut tokens, handed_over) };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

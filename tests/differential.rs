@@ -23,7 +23,6 @@ use certbound::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Step};
 use fake_host::{Module, Vm};
 use serde::Deserialize;
@@ -173,15 +172,8 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         peer_digest: digest.as_deref(),
         now,
     };
-    let handed_over = &mut HandedOver::default();
-    let means = &mut Means {
-        engine: &PortableEngine,
-        filter_before: &Payloads::default(),
-        keys: &KeyRing::default(),
-        tokens,
-        handed_over,
-        introspected: None,
-    };
+    let (keys, handed_over) = (KeyRing::default(), &mut HandedOver::default());
+    let means = &mut Means::new(&PortableEngine, &keys, tokens, handed_over);
     match policies.start(&request, means) {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),

@@ -16,7 +16,6 @@ use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::secret::Environment;
 use certbound::{Means, Policies, Request, Step};
 use serde_json::{Value, json};
@@ -84,14 +83,7 @@ impl Api {
             Request { headers: &headers, route_metadata: None, peer_digest: Some(DIGEST.as_bytes()), now: self.now };
         let keys = KeyRing::default();
         let handed_over = &mut HandedOver::default();
-        let means = &mut Means {
-            engine: &PortableEngine,
-            filter_before: &Payloads::default(),
-            keys: &keys,
-            tokens: &mut self.tokens,
-            handed_over,
-            introspected,
-        };
+        let means = &mut Means { introspected, ..Means::new(&PortableEngine, &keys, &mut self.tokens, handed_over) };
         match self.policies.start(&request, means) {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name()),

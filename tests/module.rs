@@ -184,14 +184,19 @@ fn a_new_bound_token_costs_eight_host_calls() {
     assert_eq!(calls("a token on the certificate that it is bound to passes"), expected);
 }
 
+/// A VM that the case's request came to twice: the first hit defines its counter.
+fn acquainted(list: &CaseList, case: &Case) -> Vm {
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    vm.request(&request(case));
+    vm.request(&request(case));
+    vm
+}
+
 #[test]
 fn a_token_seen_before_costs_seven_host_calls_and_no_cryptography() {
     let list = CaseList::read();
     let case = list.case("a token on the certificate that it is bound to passes");
-    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
-    vm.request(&request(case));
-    // The first hit defines its counter.
-    vm.request(&request(case));
+    let mut vm = acquainted(&list, case);
     assert_eq!(vm.request(&request(case)).calls, [&FACTS[..], &TOLD].concat());
 }
 
@@ -273,10 +278,7 @@ fn a_token_that_jwt_authn_verified_costs_its_payload_and_no_cryptography() {
 fn a_token_seen_before_that_jwt_authn_verified_costs_one_claim_of_its_payload() {
     let list = CaseList::read();
     let case = list.case("a token that jwt_authn verified passes");
-    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
-    vm.request(&request(case));
-    // The first hit defines its counter.
-    vm.request(&request(case));
+    let mut vm = acquainted(&list, case);
     let claim = "proxy_get_property metadata.filter_metadata.envoy.filters.http.jwt_authn.access_token.jti";
     let expected = [&FACTS[..], &[claim], &TOLD].concat();
     assert_eq!(vm.request(&request(case)).calls, expected);

@@ -12,7 +12,6 @@ use certbound::authorization_server::HandedOver;
 use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Request, Step};
 use serde_json::{Value, json};
 
@@ -35,14 +34,7 @@ fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result
     let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means {
-        engine: &PortableEngine,
-        filter_before: &Payloads::default(),
-        keys: &keys,
-        tokens: &mut tokens,
-        handed_over,
-        introspected: None,
-    };
+    let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
     match policies.start(&request, means) {
         Step::Serve { served, decision } => {
             assert!(decision.line().starts_with(r#"{"verdict":"served","reason":"protected_resource_metadata""#));

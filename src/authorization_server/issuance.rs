@@ -1,13 +1,12 @@
 //! Issued access tokens are held to the certificate of the request (RFC 8705 §3), so that a server that does not bind
 //! them is noticed.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::answer::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::header_map::Headers;
+use crate::jose::base64url;
 use crate::jose::json::{self, Json, Object};
 use crate::reason::Reason;
 use crate::request::Request;
@@ -232,7 +231,7 @@ enum Token<'a> {
 /// decoded.
 fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
     // What is not base64url is no object either.
-    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).unwrap_or_default();
+    let decoded = |part: &str| base64url::decode(part.trim_end_matches('=')).unwrap_or_default();
     let parts: Vec<_> = token.trim().splitn(4, '.').collect();
     match parts.as_slice() {
         [header, payload, _] if json::object(&decoded(header)).is_some() => {
@@ -245,6 +244,9 @@ fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";

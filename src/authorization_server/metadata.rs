@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +10,7 @@ use super::answer::{field, is_encoded, length};
 use super::json_text::{Members, list_with};
 use crate::header_map::Headers;
 use crate::https_url;
-use crate::jose::json;
+use crate::jose::{base64url, json};
 use crate::request::Request;
 use crate::route;
 use crate::sorted_map::SortedMap;
@@ -433,13 +431,16 @@ impl Metadata {
 /// The names of what signed metadata says: members of it take precedence (RFC 8414 §2.1). Nothing is verified.
 fn claims_of(signed: &str) -> Option<HashSet<String>> {
     let signed: String = serde_json::from_str(signed).ok()?;
-    let claims = URL_SAFE_NO_PAD.decode(signed.split('.').nth(1)?).ok()?;
+    let claims = base64url::decode(signed.split('.').nth(1)?)?;
     let claims = json::object(&claims)?;
     Some(claims.iter().map(|(name, _)| name.to_owned()).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn metadata(text: &str) -> Metadata {

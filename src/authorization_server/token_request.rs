@@ -5,10 +5,10 @@
 //! refused, so that both see the same client.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 
 use super::client::is_vschar;
-use crate::jose::json;
+use crate::jose::{base64url, json};
 use crate::percent;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -233,7 +233,7 @@ fn subject(assertion: &[u8]) -> Result<String, Refusal> {
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(wrong());
     };
-    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| wrong())?;
+    let payload = base64url::decode(payload).ok_or_else(wrong)?;
     let claims = json::object(&payload).ok_or_else(wrong)?;
     let claim = |name: &str| claims.get(name).and_then(|value| value.as_str()).ok_or_else(wrong);
     let (issuer, subject) = (claim("iss")?, claim("sub")?);

@@ -1,6 +1,6 @@
 //! What the filter would do with a request, and why, step by step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
@@ -195,11 +195,7 @@ impl Question {
     /// # Errors
     /// A sentence, where it is no JSON object, or no issuer is configured with that name.
     pub fn with_verified_payload(mut self, name: &str, payload: &[u8]) -> Result<Self, String> {
-        let names = self.policies.iter().filter_map(|(_, policy)| match policy {
-            Policy::ResourceServer(server) => Some(server.verified_before().map(|(_, name)| name)),
-            Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
-        });
-        let known: Vec<_> = names.flatten().collect::<BTreeSet<_>>().into_iter().collect();
+        let known: Vec<_> = self.policies.payloads_in_metadata().collect();
         if !known.contains(&name) {
             return Err(config::unknown("name of a payload", name, &known));
         }

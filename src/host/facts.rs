@@ -16,7 +16,7 @@ pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
         "xds\0virtual_host_metadata\0filter_metadata\0certbound",
         "xds\0listener_metadata\0filter_metadata\0certbound",
     ];
-    levels.into_iter().map(|path| abi::property(path).unwrap_or_else(|Unreadable| Some(vec![0xff])))
+    levels.into_iter().map(encoded_map)
 }
 
 /// Envoy's `jwt_authn`, which leaves the payload of a token that it verified under the provider's name for it.
@@ -26,13 +26,12 @@ pub(super) struct JwtAuthn;
 const LEFT: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
 
 impl FilterBefore for JwtAuthn {
-    /// What cannot be encoded, as with a null in it, comes as bytes that are no map.
     fn payload(&self, name: &str) -> Option<Vec<u8>> {
-        abi::property(&format!("{LEFT}\0{name}")).unwrap_or_else(|Unreadable| Some(vec![0xff]))
+        encoded_map(&format!("{LEFT}\0{name}"))
     }
 
     fn claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
-        abi::property(&format!("{LEFT}\0{name}\0{claim}")).ok().flatten()
+        property(&format!("{LEFT}\0{name}\0{claim}"))
     }
 }
 
@@ -74,7 +73,12 @@ pub(super) fn now_in_milliseconds() -> u64 {
     since_1970.and_then(|since_1970| u64::try_from(since_1970.as_millis()).ok()).unwrap_or(u64::MAX)
 }
 
-/// A property by a constant path: a path that a client could choose might make the host answer with an error.
-fn property(path: &'static str) -> Option<Vec<u8>> {
+/// A property by a path of ours: one that a client could choose might make the host answer with an error.
+fn property(path: &str) -> Option<Vec<u8>> {
     abi::property(path).ok().flatten()
+}
+
+/// Such a property that is a map. One that cannot be encoded, as with a null in it, comes as bytes that are no map.
+fn encoded_map(path: &str) -> Option<Vec<u8>> {
+    abi::property(path).unwrap_or_else(|Unreadable| Some(vec![0xff]))
 }

@@ -12,7 +12,8 @@ use crate::jose::jwk::{Material, PublicKey};
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::{PortableEngine, SignatureEngine, Verification, ecdsa_der};
 
-/// Envoy's foreign function `verify_signature` for the RS and ES families; the module's own for what the host does not know.
+/// Envoy's foreign function `verify_signature` for the RS and ES families; the module's own engine for what the host does
+/// not know.
 pub(super) struct HostEngine;
 
 /// `envoy.source.extensions.common.wasm.VerifySignatureResult`.

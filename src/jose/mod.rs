@@ -1,7 +1,7 @@
 //! Signed tokens: key sets (RFC 7517), compact signatures (RFC 7515), algorithms (RFC 7518, RFC 8037).
 
 pub mod algorithm;
-mod base64url;
+pub(crate) mod base64url;
 mod der;
 pub mod json;
 pub mod jwk;

@@ -38,15 +38,14 @@ fn opened(modulus: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
     let squared = (0..16).fold(representative.clone(), |power, _| power.square());
     let opened = squared.mul(&representative).retrieve().to_be_bytes();
     // Whole words have come out.
-    opened.get(opened.len().checked_sub(modulus.len())?..).map(<[u8]>::to_vec)
+    split_end(&opened, modulus.len()).map(|(_, opened)| opened.to_vec())
 }
 
 /// EMSA-PSS-VERIFY (RFC 8017 §9.1.2). `mask` has the bits of the first byte that may be set.
 fn is_encoding(encoded: &[u8], mask: u8, message: &[u8], hash: Hash) -> bool {
     let message = hash(&[message]);
     let Some((&TRAILER, encoded)) = encoded.split_last() else { return false };
-    let place = encoded.len().checked_sub(message.len());
-    let Some((masked, own)) = place.and_then(|place| encoded.split_at_checked(place)) else { return false };
+    let Some((masked, own)) = split_end(encoded, message.len()) else { return false };
     if masked.first().is_none_or(|first| first & !mask != 0) {
         return false;
     }
@@ -59,10 +58,14 @@ fn is_encoding(encoded: &[u8], mask: u8, message: &[u8], hash: Hash) -> bool {
     if let Some(first) = block.first_mut() {
         *first &= mask;
     }
-    let place = block.len().checked_sub(message.len());
-    let Some((padding, salt)) = place.and_then(|place| block.split_at_checked(place)) else { return false };
+    let Some((padding, salt)) = split_end(&block, message.len()) else { return false };
     let Some((1, zeros)) = padding.split_last() else { return false };
     zeros.iter().all(|byte| *byte == 0) && hash(&[&[0; 8], &message, salt]) == own
+}
+
+/// What stands before the last so many bytes, and these.
+fn split_end(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    bytes.split_at_checked(bytes.len().checked_sub(length)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, where there is no host or it has no cryptography: its primitives, and
-//! not its own judgement of a token, which refuses some for what is none of its business here.
+//! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, where there is no host or it has no cryptography: its primitives,
+//! and not its own judgement of a token, which refuses some for what is none of its business here.
 
 use jwt_simple::algorithms::{
     ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,

@@ -119,7 +119,7 @@ impl AccessToken {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
                 was_verified(token.payload(), means.filter_before.payload(name).as_deref())?;
-                match text(token.payload(), "jti")? {
+                match claims.identifier {
                     Some(identifier) if !identifier.is_empty() => Proof::Identifier(identifier.to_owned()),
                     _ => Proof::Payload(token.payload().clone().into_owned()),
                 }
@@ -362,6 +362,8 @@ fn verify_signature<'i>(
 /// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
 struct Claims<'t> {
     issuer: Option<&'t str>,
+    /// `jti`.
+    identifier: Option<&'t str>,
     /// One text, or a list of texts (RFC 7519 §4.1.3).
     audience: Option<&'t Json<'t>>,
     /// NumericDates, with their fractions.
@@ -374,9 +376,8 @@ impl<'t> Claims<'t> {
     /// A claim of the wrong type is not the same as none. These must be there.
     fn parse(payload: &'t Object<'t>, required: &[&'static str]) -> Result<Self, Refusal> {
         let demand = |name| if required.contains(&name) { Err(missing(name)) } else { Ok(()) };
-        for name in ["sub", "jti"] {
-            text(payload, name)?;
-        }
+        text(payload, "sub")?;
+        let identifier = text(payload, "jti")?;
         let issuer = text(payload, "iss")?;
         issuer.map_or_else(|| demand("iss"), |_| Ok(()))?;
         let audience = payload.get("aud");
@@ -388,7 +389,14 @@ impl<'t> Claims<'t> {
         }
         let expires = time(payload, "exp")?;
         expires.map_or_else(|| demand("exp"), |_| Ok(()))?;
-        Ok(Self { issuer, audience, expires, not_before: time(payload, "nbf")?, issued_at: time(payload, "iat")? })
+        Ok(Self {
+            issuer,
+            identifier,
+            audience,
+            expires,
+            not_before: time(payload, "nbf")?,
+            issued_at: time(payload, "iat")?,
+        })
     }
 
     /// Whether they name an audience of the issuer's. Those of an introspected token need not name any.

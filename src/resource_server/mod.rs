@@ -49,10 +49,13 @@ use keys::{KeyRing, KeySource};
 use metadata::ProtectedResourceMetadata;
 use seconds::Leeway;
 use token_cache::{Known, Lookup, TokenCache};
-use verified_payload::FilterBefore;
+use verified_payload::{FilterBefore, Payloads};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
+
+/// No filter that verifies tokens.
+static NOBODY: Payloads = Payloads(Vec::new());
 
 /// What a judgement may use and does not own: the values of one VM at one moment.
 pub struct Means<'m> {
@@ -68,6 +71,18 @@ pub struct Means<'m> {
     pub handed_over: &'m mut HandedOver,
     /// What came of the question about the request's token, if it was asked.
     pub introspected: Option<&'m Introspected>,
+}
+
+impl<'m> Means<'m> {
+    /// Where no filter before this one verifies tokens, and no question was asked.
+    pub fn new(
+        engine: &'m dyn SignatureEngine,
+        keys: &'m KeyRing,
+        tokens: &'m mut TokenCache,
+        handed_over: &'m mut HandedOver,
+    ) -> Self {
+        Self { engine, filter_before: &NOBODY, keys, tokens, handed_over, introspected: None }
+    }
 }
 
 /// What an access token must be to pass.

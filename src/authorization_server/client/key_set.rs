@@ -1,7 +1,7 @@
 //! The key set of a client that authenticates by a certificate of its own (RFC 8705 §2.2.2).
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -13,6 +13,7 @@ use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::certificate::to_be_signed::ToBeSigned;
 use crate::config;
+use crate::jose::base64url;
 
 /// Of one client that publishes them itself; those of the field have one or two.
 const MOST_KEYS: usize = 100;
@@ -135,14 +136,13 @@ impl Key {
 
 /// Whether a member is these bytes, if it is there.
 fn is(member: Option<&str>, bytes: &[u8]) -> bool {
-    member.is_none_or(|text| URL_SAFE_NO_PAD.decode(text).is_ok_and(|member| member == bytes))
+    member.is_none_or(|text| base64url::decode(text).is_some_and(|member| member == bytes))
 }
 
 /// Whether a member is this number, if it is there.
 fn is_number(member: Option<&str>, bytes: &[u8]) -> bool {
     let significant = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip_while(|byte| *byte == 0).collect() };
-    member
-        .is_none_or(|text| URL_SAFE_NO_PAD.decode(text).is_ok_and(|member| significant(&member) == significant(bytes)))
+    member.is_none_or(|text| base64url::decode(text).is_some_and(|member| significant(&member) == significant(bytes)))
 }
 
 /// Whether two members are the coordinates of this point (SEC 1 §2.3.3), as far as they are there.
@@ -155,7 +155,7 @@ fn is_point(x: Option<&str>, y: Option<&str>, point: &[u8]) -> Option<bool> {
         }
         // Of the second coordinate a compressed point has the last bit alone, which with the first makes it.
         2 | 3 => {
-            let last = |text: &str| URL_SAFE_NO_PAD.decode(text).ok()?.last().map(|byte| byte & 1 == form & 1);
+            let last = |text: &str| base64url::decode(text)?.last().map(|byte| byte & 1 == form & 1);
             Some(is(x, coordinates) && y.is_none_or(|text| last(text).unwrap_or(false)))
         }
         _ => None,

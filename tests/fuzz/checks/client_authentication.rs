@@ -1,7 +1,8 @@
 //! A request of a client, on the connection of one of two clients or of nobody. It passes only where every reader, the
 //! most lenient too, sees the client in it that the connection's certificate is registered for, and no other.
 //!
-//! The first byte chooses the connection; then come lines: what stands behind the path's `/token`, `Authorization`, `Content-Type`; then the body.
+//! The first byte chooses the connection; then come lines: what stands behind the path's `/token`, `Authorization`,
+//! `Content-Type`; then the body.
 
 use std::sync::LazyLock;
 

@@ -9,7 +9,6 @@ use certbound::jose::signature::PortableEngine;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Reason, Request, Step};
 
 use super::json;
@@ -31,17 +30,7 @@ fn judge<'p>(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> St
     let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now: NOW };
     let keys = KeyRing::default();
     let handed_over = &mut HandedOver::default();
-    POLICIES.start(
-        &request,
-        &mut Means {
-            engine: &PortableEngine,
-            filter_before: &Payloads::default(),
-            keys: &keys,
-            tokens,
-            handed_over,
-            introspected,
-        },
-    )
+    POLICIES.start(&request, &mut Means { introspected, ..Means::new(&PortableEngine, &keys, tokens, handed_over) })
 }
 
 pub fn check(input: &[u8]) {

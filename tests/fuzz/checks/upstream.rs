@@ -5,7 +5,6 @@ use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::log::{Circumstances, Event};
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Refusal, Request, Step};
 
 use super::header_name;
@@ -24,14 +23,7 @@ pub struct Host<'a> {
 pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<Answering> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means {
-        engine: &PortableEngine,
-        filter_before: &Payloads::default(),
-        keys: &keys,
-        tokens: &mut tokens,
-        handed_over,
-        introspected: None,
-    };
+    let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
     match policies.start(request, means) {
         Step::Forward { answering, .. } => answering,
         Step::AskValidation(question) => match question.answer(Some(false)) {
@@ -52,14 +44,7 @@ pub fn end(
 ) -> Result<Headers, Refusal> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means {
-        engine,
-        filter_before: &Payloads::default(),
-        keys: &keys,
-        tokens: &mut tokens,
-        handed_over,
-        introspected: None,
-    };
+    let means = &mut Means::new(engine, &keys, &mut tokens, handed_over);
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
     let mut step = policies.start(request, means);

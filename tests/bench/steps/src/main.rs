@@ -27,7 +27,6 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::resource_server::verified_payload::Payloads;
 use certbound::{Means, Policies, Request, Step};
 use divan::{Bencher, black_box};
 
@@ -91,14 +90,8 @@ impl Judged {
             peer_digest: Some(&self.digest),
             now: self.now,
         };
-        let means = &mut Means {
-            engine,
-            filter_before: &Payloads::default(),
-            keys: &KeyRing::default(),
-            tokens: &mut kept.tokens,
-            handed_over: &mut kept.handed_over,
-            introspected: None,
-        };
+        let keys = KeyRing::default();
+        let means = &mut Means::new(engine, &keys, &mut kept.tokens, &mut kept.handed_over);
         let mut step = self.policies.start(&request, means);
         loop {
             step = match step {
