@@ -6,6 +6,7 @@ mod der;
 pub mod json;
 pub mod jwk;
 pub mod jws;
+mod montgomery;
 mod rsa_pss;
 pub mod signature;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]

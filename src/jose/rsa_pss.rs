@@ -2,9 +2,9 @@
 //! clients sign with. The arithmetic is crypto-bigint's: in the module it takes a quarter of the time of jwt-simple's.
 //! Nothing here is secret.
 
-use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
-use crypto_bigint::{BoxedUint, Odd};
 use sha2::Digest;
+
+use super::montgomery;
 
 /// What a message and a mask are made with: the hash of these parts, one after the other.
 type Hash = fn(&[&[u8]]) -> Vec<u8>;
@@ -27,18 +27,8 @@ pub(super) fn is_signature<D: Digest>(modulus: &[u8], message: &[u8], signature:
 
 /// RSAVP1 (RFC 8017 §5.2.2): the signature to the 65537th power, as long as the modulus.
 fn opened(modulus: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
-    let bits = u32::try_from(modulus.len()).ok()?.checked_mul(8)?;
-    let number = |bytes| BoxedUint::from_be_slice(bytes, bits).ok();
-    let (modulus_number, representative) = (number(modulus)?, number(signature)?);
-    if signature.len() != modulus.len() || representative >= modulus_number {
-        return None;
-    }
-    let parameters = BoxedMontyParams::new_vartime(Odd::new(modulus_number).into_option()?);
-    let representative = BoxedMontyForm::new(representative, &parameters);
-    let squared = (0..16).fold(representative.clone(), |power, _| power.square());
-    let opened = squared.mul(&representative).retrieve().to_be_bytes();
-    // Whole words have come out.
-    split_end(&opened, modulus.len()).map(|(_, opened)| opened.to_vec())
+    // As long as one another, they compare as the numbers that they are.
+    (signature.len() == modulus.len() && signature < modulus).then(|| montgomery::power(signature, modulus)).flatten()
 }
 
 /// EMSA-PSS-VERIFY (RFC 8017 §9.1.2). `mask` has the bits of the first byte that may be set.
@@ -111,6 +101,18 @@ mod tests {
                 assert!(!is_encoding(&wrong, mask, b"text", hash), "bit {bit}");
             }
             assert!(!is_encoding(&right[1..], mask, b"text", hash));
+        }
+    }
+
+    #[test]
+    fn only_a_representative_in_range_is_opened() {
+        for modulus in [&[0x80, 0, 0, 0, 1][..], &[0xff; 8], &[0x01, 0, 0xff]] {
+            let (last, others) = modulus.split_last().unwrap();
+            assert!(opened(modulus, &[others, &[last - 1]].concat()).is_some());
+            assert_eq!(opened(modulus, modulus), None);
+            assert_eq!(opened(modulus, &[&[0xff], &modulus[1..]].concat()), None);
+            assert_eq!(opened(modulus, &[&[0], others].concat()[1..]), None);
+            assert_eq!(opened(modulus, &[&[0], others, &[1]].concat()), None);
         }
     }
 
