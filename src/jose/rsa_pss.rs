@@ -1,6 +1,5 @@
 //! RSASSA-PSS (RFC 8017 §8.1.2) in the three forms of JOSE (RFC 7518 §3.5), which the host does not know and FAPI has
-//! clients sign with. The arithmetic is crypto-bigint's: in the module it takes a quarter of the time of jwt-simple's.
-//! Nothing here is secret.
+//! clients sign with. Nothing here is secret.
 
 use sha2::Digest;
 
