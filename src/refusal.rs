@@ -13,19 +13,18 @@ use crate::resource_server::token_cache::Lookup;
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// One refused request. It owns its status, its challenge and what the log says of it.
+///
+/// It is one pointer: most of what may end in a refusal does not, and pays for the room in every result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal(Box<Particulars>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Particulars {
     reason: Reason,
     detail: Option<String>,
     realm: Option<String>,
     scope: Option<String>,
     caller: Caller,
-    particulars: Box<Particulars>,
-}
-
-/// What is seldom looked at: what the operator learns besides the reason, and where the API is described.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Particulars {
     policy: String,
     presented: Option<Thumbprint>,
     expected: Option<Thumbprint>,
@@ -36,7 +35,19 @@ struct Particulars {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, realm: None, scope: None, caller: Caller::Http, particulars: Box::default() }
+        Self(Box::new(Particulars {
+            reason,
+            detail: None,
+            realm: None,
+            scope: None,
+            caller: Caller::Http,
+            policy: String::new(),
+            presented: None,
+            expected: None,
+            identity: None,
+            lookup: None,
+            metadata: None,
+        }))
     }
 }
 
@@ -45,13 +56,15 @@ impl Refusal {
     /// token, key or secret. Whatever a client chose in it is escaped when it is written.
     #[must_use]
     pub fn because(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..Self::from(reason) }
+        let mut refusal = Self::from(reason);
+        refusal.0.detail = Some(detail.into());
+        refusal
     }
 
     /// How many bytes it takes, about.
     pub(crate) fn size(&self) -> usize {
-        let texts =
-            [&self.detail, &self.realm, &self.particulars.metadata, &self.scope].into_iter().flatten().map(String::len);
+        let Particulars { detail, realm, scope, metadata, .. } = &*self.0;
+        let texts = [detail, realm, metadata, scope].into_iter().flatten().map(String::len);
         let own = size_of::<Self>().saturating_add(size_of::<Particulars>());
         texts.fold(own, usize::saturating_add)
     }
@@ -59,44 +72,44 @@ impl Refusal {
     /// Names the policy that refused, and the realm of its challenges, if it is one that challenges.
     #[must_use]
     pub(crate) fn under(mut self, policy: &str, realm: Option<&str>) -> Self {
-        policy.clone_into(&mut self.particulars.policy);
-        self.realm = realm.map(str::to_owned);
+        policy.clone_into(&mut self.0.policy);
+        self.0.realm = realm.map(str::to_owned);
         self
     }
 
     /// Names the certificate that the client proved to hold.
     #[must_use]
     pub(crate) fn presenting(mut self, presented: Option<Thumbprint>) -> Self {
-        self.particulars.presented = presented;
+        self.0.presented = presented;
         self
     }
 
     /// Names the certificate that the token is bound to.
     #[must_use]
     pub(crate) fn expecting(mut self, expected: Thumbprint) -> Self {
-        self.particulars.expected = Some(expected);
+        self.0.expected = Some(expected);
         self
     }
 
     /// Names whom the token is about. Its signature was verified.
     #[must_use]
     pub(crate) fn about(mut self, identity: Rc<Identity>) -> Self {
-        self.particulars.identity = Some(identity);
+        self.0.identity = Some(identity);
         self
     }
 
     /// Says whether the token was verified before, if it was looked up.
     #[must_use]
     pub(crate) fn looked_up(mut self, lookup: Option<Lookup>) -> Self {
-        self.particulars.lookup = lookup;
+        self.0.lookup = lookup;
         self
     }
 
     /// What counters and access logs tell of it.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        let Particulars { policy, presented, identity, lookup, expected: _, metadata: _ } = &*self.particulars;
-        Decision::new(policy, Verdict::Refused(self.reason), *presented).about(identity.clone()).looked_up(*lookup)
+        let Particulars { reason, policy, presented, identity, lookup, .. } = &*self.0;
+        Decision::new(policy, Verdict::Refused(*reason), *presented).about(identity.clone()).looked_up(*lookup)
     }
 
     /// What they tell of a request that is forwarded all the same, since its policy only observes.
@@ -108,66 +121,68 @@ impl Refusal {
     /// The name of the policy that refused; empty where none governs.
     #[must_use]
     pub fn policy(&self) -> &str {
-        &self.particulars.policy
+        &self.0.policy
     }
 
     /// The certificate that the client proved to hold.
     #[must_use]
     pub fn presented(&self) -> Option<Thumbprint> {
-        self.particulars.presented
+        self.0.presented
     }
 
     /// The certificate that the token is bound to.
     #[must_use]
     pub fn expected(&self) -> Option<Thumbprint> {
-        self.particulars.expected
+        self.0.expected
     }
 
     /// Whom the token names, its signature being right.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.particulars.identity.as_deref()
+        self.0.identity.as_deref()
     }
 
     /// What else the operator will want to know. It may hold a client's text.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
-        self.detail.as_deref()
+        self.0.detail.as_deref()
     }
 
     /// Names the scopes that the request needs, for the challenge of [`Reason::ScopeInsufficient`].
     #[must_use]
-    pub(crate) fn demanding(self, scope: String) -> Self {
-        Self { scope: Some(scope), ..self }
+    pub(crate) fn demanding(mut self, scope: String) -> Self {
+        self.0.scope = Some(scope);
+        self
     }
 
     /// Says where the metadata of the API is, for the challenge (RFC 9728 §5.1).
     #[must_use]
     pub(crate) fn described_at(mut self, metadata: Option<String>) -> Self {
-        self.particulars.metadata = metadata;
+        self.0.metadata = metadata;
         self
     }
 
     /// Says in which form the client reads the answer.
     #[must_use]
-    pub(crate) fn to(self, caller: Caller) -> Self {
-        Self { caller, ..self }
+    pub(crate) fn to(mut self, caller: Caller) -> Self {
+        self.0.caller = caller;
+        self
     }
 
     /// Why.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.reason
+        self.0.reason
     }
 
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self.reason.answer() {
+        match self.0.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) => 400,
             // RFC 6749 §5.2.
             Answer::Client(ErrorCode::InvalidClient) => {
-                if self.realm.is_some() {
+                if self.0.realm.is_some() {
                     401
                 } else {
                     400
@@ -186,7 +201,7 @@ impl Refusal {
     /// The gRPC status, where the caller speaks gRPC: it sees no HTTP status but 200.
     #[must_use]
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
-        (self.caller == Caller::Grpc).then(|| match self.reason.answer() {
+        (self.0.caller == Caller::Grpc).then(|| match self.0.reason.answer() {
             Answer::Client(ErrorCode::InvalidRequest) | Answer::TooLarge => GrpcStatus::InvalidArgument,
             Answer::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Answer::Challenge => {
                 GrpcStatus::Unauthenticated
@@ -203,18 +218,18 @@ impl Refusal {
     /// The value of `WWW-Authenticate` (RFC 6750 §3). Nothing in it comes from the request.
     #[must_use]
     pub fn challenge(&self) -> Option<String> {
-        let realm = self.realm.as_deref()?;
+        let realm = self.0.realm.as_deref()?;
         let metadata =
-            self.particulars.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
-        match self.reason.answer() {
+            self.0.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
+        match self.0.reason.answer() {
             Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
             Answer::Client(ErrorCode::InvalidClient) => Some(format!("Basic realm=\"{realm}\"")),
             Answer::Client(code) => {
-                let scope = self.scope.as_ref().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
+                let scope = self.0.scope.as_ref().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
                 Some(format!(
                     "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}{metadata}",
                     code.name(),
-                    self.reason.description()
+                    self.0.reason.description()
                 ))
             }
             Answer::Unknown | Answer::Misdirected | Answer::TooLarge | Answer::Operator | Answer::Later => None,
@@ -224,13 +239,13 @@ impl Refusal {
     /// The response headers besides the status.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = match self.caller {
+        let mut headers = match self.0.caller {
             Caller::Http => {
                 vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())]
             }
-            Caller::Grpc => vec![("grpc-message", self.reason.description().to_owned())],
+            Caller::Grpc => vec![("grpc-message", self.0.reason.description().to_owned())],
         };
-        if self.reason.answer() == Answer::Later {
+        if self.0.reason.answer() == Answer::Later {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
         }
         if let Some(challenge) = self.challenge() {
@@ -242,8 +257,8 @@ impl Refusal {
     /// The response body: a small JSON object. gRPC has none.
     #[must_use]
     pub fn body(&self) -> String {
-        let description = self.reason.description();
-        match self.reason.answer() {
+        let description = self.0.reason.description();
+        match self.0.reason.answer() {
             Answer::Challenge | Answer::Unknown | Answer::Misdirected => {
                 format!("{{\"error_description\":\"{description}\"}}")
             }
