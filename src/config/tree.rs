@@ -25,6 +25,8 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {
+    /// What is not there: the value of a key that a map does not have.
+    Absent,
     Null,
     Bool(bool),
     Number(Number),
@@ -86,7 +88,7 @@ impl Node {
         let syntax = |error: serde_json::Error| Error::syntax(&error).at(offset);
         let value = match raw.get().as_bytes().first() {
             Some(b'{') => {
-                let Entries(entries) = serde_json::from_str(raw.get()).map_err(syntax)?;
+                let RawEntries(entries) = serde_json::from_str(raw.get()).map_err(syntax)?;
                 let mut map: Vec<(Key, Self)> = Vec::with_capacity(entries.len());
                 let mut seen = std::collections::HashSet::with_capacity(entries.len());
                 for (raw_key, raw_value) in entries {
@@ -182,7 +184,7 @@ impl Node {
     #[cold]
     fn is_not(&self, expected: &dyn Expected) -> Error {
         let found = match &self.value {
-            Value::Null => Unexpected::Unit,
+            Value::Null | Value::Absent => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Number(value) => Unexpected::Float(value.as_f64().unwrap_or(f64::NAN)),
             Value::String(value) => Unexpected::Str(value),
@@ -216,25 +218,25 @@ fn offset_in(raw: &RawValue, text: &str) -> Option<usize> {
 }
 
 /// The entries of a JSON object, as slices of the text, duplicates included.
-struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+struct RawEntries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {
+impl<'de: 'a, 'a> serde::Deserialize<'de> for RawEntries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct All;
 
         impl<'de> Visitor<'de> for All {
-            type Value = Entries<'de>;
+            type Value = RawEntries<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a map")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawEntries<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Entries(entries))
+                Ok(RawEntries(entries))
             }
         }
 
@@ -249,7 +251,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
-            Value::Null => visitor.visit_unit(),
+            Value::Null | Value::Absent => visitor.visit_unit(),
             Value::Bool(_) => self.deserialize_bool(visitor),
             Value::Number(_) => self.deserialize_u64(visitor),
             Value::String(_) => self.deserialize_str(visitor),
@@ -292,23 +294,29 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
-            Value::Map(entries) => visitor.visit_map(Fields { entries: entries.iter(), value: None }),
+            Value::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
             _ => Err(self.is_not(&visitor)),
         }
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.deserialize_map(visitor)
+        let Value::Map(entries) = &self.value else { return Err(self.is_not(&visitor)) };
+        if !OPEN.contains(&name) {
+            none_is_unknown(entries, fields)?;
+        }
+        let mut fields = Fields { entries, names: fields.iter(), absent: None };
+        let read = visitor.visit_seq(&mut fields);
+        read.map_err(|error| fields.explained(error))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
-            Value::Null => visitor.visit_none(),
+            Value::Null | Value::Absent => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -375,12 +383,67 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
+/// What stands for the value of a field that is not there.
+static ABSENT: Node = Node { value: Value::Absent, offset: None };
+
+/// By their names in serde: the types in which a member that nobody knows is no mistake (RFC 7517 §4 and §5).
+const OPEN: &[&str] = &["JWK", "JWK Set"];
+
+fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str]) -> Result<(), Error> {
+    match entries.iter().find(|(key, _)| !fields.contains(&key.name.as_str())) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let error = <Error as serde::de::Error>::unknown_field(&key.name, fields);
+            Err(error.within_key(&key.name, key.offset))
+        }
+    }
+}
+
+/// The fields of a struct in its own order, whatever that of the text. Code that takes them so is smaller by a half than
+/// code that tells the keys apart and remembers which it has seen.
 struct Fields<'de> {
+    entries: &'de [(Key, Node)],
+    names: std::slice::Iter<'static, &'static str>,
+    /// The field that was asked for last, where it is not there.
+    absent: Option<&'static str>,
+}
+
+impl<'de> Fields<'de> {
+    fn next(&mut self) -> (&'static str, &'de Node) {
+        let name = self.names.next().copied().unwrap_or_default();
+        let found = self.entries.iter().find(|(key, _)| key.name == name);
+        self.absent = found.is_none().then_some(name);
+        (name, found.map_or(&ABSENT, |(_, value)| value))
+    }
+
+    /// A type that cannot do without a field gives up at it, and says only how many it had.
+    fn explained(&self, error: Error) -> Error {
+        self.absent.map_or(error, <Error as serde::de::Error>::missing_field)
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Fields<'de> {
+    type Error = Error;
+
+    // As above.
+    #[inline(never)]
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let (name, value) = self.next();
+        match seed.deserialize(value) {
+            Ok(value) => Ok(Some(value)),
+            // Only an option is read from nothing. Whether another one has a default, its struct knows.
+            Err(_) if self.absent.is_some() => Ok(None),
+            Err(error) => Err(error.within_key(name, value.offset)),
+        }
+    }
+}
+
+struct Entries<'de> {
     entries: std::slice::Iter<'de, (Key, Node)>,
     value: Option<&'de (Key, Node)>,
 }
 
-impl<'de> MapAccess<'de> for Fields<'de> {
+impl<'de> MapAccess<'de> for Entries<'de> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {

@@ -94,6 +94,7 @@ pub enum Curve {
 
 /// A JWK Set. Members that are not known are ignored (RFC 7517 §5).
 #[derive(Deserialize)]
+#[serde(rename = "JWK Set")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "JwkSet"))]
 struct Document {
     /// Public keys.
@@ -112,6 +113,7 @@ enum Entry {
 
 /// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
 #[derive(Deserialize)]
+#[serde(rename = "JWK")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Jwk", transform = crate::desk::schema::public_key))]
 struct Members {
     /// `RSA`, `EC` or `OKP`; keys of other types are ignored.

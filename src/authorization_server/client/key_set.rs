@@ -30,6 +30,7 @@ const CURVES: &[(&str, &str)] = &[
 
 /// A JWK set (RFC 7517 §5).
 #[derive(Deserialize)]
+#[serde(rename = "JWK Set")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKeySet"))]
 pub(super) struct KeySet {
     /// The keys.
@@ -38,6 +39,7 @@ pub(super) struct KeySet {
 
 /// A JWK, of which only the certificate is looked at, and whether the public key is the certificate's.
 #[derive(Deserialize)]
+#[serde(rename = "JWK")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKey", transform = crate::desk::schema::public_key))]
 struct Key {
     /// Certificates in base64, that of the key first (RFC 7517 §4.7).
