@@ -1,5 +1,6 @@
 //! What became of a request, as the counters, the access log and the log tell it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
@@ -22,6 +23,8 @@ pub struct Decision {
     would_have_refused: Option<Refusal>,
     /// When its token expires, in seconds since 1970.
     expires: Option<u64>,
+    /// Its line, where that was written before.
+    line: Option<Rc<str>>,
 }
 
 /// What was decided, and on what ground.
@@ -138,6 +141,7 @@ impl Decision {
             forged_headers: 0,
             would_have_refused: None,
             expires: None,
+            line: None,
         }
     }
 
@@ -156,7 +160,7 @@ impl Decision {
     /// The decision to forward, in spite of this refusal, since the policy only observes.
     #[must_use]
     pub(crate) fn despite(self, refusal: Refusal) -> Self {
-        Self { verdict: Verdict::Observed(refusal.reason()), would_have_refused: Some(refusal), ..self }
+        Self { verdict: Verdict::Observed(refusal.reason()), would_have_refused: Some(refusal), line: None, ..self }
     }
 
     /// The same decision about a request that lost this many forged headers.
@@ -169,6 +173,12 @@ impl Decision {
     #[must_use]
     pub(crate) fn expiring(self, expires: Option<u64>) -> Self {
         Self { expires, ..self }
+    }
+
+    /// The same decision, whose line this is.
+    #[must_use]
+    pub(crate) fn told_as(self, line: Option<Rc<str>>) -> Self {
+        Self { line, ..self }
     }
 
     /// From when on the token of a request that goes on is refused, in seconds since 1970.
@@ -220,7 +230,14 @@ impl Decision {
 
     /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub fn line(&self) -> Cow<'_, str> {
+        match &self.line {
+            Some(line) => Cow::Borrowed(line),
+            None => Cow::Owned(self.written()),
+        }
+    }
+
+    fn written(&self) -> String {
         let Self { policy, verdict, presented, identity, .. } = self;
         let thumbprint = presented.map(|thumbprint| thumbprint.text());
         let members = [
@@ -303,8 +320,8 @@ mod tests {
 
     #[test]
     fn the_access_log_gets_one_json_object() {
-        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None).line();
-        let value: serde_json::Value = serde_json::from_str(&refused).unwrap();
+        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None);
+        let value: serde_json::Value = serde_json::from_str(&refused.line()).unwrap();
         let expected = serde_json::json!({
             "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,
             "subject": null,

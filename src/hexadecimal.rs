@@ -1,7 +1,23 @@
 //! Hexadecimal digits.
 
+/// What each byte is worth as a digit of either case; of one that is none, more than four bits.
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
+#[expect(clippy::cast_possible_truncation, reason = "a digit has four bits")]
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if let Some(digit) = (byte as char).to_digit(16) {
+            digits[byte as usize] = digit as u8;
+        }
+        byte += 1;
+    }
+    digits
+};
+
 /// The byte that two digits of either case are.
 pub(crate) fn byte([high, low]: [u8; 2]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some((digit(high)? << 4) | digit(low)?)
+    let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(0xff);
+    let (high, low) = (digit(high), digit(low));
+    ((high | low) < 16).then_some((high << 4) | low)
 }

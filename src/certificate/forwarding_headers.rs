@@ -60,9 +60,11 @@ fn may_be_known(name: &str) -> bool {
     match *name.as_bytes() {
         [b'c' | b'C', second, ..] => matches!(second.to_ascii_lowercase(), b'e' | b'f' | b'l' | b'n'),
         [b's' | b'S', second, ..] => second.eq_ignore_ascii_case(&b's'),
-        [b'x' | b'X', _, third, ..] => {
-            matches!(third.to_ascii_lowercase(), b'a' | b'c' | b'f' | b's' | b't' | b'w')
+        // `x-forwarded-` and one more: every proxy writes such headers, and few are about a certificate.
+        [b'x' | b'X', _, b'f' | b'F', _, _, _, _, _, _, _, _, _, next, ..] => {
+            matches!(next.to_ascii_lowercase(), b'c' | b's' | b't')
         }
+        [b'x' | b'X', _, third, ..] => matches!(third.to_ascii_lowercase(), b'a' | b'c' | b's' | b't' | b'w'),
         _ => false,
     }
 }

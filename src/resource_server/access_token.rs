@@ -11,6 +11,7 @@ use super::issuer::Issuer;
 use super::keys::{KeySource, Wish};
 use super::verified_payload::{FilterBefore, VerifiedPayload};
 use super::{Dpop, Means, Scope};
+use crate::decision::{Decision, Ground, Verdict};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{Json, Object};
 use crate::jose::jwk::Fingerprint;
@@ -45,12 +46,17 @@ pub struct AccessToken {
     /// The headers that the API gets, with claims of this token.
     forwarded: Result<Vec<Edit>, Refusal>,
     identity: Rc<Identity>,
+    /// What access logs print where it passes since it is bound to the certificate: of a token that comes again that is
+    /// the same again.
+    line_of_bound: Option<Rc<str>>,
     proof: Proof,
 }
 
 /// What a policy has of its own to expect of a token and to do with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'p> {
+    /// Its name.
+    pub(super) policy: &'p str,
     pub(super) dpop: Dpop,
     pub(super) required_scopes: &'p [Scope],
     pub(super) forwarded_claims: &'p [ForwardedClaim],
@@ -200,6 +206,11 @@ impl AccessToken {
             ),
             other => other.into(),
         });
+        let bound_to = confirmation.as_ref().ok().and_then(|confirmation| confirmation.certificate);
+        let line_of_bound = bound_to.map(|certificate| {
+            let decision = Decision::new(expected.policy, Verdict::Forwarded(Ground::TokenBound), Some(certificate));
+            decision.about(Some(Rc::clone(&identity))).line().into()
+        });
         Ok(Self {
             issuer: place,
             is_for_this_api: claims.are_for(issuer),
@@ -210,6 +221,7 @@ impl AccessToken {
             scope: check_scopes(expected.required_scopes, payload),
             forwarded: forwarding::headers(expected.forwarded_claims, payload),
             identity,
+            line_of_bound,
             proof,
         })
     }
@@ -269,6 +281,12 @@ impl AccessToken {
         self.forwarded.as_deref().map_err(Clone::clone)
     }
 
+    /// What access logs print of a request that passes since this token is bound to its certificate; `None` where the
+    /// token is not.
+    pub(super) fn line_of_bound(&self) -> Option<Rc<str>> {
+        self.line_of_bound.clone()
+    }
+
     /// Whom it names.
     pub(super) fn identity(&self) -> Rc<Identity> {
         Rc::clone(&self.identity)
@@ -286,6 +304,7 @@ impl AccessToken {
             scope: Ok(()),
             forwarded: Ok(Vec::new()),
             identity: Rc::new(Identity::of(Some(Algorithm::ES256), None, &Object::default())),
+            line_of_bound: None,
             proof: Proof::Payload(Object::default()),
         }
     }
@@ -300,7 +319,8 @@ impl AccessToken {
         };
         let refusals = [self.confirmation.as_ref().err(), self.scope.as_ref().err(), self.forwarded.as_ref().err()];
         let refusals = refusals.into_iter().flatten().map(Refusal::size).fold(0, usize::saturating_add);
-        let own = [size_of::<Self>(), refusals, forwarded, proof, self.identity.size()];
+        let line = self.line_of_bound.as_ref().map_or(0, |line| line.len());
+        let own = [size_of::<Self>(), refusals, forwarded, proof, self.identity.size(), line];
         own.into_iter().fold(0, usize::saturating_add)
     }
 }

@@ -9,7 +9,7 @@ use crate::request::Request;
 /// [checked](Self::check) first.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     scheme: Scheme,
 }
 
@@ -40,18 +40,17 @@ impl<'a> Credentials<'a> {
         if values.next().is_some() {
             return Err(Reason::AuthorizationRepeated);
         }
-        let value = std::str::from_utf8(value).map_err(|_| Reason::AuthorizationMalformed)?;
-        let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
-        let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+        let (scheme, credentials) = value.split_at_checked(end).unwrap_or_default();
+        let scheme = if scheme.eq_ignore_ascii_case(b"bearer") {
             Scheme::Bearer
-        } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case("dpop") {
+        } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case(b"dpop") {
             Scheme::Dpop
-        } else if holds_another(value) {
-            return Err(Reason::AuthorizationRepeated);
         } else {
-            return Err(Reason::SchemeUnsupported);
+            return Err(no_scheme_of_ours(value));
         };
-        Ok(Self { text: credentials.trim_start_matches(' '), scheme })
+        let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
+        Ok(Self { bytes: credentials.split_at_checked(spaces).unwrap_or_default().1, scheme })
     }
 
     /// The scheme that they came under.
@@ -61,8 +60,8 @@ impl<'a> Credentials<'a> {
     }
 
     /// Themselves. They must not be logged.
-    pub(crate) fn text(self) -> &'a str {
-        self.text
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The token that they are.
@@ -70,7 +69,7 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// [`Reason::AuthorizationRepeated`], [`Reason::AuthorizationMalformed`].
     pub fn check(self) -> Result<BearerToken<'a>, Reason> {
-        let Self { text, .. } = self;
+        let text = std::str::from_utf8(self.bytes).map_err(|_| Reason::AuthorizationMalformed)?;
         if is_b64token(text) {
             Ok(BearerToken { text })
         } else if text.contains(',') {
@@ -86,6 +85,16 @@ impl<'a> BearerToken<'a> {
     /// The token itself. It must not be logged.
     pub(crate) fn text(&self) -> &'a str {
         self.text
+    }
+}
+
+/// What is wrong with a value of another scheme.
+#[cold]
+fn no_scheme_of_ours(value: &[u8]) -> Reason {
+    match std::str::from_utf8(value) {
+        Err(_) => Reason::AuthorizationMalformed,
+        Ok(value) if holds_another(value) => Reason::AuthorizationRepeated,
+        Ok(_) => Reason::SchemeUnsupported,
     }
 }
 

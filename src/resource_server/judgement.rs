@@ -106,7 +106,8 @@ impl<'p> Judgement<'p> {
         let decision = match &self.candidate {
             Candidate::Preflight => decision,
             Candidate::Token(access_token, _, lookup) => {
-                decision.about(Some(access_token.identity())).looked_up(*lookup)
+                let line = if ground == Ground::TokenBound { access_token.line_of_bound() } else { None };
+                decision.about(Some(access_token.identity())).looked_up(*lookup).told_as(line)
             }
         };
         self.send(decision)

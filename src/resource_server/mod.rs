@@ -472,7 +472,7 @@ impl ResourceServer {
                 (access_token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.expected(), means.filter_before)?;
+                let left = AccessToken::verified_before(&self.issuers, self.expected(policy), means.filter_before)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
@@ -491,7 +491,7 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        match means.tokens.find(policy, credentials.text()) {
+        match means.tokens.find(policy, credentials.bytes()) {
             Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means) => {
                 return Ok((claims, Lookup::Hit));
             }
@@ -503,7 +503,7 @@ impl ResourceServer {
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
             Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
-            None => AccessToken::verify(bearer_token, &self.issuers, self.expected(), request, means),
+            None => AccessToken::verify(bearer_token, &self.issuers, self.expected(policy), request, means),
         };
         let verified =
             verified.map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
@@ -512,8 +512,13 @@ impl ResourceServer {
         Ok((verified, Lookup::Miss))
     }
 
-    fn expected(&self) -> Expected<'_> {
-        Expected { dpop: self.dpop, required_scopes: &self.required_scopes, forwarded_claims: &self.forward_claims }
+    fn expected<'p>(&'p self, policy: &'p str) -> Expected<'p> {
+        Expected {
+            policy,
+            dpop: self.dpop,
+            required_scopes: &self.required_scopes,
+            forwarded_claims: &self.forward_claims,
+        }
     }
 
     /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
@@ -549,7 +554,7 @@ impl ResourceServer {
             return Err(Unverified::NeedsIntrospection(inquiry, refusal));
         };
         let (audience, kept) = (source.missing_audience(), source.longest_kept());
-        let verified = AccessToken::introspected(introspected, place, audience, kept, self.expected(), request, means);
+        let verified = AccessToken::introspected(introspected, place, audience, kept, self.expected(policy), request, means);
         if let Err(Unverified::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
