@@ -94,6 +94,15 @@ impl<'a> Object<'a> {
         self.0.len()
     }
 
+    /// A few names are compared each with each, which of many would take an attacker's time and ours.
+    fn has_a_name_twice(&self) -> bool {
+        let names = || self.iter().map(|(name, _)| name);
+        if self.len() <= 16 {
+            return names().enumerate().any(|(place, name)| names().take(place).any(|earlier| earlier == name));
+        }
+        sorted(names().collect()).array_windows().any(|[one, other]| one == other)
+    }
+
     /// With texts of its own.
     pub(crate) fn into_owned(self) -> Object<'static> {
         Object(self.0.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect())
@@ -219,12 +228,12 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let deeper = self.deeper()?;
-        let mut object = Object::default();
+        // A token's own members are as many as this in the field.
+        let mut object = Object(Vec::with_capacity(if self.depth == DEEPEST { 12 } else { 0 }));
         while let Some(Json::Text(name)) = members.next_key_seed(deeper)? {
             object.0.push((name, members.next_value_seed(deeper)?));
         }
-        let names = sorted(object.iter().map(|(name, _)| name).collect());
-        if names.array_windows().any(|[one, other]| one == other) {
+        if object.has_a_name_twice() {
             return Err(A::Error::custom("a name stands twice"));
         }
         Ok(Json::Object(object))
@@ -264,6 +273,22 @@ mod tests {
             assert_eq!(object(text.as_bytes()), None, "{text}");
         }
         assert_eq!(object(b"{\"a\":\"\xff\"}"), None);
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_found_among_few_and_among_many() {
+        for count in [1, 2, 15, 16, 17, 100] {
+            let member = |number| format!("\"name-{number}\":{number}");
+            let read = |names: Vec<usize>| {
+                let members: Vec<String> = names.into_iter().map(member).collect();
+                object(format!("{{{}}}", members.join(",")).as_bytes()).map(|object| object.len())
+            };
+            assert_eq!(read((0..count).collect()), Some(count));
+            for twice in 0..count {
+                assert_eq!(read((0..count).chain([twice]).collect()), None, "{twice} of {count}");
+                assert_eq!(read([twice].into_iter().chain(0..count).collect()), None, "{twice} of {count}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! A signed token in compact form (RFC 7515 §7.1), taken apart and not yet believed.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::algorithm::Algorithm;
 use super::base64url;
 use super::json::{self, Json, Object};
@@ -13,42 +16,52 @@ const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
 
 /// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
 /// own, and must not pass for one.
-const JWT_TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
+const JWT_TYPES: &[&str] = &["jwt", "at+jwt", "application/at+jwt"];
 
 /// A token whose syntax is right. Nothing in it has been verified.
 #[derive(Debug)]
 pub struct CompactJws<'a> {
     text: &'a str,
-    kind: Option<&'static str>,
-    algorithm: Algorithm,
-    key_id: Option<String>,
+    header: Rc<Header>,
     payload: Object<'a>,
     signing_input: &'a str,
     signature: Vec<u8>,
 }
 
-impl<'a> CompactJws<'a> {
-    /// Takes a token apart; `room` is where its payload is decoded.
-    ///
-    /// # Errors
-    /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
-    /// [`Reason::TokenHeaderUnsupported`], [`Reason::AlgorithmNotAllowed`].
-    pub fn parse(text: &'a str, room: &'a mut Vec<u8>) -> Result<Self, Reason> {
-        Self::parse_as(text, room, &JWT_TYPES)
+/// The protected header (RFC 7515 §4), as far as it is looked at.
+#[derive(Debug)]
+struct Header {
+    kind: Option<&'static str>,
+    algorithm: Algorithm,
+    key_id: Option<String>,
+}
+
+/// A header as it stood in a token, and what it came to.
+struct Known {
+    text: String,
+    types: &'static [&'static str],
+    header: Rc<Header>,
+}
+
+thread_local! {
+    /// The header that was read last: every token of one key has the same.
+    static LAST: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+impl Header {
+    fn read(text: &str, types: &'static [&'static str]) -> Result<Rc<Self>, Reason> {
+        let is_last = |known: &&Known| known.text == text && known.types == types;
+        let known = LAST.with_borrow(|last| last.as_ref().filter(is_last).map(|known| Rc::clone(&known.header)));
+        if let Some(header) = known {
+            return Ok(header);
+        }
+        let header = Rc::new(Self::parse(text, types)?);
+        LAST.set(Some(Known { text: text.to_owned(), types, header: Rc::clone(&header) }));
+        Ok(header)
     }
 
-    /// Takes a token apart that is of one of these types, in any case, or says none.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub(crate) fn parse_as(text: &'a str, room: &'a mut Vec<u8>, types: &[&'static str]) -> Result<Self, Reason> {
-        if text.len() > LONGEST {
-            return Err(Reason::TokenTooLong);
-        }
-        let (signing_input, signature) = text.rsplit_once('.').ok_or(Reason::TokenMalformed)?;
-        // A third dot (an encrypted token has four) would stand in one of the parts, where base64url has none.
-        let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
-        let header = base64url::decode(header).ok_or(Reason::TokenMalformed)?;
+    fn parse(text: &str, types: &'static [&'static str]) -> Result<Self, Reason> {
+        let header = base64url::decode(text).ok_or(Reason::TokenMalformed)?;
         let header = json::object(&header).ok_or(Reason::TokenMalformed)?;
         if header.iter().any(|(name, _)| REFUSED_PARAMETERS.contains(&name)) {
             return Err(Reason::TokenHeaderUnsupported);
@@ -61,11 +74,40 @@ impl<'a> CompactJws<'a> {
         let algorithm = header.get("alg").and_then(Json::as_str).ok_or(Reason::TokenMalformed)?;
         let algorithm = Algorithm::from_name(algorithm).ok_or(Reason::AlgorithmNotAllowed)?;
         let key_id = header.get("kid").map(|key_id| key_id.as_str().ok_or(Reason::TokenMalformed)).transpose()?;
-        let key_id = key_id.map(str::to_owned);
+        Ok(Self { kind, algorithm, key_id: key_id.map(str::to_owned) })
+    }
+}
+
+impl<'a> CompactJws<'a> {
+    /// Takes a token apart; `room` is where its payload is decoded.
+    ///
+    /// # Errors
+    /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
+    /// [`Reason::TokenHeaderUnsupported`], [`Reason::AlgorithmNotAllowed`].
+    pub fn parse(text: &'a str, room: &'a mut Vec<u8>) -> Result<Self, Reason> {
+        Self::parse_as(text, room, JWT_TYPES)
+    }
+
+    /// Takes a token apart that is of one of these types, in any case, or says none.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn parse_as(
+        text: &'a str,
+        room: &'a mut Vec<u8>,
+        types: &'static [&'static str],
+    ) -> Result<Self, Reason> {
+        if text.len() > LONGEST {
+            return Err(Reason::TokenTooLong);
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(Reason::TokenMalformed)?;
+        // A third dot (an encrypted token has four) would stand in one of the parts, where base64url has none.
+        let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
+        let header = Header::read(header, types)?;
         *room = base64url::decode(payload).ok_or(Reason::TokenMalformed)?;
         let payload = json::object(room).ok_or(Reason::TokenMalformed)?;
         let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
-        Ok(Self { text, kind, algorithm, key_id, payload, signing_input, signature })
+        Ok(Self { text, header, payload, signing_input, signature })
     }
 
     /// The whole token.
@@ -77,19 +119,19 @@ impl<'a> CompactJws<'a> {
     /// What the token says that it is (`typ`), in lower case.
     #[must_use]
     pub fn kind(&self) -> Option<&'static str> {
-        self.kind
+        self.header.kind
     }
 
     /// The algorithm that the token claims to be signed with.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.header.algorithm
     }
 
     /// The key that the token claims to be signed with.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.header.key_id.as_deref()
     }
 
     /// The claims. They are true only once the signature is verified.
