@@ -219,8 +219,7 @@ impl Refusal {
     #[must_use]
     pub fn challenge(&self) -> Option<String> {
         let realm = self.0.realm.as_deref()?;
-        let metadata =
-            self.0.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
+        let metadata = self.0.metadata.as_ref().map(|url| format!(", resource_metadata=\"{url}\"")).unwrap_or_default();
         match self.0.reason.answer() {
             Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
             Answer::Client(ErrorCode::InvalidClient) => Some(format!("Basic realm=\"{realm}\"")),

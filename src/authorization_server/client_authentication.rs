@@ -157,6 +157,7 @@ impl ClientAuthentication {
     }
 
     /// Reads the headers of a request.
+    #[inline(never)]
     pub(super) fn begin(self: &Arc<Self>, policy: &str, request: &Request<'_>) -> Result<AskBody, Refusal> {
         Ok(AskBody {
             head: Head::read(request)?,

@@ -254,6 +254,8 @@ impl AuthorizationServer {
     }
 
     /// What is to be done with the answer to this request.
+    // Apart, as all that few requests go through: see `start`.
+    #[inline(never)]
     fn answering(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<Answering> {
         if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
             let is_required = self.binds();
@@ -363,6 +365,7 @@ impl AuthorizationServer {
         self.forward_certificate.iter().any(Form::has_chain)
     }
 
+    #[inline(never)]
     fn write_terminated(&self, terminated: &Terminated) -> Result<Handed, Reason> {
         let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
         let chain_source = terminated.chain_source.clone().filter(|_| self.hands_over_chain());

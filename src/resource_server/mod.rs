@@ -417,28 +417,41 @@ impl ResourceServer {
         terminated: Option<Terminated>,
     ) -> Step<'p> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
-            let issuers = self.issuers.iter().map(Issuer::identifier);
-            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
-            let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
-            let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
-            return Step::Serve { served: metadata.document(issuers, &scopes), decision };
+            return self.serve(metadata, policy, request);
         }
-        let caller = request.caller();
-        let refused = |refusal: Refusal| {
-            let refusal = self.refusal(policy, caller, refusal);
-            refusal.presenting(request.presented().ok().flatten())
-        };
         match self.candidate(policy, request, means) {
             Ok((presented, candidate)) => {
-                let now = request.now;
+                let (caller, now) = (request.caller(), request.now);
                 let known = terminated.and_then(|terminated| terminated.certificate);
                 Judgement { server: self, policy, caller, now, presented, known, candidate, cleaned }.start(request)
             }
-            Err(Unverified::Refused(refusal)) => Step::Refuse(refused(refusal)),
-            Err(Unverified::NeedsKeys(source, wish, refusal)) => {
+            Err(unverified) => self.without_candidate(unverified, policy, request),
+        }
+    }
+
+    /// The API's metadata, which anybody may read.
+    // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
+    #[inline(never)]
+    fn serve(&self, metadata: &ProtectedResourceMetadata, policy: &str, request: &Request<'_>) -> Step<'_> {
+        let issuers = self.issuers.iter().map(Issuer::identifier);
+        let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+        let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
+        let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
+        Step::Serve { served: metadata.document(issuers, &scopes), decision }
+    }
+
+    #[inline(never)]
+    fn without_candidate<'p>(&self, unverified: Unverified<'p>, policy: &str, request: &Request<'_>) -> Step<'p> {
+        let refused = |refusal: Refusal| {
+            let refusal = self.refusal(policy, request.caller(), refusal);
+            refusal.presenting(request.presented().ok().flatten())
+        };
+        match unverified {
+            Unverified::Refused(refusal) => Step::Refuse(refused(refusal)),
+            Unverified::NeedsKeys(source, wish, refusal) => {
                 Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal), client: None })
             }
-            Err(Unverified::NeedsIntrospection(inquiry, refusal)) => {
+            Unverified::NeedsIntrospection(inquiry, refusal) => {
                 Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
             }
         }
@@ -484,6 +497,7 @@ impl ResourceServer {
     }
 
     /// The claims of a token, verified now or before.
+    #[inline(never)]
     fn verified(
         &self,
         policy: &str,
@@ -523,6 +537,7 @@ impl ResourceServer {
 
     /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
     /// JWT does not say whose it is.
+    #[inline(never)]
     fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
         let mut places = self.issuers.iter().enumerate();
         let (place, source) = places.find_map(|place| Some((place, place.1.introspection.as_ref()?)))?;
@@ -537,7 +552,6 @@ impl ResourceServer {
     }
 
     /// What the issuer said of a token, if it was asked.
-    // Apart from the path of a token that was seen before.
     #[inline(never)]
     fn introspected<'i>(
         &self,
@@ -554,7 +568,8 @@ impl ResourceServer {
             return Err(Unverified::NeedsIntrospection(inquiry, refusal));
         };
         let (audience, kept) = (source.missing_audience(), source.longest_kept());
-        let verified = AccessToken::introspected(introspected, place, audience, kept, self.expected(policy), request, means);
+        let verified =
+            AccessToken::introspected(introspected, place, audience, kept, self.expected(policy), request, means);
         if let Err(Unverified::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
