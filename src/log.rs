@@ -1,6 +1,7 @@
 //! What is written to the proxy's log: every event, its level and its one line.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::authorization_server::Finding;
 use crate::config;
@@ -26,6 +27,8 @@ pub enum Event<'a> {
     TokenNotBound(&'a str, &'a Finding),
     /// Requests were refused, or observed, and got no line of their own.
     RefusalsNotLogged(&'a NotLogged),
+    /// The filter has a defect, here, and stops: the place in its source, and what stands there.
+    Panicked(Option<&'a Location<'a>>, Option<&'a str>),
 }
 
 /// How much an event matters. Envoy writes `info` and above unless told otherwise, Istio `warning` and above.
@@ -35,7 +38,7 @@ pub enum Level {
     Info,
     /// The proxy cannot do what its policy says: somebody has to look.
     Warn,
-    /// The proxy does not start, or keeps its former configuration.
+    /// The proxy does not start, or keeps its former configuration; or this filter has stopped in one of its workers.
     Error,
 }
 
@@ -71,7 +74,7 @@ impl Event<'_> {
         };
         match self {
             Self::Started(_) => Level::Info,
-            Self::ConfigurationRefused(_) => Level::Error,
+            Self::ConfigurationRefused(_) | Self::Panicked(..) => Level::Error,
             Self::KeysNotFetched(..) | Self::TokenNotBound(..) => Level::Warn,
             Self::Refused(refusal, _) | Self::WouldHaveRefused(refusal, _) => of(refusal.reason()),
             Self::RefusalsNotLogged(not_logged) => of(not_logged.reason),
@@ -109,6 +112,10 @@ impl fmt::Display for Event<'_> {
             }
             Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {
                 write!(formatter, "refusals not logged: reason={reason} policy={} count={count}", or_dash(policy))
+            }
+            Self::Panicked(place, message) => {
+                let place = place.map(ToString::to_string).unwrap_or_default();
+                write!(formatter, "panicked: {place}: {}", message.unwrap_or("-"))
             }
         }
     }

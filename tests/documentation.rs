@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 
 use certbound::authorization_server::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::call::Outcome;
@@ -77,6 +78,7 @@ fn every_event_has_the_level_that_the_manual_says() {
     };
     check(&Event::Started(&policies), None);
     check(&Event::ConfigurationRefused(&mistake), None);
+    check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the answer has the status 500"), None);
     let finding = Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None };
     check(&Event::TokenNotBound("clients", &finding), None);

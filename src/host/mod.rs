@@ -13,6 +13,7 @@ mod http;
 mod introspection;
 mod keys;
 mod metrics;
+mod panic;
 mod response;
 mod signature;
 mod vm;
@@ -31,7 +32,7 @@ use http::Http;
 use vm::Vm;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Info);
+    panic::tell();
     proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
 

@@ -262,6 +262,21 @@ impl Vm {
         self.run(Callback::Tick, ROOT_CONTEXT);
     }
 
+    /// A mistake of a host's: it gives a second request the context of the first. What the filter wrote to the log; it
+    /// stops.
+    #[track_caller]
+    pub fn stopped_by_a_context_given_twice(mut self) -> Vec<LogLine> {
+        let name = Callback::ContextCreate.export();
+        let create = self.instance.get_typed_func::<(u32, u32), ()>(&self.store, name);
+        let create =
+            create.unwrap_or_else(|error| self.fail(&format!("the module's {name} has another type: {error}")));
+        for is_first in [true, false] {
+            let created = create.call(&mut self.store, (ROOT_CONTEXT + 1, ROOT_CONTEXT));
+            assert_eq!(created.is_ok(), is_first, "{created:?}");
+        }
+        self.world().log.split_off(0)
+    }
+
     #[track_caller]
     fn open(&mut self, request: &Request) -> u32 {
         match HeaderMap::arriving(&request.headers) {

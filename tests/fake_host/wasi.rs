@@ -70,8 +70,7 @@ fn random_get(mut caller: Caller<'_, World>, address: u32, size: u32) -> Played<
     Ok(SUCCESS)
 }
 
-/// Standard output and standard error go to the log, at the levels Envoy gives them. A Rust panic without a hook of its
-/// own arrives here.
+/// Standard output and standard error go to the log, at the levels Envoy gives them.
 fn fd_write(mut caller: Caller<'_, World>, file: u32, pieces: u32, piece_count: u32, written_out: u32) -> Played<u32> {
     let (name, level) = match file {
         1 => ("stdout", LogLevel::Info),
