@@ -53,6 +53,38 @@ fn a_list_of_revoked_certificates_is_bounded() {
 }
 
 #[test]
+fn a_member_of_a_key_or_of_a_key_set_that_nobody_knows_is_ignored() {
+    let mut configuration = resource_server();
+    let key_set = configuration.pointer_mut("/resource_server/issuers/0/keys/jwks").unwrap();
+    key_set["comment"] = json!("of our own");
+    key_set["keys"][0]["x5t#S256"] = json!({ "of": ["any", "type"] });
+    Policies::load(configuration.to_string().as_bytes()).unwrap();
+    let client = json!({
+        "client_id": "one", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "client.example.org",
+        "jwks": { "keys": [{ "kty": "EC", "comment": 1 }], "comment": null },
+    });
+    let authentication = json!({ "clients": [client], "unlisted_clients": "refuse" });
+    let server = json!({ "forward_certificate": [{ "dialect": "gluu" }], "client_authentication": authentication });
+    let clients = json!({ "authorization_server": server });
+    Policies::load(clients.to_string().as_bytes()).unwrap();
+}
+
+#[test]
+fn a_misspelt_key_is_told_rather_than_the_right_one_that_is_missing() {
+    let issuer = json!({ "audiences": ["https://api.example.com"], "isuer": "https://as.example.com", "keys": {} });
+    let expected = "resource_server.issuers[0].isuer: unknown key \"isuer\"; did you mean \"issuer\"?";
+    assert_eq!(message_with("/resource_server/issuers/0", &issuer), expected);
+}
+
+#[test]
+fn a_key_is_required_wherever_it_would_stand() {
+    for key in ["issuer", "audiences"] {
+        let expected = format!("resource_server.issuers[0]: the key \"{key}\" is required");
+        assert_eq!(message_with(&format!("/resource_server/issuers/0/{key}"), &Value::Null), expected);
+    }
+}
+
+#[test]
 fn every_choice_of_a_resource_server_has_a_name() {
     let mut configuration = resource_server();
     let policy = &mut configuration["resource_server"];
