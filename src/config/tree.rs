@@ -25,8 +25,6 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// What is not there: the value of a key that a map does not have.
-    Absent,
     Null,
     Bool(bool),
     Number(Number),
@@ -184,7 +182,7 @@ impl Node {
     #[cold]
     fn is_not(&self, expected: &dyn Expected) -> Error {
         let found = match &self.value {
-            Value::Null | Value::Absent => Unexpected::Unit,
+            Value::Null => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Number(value) => Unexpected::Float(value.as_f64().unwrap_or(f64::NAN)),
             Value::String(value) => Unexpected::Str(value),
@@ -251,7 +249,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.value {
-            Value::Null | Value::Absent => visitor.visit_unit(),
+            Value::Null => visitor.visit_unit(),
             Value::Bool(_) => self.deserialize_bool(visitor),
             Value::Number(_) => self.deserialize_u64(visitor),
             Value::String(_) => self.deserialize_str(visitor),
@@ -316,7 +314,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
-            Value::Null | Value::Absent => visitor.visit_none(),
+            Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -384,7 +382,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 }
 
 /// What stands for the value of a field that is not there.
-static ABSENT: Node = Node { value: Value::Absent, offset: None };
+static ABSENT: Node = Node { value: Value::Null, offset: None };
 
 /// By their names in serde: the types in which a member that nobody knows is no mistake (RFC 7517 §4 and §5).
 const OPEN: &[&str] = &["JWK", "JWK Set"];
