@@ -850,6 +850,19 @@ def signature(world: World) -> Iterator[Request]:
             yield world.request("", f"{signing_input}.{tokens.encode_part(bytes_)}", digest=world.digest())
 
 
+@kind(4)
+def signature_that_begins_with_zero(world: World) -> Iterator[Request]:
+    """One of RSA's in 256; the zero belongs to it (RFC 8017 §8.1.2 and §8.2.2, step 1)."""
+    for key in world.keys[2:4]:
+        draft, signing_input, made = world.draft(key), "", b"\1"
+        while made[0]:
+            draft.put(draft.claims, "jti", text(secrets.token_hex(8)))
+            signing_input, _, encoded = draft.token().rpartition(".")
+            made = base64.urlsafe_b64decode(encoded + "==")
+        for bytes_ in (made, made[1:]):
+            yield world.request("", f"{signing_input}.{tokens.encode_part(bytes_)}", digest=world.digest())
+
+
 @kind(350)
 def other_issuer(world: World) -> Iterator[Request]:
     """A key serves the tokens of its own issuer alone (RFC 8725 §3.8)."""

@@ -190,7 +190,7 @@ class _Judgement:
         named = [key for key in fitting if "kid" in header and key.get("kid") == key_id]
         others = [key for key in fitting if key not in named]
         signer = next((key for key in [*named, *others] if _verifies(key, algorithm, signed, signature)), None)
-        self._ask_pyjwt(token, header, signer or next(iter(fitting), None), algorithm, signer is not None)
+        self._ask_pyjwt(token, header, signature, signer or next(iter(fitting), None), algorithm, signer is not None)
         if signer is None:
             raise Refused("RFC 7515 §5.2 step 8: no key of the issuer made the signature")
         if "kid" in header and signer not in named:
@@ -200,15 +200,24 @@ class _Judgement:
         return issuer, payload
 
     def _ask_pyjwt(
-        self, token: str, header: Mapping[str, Any], key: Mapping[str, Any] | None, algorithm: str, verified: bool
+        self,
+        token: str,
+        header: Mapping[str, Any],
+        signature: bytes,
+        key: Mapping[str, Any] | None,
+        algorithm: str,
+        verified: bool,
     ) -> None:
         """Raises OraclesDisagree where PyJWT judges the signature differently."""
         # PyJWT reads more of a header than the signature needs (b64 without crit, say), and refuses more spellings.
         refuses_more = {"canonical_base64url", "duplicate_member", "lone_surrogate", "key_in_header"}
         if key is None or "b64" in header or refuses_more & set(self.strictnesses):
             return
+        public_key = _public_key(json.dumps(key))
+        if isinstance(public_key, rsa.RSAPublicKey) and not _has_length_of_modulus(signature, public_key):
+            return
         try:
-            _PYJWT.decode(token, _public_key(json.dumps(key)), algorithms=[algorithm])
+            _PYJWT.decode(token, public_key, algorithms=[algorithm])
             agrees = verified
         except jwt.InvalidTokenError:
             agrees = not verified
@@ -395,11 +404,18 @@ def _public_key(jwk: str) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25
             return ed25519.Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "=="))
 
 
+def _has_length_of_modulus(signature: bytes, key: rsa.RSAPublicKey) -> bool:
+    """RFC 8017 §8.1.2 and §8.2.2, step 1. OpenSSL, and PyJWT with it, takes a PSS signature without its leading zeros."""
+    return len(signature) == (key.key_size + 7) // 8
+
+
 def _verifies(jwk: Mapping[str, Any], algorithm: str, signed: bytes, signature: bytes) -> bool:
     key = _public_key(json.dumps(jwk))
     try:
         match key:
             case rsa.RSAPublicKey():
+                if not _has_length_of_modulus(signature, key):
+                    return False
                 digest = _HASHES[algorithm[2:]]()
                 # RFC 7518 §3.5: the salt is as long as the hash.
                 salted = padding.PSS(padding.MGF1(digest), salt_length=digest.digest_size)
