@@ -118,11 +118,13 @@ SMALL := inlinedefault-threshold=75 inlinehint-threshold=200 unroll-runtime=fals
 
 # The rounds of SHA-2 are a loop: written out they are 16 kB, and what every request has hashed the host hashes. Where other
 # crates might panic the module names their sources, without the place where this machine has them.
-OF_THE_MODULE := --cfg=sha2_backend_soft=\"compact\" --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=
+OF_THE_MODULE := '--cfg=sha2_backend_soft="compact"' "--remap-path-prefix=$${CARGO_HOME:-$${HOME:-}/.cargo}/registry/src/="
 
 .PHONY: module
 module: wasm-target $(BINARYEN) ## Build the filter: target/certbound.wasm
-	RUSTFLAGS="$${RUSTFLAGS:-} $(addprefix -Cllvm-args=--,$(SMALL)) $(OF_THE_MODULE)" cargo build --locked --lib --release --target wasm32-wasip1
+	@# Encoded, because a path may have spaces in it.
+	flags=($${RUSTFLAGS:-} $(addprefix -Cllvm-args=--,$(SMALL)) $(OF_THE_MODULE)); IFS=$$'\037'; \
+		CARGO_ENCODED_RUSTFLAGS="$${flags[*]}" cargo build --locked --lib --release --target wasm32-wasip1
 	@$(MAKE) --no-print-directory $(MODULE)
 
 # Envoy calls every callback that a module exports, for every request: only those that do something are kept. What has one

@@ -178,6 +178,7 @@ impl Decision {
     /// The same decision, whose line this is.
     #[must_use]
     pub(crate) fn told_as(self, line: Option<Rc<str>>) -> Self {
+        debug_assert!(line.as_deref().is_none_or(|line| line == self.written()), "another decision's line");
         Self { line, ..self }
     }
 

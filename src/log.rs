@@ -38,7 +38,8 @@ pub enum Level {
     Info,
     /// The proxy cannot do what its policy says: somebody has to look.
     Warn,
-    /// The proxy does not start, or keeps its former configuration; or this filter has stopped in one of its workers.
+    /// The proxy does not start, or keeps its former configuration; or this filter stops in one of its workers, until the
+    /// host has made a new VM.
     Error,
 }
 

@@ -157,6 +157,7 @@ impl ClientAuthentication {
     }
 
     /// Reads the headers of a request.
+    // Apart from the path of a request that none of this is asked of.
     #[inline(never)]
     pub(super) fn begin(self: &Arc<Self>, policy: &str, request: &Request<'_>) -> Result<AskBody, Refusal> {
         Ok(AskBody {

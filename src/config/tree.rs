@@ -399,6 +399,10 @@ fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str]) -> 
 
 /// The fields of a struct in its own order, whatever that of the text. Code that takes them so is smaller by a half than
 /// code that tells the keys apart and remembers which it has seen.
+///
+/// So a field has one name, and no `#[serde(alias)]`. One that is not there is read as null is: an `Option` is `None`, even
+/// where its `#[serde(default)]` says otherwise, and one that takes any value is null. Another type has its default, or is
+/// missing.
 struct Fields<'de> {
     entries: &'de [(Key, Node)],
     names: std::slice::Iter<'static, &'static str>,
@@ -423,7 +427,7 @@ impl<'de> Fields<'de> {
 impl<'de> SeqAccess<'de> for &mut Fields<'de> {
     type Error = Error;
 
-    // As above.
+    // As those of `Items`.
     #[inline(never)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let (name, value) = self.next();
@@ -456,7 +460,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         }
     }
 
-    // As above.
+    // As those of `Items`.
     #[inline(never)]
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let (key, value) = self.value.take().ok_or_else(no_key)?;

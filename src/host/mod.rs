@@ -2,7 +2,7 @@
 //! the core's step says. It decides nothing.
 //!
 //! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by paths of ours
-//! (a Rust panic stops the VM, and with it every later request of this worker).
+//! (a Rust panic stops the VM, and with it the requests of this worker until the host has made a new one).
 
 mod abi;
 mod body;

@@ -440,6 +440,7 @@ impl ResourceServer {
         Step::Serve { served: metadata.document(issuers, &scopes), decision }
     }
 
+    // As `serve`.
     #[inline(never)]
     fn without_candidate<'p>(&self, unverified: Unverified<'p>, policy: &str, request: &Request<'_>) -> Step<'p> {
         let refused = |refusal: Refusal| {
@@ -497,6 +498,7 @@ impl ResourceServer {
     }
 
     /// The claims of a token, verified now or before.
+    // As `serve`.
     #[inline(never)]
     fn verified(
         &self,
@@ -537,6 +539,7 @@ impl ResourceServer {
 
     /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
     /// JWT does not say whose it is.
+    // As `serve`.
     #[inline(never)]
     fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
         let mut places = self.issuers.iter().enumerate();
@@ -552,6 +555,7 @@ impl ResourceServer {
     }
 
     /// What the issuer said of a token, if it was asked.
+    // As `serve`.
     #[inline(never)]
     fn introspected<'i>(
         &self,

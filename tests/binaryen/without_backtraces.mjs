@@ -25,7 +25,8 @@ const functions = Array.from({ length: module.getNumFunctions() }, (_, index) =>
 for (const name of NAMES) {
   const found = functions.filter((each) => name.test(binaryen.getFunctionInfo(each).name));
   if (found.length === 0) {
-    throw new Error(`${from} has no function ${name}: has std changed?`);
+    // No reason to build nothing, where a newer Rust has another name for it. The test of the module's size notices.
+    console.warn(`${from} has no function ${name}, so the module keeps more of what prints backtraces`);
   }
   found.forEach((each) => binaryen.Function.setBody(each, module.unreachable()));
 }
