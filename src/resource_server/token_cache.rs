@@ -1,8 +1,8 @@
 //! Tokens that were verified before: the next time they cost no cryptography.
 //!
 //! What is kept are the claims, what a policy alone decides of them (whether audience and scope are right), and the line of
-//! an access log that tells that the token was accepted. Time and certificate are judged on every request. An entry names the key that verified it, and counts only while the
-//! issuer's key set has that key.
+//! an access log that tells that the token was accepted. Time and certificate are judged on every request. An entry names
+//! the key that verified it, and counts only while the issuer's key set has that key.
 
 use std::rc::Rc;
 
