@@ -71,6 +71,10 @@ class Draft:
     def token(self) -> str:
         return signed(self.part("header"), self.part("claims"), self.key, self.algorithm)
 
+    def signing_input_and_signature(self) -> tuple[str, bytes]:
+        signing_input, _, signature = self.token().rpartition(".")
+        return signing_input, base64.urlsafe_b64decode(signature + "==")
+
     def put(self, where: list[Pair], name: str, value: str | None) -> None:
         """Replaces a member in its place, or adds it at the end; without a value it is gone."""
         quoted = text(name)
@@ -797,6 +801,11 @@ def key_confusion(world: World) -> Iterator[Request]:
         yield world.request("", draft)
 
 
+def with_signatures(world: World, signing_input: str, signatures: Sequence[bytes]) -> Iterator[Request]:
+    for made in signatures:
+        yield world.request("", f"{signing_input}.{tokens.encode_part(made)}", digest=world.digest())
+
+
 @kind(1200)
 def signature(world: World) -> Iterator[Request]:
     def whole(number: int) -> bytes:
@@ -804,8 +813,7 @@ def signature(world: World) -> Iterator[Request]:
 
     for key in [*world.rng.sample(world.keys[:2], 1), world.four_ed[0], world.rng.choice(world.keys[2:5])]:
         draft = world.draft(key)
-        signing_input, _, made = draft.token().rpartition(".")
-        made = base64.urlsafe_b64decode(made + "==")
+        signing_input, made = draft.signing_input_and_signature()
         changed = [
             made[:-1], made[1:], made + b"\0", b"\0" + made, made + made, b"", b"\0", bytes(len(made)),
             b"\xff" * len(made),
@@ -846,8 +854,7 @@ def signature(world: World) -> Iterator[Request]:
             changed.append(key.private_key.sign(signing_input.encode(), scheme, hashes.SHA256()))
             changed.append(key.private_key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA512()))
             changed.append(key.private_key.sign(signing_input.encode() + b"\0", padding.PKCS1v15(), hashes.SHA256()))
-        for bytes_ in changed:
-            yield world.request("", f"{signing_input}.{tokens.encode_part(bytes_)}", digest=world.digest())
+        yield from with_signatures(world, signing_input, changed)
 
 
 @kind(4)
@@ -857,10 +864,8 @@ def signature_that_begins_with_zero(world: World) -> Iterator[Request]:
         draft, signing_input, made = world.draft(key), "", b"\1"
         while made[0]:
             draft.put(draft.claims, "jti", text(secrets.token_hex(8)))
-            signing_input, _, encoded = draft.token().rpartition(".")
-            made = base64.urlsafe_b64decode(encoded + "==")
-        for bytes_ in (made, made[1:]):
-            yield world.request("", f"{signing_input}.{tokens.encode_part(bytes_)}", digest=world.digest())
+            signing_input, made = draft.signing_input_and_signature()
+        yield from with_signatures(world, signing_input, [made, made[1:]])
 
 
 @kind(350)

@@ -45,7 +45,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use wasmi::{Engine, Instance, Store, WasmParams, WasmResults};
+use wasmi::{Engine, Instance, Store, TypedFunc, WasmParams, WasmResults};
 
 use headers::HeaderMap;
 use world::{Callback, World};
@@ -266,10 +266,7 @@ impl Vm {
     /// stops.
     #[track_caller]
     pub fn stopped_by_a_context_given_twice(mut self) -> Vec<LogLine> {
-        let name = Callback::ContextCreate.export();
-        let create = self.instance.get_typed_func::<(u32, u32), ()>(&self.store, name);
-        let create =
-            create.unwrap_or_else(|error| self.fail(&format!("the module's {name} has another type: {error}")));
+        let create = self.function::<_, ()>(Callback::ContextCreate).unwrap();
         for is_first in [true, false] {
             let created = create.call(&mut self.store, (ROOT_CONTEXT + 1, ROOT_CONTEXT));
             assert_eq!(created.is_ok(), is_first, "{created:?}");
@@ -448,19 +445,30 @@ impl Vm {
         Parameters: WasmParams,
         Answer: WasmResults,
     {
+        let function = self.function(callback)?;
         let name = callback.export();
-        self.instance.get_func(&self.store, name)?;
-        self.world().callback = callback;
-        let function = match self.instance.get_typed_func(&self.store, name) {
-            Ok(function) => function,
-            Err(error) => self.fail(&format!("the module's {name} has another type: {error}")),
-        };
         match function.call(&mut self.store, parameters) {
             Ok(answer) => Some(answer),
             Err(error) if error.as_trap_code().is_some() => {
                 self.fail(&format!("the module trapped in {name} ({error})"))
             }
             Err(error) => self.fail(&format!("in {name}, {error}")),
+        }
+    }
+
+    /// The export that is about to be called; `None` where the module has none.
+    #[track_caller]
+    fn function<Parameters, Answer>(&mut self, callback: Callback) -> Option<TypedFunc<Parameters, Answer>>
+    where
+        Parameters: WasmParams,
+        Answer: WasmResults,
+    {
+        let name = callback.export();
+        self.instance.get_func(&self.store, name)?;
+        self.world().callback = callback;
+        match self.instance.get_typed_func(&self.store, name) {
+            Ok(function) => Some(function),
+            Err(error) => self.fail(&format!("the module's {name} has another type: {error}")),
         }
     }
 
