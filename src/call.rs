@@ -31,12 +31,14 @@ impl fmt::Debug for Call {
 }
 
 /// What came back, if anything did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Answer<'a> {
     /// The HTTP status; `None` where the connection broke or nothing came in time.
     pub status: Option<u16>,
     /// The value of `Cache-Control`, where there is one.
     pub cache_control: Option<&'a [u8]>,
+    /// The value of `Age`, where there is one: a cache between has kept the answer for so many seconds (RFC 9111 §5.1).
+    pub age: Option<&'a [u8]>,
     /// The body; empty where it was larger than the host reads.
     pub body: &'a [u8],
 }

@@ -15,6 +15,11 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
+/// The lower-case digits of these bytes.
+pub(crate) fn encoded(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The byte that two digits of either case are.
 pub(crate) fn byte([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(0xff);

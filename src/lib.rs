@@ -44,7 +44,9 @@ pub mod route;
 pub mod secret;
 pub mod step;
 pub mod terminator;
+pub mod worker;
 
+mod fingerprint;
 mod generations;
 mod hexadecimal;
 #[cfg(target_arch = "wasm32")]

@@ -372,7 +372,7 @@ impl Policies {
     /// Where keys are fetched, each place once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
         let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
-        sources.map(|source| (source.identity(), source)).collect::<SortedMap<_, _>>().into_values()
+        sources.map(|source| (*source.id(), source)).collect::<SortedMap<_, _>>().into_values()
     }
 
     /// Where the keys of clients are fetched when one of them authenticates.

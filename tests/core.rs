@@ -83,7 +83,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
         match (policies.start(&request, means), &case.introspection) {
             // The answer is given once, and after that the request must do with what is kept of it.
             (Step::AskIntrospection(question), Some(body)) if introspected.is_none() => {
-                let answer = Answer { status: Some(200), cache_control: None, body: body.as_bytes() };
+                let answer = Answer { status: Some(200), body: body.as_bytes(), ..Answer::default() };
                 introspected = Some(question.inquiry().clone().receive(&answer));
             }
             _ => break,

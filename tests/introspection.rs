@@ -109,7 +109,7 @@ impl Api {
 }
 
 fn ok(body: &str) -> Answer<'_> {
-    Answer { status: Some(200), cache_control: None, body: body.as_bytes() }
+    Answer { status: Some(200), body: body.as_bytes(), ..Answer::default() }
 }
 
 fn is_refused(came: &Came, reason: &str) {

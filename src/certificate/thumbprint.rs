@@ -76,7 +76,7 @@ impl Thumbprint {
     /// 64 lower-case hexadecimal digits, as Envoy writes it.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal::encoded(&self.0)
     }
 }
 

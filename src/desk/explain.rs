@@ -159,17 +159,18 @@ impl Question {
             .iter()
             .flat_map(|(_, policy)| fetching(policy))
             .filter(|(own, _)| issuer.is_none_or(|issuer| issuer == own))
-            .map(|(_, source)| (source.identity(), source))
+            .map(|(_, source)| (*source.id(), source))
             .collect();
         match (sources.len(), issuer) {
             (0, None) => return Err("no keys are fetched under this configuration".to_owned()),
             (0, Some(issuer)) => return Err(format!("no keys of {issuer} are fetched under this configuration")),
             (1, _) | (_, Some(_)) => {}
             (_, None) => {
-                let sources: Vec<_> = sources.keys().map(String::as_str).collect();
+                let places: Vec<_> = sources.values().map(|source| source.place()).collect();
+                let places: Vec<_> = places.iter().map(String::as_str).collect();
                 return Err(format!(
                     "keys come from {}: say whose these are, ISSUER=FILE or CLIENT_ID=FILE",
-                    listed(&sources, "and")
+                    listed(&places, "and")
                 ));
             }
         }
@@ -250,7 +251,7 @@ impl Question {
                 Step::AskKeys(question) => {
                     missing = Some(format!(
                         "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
-                        question.source().identity()
+                        question.source().place()
                     ));
                     break End::Refuse(question.refusal());
                 }
@@ -259,7 +260,7 @@ impl Question {
                     match &self.introspection {
                         Some(body) => {
                             told.push(format!("the authorization server is asked about the token ({place})"));
-                            let answer = Answer { status: Some(200), cache_control: None, body };
+                            let answer = Answer { status: Some(200), body, ..Answer::default() };
                             let introspected = introspected.insert(question.inquiry().clone().receive(&answer));
                             let introspected = Some(&*introspected);
                             start(&mut Means { engine, filter_before, keys, tokens, handed_over, introspected })?

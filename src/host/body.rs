@@ -6,9 +6,9 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
-use super::http::{edit, fail, forward, refuse};
+use super::facts;
+use super::http::{edit, fail, forward, refuse, wait_for_keys};
 use super::vm::{Arrived, Vm};
-use super::{facts, keys};
 use crate::authorization_server::{AskBody, AskClientKeys};
 use crate::step::Step;
 
@@ -70,11 +70,11 @@ pub(super) fn judge(vm: &Vm, context: u32, arrived: Arrived, question: AskBody, 
 
 /// Judges a request, whose body has been read, with the keys that are known.
 pub(super) fn authenticate(vm: &Vm, context: u32, arrived: Arrived, question: Box<AskClientKeys>) -> Action {
-    let step = question.answer(&vm.keys.borrow(), facts::now_in_milliseconds());
+    let step = question.answer(&vm.worker.keys(), facts::now_in_milliseconds());
     match step {
         // Nothing is waited for twice.
         Step::AskKeys(question) if arrived.has_newest_keys => refuse(vm, &arrived, &question.refusal()),
-        Step::AskKeys(question) => keys::wait(vm, context, arrived, question),
+        Step::AskKeys(question) => wait_for_keys(vm, context, arrived, question),
         step => end(vm, &arrived, step),
     }
 }

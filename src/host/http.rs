@@ -8,14 +8,15 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::body::{self, Awaiting};
 use super::response::Reading;
-use super::vm::{Arrived, Judged, Vm};
-use super::{abi, facts, introspection, keys, log, waiting};
-use crate::authorization_server::{AskClientKeys, response_edits};
+use super::vm::{Arrived, Judged, Parked, Vm};
+use super::{abi, facts, log, proxy};
+use crate::authorization_server::response_edits;
 use crate::decision::Decision;
 use crate::header_map::HeaderMap;
 use crate::log::Event;
 use crate::refusal::{GrpcStatus, Refusal};
-use crate::step::{Edit, Served};
+use crate::step::{AskIntrospection, AskKeys, Edit, Served};
+use crate::worker::{Outcome, Wait};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
 const FILTER_STATE: &str = "certbound";
@@ -56,7 +57,7 @@ impl Http {
 
     /// Nothing of a request that waits may go on.
     fn hold(&self) -> Action {
-        let waits = self.refused || self.vm.as_ref().is_some_and(|vm| waiting::waits(vm, self.context));
+        let waits = self.refused || self.vm.as_ref().is_some_and(|vm| vm.worker.waits(self.context));
         if waits { Action::Pause } else { Action::Continue }
     }
 }
@@ -64,7 +65,7 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
-            waiting::forget(vm, self.context);
+            vm.worker.forget(self.context);
             vm.going_on.end(self.context);
             if let Some(reading) = self.reading.take() {
                 reading.interrupt(vm);
@@ -104,7 +105,7 @@ impl HttpContext for Http {
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let (Some(vm), Some(awaiting)) = (&self.vm, self.awaiting.take()) else { return self.hold() };
         let (awaiting, action) = awaiting.receive(vm, self.context, size, end_of_stream);
-        self.refused = awaiting.is_none() && action == Action::Pause && !waiting::waits(vm, self.context);
+        self.refused = awaiting.is_none() && action == Action::Pause && !vm.worker.waits(self.context);
         self.awaiting = awaiting;
         action
     }
@@ -163,14 +164,53 @@ impl HttpContext for Http {
     }
 }
 
-/// Judges the request of the current context with what it has waited for.
-pub(super) fn decide(vm: &Vm, context: u32, arrived: Arrived, client: Option<Box<AskClientKeys>>) -> Action {
+/// Decides the requests that wait no more, as many as may be decided now, and comes back to the root context.
+pub(super) fn go_on(vm: &Vm, root: u32) {
+    while let Some(ready) = vm.worker.next_ready() {
+        let _ = hostcalls::set_effective_context(ready.context);
+        if decide(vm, ready.context, ready.request, ready.outcome) == Action::Continue {
+            let _ = hostcalls::resume_http_request();
+        }
+    }
+    let _ = hostcalls::set_effective_context(root);
+    proxy::tick_after(vm.worker.tick_period());
+}
+
+/// Decides the request of the current context with what came of its waiting.
+fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Outcome) -> Action {
+    let arrived = match outcome {
+        Outcome::InVain(refusal) => return refuse(vm, &arrived, &refusal),
+        Outcome::Introspected(introspected) => arrived.with_answer(introspected),
+        Outcome::NewerKeys => arrived,
+    };
     if let Some(question) = client {
         return body::authenticate(vm, context, arrived, question);
     }
     match vm.judge(&arrived) {
         Some(judged) => carry_out(vm, context, arrived, judged),
         None => fail(),
+    }
+}
+
+/// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
+pub(super) fn wait_for_keys(vm: &Vm, context: u32, arrived: Arrived, mut question: AskKeys) -> Action {
+    let parked = Parked { arrived: arrived.with_newest_keys(), client: question.take_client() };
+    wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
+}
+
+/// The same for the answer about its token.
+fn wait_for_introspection(vm: &Vm, context: u32, arrived: Arrived, question: AskIntrospection) -> Action {
+    let parked = Parked { arrived, client: None };
+    wait(vm, context, vm.worker.wait_for_introspection(&vm.proxy(), context, parked, question))
+}
+
+fn wait(vm: &Vm, context: u32, wait: Wait<Parked>) -> Action {
+    match wait {
+        Wait::Waits => {
+            proxy::tick_after(vm.worker.tick_period());
+            Action::Pause
+        }
+        Wait::No(parked, outcome) => decide(vm, context, parked, outcome),
     }
 }
 
@@ -185,8 +225,8 @@ fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action 
         Judged::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
         Judged::NeedsBody(question) => body::judge(vm, context, arrived, *question, None),
-        Judged::NeedsKeys(question) => keys::wait(vm, context, arrived, question),
-        Judged::NeedsIntrospection(question) => introspection::wait(vm, context, arrived, question),
+        Judged::NeedsKeys(question) => wait_for_keys(vm, context, arrived, question),
+        Judged::NeedsIntrospection(question) => wait_for_introspection(vm, context, arrived, question),
     }
 }
 

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use crate::call::Outcome;
 use crate::decision::Decision;
 use crate::metric::{Kind, Metric};
 use crate::sorted_map::SortedMap;
@@ -42,18 +41,6 @@ impl Metrics {
         self.add(policy, metric, 1);
     }
 
-    /// Counts and measures a fetch of keys.
-    pub(super) fn fetched(&self, outcome: Outcome, milliseconds: u64) {
-        self.add("", Metric::KeyFetches(outcome), 1);
-        self.add("", Metric::KeyFetchMilliseconds(outcome), milliseconds);
-    }
-
-    /// Counts and measures an introspection.
-    pub(super) fn introspected(&self, outcome: Outcome, milliseconds: u64) {
-        self.add("", Metric::Introspections(outcome), 1);
-        self.add("", Metric::IntrospectionMilliseconds(outcome), milliseconds);
-    }
-
     /// Tells the host what was counted since it was told last.
     pub(super) fn tell(&self) {
         for (_, metrics) in self.by_policy.borrow_mut().iter_mut() {
@@ -61,7 +48,8 @@ impl Metrics {
         }
     }
 
-    fn add(&self, policy: &str, metric: Metric, value: u64) {
+    /// Counts, or measures.
+    pub(super) fn add(&self, policy: &str, metric: Metric, value: u64) {
         let mut by_policy = self.by_policy.borrow_mut();
         if let Some(used) = by_policy.get_mut(policy).and_then(|metrics| metrics.get_mut(&metric)) {
             return used.add(metric.kind(), value);

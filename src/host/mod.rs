@@ -6,20 +6,18 @@
 
 mod abi;
 mod body;
-mod calls;
 mod facts;
 mod going_on;
 mod http;
-mod introspection;
-mod keys;
 mod metrics;
 mod panic;
+mod proxy;
 mod response;
 mod signature;
 mod vm;
-mod waiting;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -36,6 +34,9 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
 
+/// After which the first tick comes: with it the first keys are fetched.
+const SOON: Duration = Duration::from_millis(10);
+
 /// One plugin configuration in one VM.
 struct Root {
     context: u32,
@@ -45,6 +46,7 @@ struct Root {
 impl Drop for Root {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
+            vm.worker.end(&vm.proxy());
             vm.metrics.tell();
         }
     }
@@ -53,8 +55,8 @@ impl Drop for Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            calls::receive(vm, self.context, token, headers, body_size);
-            waiting::resume(vm, self.context);
+            proxy::read_answer(headers, body_size, |answer| vm.worker.receive(&vm.proxy(), token, answer));
+            http::go_on(vm, self.context);
         }
     }
 }
@@ -69,8 +71,8 @@ impl RootContext for Root {
             Ok(policies) => {
                 log(&Event::Started(&policies));
                 let vm = Rc::new(Vm::new(policies));
-                keys::prepare(&vm);
-                waiting::tick_soon();
+                vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
+                proxy::tick_after(SOON);
                 self.vm = Some(vm);
                 true
             }
@@ -86,9 +88,8 @@ impl RootContext for Root {
             let now = facts::now_in_milliseconds() / 1000;
             vm.tell_overdue(now);
             vm.going_on.count_expired(&vm.metrics, now);
-            keys::tend(vm);
-            introspection::tend(vm, self.context);
-            waiting::resume(vm, self.context);
+            vm.worker.tick(&vm.proxy(), vm.policies.key_sources());
+            http::go_on(vm, self.context);
             vm.metrics.tell();
         }
     }

@@ -5,37 +5,31 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::calls::Pending;
 use super::facts::JwtAuthn;
 use super::going_on::GoingOn;
 use super::metrics::Metrics;
+use super::proxy::Host;
 use super::signature::HostEngine;
-use super::waiting::Waiting;
 use super::{abi, facts, log};
-use crate::authorization_server::{Answering, AskBody, HandedOver};
+use crate::authorization_server::{Answering, AskBody, AskClientKeys, HandedOver};
 use crate::decision::Decision;
 use crate::header_map::{HeaderMap, Headers};
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
 use crate::refusal_log::RefusalLog;
 use crate::resource_server::Means;
-use crate::resource_server::introspection::{Inquiry, Introspected};
-use crate::resource_server::keys::KeyRing;
+use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::step::{AskIntrospection, AskKeys, Edit, Served, Step};
+use crate::worker::Worker;
 use crate::{Reason, Refusal, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
 pub(super) struct Vm {
     pub(super) policies: Policies,
-    pub(super) keys: RefCell<KeyRing>,
+    pub(super) worker: Worker<Parked>,
     tokens: RefCell<TokenCache>,
     handed_over: RefCell<HandedOver>,
-    /// By the host's token of the call.
-    pub(super) calls: RefCell<Vec<(u32, Pending)>>,
-    /// The questions that are to be asked with the next tick.
-    pub(super) inquiries: RefCell<Vec<Inquiry>>,
-    pub(super) waiting: RefCell<Vec<Waiting>>,
     pub(super) going_on: GoingOn,
     pub(super) metrics: Metrics,
     refusals: RefCell<RefusalLog>,
@@ -52,6 +46,13 @@ pub(super) struct Arrived {
     introspected: Option<Rc<Introspected>>,
     /// Whether it has the newest keys that it can wait for.
     pub(super) has_newest_keys: bool,
+}
+
+/// A request that waits.
+pub(super) struct Parked {
+    pub(super) arrived: Arrived,
+    /// Where its judgement goes on, if not at the beginning.
+    pub(super) client: Option<Box<AskClientKeys>>,
 }
 
 /// What became of a request.
@@ -93,17 +94,19 @@ impl Vm {
         let refusals = RefCell::new(RefusalLog::new(policies.refusal_lines_per_minute()));
         Self {
             policies,
+            worker: Worker::default(),
             tokens,
             handed_over: RefCell::default(),
-            keys: RefCell::default(),
-            calls: RefCell::default(),
-            inquiries: RefCell::default(),
-            waiting: RefCell::default(),
             going_on: GoingOn::default(),
             metrics: Metrics::default(),
             refusals,
             now: Cell::default(),
         }
+    }
+
+    /// What its worker asks of the proxy.
+    pub(super) fn proxy(&self) -> Host<'_> {
+        Host(&self.metrics)
     }
 
     /// Asks the core, and answers the questions that it has for the host; `None` where the headers cannot be read.
@@ -112,7 +115,7 @@ impl Vm {
         let request = arrived.request(&headers, facts::now_in_milliseconds() / 1000);
         self.now.set(request.now);
         self.tell_overdue(request.now);
-        let (keys, mut tokens) = (self.keys.borrow(), self.tokens.borrow_mut());
+        let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
         let handed_over = &mut *self.handed_over.borrow_mut();
         let introspected = arrived.introspected.as_deref();
         let means = &mut Means {

@@ -5,12 +5,12 @@ use p256::AffinePoint;
 use p256::elliptic_curve::point::AffineCoordinates as _;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::algorithm::Algorithm;
 use super::base64url;
 use super::der;
 use crate::config;
+use crate::fingerprint::fingerprint;
 
 /// A token without `kid` is tried with this many keys at most.
 const MOST_CANDIDATES: usize = 4;
@@ -108,7 +108,10 @@ struct Document {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Members"))]
 enum Entry {
     Usable(PublicKey),
-    Ignored(String),
+    /// It says that it is for something else, and why.
+    ForAnotherUse(String),
+    /// It is of a kind that is not known here, and which.
+    Unknown(String),
 }
 
 /// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
@@ -152,7 +155,7 @@ impl TryFrom<Document> for KeySet {
         for entry in document.keys {
             match entry {
                 Entry::Usable(key) => keys.push(key),
-                Entry::Ignored(why) => ignored.push(why),
+                Entry::ForAnotherUse(why) | Entry::Unknown(why) => ignored.push(why),
             }
         }
         match (keys.is_empty(), ignored.is_empty()) {
@@ -174,22 +177,22 @@ impl TryFrom<Members> for Entry {
             return Err("this is a private or a symmetric key; only public keys belong here".to_owned());
         }
         if members.usage.as_deref().is_some_and(|usage| usage != "sig") {
-            return Ok(Self::Ignored("one is not for signatures (use)".to_owned()));
+            return Ok(Self::ForAnotherUse("one is not for signatures (use)".to_owned()));
         }
         if members.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify"))
         {
-            return Ok(Self::Ignored("one is not for signatures (key_ops)".to_owned()));
+            return Ok(Self::ForAnotherUse("one is not for signatures (key_ops)".to_owned()));
         }
         let algorithm = match members.alg.as_deref() {
             None => None,
             Some(name) => match Algorithm::from_name(name) {
-                None => return Ok(Self::Ignored(format!("one is for the algorithm {name:?}"))),
+                None => return Ok(Self::Unknown(format!("one is for the algorithm {name:?}"))),
                 known => known,
             },
         };
         let Some(material) = members.material()? else {
             let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
-            return Ok(Self::Ignored(format!("one is of the type {:?}{curve}", members.kty)));
+            return Ok(Self::Unknown(format!("one is of the type {:?}{curve}", members.kty)));
         };
         let key = PublicKey::new(members.kid, algorithm, material);
         match algorithm {
@@ -275,10 +278,11 @@ fn coordinate(name: &str, text: Option<&str>, length: usize) -> Result<Vec<u8>, 
 
 impl KeySet {
     /// Reads a set that an authorization server publishes: a key that is not understood, or broken, is left out
-    /// (RFC 7517 §5), since it is nothing an operator here could mend.
+    /// (RFC 7517 §5), since it is nothing an operator here could mend. A set without keys, or with none but keys that say
+    /// that they are for something else, is one: the authorization server has withdrawn its keys.
     ///
     /// # Errors
-    /// A sentence, where no key is left, or there are more than 100.
+    /// A sentence, where no key is left and one of them was not understood, or there are more than 100.
     pub(crate) fn published(mut document: Map<String, Value>) -> Result<Self, String> {
         let Some(Value::Array(entries)) = document.remove("keys") else {
             return Err("the key set has no list of keys".to_owned());
@@ -286,12 +290,24 @@ impl KeySet {
         if entries.len() > MOST_KEYS {
             return Err(format!("the key set has more than {MOST_KEYS} keys"));
         }
-        let usable = |entry| match config::parse(entry) {
-            Ok(Entry::Usable(key)) => Some(key),
-            Ok(Entry::Ignored(_)) | Err(_) => None,
-        };
-        let keys: Vec<PublicKey> = entries.into_iter().filter_map(usable).collect();
-        if keys.is_empty() { Err("the key set has no key that verifies tokens".to_owned()) } else { Ok(Self { keys }) }
+        let mut keys = Vec::new();
+        let mut is_understood = true;
+        for entry in entries {
+            match config::parse(entry) {
+                Ok(Entry::Usable(key)) => keys.push(key),
+                Ok(Entry::ForAnotherUse(_)) => {}
+                Ok(Entry::Unknown(_)) | Err(_) => is_understood = false,
+            }
+        }
+        if keys.is_empty() && !is_understood {
+            return Err("the key set has no key that verifies tokens".to_owned());
+        }
+        Ok(Self { keys })
+    }
+
+    /// Whether it has no key: whoever published it has withdrawn them all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it; without,
@@ -324,13 +340,9 @@ impl KeySet {
 impl PublicKey {
     fn new(key_id: Option<String>, algorithm: Option<Algorithm>, material: Material) -> Self {
         let name = algorithm.map(Algorithm::name).unwrap_or_default();
-        let mut hash = Sha256::new();
-        // A length stands before each part, so that no two keys write the same bytes.
-        for part in [key_id.as_deref().unwrap_or_default().as_bytes(), name.as_bytes(), &material.public_bytes()] {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        }
-        Self { key_id, algorithm, material, fingerprint: hash.finalize().into() }
+        let parts = [key_id.as_deref().unwrap_or_default().as_bytes(), name.as_bytes(), &material.public_bytes()];
+        let fingerprint = fingerprint(parts);
+        Self { key_id, algorithm, material, fingerprint }
     }
 
     /// Tells this key from another.

@@ -356,7 +356,7 @@ fn verify_signature<'i>(
     issuer.check_algorithm(algorithm)?;
     let keys = issuer.keys(means.keys, now).map_err(|source| match source {
         Some(source) => {
-            Unverified::NeedsKeys(source, Wish::Routine, Refusal::because(Reason::KeysUnavailable, source.identity()))
+            Unverified::NeedsKeys(source, Wish::Routine, Refusal::because(Reason::KeysUnavailable, source.place()))
         }
         None => Unverified::from(Reason::TokenNotVerified),
     })?;

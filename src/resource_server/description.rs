@@ -136,7 +136,7 @@ impl Issuer {
                 1 => format!("signed with {algorithms} by the one key of this configuration"),
                 count => format!("signed with {algorithms} by one of the {count} keys of this configuration"),
             },
-            Keys::Fetched(source) => format!("signed with {algorithms} by a key from {}", source.identity()),
+            Keys::Fetched(source) => format!("signed with {algorithms} by a key from {}", source.place()),
             Keys::VerifiedBefore(name) => {
                 format!("verified by jwt_authn, which leaves its payload in the metadata under {name:?}")
             }
@@ -145,7 +145,7 @@ impl Issuer {
         let how = match self.introspection.as_deref() {
             None => keys,
             Some(source) => {
-                let place = source.identity();
+                let place = source.place();
                 let authenticated = source.authentication();
                 match source.tokens() {
                     Tokens::Opaque => {

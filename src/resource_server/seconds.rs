@@ -36,6 +36,10 @@ seconds! {
     CacheSeconds, 30, 0, 3600, "an active token is kept for 3600 seconds at most";
     /// Between two fetches that unknown keys cause.
     CoolDown, 30, 1, 3600, "the cool-down is 1 to 3600 seconds";
+    /// How long keys are fresh where their answer says nothing of use: `no-cache`, `no-store`, `max-age=0`, or nothing.
+    DefaultAge, 600, 60, 86_400, "the default age is 60 to 86400 seconds";
+    /// How long keys are fresh at most, whatever their answer says.
+    MaxAge, 86_400, 60, 604_800, "the greatest age is 60 to 604800 seconds";
     /// How long keys serve on after the last good fetch.
     MaxStale, 86_400, 60, 604_800, "keys serve on for 60 to 604800 seconds";
     /// For each answer of the authorization server.

@@ -65,10 +65,10 @@ struct Key {
 }
 
 /// The certificates of a key set that a client publishes. A key that is broken or private, or is not that of its
-/// certificate, is left out: it is nothing an operator here could mend.
+/// certificate, is left out: it is nothing an operator here could mend. There may be none: the client has withdrawn them.
 ///
 /// # Errors
-/// A sentence, where no certificate is left, or there are more than 100 keys.
+/// A sentence, where no certificate is left and one of the keys was left out, or there are more than 100 keys.
 pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumbprint>, String> {
     let Some(Value::Array(keys)) = document.remove("keys") else {
         return Err("the key set has no list of keys".to_owned());
@@ -76,9 +76,15 @@ pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumb
     if keys.len() > MOST_KEYS {
         return Err(format!("the key set has more than {MOST_KEYS} keys"));
     }
-    let keys = keys.into_iter().filter_map(|key| config::parse::<Key>(key).ok());
-    let certificates: Vec<_> = keys.filter_map(|key| key.certificate().ok().flatten()).collect();
-    if certificates.is_empty() {
+    let mut certificates = Vec::new();
+    let mut is_understood = true;
+    for key in keys {
+        match config::parse::<Key>(key).ok().and_then(|key| key.certificate().ok()) {
+            Some(certificate) => certificates.extend(certificate),
+            None => is_understood = false,
+        }
+    }
+    if certificates.is_empty() && !is_understood {
         return Err("the key set has no certificate of a client".to_owned());
     }
     Ok(certificates)
@@ -190,7 +196,6 @@ mod tests {
             assert_eq!(published(key), Ok(1));
         }
         for key in [
-            json!({ "kty": "EC" }),
             json!({ "kty": "RSA", "x5c": [CERTIFICATE] }),
             json!({ "kty": "OKP", "x5c": [CERTIFICATE] }),
             json!({ "kty": "oct", "x5c": [CERTIFICATE] }),
@@ -214,7 +219,21 @@ mod tests {
             _ => panic!("this is an object"),
         };
         assert_eq!(set(100).unwrap().len(), 100);
-        assert!(set(101).is_err() && set(0).is_err());
+        assert!(set(101).is_err());
+    }
+
+    #[test]
+    fn a_set_without_a_certificate_has_none_and_one_with_a_broken_key_alone_is_no_set() {
+        let of = |keys: Value| match json!({ "keys": keys }) {
+            Value::Object(set) => certificates(set).map(|certificates| certificates.len()),
+            _ => panic!("this is an object"),
+        };
+        for withdrawn in [json!([]), json!([{ "kty": "EC" }]), json!([{ "kty": "EC", "use": "sig", "x": X, "y": Y }])] {
+            assert_eq!(of(withdrawn), Ok(0));
+        }
+        let broken = json!({ "kty": "EC", "x5c": ["AAAA"] });
+        assert!(of(json!([broken])).is_err() && of(json!([broken, { "kty": "EC" }])).is_err());
+        assert_eq!(of(json!([broken, { "x5c": [CERTIFICATE] }])), Ok(1));
     }
 
     #[test]

@@ -44,7 +44,7 @@ enum Content {
 impl fmt::Debug for Inquiry {
     /// Without the token.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Inquiry({})", self.source.identity())
+        write!(formatter, "Inquiry({})", self.source.place())
     }
 }
 
@@ -62,7 +62,7 @@ impl PartialEq for Inquiry {
     /// Whether one answer serves both.
     fn eq(&self, other: &Self) -> bool {
         self.token == other.token
-            && (Arc::ptr_eq(&self.source, &other.source) || self.source.identity() == other.source.identity())
+            && (Arc::ptr_eq(&self.source, &other.source) || self.source.asks_as(&other.source))
     }
 }
 
@@ -87,7 +87,7 @@ impl Inquiry {
     /// Where it is asked, for people.
     #[must_use]
     pub fn place(&self) -> String {
-        self.source.identity()
+        self.source.place()
     }
 
     /// Milliseconds for which a request waits for the answer.

@@ -29,7 +29,7 @@ pub struct Introspection {
 }
 
 /// With what this proxy authenticates.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Authentication {
     Basic { client_id: String, secret: Secret },
     Post { secret: Secret },
@@ -183,10 +183,18 @@ impl TryFrom<Fields> for Introspection {
 }
 
 impl Introspection {
-    /// Two sources of one identity are asked once about a token.
+    /// Where it is, for people.
     #[must_use]
-    pub fn identity(&self) -> String {
+    pub fn place(&self) -> String {
         format!("introspection {} through {}", self.endpoint.shown(), self.cluster.0)
+    }
+
+    /// Whether one answer of the authorization server serves both: the same is asked, of the same, as the same client. A
+    /// server may answer each client differently (RFC 7662 §2.2). How long an answer is waited for and kept does not matter.
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        let Self { endpoint, cluster, authentication, client_id, answer, .. } = self;
+        let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.answer);
+        (endpoint, cluster, authentication, client_id, answer) == theirs
     }
 
     pub(in crate::resource_server) fn tokens(&self) -> Tokens {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Map;
 
+use super::freshness::Freshness;
 use super::key_ring::Published;
 use super::source::KeySource;
 use crate::authorization_server::client::key_set::certificates;
@@ -15,9 +16,6 @@ use crate::jose::jwk::KeySet;
 /// Key sets in the field have up to a few dozen keys.
 const LARGEST_BODY: usize = 256 * 1024;
 
-/// Where an answer does not say how long it is fresh.
-pub(super) const DEFAULT_MAX_AGE: u64 = 300;
-
 /// A fetch that waits for an answer.
 #[derive(Debug)]
 pub struct Fetch {
@@ -28,7 +26,8 @@ pub struct Fetch {
 #[derive(Debug)]
 enum Document {
     Metadata,
-    KeySet,
+    /// What the metadata document is fresh for, in seconds, where it was read first.
+    KeySet(Option<u64>),
 }
 
 /// What a fetch comes to next.
@@ -49,15 +48,17 @@ pub struct Fetched {
     pub document: Vec<u8>,
     /// The same, read.
     pub keys: Published,
-    /// For how many seconds the authorization server calls it fresh: 10 to 86,400.
-    pub max_age: u64,
+    /// For how many seconds they are fresh.
+    pub lifetime: u64,
+    /// Milliseconds after which they are to be fetched again.
+    pub pause: u64,
 }
 
 impl Fetch {
     /// Begins a fetch.
     #[must_use]
     pub fn begin(source: &KeySource) -> Next {
-        let awaits = if source.expected_issuer().is_some() { Document::Metadata } else { Document::KeySet };
+        let awaits = if source.expected_issuer().is_some() { Document::Metadata } else { Document::KeySet(None) };
         Next::Call(Self { source: source.clone(), awaits }, Box::new(source.first_call()))
     }
 
@@ -74,12 +75,14 @@ impl Fetch {
             Ok(body) => body,
             Err(why) => return Next::Failed(why),
         };
+        let lifetime = self.source.lifetime(Freshness::of(answer.cache_control, answer.age));
         match self.awaits {
-            Document::Metadata => self.read_metadata(body),
-            Document::KeySet => match fetched(&self.source, body) {
+            Document::Metadata => self.read_metadata(body, lifetime),
+            Document::KeySet(of_metadata) => match fetched(&self.source, body) {
                 Ok((document, keys)) => {
-                    let max_age = answer.cache_control.and_then(max_age).unwrap_or(DEFAULT_MAX_AGE);
-                    Next::Done(Fetched { document, keys, max_age: max_age.clamp(10, 86_400) })
+                    let lifetime = lifetime.min(of_metadata.unwrap_or(u64::MAX));
+                    let pause = self.source.pause(lifetime, keys.is_empty());
+                    Next::Done(Fetched { document, keys, lifetime, pause })
                 }
                 Err(why) => Next::Failed(why),
             },
@@ -87,7 +90,7 @@ impl Fetch {
     }
 
     /// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: the document must name the very issuer.
-    fn read_metadata(self, body: &[u8]) -> Next {
+    fn read_metadata(self, body: &[u8], lifetime: u64) -> Next {
         let Some(metadata) = json::object(body) else {
             return Next::Failed("the metadata document is not one JSON object".to_owned());
         };
@@ -96,7 +99,7 @@ impl Fetch {
         }
         let jwks_uri = metadata.get("jwks_uri").and_then(Json::as_str);
         match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
-            Some(call) => Next::Call(Self { awaits: Document::KeySet, ..self }, Box::new(call)),
+            Some(call) => Next::Call(Self { awaits: Document::KeySet(Some(lifetime)), ..self }, Box::new(call)),
             None => Next::Failed(
                 "the metadata document's jwks_uri is not https at the issuer's origin or at a listed one".to_owned(),
             ),
@@ -130,39 +133,4 @@ pub(super) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
 fn published(body: &[u8]) -> Result<KeySet, String> {
     let document = json::object(body).ok_or("the key set is not one JSON object")?;
     KeySet::published(Map::from(document))
-}
-
-/// RFC 9111 §5.2.2.1; `no-store` and `no-cache` say that it is not fresh at all.
-fn max_age(cache_control: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(cache_control).ok()?;
-    let mut directives = text.split(',').map(str::trim);
-    directives.find_map(|directive| {
-        let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-        match name.to_ascii_lowercase().as_str() {
-            "max-age" => value.trim_matches('"').parse().ok(),
-            "no-store" | "no-cache" => Some(0),
-            _ => None,
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn freshness_is_read_from_cache_control() {
-        for (text, expected) in [
-            ("max-age=60", Some(60)),
-            ("public, Max-Age=\"60\"", Some(60)),
-            ("no-store", Some(0)),
-            ("private", None),
-            ("max-age=x", None),
-            ("max-age=-1", None),
-            ("s-maxage=5, max-age=7", Some(7)),
-        ] {
-            assert_eq!(max_age(text.as_bytes()), expected, "{text}");
-        }
-        assert_eq!(max_age(b"\xff"), None);
-    }
 }

@@ -4,6 +4,7 @@
 //! authorization server is away, and nothing but a good key set takes its place.
 
 mod fetch;
+mod freshness;
 mod key_ring;
 mod schedule;
 mod source;
@@ -11,7 +12,7 @@ mod source;
 pub use fetch::{Fetch, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};
-pub use source::KeySource;
+pub use source::{KeySource, SourceId};
 pub(crate) use source::{ClusterName, HttpUri};
 
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::jose::jwk::KeySet;
-use crate::resource_server::seconds::{CoolDown, MaxStale, Timeout};
+use crate::resource_server::seconds::{CoolDown, DefaultAge, MaxAge, MaxStale, Timeout};
 
 /// Where the keys of an issuer come from.
 #[derive(Debug)]
@@ -64,9 +65,15 @@ pub(super) struct KeysFields {
     /// The name under which that filter leaves the token's payload.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"verified"))]
     payload_in_metadata: Option<String>,
-    /// Between two fetches that unknown key ids cause, in the whole process.
+    /// After so long an unknown key may cause one more fetch, in the whole process; three may come at once.
     #[serde(default)]
     cool_down_seconds: CoolDown,
+    /// How long keys are fresh where `Cache-Control` says `no-cache`, `no-store`, `max-age=0`, or nothing.
+    #[serde(default)]
+    default_age_seconds: DefaultAge,
+    /// How long keys are fresh at most, whatever `Cache-Control` says.
+    #[serde(default)]
+    max_age_seconds: MaxAge,
     /// How long known keys serve on while none can be fetched.
     #[serde(default)]
     max_stale_seconds: MaxStale,
@@ -80,6 +87,8 @@ impl KeysFields {
     pub(super) fn of_issuer(self, issuer: &str) -> Result<Keys, String> {
         let limits = source::Limits {
             cool_down: self.cool_down_seconds,
+            default_age: self.default_age_seconds,
+            max_age: self.max_age_seconds,
             max_stale: self.max_stale_seconds,
             timeout: self.timeout_seconds,
         };

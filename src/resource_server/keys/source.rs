@@ -6,15 +6,40 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::freshness::Freshness;
 use crate::call::Call;
-use crate::resource_server::seconds::{CoolDown, MaxStale, Timeout};
+use crate::fingerprint::fingerprint;
+use crate::resource_server::seconds::{CoolDown, DefaultAge, MaxAge, MaxStale, Timeout};
 use crate::sorted_map::SortedMap;
+
+/// In seconds: an issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
+const LEAST_PAUSE: u64 = 60;
+
+/// In seconds: a client's keys are kept for so long, whatever their answer says.
+const LEAST_AGE_OF_CLIENTS: u64 = 10;
+
+/// In seconds, where a client's answer does not say.
+const DEFAULT_AGE_OF_CLIENTS: u64 = 300;
 
 /// A place from which an issuer's keys are fetched, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySource {
+    id: SourceId,
     start: Start,
     limits: Limits,
+}
+
+/// Tells one source from another: the SHA-256 of everything that decides which keys come of it. How often it is asked is
+/// not among that, so two policies that ask the same share what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceId([u8; 32]);
+
+impl SourceId {
+    /// The digest itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +49,11 @@ enum Start {
     Client { uri: HttpUri, cluster: ClusterName },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) cool_down: CoolDown,
+    pub(super) default_age: DefaultAge,
+    pub(super) max_age: MaxAge,
     pub(super) max_stale: MaxStale,
     pub(super) timeout: Timeout,
 }
@@ -175,16 +202,41 @@ impl HttpUri {
     }
 }
 
+impl Start {
+    /// What is asked of whom, in an order that never changes.
+    fn id(&self) -> SourceId {
+        let (kind, uri, cluster) = self.kind();
+        let place = uri.shown();
+        let mut parts = vec![kind, &place, &cluster.0];
+        if let Self::Discovery { issuer, origins, .. } = self {
+            parts.push(issuer);
+            parts.extend(origins.iter().flat_map(|(origin, cluster)| [origin.as_str(), cluster.0.as_str()]));
+        }
+        SourceId(fingerprint(parts.into_iter().map(str::as_bytes)))
+    }
+
+    /// Its kind, what is asked first, and through which cluster.
+    fn kind(&self) -> (&'static str, &HttpUri, &ClusterName) {
+        match self {
+            Self::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
+            Self::Discovery { document, cluster, .. } => ("discovery", document, cluster),
+            Self::Client { uri, cluster } => ("client's jwks_uri", uri, cluster),
+        }
+    }
+}
+
 impl KeySource {
+    fn new(start: Start, limits: Limits) -> Self {
+        Self { id: start.id(), start, limits }
+    }
+
     pub(super) fn jwks_uri(uri: HttpUri, cluster: ClusterName, limits: Limits) -> Self {
-        Self { start: Start::KeySet { uri, cluster }, limits }
+        Self::new(Start::KeySet { uri, cluster }, limits)
     }
 
     /// Where a client publishes its key set (RFC 7591 §2, `jwks_uri`).
     pub(crate) fn of_client(uri: HttpUri, cluster: ClusterName) -> Self {
-        let limits =
-            Limits { cool_down: CoolDown::default(), max_stale: MaxStale::default(), timeout: Timeout::default() };
-        Self { start: Start::Client { uri, cluster }, limits }
+        Self::new(Start::Client { uri, cluster }, Limits::default())
     }
 
     pub(super) fn discovery(issuer: &str, discovery: Discovery, limits: Limits) -> Result<Self, String> {
@@ -203,18 +255,20 @@ impl KeySource {
             folded.insert(HttpUri::https_origin(&origin)?, cluster);
         }
         let start = Start::Discovery { issuer: issuer.to_owned(), document, cluster, origins: folded };
-        Ok(Self { start, limits })
+        Ok(Self::new(start, limits))
     }
 
     /// Two sources of one identity are one: their keys are fetched once in a process.
     #[must_use]
-    pub fn identity(&self) -> String {
-        let (what, uri, cluster) = match &self.start {
-            Start::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
-            Start::Discovery { document, cluster, .. } => ("discovery", document, cluster),
-            Start::Client { uri, cluster } => ("client's jwks_uri", uri, cluster),
-        };
-        format!("{what} {} through {}", uri.shown(), cluster.0)
+    pub fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let (kind, uri, cluster) = self.start.kind();
+        format!("{kind} {} through {}", uri.shown(), cluster.0)
     }
 
     /// The clusters through which it may be fetched.
@@ -226,7 +280,7 @@ impl KeySource {
         }
     }
 
-    /// Milliseconds between two fetches that unknown keys cause.
+    /// Milliseconds after which unknown keys may cause one more fetch.
     pub(super) fn cool_down(&self) -> u64 {
         self.limits.cool_down.0.saturating_mul(1000)
     }
@@ -237,10 +291,39 @@ impl KeySource {
         matches!(self.start, Start::Client { .. })
     }
 
+    /// For how many seconds keys are fresh whose answer says this. Authorization servers write `no-cache` and its like into
+    /// every answer; of an issuer's keys that says nothing. A client's promise is kept to the second, but for a few.
+    pub(super) fn lifetime(&self, said: Freshness) -> u64 {
+        if self.is_on_demand() {
+            match said {
+                Freshness::For(seconds) => seconds.clamp(LEAST_AGE_OF_CLIENTS, self.limits.max_age.0),
+                Freshness::Never => LEAST_AGE_OF_CLIENTS,
+                Freshness::Unsaid => DEFAULT_AGE_OF_CLIENTS,
+            }
+        } else {
+            let seconds = match said {
+                Freshness::For(seconds) => seconds,
+                Freshness::Never | Freshness::Unsaid => self.limits.default_age.0,
+            };
+            seconds.min(self.limits.max_age.0)
+        }
+    }
+
+    /// Milliseconds from a good fetch to the next one, which no request waits for: three quarters of the time for which the
+    /// keys are fresh. Where an issuer has withdrawn all its keys, new ones are looked for soon.
+    pub(super) fn pause(&self, lifetime: u64, is_withdrawn: bool) -> u64 {
+        let pause = lifetime.saturating_mul(750);
+        match (self.is_on_demand(), is_withdrawn) {
+            (true, _) => pause,
+            (false, true) => LEAST_PAUSE.saturating_mul(1000),
+            (false, false) => pause.max(LEAST_PAUSE.saturating_mul(1000)),
+        }
+    }
+
     /// Milliseconds for which keys serve on after a good fetch that called them fresh for so many seconds. A client's
     /// serve no longer than that: a certificate that it has withdrawn is no certificate of it.
-    pub(super) fn serves_for(&self, max_age: u64) -> u64 {
-        let seconds = if self.is_on_demand() { max_age } else { self.limits.max_stale.0 };
+    pub(super) fn serves_for(&self, lifetime: u64) -> u64 {
+        let seconds = if self.is_on_demand() { lifetime } else { self.limits.max_stale.0 };
         seconds.saturating_mul(1000)
     }
 
@@ -308,8 +391,7 @@ mod tests {
     }
 
     fn discovery(issuer: &str, text: &str) -> Result<KeySource, String> {
-        let limits = Limits { cool_down: CoolDown(30), max_stale: MaxStale(60), timeout: Timeout(5) };
-        KeySource::discovery(issuer, serde_json::from_str(text).unwrap(), limits)
+        KeySource::discovery(issuer, serde_json::from_str(text).unwrap(), Limits::default())
     }
 
     #[test]
@@ -335,5 +417,48 @@ mod tests {
         {
             assert_eq!(source.call_for_key_set(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn sources_are_one_where_the_same_is_asked_of_the_same() {
+        let id = |issuer: &str, text: &str| *discovery(issuer, text).unwrap().id();
+        let plain = r#"{"cluster":"as"}"#;
+        let with_origin = |origin: &str, cluster: &str| format!(r#"{{"cluster":"as","origins":{{"{origin}":"{cluster}"}}}}"#);
+        assert_eq!(id("https://as", plain), id("https://as", plain));
+        // The document is at one place, and must name another issuer.
+        assert_ne!(id("https://as", plain), id("https://as/", plain));
+        assert_ne!(id("https://as", plain), id("https://as", r#"{"cluster":"other"}"#));
+        let origin = id("https://as", &with_origin("https://keys", "keys"));
+        for other in [("https://keys", "other"), ("https://other", "keys")] {
+            assert_ne!(origin, id("https://as", &with_origin(other.0, other.1)));
+        }
+        assert_ne!(origin, id("https://as", plain));
+        assert_eq!(origin, id("https://as", &with_origin("https://KEYS:443", "keys")));
+        let uri = |text: &str| HttpUri::parse(text).unwrap();
+        let cluster = || ClusterName("as".to_owned());
+        let slow = Limits { cool_down: CoolDown(3600), ..Limits::default() };
+        let jwks_uri = KeySource::jwks_uri(uri("https://as/jwks"), cluster(), Limits::default());
+        assert_eq!(jwks_uri.id(), KeySource::jwks_uri(uri("https://AS/jwks"), cluster(), slow).id());
+        assert_ne!(jwks_uri.id(), KeySource::of_client(uri("https://as/jwks"), cluster()).id());
+    }
+
+    #[test]
+    fn an_issuers_keys_are_fresh_for_a_while_whatever_it_says_and_a_clients_for_as_long_as_it_says() {
+        let issuer = discovery("https://as", r#"{"cluster":"as"}"#).unwrap();
+        let client = KeySource::of_client(HttpUri::parse("https://client").unwrap(), ClusterName("client".to_owned()));
+        for (said, of_issuer, pause, of_client) in [
+            (Freshness::Unsaid, 600, 450, 300),
+            (Freshness::Never, 600, 450, 10),
+            (Freshness::For(0), 0, 60, 10),
+            (Freshness::For(61), 61, 60, 61),
+            (Freshness::For(3600), 3600, 2700, 3600),
+            (Freshness::For(u64::MAX), 86_400, 64_800, 86_400),
+        ] {
+            assert_eq!(issuer.lifetime(said), of_issuer, "{said:?}");
+            assert_eq!(issuer.pause(of_issuer, false), pause * 1000, "{said:?}");
+            assert_eq!(client.lifetime(said), of_client, "{said:?}");
+            assert_eq!(client.pause(of_client, false), of_client * 750);
+        }
+        assert_eq!(issuer.pause(86_400, true), 60_000);
     }
 }

@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
     let mut tokens = TokenCache::new(POLICIES.token_cache_size());
     let Step::AskIntrospection(question) = judge(&mut tokens, None) else { panic!("the issuer is not asked") };
     let introspected =
-        question.inquiry().clone().receive(&Answer { status: Some(200), cache_control: None, body: input });
+        question.inquiry().clone().receive(&Answer { status: Some(200), body: input, ..Answer::default() });
     match judge(&mut tokens, Some(&introspected)) {
         Step::Forward { .. } => {
             let answer = json::unambiguous(input).expect("an ambiguous answer is believed");

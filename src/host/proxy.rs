@@ -1,0 +1,72 @@
+//! What a worker asks of the proxy, asked.
+
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+
+use super::metrics::Metrics;
+use super::{facts, log};
+use crate::call::{Answer, Call};
+use crate::log::Event;
+use crate::metric::Metric;
+use crate::worker::Proxy;
+
+/// A body that is larger is not read; the core draws its own line far below.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// The proxy of a plugin. Calls are made from its root context alone: an answer to the call of a request's context is lost
+/// with the request.
+pub(super) struct Host<'a>(pub(super) &'a Metrics);
+
+impl Proxy for Host<'_> {
+    fn now(&self) -> u64 {
+        facts::now_in_milliseconds()
+    }
+
+    fn dispatch(&self, call: &Call) -> Option<u32> {
+        let pseudo = [(":method", call.method), (":path", call.path.as_str()), (":authority", call.authority.as_str())];
+        let others = call.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers = pseudo.into_iter().chain(others).collect();
+        let body = Some(call.body.as_slice()).filter(|body| !body.is_empty());
+        hostcalls::dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout).ok()
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        hostcalls::get_shared_data(key).unwrap_or_default()
+    }
+
+    fn share(&self, key: &str, value: &[u8], revision: Option<u32>) -> bool {
+        hostcalls::set_shared_data(key, Some(value), revision).is_ok()
+    }
+
+    fn measure(&self, metric: Metric, value: u64) {
+        self.0.add("", metric, value);
+    }
+
+    fn log(&self, event: &Event<'_>) {
+        log(event);
+    }
+}
+
+/// Reads the answer to a call, which has so many headers and so large a body, and hands it on.
+pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&Answer<'_>)) {
+    // Without headers there was no answer, and nothing to read.
+    let header = |name| {
+        let value = || hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
+        if headers == 0 { None } else { value() }
+    };
+    let status = header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+    let (cache_control, age) = (header("cache-control"), header("age"));
+    let body = match body_size {
+        1..=LARGEST_BODY => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten(),
+        _ => None,
+    };
+    let body = body.unwrap_or_default();
+    take(&Answer { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
+}
+
+/// Has the next tick come after so long.
+pub(super) fn tick_after(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}

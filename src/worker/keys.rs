@@ -1,0 +1,201 @@
+//! Keys that are fetched: when, and the record that the workers of a process share.
+
+use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
+use crate::call;
+use crate::hexadecimal;
+use crate::log::Event;
+use crate::metric::Metric;
+use crate::resource_server::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
+use crate::sorted_map::SortedMap;
+use crate::step::AskKeys;
+
+/// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no
+/// more than these asked.
+const MOST_CLIENTS_UNDER_WAY: usize = 128;
+
+/// The form of the shared records. Every change of what stands in one is another form: two versions of this filter may share
+/// a process, and with Istio the records of all plugins stand in one room.
+const FORMAT: u32 = 1;
+
+/// Where the workers of a process share the keys of a source.
+fn shared_keys(source: &KeySource) -> String {
+    format!("certbound/{FORMAT}/{}", hexadecimal::encoded(source.id().bytes()))
+}
+
+/// And when these are fetched.
+fn shared_schedule(source: &KeySource) -> String {
+    format!("{}/schedule", shared_keys(source))
+}
+
+/// The schedule of a source, and the revision that a change of it must name.
+pub(super) fn schedule(proxy: &dyn Proxy, source: &KeySource) -> (Schedule, Option<u32>) {
+    let (record, revision) = proxy.shared(&shared_schedule(source));
+    (Schedule::read(record.as_deref()), revision)
+}
+
+/// Shares a changed schedule; `false` where somebody else changed it first.
+fn share(proxy: &dyn Proxy, source: &KeySource, schedule: &Schedule, revision: Option<u32>) -> bool {
+    // No revision would change it whatever it is by now. The host lets the first writer name any.
+    proxy.share(&shared_schedule(source), &schedule.write(), revision.or(Some(u32::MAX)))
+}
+
+impl<R> Worker<R> {
+    /// Takes over what the process knows already. The rest is fetched with the first tick: of a worker that only tries out
+    /// the configuration the answers would be lost.
+    pub fn take_shared_keys<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource>) {
+        for source in sources {
+            self.take_shared(proxy, source);
+        }
+    }
+
+    /// Takes over newer keys of a source that another worker has fetched; whether there were any.
+    pub(super) fn take_shared(&self, proxy: &dyn Proxy, source: &KeySource) -> bool {
+        let (shared, _) = proxy.shared(&shared_keys(source));
+        shared.is_some_and(|shared| self.keys.borrow_mut().take_shared(source, &shared))
+    }
+
+    /// Has a request wait for keys.
+    pub fn wait_for_keys(&self, proxy: &dyn Proxy, context: u32, request: R, question: AskKeys) -> Wait<R> {
+        let (source, wish) = (question.source().clone(), question.wish());
+        if self.take_shared(proxy, &source) {
+            return Wait::No(request, Outcome::NewerKeys);
+        }
+        let now = proxy.now();
+        let (schedule, _) = schedule(proxy, &source);
+        let will_come = schedule.is_under_way(now) || schedule.permits(&source, wish, now);
+        if !will_come || self.is_one_too_many(&source) {
+            return Wait::No(request, Outcome::InVain(question.refusal()));
+        }
+        let version = self.keys.borrow().version(&source);
+        let deadline = now.saturating_add(source.longest_wait());
+        let awaited = Awaited::Keys { source, wish, version };
+        self.hold(Waiting { context, request, awaited, deadline, refusal: question.refusal() })
+    }
+
+    /// Begins the fetches that are due or wished for, up to so many calls.
+    pub(super) fn tend_keys<'s>(
+        &self,
+        proxy: &dyn Proxy,
+        sources: impl Iterator<Item = &'s KeySource>,
+        calls: usize,
+    ) {
+        let now = proxy.now();
+        self.extend_leases(proxy, now);
+        let wishes = self.wishes();
+        let routine = sources.map(|source| (source, Wish::Routine));
+        let mut left = calls;
+        for (source, wish) in routine.chain(wishes.iter().map(|(source, wish)| (source, *wish))) {
+            let (schedule, revision) = schedule(proxy, source);
+            let is_newer = schedule.version > self.keys.borrow().version(source);
+            // A record that is announced and cannot be read is fetched again.
+            let is_lost = is_newer && !self.take_shared(proxy, source);
+            let wish = if is_lost { Wish::UnknownKey } else { wish };
+            if !schedule.permits(source, wish, now) {
+                continue;
+            }
+            let Some(fewer) = left.checked_sub(1) else { return };
+            let begun = schedule.begun(source, wish, now);
+            if share(proxy, source, &begun, revision) {
+                left = fewer;
+                self.advance(proxy, source, now, begun.lease(), Fetch::begin(source));
+            }
+        }
+    }
+
+    /// The sources that requests wait for, each with why and as often as its limits differ.
+    fn wishes(&self) -> Vec<(KeySource, Wish)> {
+        let mut wishes: Vec<(KeySource, Wish)> = Vec::new();
+        for waiting in self.waiting.borrow().iter() {
+            if let Awaited::Keys { source, wish, .. } = &waiting.awaited
+                && !wishes.iter().any(|(own, why)| own == source && why == wish)
+            {
+                wishes.push((source.clone(), *wish));
+            }
+        }
+        wishes
+    }
+
+    /// Says of the fetches that this worker makes that they are still under way.
+    fn extend_leases(&self, proxy: &dyn Proxy, now: u64) {
+        for (_, pending) in self.calls.borrow_mut().iter_mut() {
+            let Pending::Keys { fetch, lease, .. } = pending else { continue };
+            let (schedule, revision) = schedule(proxy, fetch.source());
+            if let Some(extended) = schedule.extended(*lease, now)
+                && share(proxy, fetch.source(), &extended, revision)
+            {
+                *lease = extended.lease();
+            }
+        }
+    }
+
+    /// Lets others make the fetches that this worker makes: its configuration ends, and the answers would be lost.
+    pub fn end(&self, proxy: &dyn Proxy) {
+        for (_, pending) in self.calls.take() {
+            let Pending::Keys { fetch, lease, .. } = pending else { continue };
+            let (schedule, revision) = schedule(proxy, fetch.source());
+            if let Some(given_up) = schedule.given_up(lease) {
+                share(proxy, fetch.source(), &given_up, revision);
+            }
+        }
+    }
+
+    pub(super) fn advance(&self, proxy: &dyn Proxy, source: &KeySource, began: u64, lease: u64, next: Next) {
+        match next {
+            Next::Call(fetch, call) => match proxy.dispatch(&call) {
+                Some(token) => self.calls.borrow_mut().push((token, Pending::Keys { fetch, began, lease })),
+                None => Self::failed(proxy, source, began, &format!("the proxy has no cluster {:?}", call.cluster)),
+            },
+            Next::Done(fetched) => self.fetched(proxy, source, began, fetched),
+            Next::Failed(why) => Self::failed(proxy, source, began, &why),
+        }
+    }
+
+    fn fetched(&self, proxy: &dyn Proxy, source: &KeySource, began: u64, fetched: Fetched) {
+        let Fetched { document, keys, lifetime, pause } = fetched;
+        let now = proxy.now();
+        Self::measured(proxy, call::Outcome::Succeeded, now.saturating_sub(began));
+        let (schedule, revision) = schedule(proxy, source);
+        let succeeded = schedule.succeeded(pause, now);
+        // The keys stand there before the version that announces them.
+        let shared = KeyRing::shared(succeeded.version, now, lifetime, &document);
+        proxy.share(&shared_keys(source), &shared, None);
+        share(proxy, source, &succeeded, revision);
+        self.keys.borrow_mut().take(source, keys, succeeded.version, now, lifetime);
+    }
+
+    fn failed(proxy: &dyn Proxy, source: &KeySource, began: u64, why: &str) {
+        let now = proxy.now();
+        Self::measured(proxy, call::Outcome::Failed, now.saturating_sub(began));
+        proxy.log(&Event::KeysNotFetched(source.place(), why));
+        let (schedule, revision) = schedule(proxy, source);
+        share(proxy, source, &schedule.failed(now), revision);
+    }
+
+    fn measured(proxy: &dyn Proxy, outcome: call::Outcome, milliseconds: u64) {
+        proxy.measure(Metric::KeyFetches(outcome), 1);
+        proxy.measure(Metric::KeyFetchMilliseconds(outcome), milliseconds);
+    }
+
+    /// Whether it is a client's keys, and those of too many others are being fetched.
+    fn is_one_too_many(&self, source: &KeySource) -> bool {
+        if !source.is_on_demand() {
+            return false;
+        }
+        let mut under_way: SortedMap<SourceId, ()> = SortedMap::default();
+        for waiting in self.waiting.borrow().iter() {
+            if let Awaited::Keys { source, .. } = &waiting.awaited
+                && source.is_on_demand()
+            {
+                under_way.insert(*source.id(), ());
+            }
+        }
+        for (_, pending) in self.calls.borrow().iter() {
+            if let Pending::Keys { fetch, .. } = pending
+                && fetch.source().is_on_demand()
+            {
+                under_way.insert(*fetch.source().id(), ());
+            }
+        }
+        !under_way.contains_key(source.id()) && under_way.len() >= MOST_CLIENTS_UNDER_WAY
+    }
+}
