@@ -1,6 +1,8 @@
 //! The host functions of proxy-wasm ABI 0.2.1 that this host plays, with Envoy's meaning. Each records itself before it
 //! judges what it was asked, so that the last line of a failure's list is the call that failed.
 
+use std::time::Duration;
+
 use wasmi::errors::LinkerError;
 use wasmi::{Caller, Linker};
 
@@ -8,7 +10,7 @@ use super::headers::{self, HeaderMap};
 use super::memory::{hand_over, read, read_text, write, write_word};
 use super::metrics::MetricKind;
 use super::signature::{self, Verification};
-use super::world::{Callback, Played, Property, Reply, World, failure};
+use super::world::{Callback, Dispatched, Played, Property, Reply, World, failure};
 use super::{ForeignFunctions, LogLevel};
 
 pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
@@ -32,6 +34,10 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
         .func_wrap(ABI, "proxy_replace_header_map_value", proxy_replace_header_map_value)?
         .func_wrap(ABI, "proxy_remove_header_map_value", proxy_remove_header_map_value)?
         .func_wrap(ABI, "proxy_send_local_response", proxy_send_local_response)?
+        .func_wrap(ABI, "proxy_continue_stream", proxy_continue_stream)?
+        .func_wrap(ABI, "proxy_http_call", proxy_http_call)?
+        .func_wrap(ABI, "proxy_get_shared_data", proxy_get_shared_data)?
+        .func_wrap(ABI, "proxy_set_shared_data", proxy_set_shared_data)?
         .func_wrap(ABI, "proxy_call_foreign_function", proxy_call_foreign_function)?;
     Ok(())
 }
@@ -44,6 +50,7 @@ enum Status {
     NotFound = 1,
     BadArgument = 2,
     SerializationFailure = 3,
+    CasMismatch = 8,
 }
 
 /// A status as it crosses into the module.
@@ -177,6 +184,7 @@ fn proxy_get_buffer_bytes(
         ("vm_configuration", Callback::VmStart) => Vec::new(),
         ("plugin_configuration", Callback::Configure) => world.plugin_configuration.clone(),
         ("http_request_body", Callback::RequestBody) => world.body.clone(),
+        ("http_call_response_body", Callback::HttpCallResponse) => world.answer.1.clone(),
         ("http_response_body", Callback::ResponseBody) => world.response_body.clone(),
         (_, callback) => {
             return Err(failure(format!(
@@ -221,12 +229,103 @@ fn proxy_set_tick_period_milliseconds(mut caller: Caller<'_, World>, millisecond
     if milliseconds == 0 {
         return Err(failure("the module turned its tick off"));
     }
+    caller.data_mut().tick_period = Duration::from_millis(milliseconds.into());
     answer(Status::Ok)
 }
 
 fn proxy_set_effective_context(mut caller: Caller<'_, World>, context: u32) -> Answer {
-    caller.data_mut().record(format!("proxy_set_effective_context {context}"));
+    let world = caller.data_mut();
+    world.record(format!("proxy_set_effective_context {context}"));
+    if context != world.own && !world.is_open(context) {
+        return Err(failure(format!("the module entered the context {context}, which is gone")));
+    }
+    world.current = context;
     answer(Status::Ok)
+}
+
+// --- requests that wait, and what they wait for ----------------------------------------------------------------------
+
+fn proxy_continue_stream(mut caller: Caller<'_, World>, stream: u32) -> Answer {
+    caller.data_mut().record(format!("proxy_continue_stream {stream}"));
+    if stream != REQUEST {
+        return Err(failure(format!("the module resumed the stream {stream}, and not the request")));
+    }
+    caller.data_mut().resume()?;
+    answer(Status::Ok)
+}
+
+const REQUEST: u32 = 0;
+
+#[allow(clippy::too_many_arguments, reason = "the signature is the ABI's, not ours")]
+fn proxy_http_call(
+    mut caller: Caller<'_, World>,
+    cluster: u32,
+    cluster_size: u32,
+    pairs: u32,
+    pairs_size: u32,
+    body: u32,
+    body_size: u32,
+    trailers: u32,
+    trailers_size: u32,
+    timeout: u32,
+    token_out: u32,
+) -> Answer {
+    let cluster = read_text(&caller, cluster, cluster_size)?;
+    caller.data_mut().record(format!("proxy_http_call {cluster}"));
+    let headers = headers::decode(&read(&caller, pairs, pairs_size)?)?;
+    let body = read(&caller, body, body_size)?;
+    let trailers = headers::decode(&read(&caller, trailers, trailers_size)?)?;
+    let world = caller.data_mut();
+    let named = |name: &[u8]| headers.iter().filter(|(own, _)| own == name).count() == 1;
+    if !([&b":method"[..], b":path", b":authority"].into_iter().all(named) && trailers.is_empty() && timeout > 0) {
+        return Err(failure("the module made a call without :method, :path, :authority or a time"));
+    }
+    if world.own != super::ROOT_CONTEXT || world.is_elsewhere() {
+        return Err(failure("the module made a call from a request's context, with which its answer would be lost"));
+    }
+    let token = FIRST_TOKEN + super::length(&world.calls);
+    let timeout = Duration::from_millis(timeout.into());
+    match world.dispatch(Dispatched { token, cluster, headers, body, timeout }) {
+        Some(token) => {
+            write_word(&mut caller, token_out, token)?;
+            answer(Status::Ok)
+        }
+        None => answer(Status::BadArgument),
+    }
+}
+
+/// A module that takes a token for granted shall not be right by chance.
+const FIRST_TOKEN: u32 = 5000;
+
+fn proxy_get_shared_data(
+    mut caller: Caller<'_, World>,
+    key: u32,
+    key_size: u32,
+    value_out: u32,
+    size_out: u32,
+    revision_out: u32,
+) -> Answer {
+    let key = read_text(&caller, key, key_size)?;
+    caller.data_mut().record("proxy_get_shared_data");
+    let Some((value, revision)) = caller.data().host.shared.get(&key) else { return answer(Status::NotFound) };
+    hand_over(&mut caller, &value, value_out, size_out)?;
+    write_word(&mut caller, revision_out, revision)?;
+    answer(Status::Ok)
+}
+
+fn proxy_set_shared_data(
+    mut caller: Caller<'_, World>,
+    key: u32,
+    key_size: u32,
+    value: u32,
+    value_size: u32,
+    revision: u32,
+) -> Answer {
+    let key = read_text(&caller, key, key_size)?;
+    caller.data_mut().record("proxy_set_shared_data");
+    let value = read(&caller, value, value_size)?;
+    let is_set = caller.data().host.shared.set(key, value, revision);
+    answer(if is_set { Status::Ok } else { Status::CasMismatch })
 }
 
 // --- request headers -------------------------------------------------------------------------------------------------
@@ -235,6 +334,7 @@ fn proxy_get_header_map_pairs(mut caller: Caller<'_, World>, map: u32, pairs_out
     let pairs = match record_for_map(&mut caller, "proxy_get_header_map_pairs", map, "")? {
         Map::Request => headers::encode(caller.data().readable_headers()?.entries()),
         Map::Response => headers::encode(caller.data_mut().response_headers()?.entries()),
+        Map::Answer => headers::encode(caller.data().answer.0.entries()),
     };
     hand_over(&mut caller, &pairs, pairs_out, size_out)?;
     answer(Status::Ok)
@@ -254,6 +354,7 @@ fn proxy_get_header_map_value(
     let value = match map {
         Map::Request => caller.data().readable_headers()?.first(&name),
         Map::Response => caller.data_mut().response_headers()?.first(&name),
+        Map::Answer => caller.data().answer.0.first(&name),
     };
     match value.map(<[u8]>::to_vec) {
         Some(value) => {
@@ -319,6 +420,7 @@ fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, head
     match name {
         "request" => Ok(Map::Request),
         "response" => Ok(Map::Response),
+        "http_call_response" if caller.data().callback == Callback::HttpCallResponse => Ok(Map::Answer),
         _ => Err(failure(format!("{function} named the header map {name}, which this host does not play"))),
     }
 }
@@ -328,6 +430,8 @@ fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, head
 enum Map {
     Request,
     Response,
+    /// Of a call to another server.
+    Answer,
 }
 
 fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str) -> Played<&'a mut HeaderMap> {
@@ -336,6 +440,7 @@ fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str)
     match map {
         Map::Request => caller.data_mut().editable_headers(),
         Map::Response => caller.data_mut().response_headers(),
+        Map::Answer => Err(failure("the module edited the answer to its own call")),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Request {
     pub response: Vec<Header>,
     /// And the body, which comes in two pieces.
     pub response_body: Vec<u8>,
+    /// Whether Envoy itself answers the request where it goes on, as it does for a cluster without hosts.
+    pub is_answered_at_once: bool,
     /// It comes in two pieces. The plugin has `allow_on_headers_stop_iteration`, so it comes where the headers wait too.
     pub body: Vec<u8>,
 }
@@ -44,6 +46,7 @@ impl Request {
             end_of_stream: true,
             response: Vec::new(),
             response_body: Vec::new(),
+            is_answered_at_once: false,
             body: Vec::new(),
         }
         .with_header(":method", method)
@@ -100,6 +103,8 @@ pub enum Outcome {
     /// At the filter, with its own response. Envoy would add `content-type: text/plain` where the filter names no type,
     /// and `content-length`, `date` and `server`.
     Replied { status: u32, headers: Vec<Header>, body: Vec<u8> },
+    /// Nowhere yet: it waits.
+    Waits,
 }
 
 impl fmt::Debug for Outcome {
@@ -114,6 +119,7 @@ impl fmt::Debug for Outcome {
                 .field("headers", &headers::readable(headers))
                 .field("body", &String::from_utf8_lossy(body))
                 .finish(),
+            Outcome::Waits => formatter.write_str("Waits"),
         }
     }
 }

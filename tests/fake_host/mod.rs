@@ -40,17 +40,20 @@ mod signature;
 mod wasi;
 mod world;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use wasmi::{Engine, Instance, Store, TypedFunc, WasmParams, WasmResults};
 
 use headers::HeaderMap;
-use world::{Callback, World};
+use world::{After, Callback, World};
 
 pub use exchange::{Exchange, Header, LogLevel, LogLine, Outcome, Received, Request, START_OF_2026};
+pub use world::Dispatched;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The module
@@ -113,6 +116,47 @@ pub struct Host {
     /// What `proxy_get_log_level` answers. Every line is recorded, whatever its level.
     pub log_level: LogLevel,
     pub foreign_functions: ForeignFunctions,
+    /// The clusters that calls can be made through; there is no other.
+    pub clusters: BTreeMap<&'static str, Cluster>,
+    /// What the VMs of one process share: hosts that are clones of one share it.
+    pub shared: Shared,
+}
+
+/// What becomes of a call to another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    /// It waits for its answer: see [`Vm::answer`].
+    Waits,
+    /// It fails before it leaves, and the module is told so when its callback ends.
+    WithoutHosts,
+}
+
+/// Values by their keys, each with a number that grows with every change, as Envoy has them: a change that names another
+/// number than the value's is refused, but for the first one and for 0.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Rc<RefCell<BTreeMap<String, (Vec<u8>, u32)>>>);
+
+impl Shared {
+    /// The keys that there are.
+    pub fn keys(&self) -> Vec<String> {
+        self.0.borrow().keys().cloned().collect()
+    }
+
+    /// A value and its number.
+    pub fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    /// Sets a value; whether it did.
+    pub fn set(&self, key: String, value: Vec<u8>, revision: u32) -> bool {
+        let mut values = self.0.borrow_mut();
+        let old = values.get(&key).map(|(_, revision)| *revision);
+        let is_refused = revision != 0 && old.is_some_and(|old| old != revision);
+        if !is_refused {
+            values.insert(key, (value, old.unwrap_or_default() + 1));
+        }
+        !is_refused
+    }
 }
 
 /// The functions beyond the ABI that a host offers by name.
@@ -127,7 +171,13 @@ pub enum ForeignFunctions {
 impl Default for Host {
     /// Envoy as it comes.
     fn default() -> Host {
-        Host { now: START_OF_2026, log_level: LogLevel::Info, foreign_functions: ForeignFunctions::VerifySignature }
+        Host {
+            now: START_OF_2026,
+            log_level: LogLevel::Info,
+            foreign_functions: ForeignFunctions::VerifySignature,
+            clusters: BTreeMap::new(),
+            shared: Shared::default(),
+        }
     }
 }
 
@@ -135,6 +185,12 @@ impl Host {
     /// The same host, with no foreign function at all.
     pub fn without_foreign_functions(self) -> Host {
         Host { foreign_functions: ForeignFunctions::None, ..self }
+    }
+
+    /// The same host with such a cluster.
+    pub fn with_cluster(mut self, name: &'static str, cluster: Cluster) -> Host {
+        self.clusters.insert(name, cluster);
+        self
     }
 
     /// Starts the filter on this host: see [`Vm::start`].
@@ -160,6 +216,10 @@ pub struct Vm {
     store: Store<World>,
     instance: Instance,
     last_context: u32,
+    /// How many callbacks of the module are running, each inside the one before.
+    depth: usize,
+    /// What became of requests that waited, until a test asks for it.
+    ended: BTreeMap<u32, Outcome>,
     start_calls: Vec<String>,
     start_log: Vec<LogLine>,
 }
@@ -172,6 +232,11 @@ pub struct Refused {
 }
 
 const ROOT_CONTEXT: u32 = 1;
+
+/// Callbacks of the module that Envoy may run inside one another. Its stack holds some hundreds; a module that needs this
+/// many needs more in a crowd.
+const MOST_NESTED: usize = 32;
+
 const NO_PARENT: u32 = 0;
 const NO_CONFIGURATION: u32 = 0;
 
@@ -218,23 +283,33 @@ impl Vm {
     /// One request, from its headers to the end of its context. What the upstream would have answered is not played.
     #[track_caller]
     pub fn request(&mut self, request: &Request) -> Exchange {
-        self.exchange(request, Part::Request)
+        self.exchange(request, Part::Request, &unanswered)
+    }
+
+    /// As [`Vm::request`], where other servers answer the calls that the filter makes for it.
+    #[track_caller]
+    pub fn request_with(&mut self, request: &Request, answers: &Answers<'_>) -> Exchange {
+        self.exchange(request, Part::Request, answers)
     }
 
     /// As [`Vm::request`], with the callbacks Envoy runs around it: the end of the request's body, and the headers and
     /// the body of the upstream's answer, or of the filter's own reply, which it has to let pass.
     #[track_caller]
     pub fn request_and_response(&mut self, request: &Request) -> Exchange {
-        self.exchange(request, Part::RequestAndResponse)
+        self.exchange(request, Part::RequestAndResponse, &unanswered)
     }
 
     #[track_caller]
-    fn exchange(&mut self, request: &Request, part: Part) -> Exchange {
-        let (context, outcome) = self.begin(request);
+    fn exchange(&mut self, request: &Request, part: Part, answers: &Answers<'_>) -> Exchange {
+        let (context, mut outcome) = self.begin(request);
+        if outcome == Outcome::Waits {
+            outcome = self.wait_for(context, answers);
+        }
         let received = match part {
             Part::Request => None,
-            Part::RequestAndResponse => self.answer(context, request, &outcome),
+            Part::RequestAndResponse => self.play_response(context, request, &outcome),
         };
+        let properties = self.properties(context);
         self.end(context);
         let world = self.world();
         Exchange {
@@ -242,7 +317,7 @@ impl Vm {
             received,
             calls: world.calls.split_off(0),
             log: world.log.split_off(0),
-            properties: std::mem::take(&mut world.written),
+            properties,
         }
     }
 
@@ -262,6 +337,72 @@ impl Vm {
         self.run(Callback::Tick, ROOT_CONTEXT);
     }
 
+    /// Ticks as the filter wants to be woken, for so long.
+    #[track_caller]
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.world().now + time;
+        while self.world().now < end {
+            let next = self.world().now + self.world().tick_period;
+            self.tick(next.min(end));
+        }
+    }
+
+    /// The time it is.
+    pub fn now(&mut self) -> Duration {
+        self.world().now
+    }
+
+    /// The calls to other servers that wait for an answer.
+    pub fn dispatched(&mut self) -> Vec<Dispatched> {
+        self.world().dispatched.clone()
+    }
+
+    /// The answer to such a call; without headers there was none.
+    #[track_caller]
+    pub fn answer(&mut self, token: u32, headers: &[Header], body: &[u8]) {
+        let dispatched = &mut self.world().dispatched;
+        let Some(place) = dispatched.iter().position(|call| call.token == token) else {
+            self.fail(&format!("no call {token} waits for an answer"))
+        };
+        dispatched.remove(place);
+        self.world().answer = (HeaderMap::of_response(headers), body.to_vec());
+        let parameters = (ROOT_CONTEXT, token, length(headers), length(body), 0);
+        self.run(Callback::HttpCallResponse, parameters);
+    }
+
+    /// What became of a request that waited; `None` where it still does.
+    pub fn ended(&mut self, context: u32) -> Option<Outcome> {
+        self.ended.remove(&context)
+    }
+
+    /// Has the filter end, as when its configuration is replaced: what it called for is lost.
+    #[track_caller]
+    pub fn delete(mut self) {
+        self.run(Callback::Delete, ROOT_CONTEXT);
+    }
+
+    /// Ticks until a request waits no more.
+    #[track_caller]
+    fn wait_for(&mut self, context: u32, answers: &Answers<'_>) -> Outcome {
+        for _ in 0..100_000 {
+            if let Some(outcome) = self.ended.remove(&context) {
+                return outcome;
+            }
+            for call in self.dispatched() {
+                let (headers, body) = answers(&call);
+                self.answer(call.token, &headers, &body);
+            }
+            self.pass(Duration::from_millis(1));
+        }
+        self.fail("the module answered Pause without a local response: the request hangs for ever")
+    }
+
+    /// What the filter wrote of a request.
+    fn properties(&mut self, context: u32) -> BTreeMap<String, Vec<u8>> {
+        self.world().current = context;
+        std::mem::take(&mut self.world().written)
+    }
+
     /// A mistake of a host's: it gives a second request the context of the first. What the filter wrote to the log; it
     /// stops.
     #[track_caller]
@@ -276,18 +417,17 @@ impl Vm {
 
     #[track_caller]
     fn open(&mut self, request: &Request) -> u32 {
-        match HeaderMap::arriving(&request.headers) {
-            Ok(headers) => self.world().open(request, headers),
-            Err(error) => panic!("no filter ever sees the request of this test: {error}"),
-        }
         self.last_context += 1;
         let context = self.last_context;
+        match HeaderMap::arriving(&request.headers) {
+            Ok(headers) => self.world().open(context, request, headers),
+            Err(error) => panic!("no filter ever sees the request of this test: {error}"),
+        }
         self.run(Callback::ContextCreate, (context, ROOT_CONTEXT));
         context
     }
 
-    /// `proxy_on_request_headers`: the filter's one decision. Callouts are not played in this version, so a filter that
-    /// pauses without a reply waits for something that never comes; a version with callouts resumes it here.
+    /// `proxy_on_request_headers`: the filter's one decision, or that the request waits.
     #[track_caller]
     fn decide(&mut self, context: u32, request: &Request) -> Outcome {
         let count = length(self.world().headers.entries());
@@ -304,7 +444,8 @@ impl Vm {
                 reply.status
             )),
             (Some(Action::Pause), None) => {
-                self.fail("the module answered Pause without a local response: the request hangs for ever")
+                self.world().waits = true;
+                Outcome::Waits
             }
             (Some(Action::Unknown(number)), _) => {
                 self.fail(&format!("the module answered {number}, which is no action"))
@@ -337,7 +478,7 @@ impl Vm {
     }
 
     #[track_caller]
-    fn answer(&mut self, context: u32, request: &Request, outcome: &Outcome) -> Option<Received> {
+    fn play_response(&mut self, context: u32, request: &Request, outcome: &Outcome) -> Option<Received> {
         match outcome {
             Outcome::Forwarded { .. } => {
                 if !request.end_of_stream && request.body.is_empty() {
@@ -353,6 +494,7 @@ impl Vm {
                 }
                 None
             }
+            Outcome::Waits => None,
         }
     }
 
@@ -407,6 +549,7 @@ impl Vm {
             self.fail("the module answered false to proxy_on_done: it would keep the request's context");
         }
         self.run(Callback::Delete, context);
+        self.world().close(context);
     }
 
     #[track_caller]
@@ -420,7 +563,15 @@ impl Vm {
         let mut store = Store::new(&module.engine, world);
         match linker.instantiate_and_start(&mut store, &module.compiled) {
             Ok(instance) => {
-                Vm { store, instance, last_context: ROOT_CONTEXT, start_calls: Vec::new(), start_log: Vec::new() }
+                Vm {
+                    store,
+                    instance,
+                    last_context: ROOT_CONTEXT,
+                    depth: 0,
+                    ended: BTreeMap::new(),
+                    start_calls: Vec::new(),
+                    start_log: Vec::new(),
+                }
             }
             Err(error) => panic!("the module does not fit this host: {error}"),
         }
@@ -428,13 +579,13 @@ impl Vm {
 
     /// Calls an export that answers nothing.
     #[track_caller]
-    fn run(&mut self, callback: Callback, parameters: impl WasmParams) {
+    fn run(&mut self, callback: Callback, parameters: impl WasmParams + OfContext) {
         self.call::<_, ()>(callback, parameters);
     }
 
     /// Calls an export that answers a number or a boolean.
     #[track_caller]
-    fn ask(&mut self, callback: Callback, parameters: impl WasmParams) -> Option<u32> {
+    fn ask(&mut self, callback: Callback, parameters: impl WasmParams + OfContext) -> Option<u32> {
         self.call(callback, parameters)
     }
 
@@ -442,18 +593,72 @@ impl Vm {
     #[track_caller]
     fn call<Parameters, Answer>(&mut self, callback: Callback, parameters: Parameters) -> Option<Answer>
     where
-        Parameters: WasmParams,
+        Parameters: WasmParams + OfContext,
         Answer: WasmResults,
     {
+        let outer = (self.world().callback, self.world().own, self.world().current);
         let function = self.function(callback)?;
+        let context = parameters.context();
+        (self.world().own, self.world().current) = (context, context);
+        self.depth += 1;
+        if self.depth > MOST_NESTED {
+            self.fail(&format!("{} callbacks run inside one another: a crowd would stop this VM", self.depth));
+        }
         let name = callback.export();
-        match function.call(&mut self.store, parameters) {
+        let answer = match function.call(&mut self.store, parameters) {
             Ok(answer) => Some(answer),
             Err(error) if error.as_trap_code().is_some() => {
                 self.fail(&format!("the module trapped in {name} ({error})"))
             }
             Err(error) => self.fail(&format!("in {name}, {error}")),
+        };
+        while let Some(after) = self.world().after.pop_front() {
+            self.follow(after);
         }
+        self.depth -= 1;
+        // Where no callback is left to come back to, the test looks at what became of this one.
+        (self.world().callback, self.world().own, self.world().current) =
+            if self.depth == 0 { (callback, context, context) } else { outer };
+        answer
+    }
+
+    /// Does what Envoy does when a callback has ended.
+    #[track_caller]
+    fn follow(&mut self, after: After) {
+        match after {
+            After::CallFailed(token) => {
+                self.world().answer = (HeaderMap::default(), Vec::new());
+                self.run(Callback::HttpCallResponse, (ROOT_CONTEXT, token, 0, 0, 0));
+            }
+            // The client has gone meanwhile.
+            After::Reply(context) | After::Resume(context) if !self.world().is_open(context) => {}
+            After::Reply(context) => {
+                self.world().current = context;
+                let Some(reply) = self.world().reply.take() else { return };
+                let outcome = Outcome::from(reply);
+                self.reply_to(context, outcome);
+            }
+            After::Resume(context) => {
+                self.world().current = context;
+                let outcome = Outcome::Forwarded { headers: self.world().headers.entries().to_vec() };
+                if self.world().is_answered_at_once {
+                    self.continues(Callback::ResponseHeaders, (context, 1, END_OF_STREAM));
+                }
+                self.ended.insert(context, outcome);
+            }
+        }
+    }
+
+    /// What a client gets whose request has waited: its answer passes the filter.
+    #[track_caller]
+    fn reply_to(&mut self, context: u32, outcome: Outcome) {
+        if let Outcome::Replied { headers, body, .. } = &outcome {
+            self.continues(Callback::ResponseHeaders, (context, length(headers) + 1, u32::from(body.is_empty())));
+            if !body.is_empty() {
+                self.continues(Callback::ResponseBody, (context, length(body), END_OF_STREAM));
+            }
+        }
+        self.ended.insert(context, outcome);
     }
 
     /// The export that is about to be called; `None` where the module has none.
@@ -496,6 +701,48 @@ impl fmt::Debug for Vm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Vm")
     }
+}
+
+/// The parameters of a callback, of which the first is its context.
+trait OfContext {
+    fn context(&self) -> u32;
+}
+
+impl OfContext for () {
+    fn context(&self) -> u32 {
+        0
+    }
+}
+
+impl OfContext for u32 {
+    fn context(&self) -> u32 {
+        *self
+    }
+}
+
+impl OfContext for (u32, u32) {
+    fn context(&self) -> u32 {
+        self.0
+    }
+}
+
+impl OfContext for (u32, u32, u32) {
+    fn context(&self) -> u32 {
+        self.0
+    }
+}
+
+impl OfContext for (u32, u32, u32, u32, u32) {
+    fn context(&self) -> u32 {
+        self.0
+    }
+}
+
+/// What other servers answer to a call: the headers and the body. Without headers there is no answer.
+pub type Answers<'a> = dyn Fn(&Dispatched) -> (Vec<Header>, Vec<u8>) + 'a;
+
+fn unanswered(_: &Dispatched) -> (Vec<Header>, Vec<u8>) {
+    (Vec::new(), Vec::new())
 }
 
 /// How much of an exchange is played.

@@ -1,13 +1,14 @@
 //! What the module sees of the world, and what it leaves behind there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use wasmi::Error;
 
 use super::headers::{self, HeaderMap};
 use super::metrics::Metrics;
-use super::{Header, Host, LogLevel, LogLine, Outcome, Request};
+use super::{Cluster, Header, Host, LogLevel, LogLine, Outcome, Request};
 
 /// The answer of a part of this host, or the sentence that ends the test.
 pub(super) type Played<T> = Result<T, Error>;
@@ -17,13 +18,37 @@ pub(super) fn failure(sentence: impl Into<String>) -> Error {
     Error::new(sentence.into())
 }
 
-/// Everything one VM knows. The request's part is replaced when the next request opens.
+/// Everything one VM knows. It is read and written as the stream of the context that the module is in.
 pub(super) struct World {
     pub(super) host: Host,
     pub(super) plugin_configuration: Vec<u8>,
     /// The callback that runs, or ran last: what may be read and edited depends on it.
     pub(super) callback: Callback,
+    /// Whose callback it is.
+    pub(super) own: u32,
+    /// The context that the module is in, which it may change.
+    pub(super) current: u32,
     pub(super) now: Duration,
+    pub(super) calls: Vec<String>,
+    pub(super) log: Vec<LogLine>,
+    pub(super) random: u64,
+    pub(super) metrics: Metrics,
+    /// How often the module wants to be woken.
+    pub(super) tick_period: Duration,
+    /// What is done when a callback ends.
+    pub(super) after: VecDeque<After>,
+    /// The calls to other servers that were made.
+    pub(super) dispatched: Vec<Dispatched>,
+    /// The answer to a call, while the module is told of it.
+    pub(super) answer: (HeaderMap, Vec<u8>),
+    streams: BTreeMap<u32, Stream>,
+    /// What a context has that is no stream's.
+    nothing: Stream,
+}
+
+/// One request, and what has become of it.
+#[derive(Default)]
+pub(super) struct Stream {
     pub(super) headers: HeaderMap,
     pub(super) response: HeaderMap,
     pub(super) reply: Option<Reply>,
@@ -31,15 +56,52 @@ pub(super) struct World {
     pub(super) body: Vec<u8>,
     /// The headers have not left.
     pub(super) headers_wait: bool,
+    /// The module has paused it and says later what becomes of it.
+    pub(super) waits: bool,
+    /// Whether Envoy itself answers it where it goes on, as for a cluster without hosts.
+    pub(super) is_answered_at_once: bool,
     /// What has come of the body of the answer, and not gone on.
     pub(super) response_body: Vec<u8>,
-    pub(super) calls: Vec<String>,
-    pub(super) log: Vec<LogLine>,
-    pub(super) random: u64,
-    pub(super) metrics: Metrics,
     /// What the module wrote as properties of this request.
     pub(super) written: BTreeMap<String, Vec<u8>>,
     properties: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What Envoy does when the callback of the module has ended in which it was asked to, one after the other; each may enter
+/// the module again, at whose end the next one is done: they nest.
+#[derive(Clone, Copy)]
+pub(super) enum After {
+    /// The reply to another request than the callback's own.
+    Reply(u32),
+    /// Such a request goes on.
+    Resume(u32),
+    /// A call has failed before it left.
+    CallFailed(u32),
+}
+
+/// A call to another server.
+#[derive(Clone, Debug)]
+pub struct Dispatched {
+    /// By which the module knows it.
+    pub token: u32,
+    pub cluster: String,
+    pub headers: Vec<Header>,
+    pub body: Vec<u8>,
+    pub timeout: Duration,
+}
+
+impl Deref for World {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        self.streams.get(&self.current).unwrap_or(&self.nothing)
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Stream {
+        self.streams.get_mut(&self.current).unwrap_or(&mut self.nothing)
+    }
 }
 
 /// A local response of the module.
@@ -71,33 +133,48 @@ impl World {
             host,
             plugin_configuration: plugin_configuration.to_vec(),
             callback: Callback::Initialize,
-            headers: HeaderMap::default(),
-            response: HeaderMap::default(),
-            reply: None,
-            body: Vec::new(),
-            headers_wait: false,
-            response_body: Vec::new(),
+            own: 0,
+            current: 0,
             calls: Vec::new(),
             log: Vec::new(),
             random: 0,
             metrics: Metrics::default(),
-            written: BTreeMap::new(),
-            properties: Vec::new(),
+            tick_period: Duration::ZERO,
+            after: VecDeque::new(),
+            dispatched: Vec::new(),
+            answer: (HeaderMap::default(), Vec::new()),
+            streams: BTreeMap::new(),
+            nothing: Stream::default(),
         }
     }
 
-    /// Replaces what belonged to the request before.
-    pub(super) fn open(&mut self, request: &Request, headers: HeaderMap) {
+    /// A request arrives, and gets this context.
+    pub(super) fn open(&mut self, context: u32, request: &Request, headers: HeaderMap) {
         self.now = request.now;
-        self.headers = headers;
-        self.response = HeaderMap::of_response(&request.response);
-        self.reply = None;
-        self.body.clear();
-        self.headers_wait = false;
-        self.response_body.clear();
-        self.written.clear();
-        self.properties =
-            request.properties.iter().map(|(path, value)| (path.join("\0").into_bytes(), value.clone())).collect();
+        let properties = request.properties.iter();
+        let stream = Stream {
+            headers,
+            response: HeaderMap::of_response(&request.response),
+            is_answered_at_once: request.is_answered_at_once,
+            properties: properties.map(|(path, value)| (path.join("\0").into_bytes(), value.clone())).collect(),
+            ..Stream::default()
+        };
+        self.streams.insert(context, stream);
+        self.current = context;
+    }
+
+    /// The request of a context is gone.
+    pub(super) fn close(&mut self, context: u32) -> Option<Stream> {
+        self.streams.remove(&context)
+    }
+
+    pub(super) fn is_open(&self, context: u32) -> bool {
+        self.streams.contains_key(&context)
+    }
+
+    /// Whether the module speaks for another context than that whose callback it is in.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.current != self.own
     }
 
     pub(super) fn record(&mut self, call: impl Into<String>) {
@@ -166,6 +243,7 @@ impl World {
         match self.callback {
             Callback::RequestHeaders | Callback::Log => Ok(&self.headers),
             Callback::RequestBody if self.headers_wait => Ok(&self.headers),
+            Callback::Tick | Callback::HttpCallResponse if self.waits => Ok(&self.headers),
             other => Err(failure(format!(
                 "the module read the request headers in {}: Envoy shows them in proxy_on_request_headers and \
                  proxy_on_log, and an empty list elsewhere",
@@ -176,8 +254,13 @@ impl World {
 
     /// The request's headers, for a call that edits them.
     pub(super) fn editable_headers(&mut self) -> Played<&mut HeaderMap> {
-        let still_here = self.callback == Callback::RequestBody && self.headers_wait;
-        if self.callback != Callback::RequestHeaders && !still_here {
+        let still_here = match self.callback {
+            Callback::RequestHeaders => true,
+            Callback::RequestBody => self.headers_wait,
+            Callback::Tick | Callback::HttpCallResponse => self.waits,
+            _ => false,
+        };
+        if !still_here {
             return Err(failure(format!(
                 "the module edited the request headers in {}: Envoy allows it in proxy_on_request_headers only, before \
                  the answer",
@@ -202,11 +285,15 @@ impl World {
 
     /// Takes the module's one local response.
     pub(super) fn accept(&mut self, reply: Reply) -> Played<()> {
-        let coming =
-            [Callback::RequestHeaders, Callback::RequestBody, Callback::ResponseHeaders, Callback::ResponseBody];
-        if !coming.contains(&self.callback) {
+        let is_coming = match self.callback {
+            Callback::RequestHeaders | Callback::RequestBody => !self.is_elsewhere(),
+            Callback::ResponseHeaders | Callback::ResponseBody => !self.is_elsewhere(),
+            Callback::Tick | Callback::HttpCallResponse => self.waits,
+            _ => false,
+        };
+        if !is_coming {
             return Err(failure(format!(
-                "the module sent a local response in {}; this host plays it while something comes in only",
+                "the module sent a local response in {}; this host plays it while something comes in, or waits",
                 self.callback.export()
             )));
         }
@@ -214,7 +301,32 @@ impl World {
             return Err(failure("the module sent a second local response"));
         }
         self.reply = Some(reply);
+        if self.is_elsewhere() {
+            self.waits = false;
+            self.after.push_back(After::Reply(self.current));
+        }
         Ok(())
+    }
+
+    /// Has the request of the module's context go on. Envoy minds neither one that goes on already nor one that has got a
+    /// reply; a module that asks for it has lost count.
+    pub(super) fn resume(&mut self) -> Played<()> {
+        if !self.waits || !self.is_elsewhere() {
+            return Err(failure(format!("the module resumed {}, which does not wait", self.current)));
+        }
+        self.waits = false;
+        self.after.push_back(After::Resume(self.current));
+        Ok(())
+    }
+
+    /// Makes a call to another server; `None` where there is no such cluster.
+    pub(super) fn dispatch(&mut self, call: Dispatched) -> Option<u32> {
+        let token = call.token;
+        match *self.host.clusters.get(call.cluster.as_str())? {
+            Cluster::Waits => self.dispatched.push(call),
+            Cluster::WithoutHosts => self.after.push_back(After::CallFailed(token)),
+        }
+        Some(token)
     }
 }
 
@@ -230,6 +342,7 @@ pub(super) enum Callback {
     ResponseHeaders,
     ResponseBody,
     Tick,
+    HttpCallResponse,
     Log,
     Done,
     Delete,
@@ -247,6 +360,7 @@ impl Callback {
             Callback::ResponseHeaders => "proxy_on_response_headers",
             Callback::ResponseBody => "proxy_on_response_body",
             Callback::Tick => "proxy_on_tick",
+            Callback::HttpCallResponse => "proxy_on_http_call_response",
             Callback::Log => "proxy_on_log",
             Callback::Done => "proxy_on_done",
             Callback::Delete => "proxy_on_delete",
