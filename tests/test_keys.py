@@ -88,31 +88,30 @@ def address(port: int) -> dict[str, Any]:
 JWKS_URI = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "as"}
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_keys_are_fetched_once_before_the_first_request_and_once_before_they_are_stale(
-    world: World, tmp_path: Path, concurrency: int
+@pytest.mark.parametrize(
+    ("concurrency", "cache_control"), [(1, "max-age=10"), (4, "no-cache, must-revalidate, no-transform, no-store")]
+)
+def test_keys_are_fetched_once_before_the_first_request_and_not_again_within_a_minute(
+    world: World, tmp_path: Path, concurrency: int, cache_control: str
 ) -> None:
+    """What Keycloak and Spring write into every answer does not have each proxy ask them for ever. When the next fetch comes
+    is tests/worker.rs's."""
     key = world.keys["ES256"]
+    body = json.dumps(tokens.jwks(key)).encode()
     with (
-        KeyServer({"/jwks": document(tokens.jwks(key), max_age=10)}) as server,
+        KeyServer({"/jwks": lambda: (200, {"cache-control": cache_control}, body)}) as server,
         running(world, tmp_path, server.port, JWKS_URI, concurrency=concurrency) as api,
     ):
         wait_until(lambda: server.count() == 1, 5, "the first fetch")
         first = server.asked[0][0]
-        slowest = 0.0
-        while time.monotonic() < first + 9.9:
-            began = time.monotonic()
-            assert api.ask(api.token(key, jti=str(began))).status == 200
-            slowest = max(slowest, time.monotonic() - began)
+        while time.monotonic() < first + 9:
+            assert api.ask(api.token(key, jti=str(time.monotonic()))).status == 200
             time.sleep(0.05)
-        assert server.count() == 2
-        assert server.asked[1][0] - first < 10
-        # A request that waited for keys would have waited for the timer that looks for them.
-        assert slowest < 1
+        assert server.count() == 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_a_thousand_unknown_key_ids_cause_one_fetch_in_a_cool_down(
+def test_a_thousand_unknown_key_ids_cause_three_fetches_and_one_in_a_cool_down(
     world: World, tmp_path: Path, concurrency: int
 ) -> None:
     key = world.keys["ES256"]
@@ -121,7 +120,6 @@ def test_a_thousand_unknown_key_ids_cause_one_fetch_in_a_cool_down(
         running(world, tmp_path, server.port, {**JWKS_URI, "cool_down_seconds": 3}, concurrency=concurrency) as api,
     ):
         wait_until(lambda: server.count() == 1, 5, "the first fetch")
-        time.sleep(max(0.0, server.asked[0][0] + 3.2 - time.monotonic()))
 
         def worker(number: int) -> list[int]:
             with api.client() as client:
@@ -135,7 +133,7 @@ def test_a_thousand_unknown_key_ids_cause_one_fetch_in_a_cool_down(
             statuses = [status for found in pool.map(worker, range(20)) for status in found]
         lasted = time.monotonic() - began
         assert statuses == [401] * 1000
-        assert 2 <= server.count() <= 2 + int(lasted / 3)
+        assert 2 <= server.count() <= 4 + int(lasted / 3)
 
 
 def unknown(api: Api, key: SigningKey, kid: str) -> str:
@@ -151,7 +149,6 @@ def test_a_new_key_is_taken_up_by_the_first_request_that_names_it(world: World, 
         token = api.token(old)
         wait_until(lambda: api.ask(token).status == 200, 5, "the first keys")
         server.answers["/jwks"] = document(tokens.jwks(new))
-        time.sleep(1.2)
         assert api.ask(api.token(new)).status == 200
         # The token of the key that is gone was verified before; that does not help it.
         refused = api.ask(token)
@@ -165,13 +162,12 @@ def test_a_new_key_is_taken_up_by_the_first_request_that_names_it(world: World, 
         (500, {}, b"oops"),
         (200, {}, b""),
         (200, {"content-type": "text/html"}, b"<html>maintenance</html>"),
-        (200, {}, b'{"keys": []}'),
         (200, {}, b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'),
         (200, {}, b'{"keys": [' + b" " * 300_000 + b"]}"),
         (200, {}, b'{"keys": [' + b" " * 3_000_000 + b"]}"),
         (302, {"location": "http://127.0.0.1/"}, b""),
     ],
-    ids=["500", "empty", "HTML", "no keys", "no usable keys", "300 KB", "3 MB", "a redirect"],
+    ids=["500", "empty", "HTML", "no usable keys", "300 KB", "3 MB", "a redirect"],
 )
 def test_no_bad_answer_replaces_good_keys(
     world: World, tmp_path: Path, answer: tuple[int, dict[str, str], bytes]
@@ -190,15 +186,35 @@ def test_no_bad_answer_replaces_good_keys(
         assert api.ask(api.token(key, jti="2")).status == 200
 
 
+@pytest.mark.parametrize("keys", [[], [{"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}]], ids=["none", "for encryption"])
+def test_keys_that_the_authorization_server_withdraws_verify_nothing_any_more(
+    world: World, tmp_path: Path, keys: list[dict[str, str]]
+) -> None:
+    key = world.keys["ES256"]
+    with (
+        KeyServer({"/jwks": document(tokens.jwks(key))}) as server,
+        running(world, tmp_path, server.port, JWKS_URI) as api,
+    ):
+        token = api.token(key)
+        wait_until(lambda: api.ask(token).status == 200, 5, "the first keys")
+        server.answers["/jwks"] = document({"keys": keys})
+        assert api.ask(unknown(api, key, "unheard of")).status == 401
+        # It was verified before; that does not help it.
+        assert api.ask(token).status == 401
+        server.answers["/jwks"] = document(tokens.jwks(key))
+        assert api.ask(api.token(key, jti="2")).status == 200
+
+
 def test_known_keys_serve_on_while_the_authorization_server_is_away(world: World, tmp_path: Path) -> None:
     key = world.keys["ES256"]
-    with KeyServer({"/jwks": document(tokens.jwks(key), max_age=10)}) as server:
+    with KeyServer({"/jwks": document(tokens.jwks(key))}) as server:
         port = server.port
         stack = contextlib.ExitStack()
         api = stack.enter_context(running(world, tmp_path, port, JWKS_URI))
         wait_until(lambda: api.ask(api.token(key)).status == 200, 5, "the first keys")
     with stack:
-        wait_until(lambda: "keys not fetched" in api.envoy.log(), 12, "a fetch that fails")
+        assert api.ask(unknown(api, key, "unheard of")).status == 401
+        assert "keys not fetched" in api.envoy.log()
         assert api.ask(api.token(key, jti="2")).status == 200
 
 

@@ -1,1 +1,525 @@
-//! placeholder
+//! What a worker does beside its requests, without a host: when keys are fetched, by whom, and what is kept of them. A clock
+//! that is set by hand makes days pass in seconds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that cannot go on must stop"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certbound::authorization_server::HandedOver;
+use certbound::call::{Answer, Call};
+use certbound::header_map::borrowed;
+use certbound::jose::signature::PortableEngine;
+use certbound::log::Event;
+use certbound::metric::Metric;
+use certbound::resource_server::token_cache::TokenCache;
+use certbound::step::AskKeys;
+use certbound::worker::{Outcome, Proxy, Wait, Worker};
+use certbound::{Means, Policies, Reason, Request, Step};
+use serde_json::{Value, json};
+
+/// 2026-01-01, in seconds.
+const START: u64 = 1_767_225_600;
+
+/// What the workers of one process share: data, a clock, and the authorization server.
+struct Process {
+    /// Milliseconds since 1970.
+    now: Cell<u64>,
+    data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    /// What the authorization server answers, by the path; nothing where it is away.
+    answers: RefCell<BTreeMap<String, Published>>,
+    /// How often it was asked, by the path.
+    asked: RefCell<BTreeMap<String, usize>>,
+}
+
+#[derive(Clone, Default)]
+struct Published {
+    cache_control: Option<String>,
+    age: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Process {
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(START * 1000),
+            data: RefCell::default(),
+            answers: RefCell::default(),
+            asked: RefCell::default(),
+        })
+    }
+
+    fn publish(&self, path: &str, published: Published) {
+        self.answers.borrow_mut().insert(path.to_owned(), published);
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.asked.borrow().get(path).copied().unwrap_or_default()
+    }
+
+    fn pass(&self, milliseconds: u64) {
+        self.now.set(self.now.get() + milliseconds);
+    }
+}
+
+/// One worker of the process, with the calls that it has made and not got answered.
+struct One {
+    process: Rc<Process>,
+    policies: Policies,
+    worker: Worker<()>,
+    calls: RefCell<Vec<(u32, Call)>>,
+    log: RefCell<Vec<String>>,
+    last: Cell<u32>,
+}
+
+impl Proxy for One {
+    fn now(&self) -> u64 {
+        self.process.now.get()
+    }
+
+    fn dispatch(&self, call: &Call) -> Option<u32> {
+        self.last.set(self.last.get() + 1);
+        *self.process.asked.borrow_mut().entry(call.path.clone()).or_default() += 1;
+        self.calls.borrow_mut().push((self.last.get(), call.clone()));
+        Some(self.last.get())
+    }
+
+    fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        match self.process.data.borrow().get(key) {
+            Some((value, revision)) => (Some(value.clone()), Some(*revision)),
+            None => (None, None),
+        }
+    }
+
+    fn share(&self, key: &str, value: &[u8], revision: Option<u32>) -> bool {
+        let mut data = self.process.data.borrow_mut();
+        let old = data.get(key).map(|(_, revision)| *revision);
+        if revision.is_some_and(|named| old.is_some_and(|old| old != named)) {
+            return false;
+        }
+        data.insert(key.to_owned(), (value.to_vec(), old.unwrap_or_default() + 1));
+        true
+    }
+
+    fn measure(&self, _: Metric, value: u64) {
+        assert!(value < 60_000, "no fetch takes a minute");
+    }
+
+    fn log(&self, event: &Event<'_>) {
+        self.log.borrow_mut().push(event.to_string());
+    }
+}
+
+impl One {
+    fn new(process: &Rc<Process>, keys: &Value) -> Self {
+        let issuer = json!({"issuer": "https://as", "audiences": ["api"], "keys": keys});
+        Self::with(process, &json!({"resource_server": {"issuers": [issuer]}}))
+    }
+
+    fn with(process: &Rc<Process>, configuration: &Value) -> Self {
+        let policies = Policies::load(configuration.to_string().as_bytes()).unwrap();
+        let (worker, calls, log, last) = (Worker::default(), RefCell::default(), RefCell::default(), Cell::default());
+        let one = Self { process: Rc::clone(process), policies, worker, calls, log, last };
+        one.worker.take_shared_keys(&one, one.policies.key_sources());
+        one
+    }
+
+    fn tick(&self) {
+        self.worker.tick(self, self.policies.key_sources());
+    }
+
+    /// Has the authorization server answer what it was asked.
+    fn answer(&self) {
+        loop {
+            let Some((token, call)) = self.calls.borrow_mut().pop() else { return };
+            let found = self.process.answers.borrow().get(&call.path).cloned();
+            match found {
+                None => self.worker.receive(self, token, &Answer::default()),
+                Some(Published { cache_control, age, body }) => {
+                    let answer = Answer {
+                        status: Some(200),
+                        cache_control: cache_control.as_deref().map(str::as_bytes),
+                        age: age.as_deref().map(str::as_bytes),
+                        body: &body,
+                    };
+                    self.worker.receive(self, token, &answer);
+                }
+            }
+        }
+    }
+
+    /// A tick and the answers that come at once.
+    fn turn(&self) {
+        self.tick();
+        self.answer();
+    }
+
+    /// The first step of a request with a token of this key id, under this policy or the default one.
+    fn start(&self, policy: Option<&str>, kid: Option<&str>) -> Step<'_> {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let mut header = json!({"alg": "ES256"});
+        if let Some(kid) = kid {
+            header["kid"] = kid.into();
+        }
+        let claims = json!({"iss": "https://as", "aud": "api", "exp": 2_000_000_000});
+        let token = format!("Bearer {}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([1; 64]));
+        let headers = [("authorization".to_owned(), token.into_bytes())];
+        let now = self.process.now.get() / 1000;
+        let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now };
+        let keys = self.worker.keys();
+        let mut tokens = TokenCache::new(self.policies.token_cache_size());
+        let handed_over = &mut HandedOver::default();
+        let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
+        match policy {
+            Some(policy) => self.policies.start_under(policy, &request, means).unwrap(),
+            None => self.policies.start(&request, means),
+        }
+    }
+
+    /// What becomes of a token with this key id; `Ok` where it needs newer keys.
+    fn ask(&self, kid: Option<&str>) -> Result<AskKeys, Reason> {
+        match self.start(None, kid) {
+            Step::AskKeys(question) => Ok(question),
+            Step::Refuse(refusal) => Err(refusal.reason()),
+            step => panic!("{step:?}"),
+        }
+    }
+
+    /// Whether a token with this key id is one that the keys at hand cannot verify and that waits for others.
+    fn waits(&self, kid: &str) -> bool {
+        match self.worker.wait_for_keys(self, 7, (), self.ask(Some(kid)).unwrap()) {
+            Wait::Waits => true,
+            Wait::No((), Outcome::InVain(_)) => false,
+            Wait::No((), outcome) => panic!("{outcome:?}"),
+        }
+    }
+
+    /// Which reason the refusal of a token has that comes now and waits for nothing.
+    fn reason(&self, kid: &str) -> Reason {
+        self.ask(Some(kid)).map_or_else(|reason| reason, |question| question.refusal().reason())
+    }
+}
+
+fn key(kid: &str) -> Value {
+    let x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    let y = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y})
+}
+
+fn published(keys: &Value) -> Published {
+    Published { body: json!({ "keys": keys }).to_string().into_bytes(), ..Published::default() }
+}
+
+fn by_jwks_uri() -> Value {
+    json!({"jwks_uri": "https://as/jwks", "cluster": "as"})
+}
+
+const METADATA: &str = "/.well-known/openid-configuration";
+
+/// What Keycloak and Spring say of everything.
+const BLANKET: &str = "no-cache, no-store, max-age=0, must-revalidate";
+
+#[test]
+fn a_day_takes_no_more_than_two_hundred_fetches_of_a_document_however_many_workers_there_are() {
+    for workers in [1, 4] {
+        let process = Process::new();
+        let blanket = |published: Published| Published { cache_control: Some(BLANKET.to_owned()), ..published };
+        let metadata = json!({"issuer": "https://as", "jwks_uri": "https://as/jwks"}).to_string().into_bytes();
+        process.publish(METADATA, blanket(Published { body: metadata, ..Published::default() }));
+        process.publish("/jwks", blanket(published(&json!([key("one")]))));
+        let discovery = json!({"discovery": {"cluster": "as"}});
+        let workers: Vec<_> = (0..workers).map(|_| One::new(&process, &discovery)).collect();
+        for _ in 0..86_400 {
+            workers.iter().for_each(One::turn);
+            process.pass(1000);
+        }
+        for path in [METADATA, "/jwks"] {
+            assert!((100..=200).contains(&process.asked(path)), "{path}: {}", process.asked(path));
+        }
+        // Every worker has them.
+        assert!(workers.iter().all(|one| one.reason("one") == Reason::SignatureInvalid));
+    }
+}
+
+#[test]
+fn what_an_answer_says_counts_up_to_a_bound_and_from_a_minute_on() {
+    for (cache_control, age, more, expected) in [
+        (Some("max-age=30"), None, json!({}), 60),
+        (Some("max-age=3600"), None, json!({}), 2700),
+        (Some("max-age=3600"), Some("3500"), json!({}), 75),
+        (Some("max-age=3600"), Some("3700"), json!({}), 60),
+        (Some("max-age=3600"), None, json!({"max_age_seconds": 400}), 300),
+        (None, None, json!({}), 450),
+        (None, None, json!({"default_age_seconds": 100}), 75),
+        (Some("no-cache"), None, json!({"default_age_seconds": 1000, "max_age_seconds": 200}), 150),
+    ] {
+        let process = Process::new();
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let answer = Published { cache_control: text(cache_control), age: text(age), ..published(&json!([key("one")])) };
+        process.publish("/jwks", answer);
+        let mut keys = by_jwks_uri();
+        keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let one = One::new(&process, &keys);
+        one.turn();
+        assert_eq!(process.asked("/jwks"), 1);
+        process.pass(expected * 1000 - 1);
+        one.turn();
+        assert_eq!(process.asked("/jwks"), 1, "{cache_control:?} {age:?} {more}");
+        process.pass(1);
+        one.turn();
+        assert_eq!(process.asked("/jwks"), 2, "{cache_control:?} {age:?} {more}");
+    }
+}
+
+#[test]
+fn a_new_key_is_fetched_for_its_first_token_even_right_after_a_routine_fetch() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("old")])));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    process.pass(450_000);
+    one.turn();
+    assert_eq!(process.asked("/jwks"), 2, "the routine fetch");
+    process.publish("/jwks", published(&json!([key("old"), key("new")])));
+    assert!(one.waits("new"));
+    one.turn();
+    assert_eq!(process.asked("/jwks"), 3);
+    let ready = one.worker.next_ready().unwrap();
+    assert!(ready.context == 7 && matches!(ready.outcome, Outcome::NewerKeys));
+    assert_eq!(one.reason("new"), Reason::SignatureInvalid, "the key is known");
+}
+
+#[test]
+fn unknown_keys_cause_three_fetches_and_then_one_in_a_cool_down() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    let mut fetched_at = Vec::new();
+    for second in 0..100 {
+        let before = process.asked("/jwks");
+        if one.waits("unheard of") {
+            one.turn();
+            assert!(one.worker.next_ready().is_some());
+        }
+        if process.asked("/jwks") > before {
+            fetched_at.push(second);
+        }
+        process.pass(1000);
+    }
+    assert_eq!(fetched_at, [0, 1, 2, 30, 60, 90]);
+}
+
+#[test]
+fn a_fetch_that_fails_ends_the_waiting_and_is_not_repeated_at_once() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    process.answers.borrow_mut().clear();
+    assert!(one.waits("unheard of"));
+    one.turn();
+    assert!(matches!(one.worker.next_ready().unwrap().outcome, Outcome::InVain(_)));
+    assert!(!one.waits("unheard of"), "nothing is fetched for a second");
+    one.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+    assert_eq!(one.reason("one"), Reason::SignatureInvalid, "the keys that are known serve on");
+}
+
+#[test]
+fn one_answer_serves_no_question_of_another_client() {
+    let process = Process::new();
+    let asking = |more: Value| {
+        let mut introspection = json!({
+            "endpoint": "https://as/introspect", "cluster": "as", "tokens": "all", "endpoint_auth_method": "none",
+        });
+        introspection.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"resource_server": {"issuers": [
+            {"issuer": "https://as", "audiences": ["api"], "introspection": introspection},
+        ]}})
+    };
+    let policies = json!({"policies": {
+        "one": asking(json!({"client_id": "one"})),
+        "again": asking(json!({"client_id": "one", "cache_seconds": 0, "timeout_seconds": 9})),
+        "other": asking(json!({"client_id": "other"})),
+        "nobody": asking(json!({})),
+        "elsewhere": asking(json!({"client_id": "one", "cluster": "elsewhere"})),
+    }, "default_policy": "one"});
+    let one = One::with(&process, &policies);
+    for (number, policy) in ["one", "again", "other", "nobody", "elsewhere"].into_iter().enumerate() {
+        let Step::AskIntrospection(question) = one.start(Some(policy), None) else { panic!("{policy}") };
+        let context = u32::try_from(number).unwrap();
+        assert!(matches!(one.worker.wait_for_introspection(&one, context, (), question), Wait::Waits));
+    }
+    one.tick();
+    assert_eq!(process.asked("/introspect"), 4, "two ask the same");
+    let first = one.calls.borrow_mut().remove(0).0;
+    let body = br#"{"active": false}"#;
+    one.worker.receive(&one, first, &Answer { status: Some(200), body, ..Answer::default() });
+    let ready: Vec<_> = std::iter::from_fn(|| one.worker.next_ready()).map(|ready| ready.context).collect();
+    assert_eq!(ready, [0, 1]);
+}
+
+#[test]
+fn withdrawn_keys_are_withdrawn_and_looked_for_again_within_a_minute() {
+    for withdrawn in [json!([]), json!([{"kty": "EC", "use": "enc"}, {"kty": "RSA", "key_ops": ["encrypt"]}])] {
+        let process = Process::new();
+        process.publish("/jwks", published(&json!([key("one")])));
+        let one = One::new(&process, &by_jwks_uri());
+        one.turn();
+        assert_eq!(one.reason("one"), Reason::SignatureInvalid);
+        let hour = Some("max-age=3600".to_owned());
+        process.publish("/jwks", Published { cache_control: hour, ..published(&withdrawn) });
+        process.pass(450_000);
+        one.turn();
+        assert_eq!(one.reason("one"), Reason::KeyUnknown, "{withdrawn}");
+        process.publish("/jwks", published(&json!([key("one")])));
+        process.pass(60_000);
+        one.turn();
+        assert_eq!(one.reason("one"), Reason::SignatureInvalid);
+    }
+}
+
+#[test]
+fn a_set_with_a_key_that_cannot_be_read_withdraws_none() {
+    for unreadable in [
+        json!([{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]),
+        json!([{"kty": "unheard of"}]),
+        json!([{"kty": "EC", "use": "enc"}, {"kty": "RSA", "n": "AA", "e": "AQAB"}]),
+        json!([1]),
+        json!("keys"),
+    ] {
+        let process = Process::new();
+        process.publish("/jwks", published(&json!([key("one")])));
+        let one = One::new(&process, &by_jwks_uri());
+        one.turn();
+        process.publish("/jwks", published(&unreadable));
+        process.pass(450_000);
+        one.turn();
+        assert_eq!(one.reason("one"), Reason::SignatureInvalid, "{unreadable}");
+        assert!(one.log.borrow().last().unwrap().contains("keys not fetched"), "{unreadable}");
+    }
+}
+
+#[test]
+fn a_fetch_of_a_configuration_that_ends_is_made_by_the_next_one_at_once() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let old = One::new(&process, &by_jwks_uri());
+    old.tick();
+    let new = One::new(&process, &by_jwks_uri());
+    new.tick();
+    assert_eq!(process.asked("/jwks"), 1, "the first one fetches for both");
+    old.worker.end(&old);
+    new.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+    assert_eq!(new.reason("one"), Reason::SignatureInvalid);
+}
+
+#[test]
+fn a_fetch_of_a_worker_that_is_gone_without_a_word_is_made_by_another_one_in_a_second() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let gone = One::new(&process, &by_jwks_uri());
+    gone.tick();
+    drop(gone);
+    let other = One::new(&process, &by_jwks_uri());
+    assert!(other.waits("one"));
+    for _ in 0..9 {
+        process.pass(100);
+        other.turn();
+    }
+    assert_eq!(process.asked("/jwks"), 1);
+    process.pass(100);
+    other.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+}
+
+#[test]
+fn a_fetch_that_takes_long_is_made_once_while_its_worker_lives() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let workers: Vec<_> = (0..4).map(|_| One::new(&process, &by_jwks_uri())).collect();
+    for _ in 0..40 {
+        workers.iter().for_each(One::tick);
+        process.pass(100);
+    }
+    assert_eq!(process.asked("/jwks"), 1);
+    workers.iter().for_each(One::answer);
+    workers.iter().for_each(One::tick);
+    assert!(workers.iter().all(|one| one.reason("one") == Reason::SignatureInvalid));
+}
+
+#[test]
+fn shared_records_name_their_form_and_the_digest_of_what_is_asked() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    One::new(&process, &by_jwks_uri()).turn();
+    let data = process.data.borrow();
+    let names: Vec<_> = data.keys().map(String::as_str).collect();
+    let [keys, schedule] = names.as_slice() else { panic!("{names:?}") };
+    let digest = keys.strip_prefix("certbound/1/").unwrap();
+    assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(*schedule, format!("{keys}/schedule"));
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_fetched_again() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    One::new(&process, &by_jwks_uri()).turn();
+    for (name, (value, revision)) in process.data.borrow_mut().iter_mut() {
+        if !name.ends_with("/schedule") {
+            *value = b"what another program wrote".to_vec();
+            *revision += 1;
+        }
+    }
+    let other = One::new(&process, &by_jwks_uri());
+    other.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+    assert_eq!(other.reason("one"), Reason::SignatureInvalid);
+    other.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+}
+
+#[test]
+fn a_schedule_that_is_lost_hides_no_newer_keys() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("old")])));
+    let workers = [One::new(&process, &by_jwks_uri()), One::new(&process, &by_jwks_uri())];
+    workers.iter().for_each(One::turn);
+    process.data.borrow_mut().retain(|name, _| !name.ends_with("/schedule"));
+    process.publish("/jwks", published(&json!([key("new")])));
+    process.pass(1);
+    workers.iter().for_each(One::turn);
+    workers.iter().for_each(One::turn);
+    for one in &workers {
+        assert_eq!((one.reason("new"), one.reason("old")), (Reason::SignatureInvalid, Reason::KeyUnknown));
+    }
+}
+
+#[test]
+fn what_one_discovery_found_is_nothing_to_another_that_forbids_it() {
+    let process = Process::new();
+    let metadata = json!({"issuer": "https://as", "jwks_uri": "https://keys/jwks"}).to_string().into_bytes();
+    process.publish(METADATA, Published { body: metadata, ..Published::default() });
+    process.publish("/jwks", published(&json!([key("one")])));
+    let origins = |origins: Value| json!({"discovery": {"cluster": "as", "origins": origins}});
+    let one = One::new(&process, &origins(json!({"https://keys": "keys"})));
+    one.turn();
+    assert_eq!(one.reason("one"), Reason::SignatureInvalid);
+    let strict = One::new(&process, &origins(json!({})));
+    strict.turn();
+    assert_eq!(strict.reason("one"), Reason::KeysUnavailable);
+    assert!(strict.log.borrow()[0].contains("jwks_uri is not https at the issuer's origin or at a listed one"));
+}

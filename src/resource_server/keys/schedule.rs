@@ -28,7 +28,10 @@ pub struct Schedule {
     cooling_since: u64,
     /// Until then a fetch is under way.
     lease: u64,
+    /// How many fetches have failed since a good one.
     failures: u64,
+    /// Until then nothing is fetched, since the last fetch failed.
+    paused: u64,
 }
 
 /// Why somebody wants a fetch.
@@ -45,17 +48,16 @@ impl Schedule {
     #[must_use]
     pub fn read(record: Option<&[u8]>) -> Self {
         let Some((numbers, [])) = record.map(|record| record.as_chunks::<8>()) else { return Self::default() };
-        let &[version, due, hurried, cooling_since, lease, failures] = numbers else { return Self::default() };
-        let [version, due, hurried] = [version, due, hurried].map(u64::from_le_bytes);
-        let [cooling_since, lease, failures] = [cooling_since, lease, failures].map(u64::from_le_bytes);
-        Self { version, due, hurried, cooling_since, lease, failures }
+        let Ok(numbers) = <[[u8; 8]; 7]>::try_from(numbers) else { return Self::default() };
+        let [version, due, hurried, cooling_since, lease, failures, paused] = numbers.map(u64::from_le_bytes);
+        Self { version, due, hurried, cooling_since, lease, failures, paused }
     }
 
     /// The record to share.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
-        let Self { version, due, hurried, cooling_since, lease, failures } = *self;
-        [version, due, hurried, cooling_since, lease, failures].map(u64::to_le_bytes).concat()
+        let Self { version, due, hurried, cooling_since, lease, failures, paused } = *self;
+        [version, due, hurried, cooling_since, lease, failures, paused].map(u64::to_le_bytes).concat()
     }
 
     /// Whether a fetch is under way somewhere in this process.
@@ -68,7 +70,7 @@ impl Schedule {
     #[must_use]
     pub fn permits(&self, source: &KeySource, wish: Wish, now: u64) -> bool {
         let may_hurry = wish == Wish::UnknownKey && self.hurried(source, now).0 < BURST;
-        !self.is_under_way(now) && (now >= self.due || may_hurry)
+        !self.is_under_way(now) && now >= self.paused && (now >= self.due || may_hurry)
     }
 
     /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
@@ -122,6 +124,7 @@ impl Schedule {
             due: now.saturating_add(pause),
             lease: 0,
             failures: 0,
+            paused: 0,
             ..self
         }
     }
@@ -131,7 +134,7 @@ impl Schedule {
     pub fn failed(self, now: u64) -> Self {
         let pause = 1000_u64.checked_shl(u32::try_from(self.failures).unwrap_or(u32::MAX)).unwrap_or(LONGEST_PAUSE);
         Self {
-            due: self.due.max(now.saturating_add(pause.clamp(1000, LONGEST_PAUSE))),
+            paused: now.saturating_add(pause.clamp(1000, LONGEST_PAUSE)),
             lease: 0,
             failures: self.failures.saturating_add(1).min(10),
             ..self
@@ -162,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_anything_else_is_none() {
-        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6 };
+        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6, paused: 7 };
         assert_eq!(shared(schedule), schedule);
-        for wrong in [None, Some(&b""[..]), Some(&[0; 47]), Some(&[0; 49]), Some(&[0; 40])] {
+        for wrong in [None, Some(&b""[..]), Some(&[0; 55]), Some(&[0; 57]), Some(&[0; 48])] {
             assert_eq!(Schedule::read(wrong), Schedule::default());
         }
     }
@@ -173,8 +176,8 @@ mod tests {
     /// the format's number in `worker::keys`.
     #[test]
     fn the_bytes_of_a_record_are_those_of_this_format() {
-        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6 };
-        assert_eq!(schedule.write(), [1_u64, 2, 3, 4, 5, 6].map(u64::to_le_bytes).concat());
+        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6, paused: 7 };
+        assert_eq!(schedule.write(), [1_u64, 2, 3, 4, 5, 6, 7].map(u64::to_le_bytes).concat());
     }
 
     #[test]
@@ -245,13 +248,17 @@ mod tests {
         let mut schedule = Schedule::default();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            let now = schedule.due;
+            let now = schedule.paused;
             schedule = schedule.failed(now);
-            pauses.push((schedule.due - now) / 1000);
+            pauses.push((schedule.paused - now) / 1000);
+            for wish in [Wish::Routine, Wish::UnknownKey] {
+                assert!(!schedule.permits(&source(), wish, schedule.paused - 1));
+                assert!(schedule.permits(&source(), wish, schedule.paused));
+            }
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
-        let now = schedule.due;
-        assert_eq!(schedule.succeeded(0, now).failed(now).due, now + 1000);
+        let now = schedule.paused;
+        assert_eq!(schedule.succeeded(0, now).failed(now).paused, now + 1000);
     }
 
     #[test]
