@@ -65,24 +65,17 @@ def running(
         # Every policy has the same issuer here; one is enough.
         plugin["policies"] = {name: plugin["policies"][name] for name in ("api", "open")}
         plugin["policies"]["api"]["resource_server"]["issuers"][0]["keys"] = keys
-        configuration["static_resources"]["clusters"].append(
-            {
-                "name": "as",
-                "type": "STATIC",
-                "connect_timeout": "1s",
-                "load_assignment": {
-                    "cluster_name": "as",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(key_server_port)}}]}],
-                },
-            }
-        )
+        configuration["static_resources"]["clusters"].append(cluster_of("as", key_server_port))
         change(configuration)
         with Envoy(yaml.safe_dump(configuration), directory, name="keys", concurrency=concurrency) as envoy:
             yield Api(world, envoy, listener)
 
 
-def address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def cluster_of(name: str, port: int) -> dict[str, Any]:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    load_assignment = {"cluster_name": name, "endpoints": endpoints}
+    return {"name": name, "type": "STATIC", "connect_timeout": "1s", "load_assignment": load_assignment}
 
 
 JWKS_URI = {"jwks_uri": f"{ISSUER}/jwks", "cluster": "as"}
@@ -380,3 +373,63 @@ def test_a_metadata_document_that_is_not_the_issuers_is_not_believed(
         assert api.ask(api.token(world.keys["ES256"])).status == 503
         assert why in api.envoy.log()
         assert server.count() == 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_configuration_that_changes_while_the_first_keys_are_fetched_loses_no_request(
+    world: World, tmp_path: Path, concurrency: int
+) -> None:
+    """The answer to a call is lost with the configuration that made it. Whoever is left makes the call again at once, and
+    not when the lost one would have timed out, which is after a minute here."""
+    key = world.keys["ES256"]
+    released = threading.Event()
+
+    def first_slowly() -> tuple[int, dict[str, str], bytes]:
+        if server.count() == 1:
+            released.wait(30)
+        return document(tokens.jwks(key))()
+
+    watched = tmp_path / "watched" / "certbound.ecds.yaml"
+    watched.parent.mkdir()
+    extension = yaml.safe_load(shipped.filled("certbound.ecds", **world.substitutions()))
+    policies = extension["resources"][0]["typed_config"]["config"]["configuration"]["value"]["policies"]
+    (issuer,) = policies["api"]["resource_server"]["issuers"]
+    issuer["keys"] = {**JWKS_URI, "timeout_seconds": 30}
+
+    def write(leeway: int) -> None:
+        policies["api"]["resource_server"]["leeway_seconds"] = leeway
+        new = watched.with_suffix(".new")
+        new.write_text(yaml.safe_dump(extension))
+        new.rename(watched)
+
+    write(10)
+    ports = {"listener": free_port(), "admin": free_port()}
+    with KeyServer({"/jwks": first_slowly}) as server, Upstream() as upstream:
+        configuration = yaml.safe_load(
+            shipped.read(
+                "policies-by-ecds",
+                **world.substitutions(),
+                files={"certbound.ecds.yaml": watched},
+                upstream=upstream.port,
+                **ports,
+            )
+        )
+        configuration["static_resources"]["clusters"].append(cluster_of("as", server.port))
+        with (
+            Envoy(yaml.safe_dump(configuration), tmp_path, name="ecds", concurrency=concurrency) as envoy,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            api = Api(world, envoy, ports["listener"])
+            wait_until(lambda: server.count() == 1, 10, "the first fetch")
+            old = [pool.submit(api.ask, api.token(key, jti=f"old-{number}")) for number in range(4)]
+            time.sleep(0.5)
+            assert not any(each.done() for each in old)
+            updates = "extension_config_discovery.http_filter.certbound.config_reload"
+            before = envoy.admin(f"/stats?filter={updates}")
+            write(11)
+            wait_until(lambda: envoy.admin(f"/stats?filter={updates}") != before, 10, "the new configuration")
+            new = [pool.submit(api.ask, api.token(key, jti=f"new-{number}")) for number in range(4)]
+            assert [each.result(20).status for each in new] == [200] * 4
+            released.set()
+            assert [each.result(20).status for each in old] == [200] * 4
+            assert server.count() <= 2
