@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::jose::json;
 use crate::metric::Metric;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -264,6 +265,12 @@ impl Decision {
     }
 }
 
+/// The name of the policy that a [line](Decision::line) tells of; `None` where it is none, or tells of none.
+#[must_use]
+pub fn policy_of(line: &[u8]) -> Option<String> {
+    json::object(line)?.get("policy")?.as_str().map(str::to_owned)
+}
+
 /// Most lines are shorter.
 const USUAL_LINE: usize = 256;
 
@@ -328,5 +335,15 @@ mod tests {
             "subject": null,
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_line_names_its_policy() {
+        let line = |policy| Decision::new(policy, Verdict::Forwarded(Ground::CleanOnly), None).line().into_owned();
+        assert_eq!(policy_of(line("a.b").as_bytes()), Some("a.b".to_owned()));
+        assert_eq!(policy_of(line("").as_bytes()), None);
+        for other in ["", "api", "{}", r#"{"policy":1}"#] {
+            assert_eq!(policy_of(other.as_bytes()), None);
+        }
     }
 }

@@ -429,14 +429,13 @@ impl Policies {
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
-        let (name, policy) = match self.governing(request) {
-            Ok(governing) => governing,
+        match self.governing(request).and_then(|governing| still_governing(governing, means.judged_under)) {
+            Ok((name, policy)) => self.start_policy(name, policy, request, means),
             Err(refusal) => {
                 let refusal = refusal.presenting(request.presented().ok().flatten());
-                return Step::Refuse(refusal.to(request.caller()));
+                Step::Refuse(refusal.to(request.caller()))
             }
-        };
-        self.start_policy(name, policy, request, means)
+        }
     }
 
     fn start_policy<'p>(
@@ -463,9 +462,13 @@ impl Policies {
         policy: &'p Policy,
         request: &Request<'_>,
         means: &mut Means<'_>,
-        cleaned: Cleaned,
+        mut cleaned: Cleaned,
         terminated: Option<Terminated>,
     ) -> Step<'p> {
+        // What the client made up is gone since the request was judged first.
+        if means.judged_under.is_some() {
+            cleaned.forged_headers = 0;
+        }
         if self.on_forged == OnForged::Refuse && cleaned.forged_headers > 0 {
             let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
             return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
@@ -536,6 +539,21 @@ impl Policies {
             let named = String::from_utf8_lossy(in_metadata.unwrap_or_default());
             Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {named:.64}"))
         })
+    }
+}
+
+/// An internal redirect has the request judged again, on the route that it leads to: under the same policy, or not at all.
+/// What the first one did to it, or demanded of it, holds for no other.
+fn still_governing<'p>(
+    (name, policy): (&'p str, &'p Policy),
+    first: Option<&str>,
+) -> Result<(&'p str, &'p Policy), Refusal> {
+    match first {
+        Some(first) if first != name => {
+            let detail = format!("an internal redirect leads from the policy {first:.64} to {name}");
+            Err(Refusal::because(Reason::PolicyChanged, detail).under(name, None))
+        }
+        _ => Ok((name, policy)),
     }
 }
 

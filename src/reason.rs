@@ -90,6 +90,8 @@ reasons! {
     UnknownPolicy, "unknown_policy", Operator, "the proxy has no policy for this route";
     /// The metadata under `certbound` holds something else than `policy: NAME`, or something at all beside `routes`.
     RouteMetadataMalformed, "route_metadata_malformed", Operator, "the proxy has no policy for this route";
+    /// The proxy redirected the request internally, and another policy governs it now than the one that judged it first.
+    PolicyChanged, "policy_changed", Operator, "the proxy has no policy for this redirect";
     /// The configuration has `routes`, and none is for this host and path.
     RouteUnknown, "route_unknown", Unknown, "nothing is here";
     /// Servers may differ about which host or path this is, so `routes` cannot choose a policy.

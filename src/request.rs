@@ -62,6 +62,13 @@ impl<'a> Request<'a> {
         self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
+    /// Whether Envoy may have redirected the request internally: it says so in a header of its own, which it takes from no
+    /// client at its edge.
+    #[must_use]
+    pub fn may_be_redirected(&self) -> bool {
+        self.values("x-envoy-original-url").next().is_some()
+    }
+
     /// `X-Request-Id`, as Envoy made it or let it pass.
     #[must_use]
     pub fn request_id(&self) -> Option<&'a [u8]> {

@@ -2203,6 +2203,76 @@ def routes(world: World) -> Iterator[Case]:
     yield case("route metadata that is no map is refused", {metadata: b"open"}, "route_metadata_malformed")
 
 
+    # Envoy has redirected the request internally, and says so in a header that it takes from no client at its edge.
+    token = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(one)))
+    redirected = ("x-envoy-original-url", "https://localhost/before")
+
+    def told(policy: str | None) -> dict[tuple[str, ...], bytes]:
+        line = json.dumps({"verdict": "forwarded", "reason": "token_bound", "policy": policy})
+        return {("filter_state", "wasm.certbound"): line.encode()}
+
+    yield Case(
+        "an internal redirect under the same policy is judged as every request",
+        "resource-server",
+        None,
+        "/",
+        one,
+        [token, redirected],
+        facts=told("api"),
+        forward={"authorization": token[1]},
+    )
+    yield Case(
+        "an internal redirect that leads to another policy is refused",
+        "resource-server",
+        "open",
+        "/health",
+        one,
+        [token, redirected],
+        facts=told("api"),
+        refusal=cannot_decide("policy_changed"),
+    )
+    yield Case(
+        "an internal redirect from an open route to the API is refused",
+        "resource-server",
+        None,
+        "/",
+        one,
+        [token, redirected],
+        facts=told("open"),
+        refusal=cannot_decide("policy_changed"),
+    )
+    yield Case(
+        "a request that no policy judged before an internal redirect is judged as every request",
+        "resource-server",
+        None,
+        "/",
+        one,
+        [token, redirected],
+        facts=told(None),
+        forward={"authorization": token[1]},
+    )
+    yield Case(
+        "what was told of a request that is no internal redirect does not matter",
+        "resource-server",
+        None,
+        "/",
+        one,
+        [token],
+        facts=told("open"),
+        forward={"authorization": token[1]},
+    )
+    yield Case(
+        "the filter's own header is not forged where an internal redirect brings it again",
+        "keycloak",
+        "clients",
+        "/token",
+        one,
+        [("SSL_CLIENT_CERT", "written before the redirect"), redirected],
+        method="POST",
+        facts=told("clients"),
+        forward={"ssl_client_cert": one.apache_form},
+    )
+
     for level in ("virtual_host", "listener"):
         further = f"xds.{level}_metadata.filter_metadata.certbound"
         name = level.replace("_", " ")

@@ -73,11 +73,13 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let (filter_before, mut handed_over) = (&case.verified_payloads(), HandedOver::default());
-    let mut introspected = None;
+    let (mut introspected, judged_under) = (None, case.judged_under());
+    let judged_under = judged_under.as_deref();
     loop {
         let means = &mut Means {
             introspected: introspected.as_ref(),
             filter_before,
+            judged_under,
             ..Means::new(engine, &keys, &mut tokens, &mut handed_over)
         };
         match (policies.start(&request, means), &case.introspection) {
@@ -89,7 +91,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             _ => break,
         }
     }
-    let means = &mut Means { filter_before, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
+    let means = &mut Means { filter_before, judged_under, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);

@@ -209,7 +209,8 @@ fn a_crowd_with_many_tokens_is_asked_about_in_turns_and_no_more_than_128_at_once
         let mut vm = start(Host::default().with_cluster("as", cluster), &with_introspection());
         let begin = |number| vm.begin(&with_token(number));
         let begun: Vec<_> = (0..CROWD).map(begin).collect();
-        let (waiting, refused): (Vec<_>, Vec<_>) = begun.into_iter().partition(|(_, outcome)| *outcome == Outcome::Waits);
+        let (waiting, refused): (Vec<_>, Vec<_>) =
+            begun.into_iter().partition(|(_, outcome)| *outcome == Outcome::Waits);
         assert_eq!((waiting.len(), refused.len()), (128, CROWD - 128));
         let waiting: Vec<_> = waiting.into_iter().map(|(context, _)| context).collect();
         vm.pass(TIME);

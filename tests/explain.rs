@@ -72,7 +72,8 @@ fn explanation(list: &CaseList, case: &Case) -> Option<Value> {
     if let Some(answer) = &case.introspection {
         question = question.with_introspection(answer.clone().into_bytes()).unwrap();
     }
-    if !case.verified_payloads().0.is_empty() || case.without_host_cryptography {
+    let is_of_a_host = case.without_host_cryptography || case.judged_under().is_some();
+    if !case.verified_payloads().0.is_empty() || is_of_a_host {
         return None;
     }
     Some(serde_json::from_str(&question.explain().ok()?.json()).unwrap())
@@ -285,8 +286,10 @@ fn the_certificates_that_a_client_publishes_are_a_file_too() {
         let found = explained(question().with_keys(client, own.as_bytes()).unwrap());
         assert_eq!(found["reason"], "client_authenticated");
     }
-    let empty = question().with_keys(None, b"{\"keys\": []}").unwrap_err();
-    assert_eq!(empty, "the key set has no certificate of a client");
+    let withdrawn = explained(question().with_keys(None, b"{\"keys\": []}").unwrap());
+    assert_eq!(withdrawn["reason"], "client_certificate_mismatch");
+    let broken = question().with_keys(None, b"{\"keys\": [{\"x5c\": [\"AAAA\"]}]}").unwrap_err();
+    assert_eq!(broken, "the key set has no certificate of a client");
 }
 
 #[test]

@@ -15,6 +15,7 @@ from conftest import WRITES_ITS_ACCESS_LOG_AT_ONCE, told
 from rig import shipped, tokens
 from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
+from rig.key_server import KeyServer
 from rig.ports import free_port
 from rig.process import wait_until
 from rig.upstream import Upstream
@@ -53,11 +54,18 @@ def bearer(token: str | None) -> list[tuple[str, str]]:
 
 @contextmanager
 def running(
-    name: str, world: World, directory: Path, change: Any = lambda document: None, **options: Any
+    name: str,
+    world: World,
+    directory: Path,
+    change: Any = lambda document: None,
+    *,
+    upstream_port: int | None = None,
+    **options: Any,
 ) -> Iterator[Running]:
     with Upstream() as upstream:
         ports = {port: free_port() for port in shipped.PORTS[name]}
-        ports.update({port: upstream.port for port in ports if port in ("upstream", "authorization_server")})
+        behind = upstream_port or upstream.port
+        ports.update({port: behind for port in ports if port in ("upstream", "authorization_server")})
         document = yaml.safe_load(shipped.read(name, **world.substitutions(), **ports, **options))
         change(document)
         envoy = Envoy(yaml.safe_dump(document), directory, name=name, extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE)
@@ -320,6 +328,34 @@ def test_a_first_configuration_that_is_refused_lets_nothing_pass_until_a_good_on
 
         wait_until(lambda: status(proxy.token()) == 200, 10, "the good configuration to govern")
         assert status(None) == 401
+
+
+# Internal redirects.
+
+
+def redirecting(to: str) -> Any:
+    return lambda: (302, {"location": f"https://api.example.com{to}"}, b"")
+
+
+def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(world: World, tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        for host in shipped.manager(document)["route_config"]["virtual_hosts"]:
+            for route in host["routes"]:
+                route["route"]["internal_redirect_policy"] = {"max_internal_redirects": 1}
+
+    answers = {"/payments/first": redirecting("/payments/second"), "/payments/open": redirecting("/health")}
+    server = KeyServer({**answers, "/payments/second": lambda: (200, {}, b"second"), "/health": lambda: (200, {}, b"open")})
+    with server, running("policies-by-metadata", world, tmp_path, change, upstream_port=server.port) as proxy:
+        with proxy.client() as client:
+            same = client.request("GET", "/payments/first", headers=bearer(proxy.token()))
+            assert (same.status, same.body) == (200, b"second")
+            other = client.request("GET", "/payments/open", headers=bearer(proxy.token()))
+            assert (other.status, other.json()["error"]) == (500, "server_error")
+            # Who goes there himself is judged there.
+            assert client.request("GET", "/health").status == 200
+        assert [path for _, path in server.asked] == ["/payments/first", "/payments/second", "/payments/open", "/health"]
+        assert "reason=policy_changed policy=open" in proxy.envoy.log()
+        assert "an internal redirect leads from the policy api to open" in proxy.envoy.log()
 
 
 # Routes of the configuration.

@@ -265,7 +265,8 @@ fn what_an_answer_says_counts_up_to_a_bound_and_from_a_minute_on() {
     ] {
         let process = Process::new();
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let answer = Published { cache_control: text(cache_control), age: text(age), ..published(&json!([key("one")])) };
+        let answer =
+            Published { cache_control: text(cache_control), age: text(age), ..published(&json!([key("one")])) };
         process.publish("/jwks", answer);
         let mut keys = by_jwks_uri();
         keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -235,7 +235,7 @@ impl Question {
             Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
         };
         let (tokens, handed_over) = (&mut tokens, &mut handed_over);
-        let mut step = start(&mut Means { engine, filter_before, keys, tokens, handed_over, introspected: None })?;
+        let mut step = start(&mut Means { filter_before, ..Means::new(engine, keys, tokens, handed_over) })?;
         let pem = self.certificate.as_deref().map(pem);
         let mut told = vec![];
         let mut missing = None;
@@ -263,7 +263,11 @@ impl Question {
                             let answer = Answer { status: Some(200), body, ..Answer::default() };
                             let introspected = introspected.insert(question.inquiry().clone().receive(&answer));
                             let introspected = Some(&*introspected);
-                            start(&mut Means { engine, filter_before, keys, tokens, handed_over, introspected })?
+                            start(&mut Means {
+                                filter_before,
+                                introspected,
+                                ..Means::new(engine, keys, tokens, handed_over)
+                            })?
                         }
                         None => {
                             missing = Some(format!(
@@ -295,7 +299,8 @@ impl Question {
                             .to_owned());
                     }
                     let introspected = introspected.as_ref();
-                    let means = &mut Means { engine, filter_before, keys, tokens, handed_over, introspected };
+                    let means =
+                        &mut Means { filter_before, introspected, ..Means::new(engine, keys, tokens, handed_over) };
                     question.answer(self.validated, pem.as_deref(), &request, means)
                 }
                 Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),

@@ -83,6 +83,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
     let verified = refusal.identity().is_some();
     match refusal.reason() {
         Reason::UnknownPolicy
+        | Reason::PolicyChanged
         | Reason::RouteMetadataMalformed
         | Reason::RouteUnknown
         | Reason::TargetAmbiguous

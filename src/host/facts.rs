@@ -61,6 +61,11 @@ pub(super) fn requested_server_name() -> Option<Vec<u8>> {
     property("connection\0requested_server_name")
 }
 
+/// What [`super::http`] told of the request before, where Envoy has redirected it internally since.
+pub(super) fn told_before() -> Option<Vec<u8>> {
+    property("filter_state\0wasm.certbound")
+}
+
 /// The name of the route.
 pub(super) fn route_name() -> Option<Vec<u8>> {
     property("xds\0route_name")

@@ -194,13 +194,14 @@ fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Ou
 
 /// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
 pub(super) fn wait_for_keys(vm: &Vm, context: u32, arrived: Arrived, mut question: AskKeys) -> Action {
-    let parked = Parked { arrived: arrived.with_newest_keys(), client: question.take_client() };
+    let arrived = arrived.with_newest_keys().waiting_under(question.policy());
+    let parked = Parked { arrived, client: question.take_client() };
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
 
 /// The same for the answer about its token.
 fn wait_for_introspection(vm: &Vm, context: u32, arrived: Arrived, question: AskIntrospection) -> Action {
-    let parked = Parked { arrived, client: None };
+    let parked = Parked { arrived: arrived.waiting_under(question.policy()), client: None };
     wait(vm, context, vm.worker.wait_for_introspection(&vm.proxy(), context, parked, question))
 }
 

@@ -37,6 +37,11 @@ proxy_wasm::main! {{
 /// After which the first tick comes: with it the first keys are fetched.
 const SOON: Duration = Duration::from_millis(10);
 
+/// Has what is told of a request be there after an internal redirect too, which is judged as the same request:
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property and the `span` 1, that of
+/// the downstream request.
+const LASTING: &[u8] = b"\x0a\x09certbound\x28\x01";
+
 /// One plugin configuration in one VM.
 struct Root {
     context: u32,
@@ -73,6 +78,8 @@ impl RootContext for Root {
                 let vm = Rc::new(Vm::new(policies));
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
                 proxy::tick_after(SOON);
+                // Not every host has it, and what it is for is Envoy's.
+                let _ = hostcalls::call_foreign_function("declare_property", Some(LASTING));
                 self.vm = Some(vm);
                 true
             }

@@ -12,7 +12,7 @@ use super::proxy::Host;
 use super::signature::HostEngine;
 use super::{abi, facts, log};
 use crate::authorization_server::{Answering, AskBody, AskClientKeys, HandedOver};
-use crate::decision::Decision;
+use crate::decision::{self, Decision};
 use crate::header_map::{HeaderMap, Headers};
 use crate::log::{Circumstances, Event};
 use crate::policy::{self, Policies};
@@ -42,6 +42,8 @@ pub(super) struct Arrived {
     headers: HeaderMap,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
+    /// The name of the policy under which it waits.
+    waits_under: Option<String>,
     /// What came of the question about its token.
     introspected: Option<Rc<Introspected>>,
     /// Whether it has the newest keys that it can wait for.
@@ -118,6 +120,8 @@ impl Vm {
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
         let handed_over = &mut *self.handed_over.borrow_mut();
         let introspected = arrived.introspected.as_deref();
+        let told_before = request.may_be_redirected().then(facts::told_before).flatten();
+        let judged_under = told_before.and_then(|line| decision::policy_of(&line));
         let means = &mut Means {
             engine: &HostEngine,
             filter_before: &JwtAuthn,
@@ -125,8 +129,13 @@ impl Vm {
             tokens: &mut tokens,
             handed_over,
             introspected,
+            judged_under: judged_under.as_deref(),
         };
-        let mut step = self.policies.start(&request, means);
+        let mut step = match &arrived.waits_under {
+            // It goes on where it left off.
+            Some(policy) => self.policies.start_under(policy, &request, means)?,
+            None => self.policies.start(&request, means),
+        };
         loop {
             step = match step {
                 Step::Forward { edits, decision, answering } => {
@@ -199,9 +208,15 @@ impl Arrived {
             headers: abi::header_map(MapType::HttpRequestHeaders)?,
             route_metadata: policies.reads_metadata().then(facts::metadata).and_then(policy::nearest),
             peer_digest: facts::peer_digest(),
+            waits_under: None,
             introspected: None,
             has_newest_keys: false,
         })
+    }
+
+    /// The same, which waits under the policy of this name.
+    pub(super) fn waiting_under(self, policy: &str) -> Self {
+        Self { waits_under: Some(policy.to_owned()), ..self }
     }
 
     /// The same with what its token's issuer says.

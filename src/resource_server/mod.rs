@@ -71,6 +71,8 @@ pub struct Means<'m> {
     pub handed_over: &'m mut HandedOver,
     /// What came of the question about the request's token, if it was asked.
     pub introspected: Option<&'m Introspected>,
+    /// The name of the policy that judged the request first, where the proxy has redirected it internally since.
+    pub judged_under: Option<&'m str>,
 }
 
 impl<'m> Means<'m> {
@@ -81,7 +83,7 @@ impl<'m> Means<'m> {
         tokens: &'m mut TokenCache,
         handed_over: &'m mut HandedOver,
     ) -> Self {
-        Self { engine, filter_before: &NOBODY, keys, tokens, handed_over, introspected: None }
+        Self { engine, filter_before: &NOBODY, keys, tokens, handed_over, introspected: None, judged_under: None }
     }
 }
 

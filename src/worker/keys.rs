@@ -73,12 +73,7 @@ impl<R> Worker<R> {
     }
 
     /// Begins the fetches that are due or wished for, up to so many calls.
-    pub(super) fn tend_keys<'s>(
-        &self,
-        proxy: &dyn Proxy,
-        sources: impl Iterator<Item = &'s KeySource>,
-        calls: usize,
-    ) {
+    pub(super) fn tend_keys<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource>, calls: usize) {
         let now = proxy.now();
         self.extend_leases(proxy, now);
         let wishes = self.wishes();

@@ -115,6 +115,13 @@ impl Case {
         self.properties.iter().find(|(path, _)| *path == wanted).map(|(_, value)| value.0.as_slice())
     }
 
+    /// The policy that judged the request before the host redirected it internally.
+    pub fn judged_under(&self) -> Option<String> {
+        let is_redirected = self.headers.iter().any(|(name, _)| name == "x-envoy-original-url");
+        let told = self.properties.iter().find(|(path, _)| *path == ["filter_state", "wasm.certbound"]);
+        told.filter(|_| is_redirected).and_then(|(_, line)| certbound::decision::policy_of(&line.0))
+    }
+
     /// What the nearest metadata says.
     pub fn metadata(&self) -> Option<Vec<u8>> {
         let levels = ["route_metadata", "virtual_host_metadata", "listener_metadata"];

@@ -312,13 +312,7 @@ impl Vm {
         let properties = self.properties(context);
         self.end(context);
         let world = self.world();
-        Exchange {
-            outcome,
-            received,
-            calls: world.calls.split_off(0),
-            log: world.log.split_off(0),
-            properties,
-        }
+        Exchange { outcome, received, calls: world.calls.split_off(0), log: world.log.split_off(0), properties }
     }
 
     /// A request that goes on until [`Vm::end`], with the context that Envoy has for it. What is recorded of it comes with
@@ -562,17 +556,15 @@ impl Vm {
         let linker = imports::link(&module.compiled);
         let mut store = Store::new(&module.engine, world);
         match linker.instantiate_and_start(&mut store, &module.compiled) {
-            Ok(instance) => {
-                Vm {
-                    store,
-                    instance,
-                    last_context: ROOT_CONTEXT,
-                    depth: 0,
-                    ended: BTreeMap::new(),
-                    start_calls: Vec::new(),
-                    start_log: Vec::new(),
-                }
-            }
+            Ok(instance) => Vm {
+                store,
+                instance,
+                last_context: ROOT_CONTEXT,
+                depth: 0,
+                ended: BTreeMap::new(),
+                start_calls: Vec::new(),
+                start_log: Vec::new(),
+            },
             Err(error) => panic!("the module does not fit this host: {error}"),
         }
     }

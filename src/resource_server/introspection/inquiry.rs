@@ -61,8 +61,7 @@ impl fmt::Debug for Content {
 impl PartialEq for Inquiry {
     /// Whether one answer serves both.
     fn eq(&self, other: &Self) -> bool {
-        self.token == other.token
-            && (Arc::ptr_eq(&self.source, &other.source) || self.source.asks_as(&other.source))
+        self.token == other.token && (Arc::ptr_eq(&self.source, &other.source) || self.source.asks_as(&other.source))
     }
 }
 

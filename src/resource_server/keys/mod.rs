@@ -12,8 +12,8 @@ mod source;
 pub use fetch::{Fetch, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};
-pub use source::{KeySource, SourceId};
 pub(crate) use source::{ClusterName, HttpUri};
+pub use source::{KeySource, SourceId};
 
 use serde::Deserialize;
 

@@ -423,7 +423,8 @@ mod tests {
     fn sources_are_one_where_the_same_is_asked_of_the_same() {
         let id = |issuer: &str, text: &str| *discovery(issuer, text).unwrap().id();
         let plain = r#"{"cluster":"as"}"#;
-        let with_origin = |origin: &str, cluster: &str| format!(r#"{{"cluster":"as","origins":{{"{origin}":"{cluster}"}}}}"#);
+        let with_origin =
+            |origin: &str, cluster: &str| format!(r#"{{"cluster":"as","origins":{{"{origin}":"{cluster}"}}}}"#);
         assert_eq!(id("https://as", plain), id("https://as", plain));
         // The document is at one place, and must name another issuer.
         assert_ne!(id("https://as", plain), id("https://as/", plain));
