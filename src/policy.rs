@@ -369,10 +369,9 @@ impl Policies {
         names.map(|(_, name)| (name, name)).collect::<SortedMap<_, _>>().into_values()
     }
 
-    /// Where keys are fetched, each place once.
+    /// Where the keys of each issuer of each policy are fetched.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
-        let sources = resource_servers(&self.named).flat_map(ResourceServer::key_sources);
-        sources.map(|source| (*source.id(), source)).collect::<SortedMap<_, _>>().into_values()
+        resource_servers(&self.named).flat_map(ResourceServer::key_sources)
     }
 
     /// Where the keys of clients are fetched when one of them authenticates.

@@ -257,6 +257,27 @@ fn a_request_whose_client_goes_away_while_it_waits_is_forgotten() {
 }
 
 #[test]
+fn who_comes_while_others_wait_does_not_make_them_wait_longer() {
+    let mut vm = start(host(), &with_introspection());
+    let mut waiting = Vec::new();
+    for number in 0..200 {
+        let request = Request { now: vm.now() + Duration::from_micros(500), ..with_token(number) };
+        let (context, outcome) = vm.begin(&request);
+        assert_eq!(outcome, Outcome::Waits);
+        waiting.push(context);
+        vm.pass(Duration::ZERO);
+        for call in vm.dispatched() {
+            vm.answer(call.token, &ok(), &active(true));
+        }
+        // Half a millisecond lies between two of them, and each waits for two ticks of one millisecond at most.
+        if number >= 8 {
+            assert!(matches!(vm.ended(waiting[number - 8]), Some(Outcome::Forwarded { .. })), "{number}");
+            vm.end(waiting[number - 8]);
+        }
+    }
+}
+
+#[test]
 fn a_lone_request_waits_no_longer_than_for_its_answer() {
     let mut vm = start(host(), &with_introspection());
     let (context, outcome) = vm.begin(&with_token(0));

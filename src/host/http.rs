@@ -173,7 +173,6 @@ pub(super) fn go_on(vm: &Vm, root: u32) {
         }
     }
     let _ = hostcalls::set_effective_context(root);
-    proxy::tick_after(vm.worker.tick_period());
 }
 
 /// Decides the request of the current context with what came of its waiting.
@@ -208,7 +207,7 @@ fn wait_for_introspection(vm: &Vm, context: u32, arrived: Arrived, question: Ask
 fn wait(vm: &Vm, context: u32, wait: Wait<Parked>) -> Action {
     match wait {
         Wait::Waits => {
-            proxy::tick_after(vm.worker.tick_period());
+            proxy::tick_after(vm.worker.sooner_tick());
             Action::Pause
         }
         Wait::No(parked, outcome) => decide(vm, context, parked, outcome),

@@ -17,7 +17,6 @@ mod signature;
 mod vm;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -26,6 +25,7 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 use crate::log::{Event, Level};
 use crate::policy::Policies;
 use crate::secret::Environment;
+use crate::worker::FIRST_TICK;
 use http::Http;
 use vm::Vm;
 
@@ -33,9 +33,6 @@ proxy_wasm::main! {{
     panic::tell();
     proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
-
-/// After which the first tick comes: with it the first keys are fetched.
-const SOON: Duration = Duration::from_millis(10);
 
 /// Has what is told of a request be there after an internal redirect too, which is judged as the same request:
 /// `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property and the `span` 1, that of
@@ -62,6 +59,7 @@ impl Context for Root {
         if let Some(vm) = &self.vm {
             proxy::read_answer(headers, body_size, |answer| vm.worker.receive(&vm.proxy(), token, answer));
             http::go_on(vm, self.context);
+            proxy::tick_after(vm.worker.sooner_tick());
         }
     }
 }
@@ -77,7 +75,7 @@ impl RootContext for Root {
                 log(&Event::Started(&policies));
                 let vm = Rc::new(Vm::new(policies));
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
-                proxy::tick_after(SOON);
+                proxy::tick_after(Some(FIRST_TICK));
                 // Not every host has it, and what it is for is Envoy's.
                 let _ = hostcalls::call_foreign_function("declare_property", Some(LASTING));
                 self.vm = Some(vm);
@@ -97,6 +95,7 @@ impl RootContext for Root {
             vm.going_on.count_expired(&vm.metrics, now);
             vm.worker.tick(&vm.proxy(), vm.policies.key_sources());
             http::go_on(vm, self.context);
+            proxy::tick_after(vm.worker.next_tick());
             vm.metrics.tell();
         }
     }

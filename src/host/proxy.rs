@@ -66,7 +66,7 @@ pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&A
     take(&Answer { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
 }
 
-/// Has the next tick come after so long.
-pub(super) fn tick_after(period: Duration) {
-    let _ = hostcalls::set_tick_period(period);
+/// Has ticks come after so long, where that is to change.
+pub(super) fn tick_after(period: Option<Duration>) {
+    let _ = period.map(hostcalls::set_tick_period);
 }

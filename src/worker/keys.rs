@@ -6,7 +6,6 @@ use crate::hexadecimal;
 use crate::log::Event;
 use crate::metric::Metric;
 use crate::resource_server::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
-use crate::sorted_map::SortedMap;
 use crate::step::AskKeys;
 
 /// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no
@@ -176,21 +175,21 @@ impl<R> Worker<R> {
         if !source.is_on_demand() {
             return false;
         }
-        let mut under_way: SortedMap<SourceId, ()> = SortedMap::default();
-        for waiting in self.waiting.borrow().iter() {
-            if let Awaited::Keys { source, .. } = &waiting.awaited
-                && source.is_on_demand()
-            {
-                under_way.insert(*source.id(), ());
+        let (waiting, calls) = (self.waiting.borrow(), self.calls.borrow());
+        let awaited = waiting.iter().filter_map(|waiting| match &waiting.awaited {
+            Awaited::Keys { source, .. } => Some(source),
+            Awaited::Introspection(_) => None,
+        });
+        let fetched = calls.iter().filter_map(|(_, pending)| match pending {
+            Pending::Keys { fetch, .. } => Some(fetch.source()),
+            Pending::Introspection { .. } => None,
+        });
+        let mut under_way: Vec<&SourceId> = Vec::new();
+        for own in awaited.chain(fetched).filter(|own| own.is_on_demand()) {
+            if !under_way.contains(&own.id()) {
+                under_way.push(own.id());
             }
         }
-        for (_, pending) in self.calls.borrow().iter() {
-            if let Pending::Keys { fetch, .. } = pending
-                && fetch.source().is_on_demand()
-            {
-                under_way.insert(*fetch.source().id(), ());
-            }
-        }
-        !under_way.contains_key(source.id()) && under_way.len() >= MOST_CLIENTS_UNDER_WAY
+        !under_way.contains(&source.id()) && under_way.len() >= MOST_CLIENTS_UNDER_WAY
     }
 }

@@ -21,8 +21,7 @@ use crate::log::Event;
 use crate::metric::Metric;
 use crate::refusal::Refusal;
 use crate::resource_server::introspection::{Inquiry, Introspected};
-use crate::resource_server::keys::{Fetch, KeyRing, KeySource, Schedule, Wish};
-use crate::sorted_map::SortedMap;
+use crate::resource_server::keys::{Fetch, KeyRing, KeySource, Schedule, SourceId, Wish};
 
 /// Requests that are answered or resumed between two ticks.
 pub const MOST_ENDED: usize = 16;
@@ -41,6 +40,9 @@ const BUSY: Duration = Duration::from_millis(10);
 
 /// While nobody waits: with a tick the counters are told. Envoy itself wakes its workers as often.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// After which the host has the first tick come: with it the first keys are fetched.
+pub const FIRST_TICK: Duration = BUSY;
 
 /// What a worker asks of its host.
 pub trait Proxy {
@@ -77,6 +79,8 @@ pub struct Worker<R> {
     ready: RefCell<VecDeque<Ready<R>>>,
     /// How many of these may still go before the next tick.
     may_end: Cell<usize>,
+    /// After how long a tick comes.
+    period: Cell<Duration>,
 }
 
 /// What waits for the answer to a call.
@@ -164,6 +168,7 @@ impl<R> Default for Worker<R> {
             waiting: RefCell::default(),
             ready: RefCell::default(),
             may_end: Cell::new(MOST_ENDED),
+            period: Cell::new(FIRST_TICK),
         }
     }
 }
@@ -199,8 +204,7 @@ impl<R> Worker<R> {
         self.settle(proxy);
     }
 
-    /// A request that waits no more and is to be decided now, if there is one: the host calls this until there is none, and
-    /// has the next tick come after [`Self::tick_period`].
+    /// A request that waits no more and is to be decided now, if there is one: the host calls this until there is none.
     pub fn next_ready(&self) -> Option<Ready<R>> {
         let left = self.may_end.get().checked_sub(1)?;
         let ready = self.ready.borrow_mut().pop_front()?;
@@ -208,9 +212,20 @@ impl<R> Worker<R> {
         Some(ready)
     }
 
-    /// When the next tick is to come.
-    #[must_use]
-    pub fn tick_period(&self) -> Duration {
+    /// After how long ticks are to come from now on, where that is sooner than they do. Whoever sets a timer has it begin anew:
+    /// a stream of requests that set one each would have none come.
+    pub fn sooner_tick(&self) -> Option<Duration> {
+        let wanted = self.wanted_period();
+        (wanted < self.period.get()).then(|| self.period.set(wanted)).map(|()| wanted)
+    }
+
+    /// The same at the end of a tick, where they may come later too.
+    pub fn next_tick(&self) -> Option<Duration> {
+        let wanted = self.wanted_period();
+        (wanted != self.period.replace(wanted)).then_some(wanted)
+    }
+
+    fn wanted_period(&self) -> Duration {
         if !self.ready.borrow().is_empty() || !self.inquiries.borrow().is_empty() {
             AT_ONCE
         } else if !self.waiting.borrow().is_empty() {
@@ -250,7 +265,7 @@ impl<R> Worker<R> {
         }
         let now = proxy.now();
         // Hundreds may wait for one source.
-        let mut schedules = SortedMap::default();
+        let mut schedules: Vec<(SourceId, Schedule)> = Vec::new();
         let mut ends = |Waiting { awaited, deadline, .. }: &Waiting<R>| {
             let is_late = now >= *deadline;
             match awaited {
@@ -259,10 +274,12 @@ impl<R> Worker<R> {
                     Some(End::NewerKeys)
                 }
                 Awaited::Keys { source, wish, .. } => {
-                    if schedules.get(source.id()).is_none() {
-                        schedules.insert(*source.id(), keys::schedule(proxy, source).0);
-                    }
-                    let schedule: &Schedule = schedules.get(source.id())?;
+                    let known = schedules.iter().find(|(id, _)| id == source.id()).map(|(_, schedule)| *schedule);
+                    let schedule = known.unwrap_or_else(|| {
+                        let (schedule, _) = keys::schedule(proxy, source);
+                        schedules.push((*source.id(), schedule));
+                        schedule
+                    });
                     // A fetch that may begin has not failed: it begins with a tick. One that has ended may have brought
                     // them to another worker.
                     let will_come = schedule.is_under_way(now) || schedule.permits(source, *wish, now);

@@ -229,7 +229,9 @@ fn proxy_set_tick_period_milliseconds(mut caller: Caller<'_, World>, millisecond
     if milliseconds == 0 {
         return Err(failure("the module turned its tick off"));
     }
-    caller.data_mut().tick_period = Duration::from_millis(milliseconds.into());
+    let world = caller.data_mut();
+    world.tick_period = Duration::from_millis(milliseconds.into());
+    world.tick_at = world.now + world.tick_period;
     answer(Status::Ok)
 }
 

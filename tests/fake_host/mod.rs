@@ -329,16 +329,18 @@ impl Vm {
     pub fn tick(&mut self, now: Duration) {
         self.world().now = now;
         self.run(Callback::Tick, ROOT_CONTEXT);
+        self.world().tick_at = now + self.world().tick_period;
     }
 
-    /// Ticks as the filter wants to be woken, for so long.
+    /// Time passes, and the filter is woken as it wants to be.
     #[track_caller]
     pub fn pass(&mut self, time: Duration) {
         let end = self.world().now + time;
-        while self.world().now < end {
-            let next = self.world().now + self.world().tick_period;
-            self.tick(next.min(end));
+        while self.world().tick_at <= end {
+            let next = self.world().tick_at;
+            self.tick(next);
         }
+        self.world().now = end;
     }
 
     /// The time it is.

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) metrics: Metrics,
     /// How often the module wants to be woken.
     pub(super) tick_period: Duration,
+    /// When it is woken next: whoever changes the period has it begin anew.
+    pub(super) tick_at: Duration,
     /// What is done when a callback ends.
     pub(super) after: VecDeque<After>,
     /// The calls to other servers that were made.
@@ -140,6 +142,7 @@ impl World {
             random: 0,
             metrics: Metrics::default(),
             tick_period: Duration::ZERO,
+            tick_at: Duration::MAX,
             after: VecDeque::new(),
             dispatched: Vec::new(),
             answer: (HeaderMap::default(), Vec::new()),
