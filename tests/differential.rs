@@ -228,6 +228,7 @@ fn in_module(vm: &mut Vm, case: &Case, now: u64) -> Outcome {
             assert_eq!(told["verdict"], "refused");
             Some(told["reason"].as_str().unwrap().to_owned())
         }
+        fake_host::Outcome::Waits => panic!("it waits, and nothing here has to be waited for"),
     }
 }
 
