@@ -84,13 +84,30 @@ impl TryFrom<String> for HeaderName {
     }
 }
 
-/// A byte of a name as servers behind CGI-like interfaces compare them: without case, and `_` and `.` are `-`.
-pub(crate) fn folded(byte: u8) -> u8 {
-    match byte {
-        b'_' | b'.' => b'-',
-        other => other.to_ascii_lowercase(),
-    }
+/// A byte of a name as servers behind CGI-like interfaces compare them: without case, and every character that a name may
+/// have and that is no letter or digit (RFC 9110 §5.6.2) is `-`. They put a header into a variable, whose name has letters,
+/// digits and `_` alone.
+#[expect(clippy::indexing_slicing, reason = "every byte is in the table")]
+pub(crate) const fn folded(byte: u8) -> u8 {
+    FOLDED[byte as usize]
 }
+
+/// A table: some bytes of every header of every request are folded.
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
+const FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = match byte {
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~' => b'-',
+            other => other.to_ascii_lowercase(),
+        };
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// Whether two names are one to such a server.
 pub(crate) fn are_twins(one: &str, other: &str) -> bool {
@@ -160,6 +177,17 @@ impl OwnNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 9110 §5.6.2, but for letters and digits.
+    const OTHERS: &str = "!#$%&'*+-.^_`|~";
+
+    #[test]
+    fn every_character_of_a_name_that_is_no_letter_or_digit_is_one() {
+        for byte in 0..=u8::MAX {
+            let is_other = OTHERS.as_bytes().contains(&byte);
+            assert_eq!(folded(byte), if is_other { b'-' } else { byte.to_ascii_lowercase() }, "{byte:#x}");
+        }
+    }
 
     #[test]
     fn a_name_is_known_under_every_twin_and_with_every_number() {

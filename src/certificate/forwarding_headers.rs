@@ -3,6 +3,8 @@
 //! A server that believes one of them believes whoever sent it, so every copy that a client sent must go, whatever
 //! the policy forwards and whatever server stands behind.
 
+use crate::header_name::folded;
+
 /// Names that are used to forward a certificate or a fact about it, folded as [`is_forwarding_header`] folds.
 /// Sources: RFC 9440; Apache, nginx, HAProxy, Traefik, Envoy; AWS, Azure, Cloudflare, Akamai, Google Cloud, Kong;
 /// Gluu and Janssen, Authlete, Auth0, WSO2, Keycloak, oidc-provider.
@@ -33,23 +35,20 @@ const LONGEST: usize = 32;
 
 /// Whether a header of this name claims something about a client certificate.
 ///
-/// Letters are compared without case, and `_` and `.` count as `-`: servers behind CGI-like interfaces fold them, so
-/// `X_ClientCert` and `x.clientcert` reach an application as `X-ClientCert`.
+/// Letters are compared without case, and every other character but a digit counts as `-`: servers behind CGI-like interfaces
+/// fold them, so `X_ClientCert` and `x!clientcert` reach an application as `X-ClientCert`.
 #[must_use]
 pub fn is_forwarding_header(name: &str) -> bool {
     if !may_be_known(name) {
         return false;
     }
-    let mut folded = [0_u8; LONGEST];
+    let mut buffer = [0_u8; LONGEST];
     let mut length = 0_usize;
-    for (slot, byte) in folded.iter_mut().zip(name.bytes()) {
-        *slot = match byte {
-            b'_' | b'.' => b'-',
-            other => other.to_ascii_lowercase(),
-        };
+    for (slot, byte) in buffer.iter_mut().zip(name.bytes()) {
+        *slot = folded(byte);
         length = length.saturating_add(1);
     }
-    let folded = folded.get(..length).unwrap_or_default();
+    let folded = buffer.get(..length).unwrap_or_default();
     let whole = name.len() == length;
     (whole && NAMES.iter().any(|known| known.as_bytes() == folded))
         || PREFIXES.iter().any(|prefix| folded.starts_with(prefix.as_bytes()))
@@ -118,6 +117,8 @@ mod tests {
                 name.to_uppercase(),
                 name.replace('-', "_"),
                 name.replace('-', "."),
+                name.replace('-', "!"),
+                name.replace('-', "~"),
                 name.replacen('-', "_", 1),
             ] {
                 assert!(is_forwarding_header(&twin), "{twin}");
