@@ -6,13 +6,13 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::authorization_server::{Answering, AuthorizationServer, X_FORWARDED_CLIENT_CERT};
-use crate::certificate::forwarding_headers::is_forwarding_header;
+use crate::certificate::forwarding_headers::{Claim, claim_of};
 use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::header_map::Headers;
-use crate::header_name::{HeaderName, OwnName, OwnNames};
+use crate::header_name::{OwnNames, RemovedHeader};
 use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -62,8 +62,9 @@ pub enum OnForged {
     /// It goes on without the header.
     #[default]
     Remove,
-    /// It is refused with 400 (RFC 9440 §2.4), on every route. X-Forwarded-Client-Cert is removed all the same, since
-    /// Envoy may have written it, and so are trailers: the request is on its way when they come.
+    /// It is refused with 400 (RFC 9440 §2.4), on every route, where the header claims a certificate or that one was verified,
+    /// or is one of the configuration's own. X-Forwarded-Client-Cert is removed all the same, since Envoy may have written it,
+    /// and so are mere facts about a certificate or its connection, and trailers: the request is on its way when they come.
     Refuse,
 }
 
@@ -127,11 +128,12 @@ pub(crate) struct Document {
     /// How much memory verified tokens may take in each worker; 0 for none.
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
-    /// Headers that are removed from every request besides those that are known: names that your servers read, each under
-    /// every case and with `_` or `.` for `-`.
+    /// Headers that are removed from every request besides those that are known: names that your servers read, or with `*`
+    /// at its end the beginning of names (`X-Corp-Cert-*`). Each goes in any case, and with any other character for `-` that
+    /// is no letter or digit.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_ADDITIONAL)))]
-    additional_headers: Vec<HeaderName>,
+    additional_headers: Vec<RemovedHeader>,
     /// What becomes of a request in which a client made up such a header.
     #[serde(default)]
     on_forged: OnForged,
@@ -347,11 +349,10 @@ impl Policies {
         if document.additional_headers.len() > MOST_ADDITIONAL {
             return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
         }
-        let added = document.additional_headers.iter().map(|name| OwnName::Exactly(name.as_str().to_owned()));
         let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
-        let own_names = OwnNames::gathered(written.chain(read).chain(added));
+        let own_names = OwnNames::gathered(written.chain(read), document.additional_headers);
         Ok(Self {
             named,
             choice,
@@ -466,7 +467,7 @@ impl Policies {
         cleaned: Cleaned,
         terminated: Option<Terminated>,
     ) -> Step<'p> {
-        if self.on_forged == OnForged::Refuse && cleaned.forged_headers > 0 {
+        if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
             let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
             return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
         }
@@ -477,24 +478,39 @@ impl Policies {
     /// configuration.
     #[must_use]
     pub fn is_forwarding_header(&self, name: &str) -> bool {
-        is_forwarding_header(name) || self.own_names.has(name)
+        self.claim_of(name).is_some()
+    }
+
+    /// What a header of this name claims. The configuration's own are the operator's word for what a client must not say.
+    fn claim_of(&self, name: &str) -> Option<Claim> {
+        match claim_of(name) {
+            None | Some(Claim::Fact) if self.own_names.has(name) => Some(Claim::Certificate),
+            claim => claim,
+        }
     }
 
     /// Removes every header that claims something about a client certificate, in headers or trailers.
     #[must_use]
     pub fn cleaned(&self, headers: &Headers<'_>) -> Cleaned {
-        self.cleaned_but(headers, |_| false)
+        self.cleaned_but(headers, None)
     }
 
-    /// The same, where some were written by a terminator that proved to be itself, and so are not forged.
-    fn cleaned_but(&self, headers: &Headers<'_>, is_terminators: impl Fn(&str) -> bool) -> Cleaned {
-        let mut forged_headers = 0_u32;
-        let edits = headers.iter().filter(|(name, _)| self.is_forwarding_header(name)).map(|(name, _)| {
-            let forged = !name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) && !is_terminators(name);
-            forged_headers = forged_headers.saturating_add(u32::from(forged));
-            Edit::remove(*name)
-        });
-        Cleaned { edits: edits.collect(), forged_headers, answering: None }
+    /// The same, where those that are read from a terminator in front are not forged, since it proved to be itself.
+    fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> Cleaned {
+        let mut cleaned = Cleaned::default();
+        for (name, _) in headers {
+            if name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) {
+                // Envoy may have written it.
+                cleaned.edits.push(Edit::remove(*name));
+            } else if let Some(claim) = self.claim_of(name) {
+                if !terminator.is_some_and(|own| own.reads(name)) {
+                    cleaned.forged_headers = cleaned.forged_headers.saturating_add(1);
+                    cleaned.is_refusable |= claim.is_refused();
+                }
+                cleaned.edits.push(Edit::remove(*name));
+            }
+        }
+        cleaned
     }
 
     /// Whether the answers to requests under the policy of this name are to be edited.
@@ -560,7 +576,7 @@ impl<'p> Behind<'p> {
         let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
         let request = &Request { peer_digest: digest.as_deref(), ..*request };
         let Self { policies, name, policy, source } = self;
-        let cleaned = policies.cleaned_but(request.headers, |name| is_terminators && source.reads(name));
+        let cleaned = policies.cleaned_but(request.headers, is_terminators.then_some(source));
         policies.start_cleaned(name, policy, request, means, cleaned, terminated)
     }
 
@@ -577,6 +593,8 @@ pub struct Cleaned {
     pub edits: Vec<Edit>,
     /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
+    /// Whether one of these is refused where the operator says so.
+    is_refusable: bool,
     /// What is to be done with the answer.
     pub(crate) answering: Option<Answering>,
 }
@@ -584,7 +602,7 @@ pub struct Cleaned {
 impl Cleaned {
     /// Sends the request on.
     pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
-        let Self { edits, forged_headers, answering } = self;
+        let Self { edits, forged_headers, answering, .. } = self;
         Step::Forward { edits, decision: decision.without_forged_headers(forged_headers), answering }
     }
 }
