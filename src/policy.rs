@@ -12,7 +12,7 @@ use crate::decision::{Decision, Ground, Verdict};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::header_map::Headers;
-use crate::header_name::{OwnNames, RemovedHeader};
+use crate::header_name::{OwnNames, RemovedHeader, is_token};
 use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -27,6 +27,9 @@ use crate::secret::Environment;
 use crate::sorted_map::SortedMap;
 use crate::step::{Edit, Step};
 use crate::terminator::{AskTerminator, Sender, Source, Terminated};
+
+/// Its options are names of headers too (RFC 9110 §7.6.1).
+const CONNECTION: &str = "connection";
 
 /// Each header of each request is compared with them.
 const MOST_ADDITIONAL: usize = 32;
@@ -498,7 +501,8 @@ impl Policies {
     /// The same, where those that are read from a terminator in front are not forged, since it proved to be itself.
     fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> Cleaned {
         let mut cleaned = Cleaned::default();
-        for (name, _) in headers {
+        let mut nominates = false;
+        for (name, value) in headers {
             if name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) {
                 // Envoy may have written it.
                 cleaned.edits.push(Edit::remove(*name));
@@ -508,9 +512,41 @@ impl Policies {
                     cleaned.is_refusable |= claim.is_refused();
                 }
                 cleaned.edits.push(Edit::remove(*name));
+            } else if name.eq_ignore_ascii_case(CONNECTION) {
+                nominates |= self.nominates(value);
             }
         }
+        if nominates {
+            cleaned.edits.push(self.without_nominations(headers));
+        }
         cleaned
+    }
+
+    /// Whether a value of `Connection` has the name of a header that is removed, or may be written here, in it: a server
+    /// behind takes what is named there for a matter of its connection, and away from what it hands on (RFC 9110 §7.6.1).
+    /// Whatever stands around a name, some server may find it.
+    fn nominates(&self, value: &[u8]) -> bool {
+        let mut options = value.split(|byte| !is_token(*byte)).filter_map(|option| std::str::from_utf8(option).ok());
+        options.any(|option| self.is_forwarding_header(option))
+    }
+
+    /// `Connection` without those names. Envoy lets it through with a request for an upgrade, which it still says then.
+    // Apart, since hardly a request comes here.
+    #[cold]
+    fn without_nominations(&self, headers: &Headers<'_>) -> Edit {
+        let mut left = String::new();
+        for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CONNECTION)) {
+            for option in value.split(|byte| *byte == b',') {
+                let option = std::str::from_utf8(option).unwrap_or_default().trim_ascii();
+                // What is no option is left out too, since a server might find a name in it.
+                if option.bytes().all(is_token) && !option.is_empty() && !self.is_forwarding_header(option) {
+                    let separator = if left.is_empty() { "" } else { ", " };
+                    left.push_str(separator);
+                    left.push_str(option);
+                }
+            }
+        }
+        if left.is_empty() { Edit::remove(CONNECTION) } else { Edit::set(CONNECTION, left) }
     }
 
     /// Whether the answers to requests under the policy of this name are to be edited.
@@ -589,7 +625,7 @@ impl<'p> Behind<'p> {
 /// certificate.
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// It removes every one of them, and may be followed by more edits.
+    /// It removes every one of them, and their names from `Connection`, and may be followed by more edits.
     pub edits: Vec<Edit>,
     /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
@@ -680,6 +716,41 @@ mod tests {
         assert_eq!(first([None, None, None]), (None, 3));
         let malformed = Some(vec![0xff]);
         assert_eq!(first([malformed.clone(), says("host"), None]), (malformed, 1));
+    }
+
+    #[test]
+    fn no_name_of_ours_is_left_in_connection() {
+        let policies = br#"{"clean_only": {}, "additional_headers": ["x-subject", "x-corp-*"]}"#;
+        let policies = Policies::load(policies).unwrap();
+        let edits = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("Connection", value.as_bytes())).collect();
+            let cleaned = policies.cleaned(&headers);
+            assert_eq!((cleaned.forged_headers, cleaned.is_refusable), (0, false));
+            cleaned.edits
+        };
+        let none: [Edit; 0] = [];
+        for value in
+            ["", "upgrade", "keep-alive, Upgrade", "close,te", "upgrade, x-other, x-client-id", "client, cert", ",,"]
+        {
+            assert_eq!(edits(&[value]), none, "{value}");
+        }
+        for (values, left) in [
+            (&["upgrade, x-subject"][..], "upgrade"),
+            (&["X_Subject,Upgrade"], "Upgrade"),
+            (&["x-clientcert , upgrade,\tx!clientcert ,$WSCC,x-corp-1"], "upgrade"),
+            (&["upgrade", "client-cert"], "upgrade"),
+            (&["x-forwarded-client-cert", "upgrade, http2-settings"], "upgrade, http2-settings"),
+            // What is no option goes with them, whatever a server would have made of it.
+            (&["upgrade, \"x-subject\""], "upgrade"),
+            (&["upgrade, x-subject;a=b, , x y"], "upgrade"),
+            (&["a x-subject, upgrade"], "upgrade"),
+            (&["upgrade, x-subject, caf\u{e9}"], "upgrade"),
+        ] {
+            assert_eq!(edits(values), [Edit::set("connection", left.to_owned())], "{values:?}");
+        }
+        for values in [&["x-subject"][..], &["x-subject", "client-cert"], &["\"ssl_client_cert\""]] {
+            assert_eq!(edits(values), [Edit::remove("connection")], "{values:?}");
+        }
     }
 
     #[test]

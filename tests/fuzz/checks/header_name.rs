@@ -146,4 +146,16 @@ pub fn check(input: &[u8]) {
     let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
     let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
     assert_eq!(seen, if is_forwarding_header(&raw) { Vec::new() } else { headers[1..].to_vec() });
+
+    // Whatever stands around the name, and with bytes that are no text.
+    let nominated = [b"te, ", input, b",upgrade ,", spelt.as_bytes(), b", ", input].concat();
+    let headers = vec![("connection".to_owned(), nominated)];
+    let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
+    let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
+    let [(_, left)] = seen.as_slice() else { panic!("{seen:?}") };
+    let left = std::str::from_utf8(left).unwrap();
+    let is_option = |character: char| character.is_ascii_alphanumeric() || OTHERS.contains(character);
+    assert!(left.split(", ").all(|option| !option.is_empty() && option.chars().all(is_option)), "{left:?}");
+    assert!(left.split(", ").all(|option| !is_known(option)), "{left:?}");
+    assert!(left.split(", ").any(|option| option == "upgrade"), "{left:?}");
 }
