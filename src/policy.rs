@@ -6,13 +6,13 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::authorization_server::{Answering, AuthorizationServer, X_FORWARDED_CLIENT_CERT};
-use crate::certificate::forwarding_headers::is_forwarding_header;
+use crate::certificate::forwarding_headers::{Claim, claim_of};
 use crate::config;
 use crate::decision::{Decision, Ground, Verdict};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::header_map::Headers;
-use crate::header_name::{HeaderName, OwnName, OwnNames};
+use crate::header_name::{OwnNames, RemovedHeader, is_token};
 use crate::host_map;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -27,6 +27,9 @@ use crate::secret::Environment;
 use crate::sorted_map::SortedMap;
 use crate::step::{Edit, Step};
 use crate::terminator::{AskTerminator, Sender, Source, Terminated};
+
+/// Its options are names of headers too (RFC 9110 §7.6.1).
+const CONNECTION: &str = "connection";
 
 /// Each header of each request is compared with them.
 const MOST_ADDITIONAL: usize = 32;
@@ -62,8 +65,9 @@ pub enum OnForged {
     /// It goes on without the header.
     #[default]
     Remove,
-    /// It is refused with 400 (RFC 9440 §2.4), on every route. X-Forwarded-Client-Cert is removed all the same, since
-    /// Envoy may have written it, and so are trailers: the request is on its way when they come.
+    /// It is refused with 400 (RFC 9440 §2.4), on every route, where the header claims a certificate or that one was verified,
+    /// or is one of the configuration's own. X-Forwarded-Client-Cert is removed all the same, since Envoy may have written it,
+    /// and so are mere facts about a certificate or its connection, and trailers: the request is on its way when they come.
     Refuse,
 }
 
@@ -127,11 +131,12 @@ pub(crate) struct Document {
     /// How much memory verified tokens may take in each worker; 0 for none.
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
-    /// Headers that are removed from every request besides those that are known: names that your servers read, each under
-    /// every case and with `_` or `.` for `-`.
+    /// Headers that are removed from every request besides those that are known: names that your servers read, or with `*`
+    /// at its end the beginning of names (`X-Corp-Cert-*`). Each goes in any case, and with any other character for `-` that
+    /// is no letter or digit.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_ADDITIONAL)))]
-    additional_headers: Vec<HeaderName>,
+    additional_headers: Vec<RemovedHeader>,
     /// What becomes of a request in which a client made up such a header.
     #[serde(default)]
     on_forged: OnForged,
@@ -347,11 +352,10 @@ impl Policies {
         if document.additional_headers.len() > MOST_ADDITIONAL {
             return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
         }
-        let added = document.additional_headers.iter().map(|name| OwnName::Exactly(name.as_str().to_owned()));
         let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
-        let own_names = OwnNames::gathered(written.chain(read).chain(added));
+        let own_names = OwnNames::gathered(written.chain(read), document.additional_headers);
         Ok(Self {
             named,
             choice,
@@ -467,8 +471,9 @@ impl Policies {
         // What the client made up is gone since the request was judged first.
         if means.judged_under.is_some() {
             cleaned.forged_headers = 0;
+            cleaned.is_refusable = false;
         }
-        if self.on_forged == OnForged::Refuse && cleaned.forged_headers > 0 {
+        if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
             let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
             return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
         }
@@ -479,24 +484,72 @@ impl Policies {
     /// configuration.
     #[must_use]
     pub fn is_forwarding_header(&self, name: &str) -> bool {
-        is_forwarding_header(name) || self.own_names.has(name)
+        self.claim_of(name).is_some()
+    }
+
+    /// What a header of this name claims. The configuration's own are the operator's word for what a client must not say.
+    fn claim_of(&self, name: &str) -> Option<Claim> {
+        match claim_of(name) {
+            None | Some(Claim::Fact) if self.own_names.has(name) => Some(Claim::Certificate),
+            claim => claim,
+        }
     }
 
     /// Removes every header that claims something about a client certificate, in headers or trailers.
     #[must_use]
     pub fn cleaned(&self, headers: &Headers<'_>) -> Cleaned {
-        self.cleaned_but(headers, |_| false)
+        self.cleaned_but(headers, None)
     }
 
-    /// The same, where some were written by a terminator that proved to be itself, and so are not forged.
-    fn cleaned_but(&self, headers: &Headers<'_>, is_terminators: impl Fn(&str) -> bool) -> Cleaned {
-        let mut forged_headers = 0_u32;
-        let edits = headers.iter().filter(|(name, _)| self.is_forwarding_header(name)).map(|(name, _)| {
-            let forged = !name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) && !is_terminators(name);
-            forged_headers = forged_headers.saturating_add(u32::from(forged));
-            Edit::remove(*name)
-        });
-        Cleaned { edits: edits.collect(), forged_headers, answering: None }
+    /// The same, where those that are read from a terminator in front are not forged, since it proved to be itself.
+    fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> Cleaned {
+        let mut cleaned = Cleaned::default();
+        let mut nominates = false;
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) {
+                // Envoy may have written it.
+                cleaned.edits.push(Edit::remove(*name));
+            } else if let Some(claim) = self.claim_of(name) {
+                if !terminator.is_some_and(|own| own.reads(name)) {
+                    cleaned.forged_headers = cleaned.forged_headers.saturating_add(1);
+                    cleaned.is_refusable |= claim.is_refused();
+                }
+                cleaned.edits.push(Edit::remove(*name));
+            } else if name.eq_ignore_ascii_case(CONNECTION) {
+                nominates |= self.nominates(value);
+            }
+        }
+        if nominates {
+            cleaned.edits.push(self.without_nominations(headers));
+        }
+        cleaned
+    }
+
+    /// Whether a value of `Connection` has the name of a header that is removed, or may be written here, in it: a server
+    /// behind takes what is named there for a matter of its connection, and away from what it hands on (RFC 9110 §7.6.1).
+    /// Whatever stands around a name, some server may find it.
+    fn nominates(&self, value: &[u8]) -> bool {
+        let mut options = value.split(|byte| !is_token(*byte)).filter_map(|option| std::str::from_utf8(option).ok());
+        options.any(|option| self.is_forwarding_header(option))
+    }
+
+    /// `Connection` without those names. Envoy lets it through with a request for an upgrade, which it still says then.
+    // Apart, since hardly a request comes here.
+    #[cold]
+    fn without_nominations(&self, headers: &Headers<'_>) -> Edit {
+        let mut left = String::new();
+        for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CONNECTION)) {
+            for option in value.split(|byte| *byte == b',') {
+                let option = std::str::from_utf8(option).unwrap_or_default().trim_ascii();
+                // What is no option is left out too, since a server might find a name in it.
+                if option.bytes().all(is_token) && !option.is_empty() && !self.is_forwarding_header(option) {
+                    let separator = if left.is_empty() { "" } else { ", " };
+                    left.push_str(separator);
+                    left.push_str(option);
+                }
+            }
+        }
+        if left.is_empty() { Edit::remove(CONNECTION) } else { Edit::set(CONNECTION, left) }
     }
 
     /// Whether the answers to requests under the policy of this name are to be edited.
@@ -577,7 +630,7 @@ impl<'p> Behind<'p> {
         let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
         let request = &Request { peer_digest: digest.as_deref(), ..*request };
         let Self { policies, name, policy, source } = self;
-        let cleaned = policies.cleaned_but(request.headers, |name| is_terminators && source.reads(name));
+        let cleaned = policies.cleaned_but(request.headers, is_terminators.then_some(source));
         policies.start_cleaned(name, policy, request, means, cleaned, terminated)
     }
 
@@ -590,10 +643,12 @@ impl<'p> Behind<'p> {
 /// certificate.
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// It removes every one of them, and may be followed by more edits.
+    /// It removes every one of them, and their names from `Connection`, and may be followed by more edits.
     pub edits: Vec<Edit>,
     /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
+    /// Whether one of these is refused where the operator says so.
+    is_refusable: bool,
     /// What is to be done with the answer.
     pub(crate) answering: Option<Answering>,
 }
@@ -601,7 +656,7 @@ pub struct Cleaned {
 impl Cleaned {
     /// Sends the request on.
     pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
-        let Self { edits, forged_headers, answering } = self;
+        let Self { edits, forged_headers, answering, .. } = self;
         Step::Forward { edits, decision: decision.without_forged_headers(forged_headers), answering }
     }
 }
@@ -679,6 +734,41 @@ mod tests {
         assert_eq!(first([None, None, None]), (None, 3));
         let malformed = Some(vec![0xff]);
         assert_eq!(first([malformed.clone(), says("host"), None]), (malformed, 1));
+    }
+
+    #[test]
+    fn no_name_of_ours_is_left_in_connection() {
+        let policies = br#"{"clean_only": {}, "additional_headers": ["x-subject", "x-corp-*"]}"#;
+        let policies = Policies::load(policies).unwrap();
+        let edits = |values: &[&str]| {
+            let headers: Vec<_> = values.iter().map(|value| ("Connection", value.as_bytes())).collect();
+            let cleaned = policies.cleaned(&headers);
+            assert_eq!((cleaned.forged_headers, cleaned.is_refusable), (0, false));
+            cleaned.edits
+        };
+        let none: [Edit; 0] = [];
+        for value in
+            ["", "upgrade", "keep-alive, Upgrade", "close,te", "upgrade, x-other, x-client-id", "client, cert", ",,"]
+        {
+            assert_eq!(edits(&[value]), none, "{value}");
+        }
+        for (values, left) in [
+            (&["upgrade, x-subject"][..], "upgrade"),
+            (&["X_Subject,Upgrade"], "Upgrade"),
+            (&["x-clientcert , upgrade,\tx!clientcert ,$WSCC,x-corp-1"], "upgrade"),
+            (&["upgrade", "client-cert"], "upgrade"),
+            (&["x-forwarded-client-cert", "upgrade, http2-settings"], "upgrade, http2-settings"),
+            // What is no option goes with them, whatever a server would have made of it.
+            (&["upgrade, \"x-subject\""], "upgrade"),
+            (&["upgrade, x-subject;a=b, , x y"], "upgrade"),
+            (&["a x-subject, upgrade"], "upgrade"),
+            (&["upgrade, x-subject, caf\u{e9}"], "upgrade"),
+        ] {
+            assert_eq!(edits(values), [Edit::set("connection", left.to_owned())], "{values:?}");
+        }
+        for values in [&["x-subject"][..], &["x-subject", "client-cert"], &["\"ssl_client_cert\""]] {
+            assert_eq!(edits(values), [Edit::remove("connection")], "{values:?}");
+        }
     }
 
     #[test]

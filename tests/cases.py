@@ -113,7 +113,7 @@ def _every_form(configuration: dict[str, Any]) -> None:
         {"header": "x-digest", "encoding": "sha256_hex"},
         {"header": "x-thumbprint", "encoding": "x5t_s256"},
     ]
-    configuration["additional_headers"] = ["X-Client-Name"]
+    configuration["additional_headers"] = ["X-Client-Name", "X-Corp-Cert-*", "$CORP"]
 
 
 def _facts(configuration: dict[str, Any]) -> None:
@@ -1376,7 +1376,8 @@ def variants(world: World) -> Iterator[Case]:
 def toward_the_upstream(world: World) -> Iterator[Case]:
     one, two, es256 = world.client_1, world.client_2, world.keys["ES256"]
     # HTTP/1.1 and HTTP/2 alike, and as CGI-like servers fold them.
-    forged = [(name, FORGED) for name in ("x-subject", "x_subject", "x.subject", "x-client-id", "x-roles", "x-client-thumbprint")]
+    own = ("x-subject", "x_subject", "x.subject", "x!subject", "x-client-id", "x-roles", "x-client-thumbprint", "x~client*thumbprint")
+    forged = [(name, FORGED) for name in own]
 
     def case(sentence: str, *, policy: str = "upstream", path: str = "/upstream/", **claims: Any) -> Case:
         token = tokens.sign(es256, world.claims(one, **claims))
@@ -1823,7 +1824,12 @@ def forms(world: World) -> Iterator[Case]:
             "x_apache_7",
             "x_h_chain",
             "x.digest",
+            "x|digest",
             "x-client_name",
+            "x^client_name",
+            "x-corp-cert-",
+            "x_corp.cert~leaf",
+            "!corp",
         )
     ]
     yield case("every form hands over the certificate without a chain where there is none", forward=leaf)
@@ -1908,7 +1914,11 @@ def forms(world: World) -> Iterator[Case]:
         refusal=Refusal("certificate_too_large", 431, "invalid_request", challenge=False),
     )
     yield case("what Envoy may have written is no forgery", headers=chain[:1], **keycloak)
-    for name in ("x-clientcert", "SSL_CLIENT_CERT", "cert.chain_0", "cert_chain_3"):
+    for name in ("X-SSL-cipher", "x_ssl_subject", "WL-Proxy-SSL", "ssl!session~id", "$WSCS"):
+        # No certificate, and no word that one was verified.
+        fact = [(name.lower(), FORGED)]
+        yield case(f"a forged {name} is removed where certificates are refused", headers=fact, **keycloak)
+    for name in ("x-clientcert", "SSL_CLIENT_CERT", "cert.chain_0", "cert_chain_3", "$WSCC", "x^client|verify"):
         refusal = Refusal("header_forged", 400, "invalid_request", challenge=False)
         forged = [(name.lower(), FORGED)]
         yield case(f"a forged {name} is refused where the operator says so", headers=forged, configuration="keycloak", refusal=refusal)
@@ -2074,7 +2084,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
         yield case(f"a terminator's header that {what} is refused", "/certificate", edge, [("x-edge-cert", value), token], refusal=malformed)
     yield case(
         "a forged twin of a terminator's header is removed and not read",
-        "/certificate", edge, [("x_edge_cert", FORGED), ("x-edge.cert", FORGED), escaped, token], **passes,
+        "/certificate", edge, [("x_edge_cert", FORGED), ("x-edge.cert", FORGED), ("x`edge`cert", FORGED), escaped, token], **passes,
     )  # fmt: skip
 
     own = ("x-client-cert", der)
@@ -2157,7 +2167,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
         )  # fmt: skip
     yield case(
         "a terminator's headers are removed under every policy",
-        "/elsewhere", edge, [(name, FORGED) for name in ("x-edge-cert", "x-edge-x5t", "x-edge-secret", "X_Edge.Verify".lower())],
+        "/elsewhere", edge, [(name, FORGED) for name in ("x-edge-cert", "x-edge-x5t", "x-edge-secret", "x'edge+secret", "X_Edge.Verify".lower())],
         forward={},
     )  # fmt: skip
 
@@ -2357,13 +2367,15 @@ def routes_of_the_configuration(world: World) -> Iterator[Case]:
 
 
 def forged_headers() -> list[Header]:
-    """Every name of the field, in the spellings that servers behind CGI-like interfaces take for it."""
+    """Names of the field, and the spellings that servers behind CGI-like interfaces take for one of them."""
     names = (
         "Client-Cert Client-Cert-Chain X-Forwarded-Client-Cert X-ClientCert X-Forwarded-Tls-Client-Cert "
         "X-Forwarded-Tls-Client-Cert-Info X-Ssl-Cert X-Ssl-Cert-Chain-0 client-certificate "
         "client-certificate-ca-verified cname-api-key ssl-client-cert ssl-client-verify X-SSL-Client-Cert "
         "X-SSL-Client-SAN-DNS X-Amzn-Mtls-Clientcert-Leaf X-ARR-ClientCert Cf-Client-Cert-Der-Base64 "
-        "X-Client-Cert x-wso2-mtls-cert"
+        "X-Client-Cert x-wso2-mtls-cert WL-Proxy-Client-Cert WL-Proxy-SSL $WSCC $WSSI MS-ASPNETCORE-CLIENTCERT "
+        "X-SSL-certificate X-SSL-Subject X-SSL-cipher CloudFront-Viewer-Cert-Pem X-Client-DN X-Client-Verify "
+        "l5d-client-id ssl_cipher ssl_session_id Proxy-auth-cert Proxy-user-dn"
     ).split()
     twins = [
         "X_ClientCert",
@@ -2374,6 +2386,8 @@ def forged_headers() -> list[Header]:
         "x-forwarded_client-cert",
         "SSL_CLIENT_CERT",
         "X_SSL_CLIENT_VERIFY",
+        # RFC 9110 §5.6.2: what else a name may have in it that is no letter or digit.
+        *(f"x{character}clientcert" for character in "!#$%&'*+^`|~"),
     ]
     # HTTP/2 has lower-case names alone, and Envoy makes them so.
     found = [(name.lower(), FORGED) for name in [*names, *twins]]

@@ -296,6 +296,23 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             )],
         ),
         (
+            "a route by a header that the configuration removes",
+            replaced(
+                &api,
+                &[
+                    (
+                        "match: { path: /health }",
+                        "match: { path: /health, headers: [ { name: x_corp_cert, present_match: true } ] }",
+                    ),
+                    ("default_policy: api", "default_policy: api\n                    additional_headers: [X-Corp-*]"),
+                ],
+            ),
+            vec![(
+                "route_matches_certificate_header",
+                "match: { path: /health, headers: [ { name: x_corp_cert, present_match: true } ] }",
+            )],
+        ),
+        (
             "Lua after",
             later("envoy.extensions.filters.http.lua.v3.Lua"),
             vec![("changed_after_decision", "name: later")],

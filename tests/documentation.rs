@@ -7,6 +7,7 @@ use std::panic::Location;
 
 use certbound::authorization_server::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::call::Outcome;
+use certbound::certificate::forwarding_headers::{NAMED_BY_THE_OPERATOR, ROWS};
 use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
 use certbound::log::{Circumstances, Event, NotLogged};
@@ -134,4 +135,37 @@ fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
         assert!(manual.contains(&format!("\n| `{name}` | ")), "{name}");
         assert!(tests.contains(&format!("\"{name}\"")), "{name}");
     }
+}
+
+#[test]
+fn the_manual_has_every_header_that_is_removed() {
+    let manual = manual();
+    let (before, rest) = manual.split_once("<!-- forged headers -->\n").unwrap();
+    let (table, after) = rest.split_once("<!-- /forged headers -->").unwrap();
+    let rows = ROWS.iter().map(|row| format!("| `{}` | {} | {} |\n", row.name, row.claim.name(), row.of.join(", ")));
+    let head = "| header | it claims a | written or read by |\n| --- | --- | --- |\n".to_owned();
+    let named = format!("\nThe operator names the header with {}.\n", NAMED_BY_THE_OPERATOR.join(", "));
+    let expected = std::iter::once(head).chain(rows).chain([named]).collect::<String>();
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        let text = format!("{before}<!-- forged headers -->\n{expected}<!-- /forged headers -->{after}");
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md"), text).unwrap();
+    } else {
+        assert_eq!(table, expected, "WRITE_GOLDEN=1 writes it");
+    }
+}
+
+#[test]
+fn what_the_filter_is_compared_with_removes_the_same_headers() {
+    let script = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/lua/forward.lua")).unwrap();
+    let words = |after: &str| {
+        let (_, rest) = script.split_once(after).unwrap();
+        let (list, _) = rest.split_once("[[").unwrap().1.split_once("]]").unwrap();
+        list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let families = words("local PREFIXES").into_iter().map(|family| format!("{family}*"));
+    let mut removed: Vec<_> = words("local NAMES").into_iter().chain(families).collect();
+    let mut expected: Vec<_> = ROWS.iter().map(|row| row.name.to_owned()).collect();
+    removed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(removed, expected);
 }

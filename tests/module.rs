@@ -418,6 +418,36 @@ fn forged_headers_are_counted_and_envoys_own_is_not_among_them() {
 }
 
 #[test]
+fn only_a_name_of_ours_in_connection_costs_a_call() {
+    let list = CaseList::read();
+    let case = list.case("a token on the certificate that it is bound to passes");
+    let mut vm = acquainted(&list, case);
+    let plain = vm.request(&request(case)).calls;
+    let (replaces, removes) =
+        ("proxy_replace_header_map_value request connection", "proxy_remove_header_map_value request connection");
+    for (values, more, left) in [
+        (&["upgrade"][..], &[][..], &["upgrade"][..]),
+        (&["upgrade, x-other", "close"], &[], &["upgrade, x-other", "close"]),
+        (&["upgrade, x-clientcert"], &[replaces], &["upgrade"]),
+        (&["upgrade", "X_ClientCert, client-cert"], &[replaces], &["upgrade"]),
+        (&["x-clientcert"], &[removes], &[]),
+    ] {
+        let headers: Vec<_> = values.iter().map(|value| ("connection", *value)).collect();
+        let exchange = vm.request(&with_headers(case, &headers));
+        let (edits, others): (Vec<_>, Vec<_>) =
+            exchange.calls.into_iter().partition(|call| call.contains("_header_map_value "));
+        assert_eq!(
+            (others, edits),
+            (plain.clone(), more.iter().map(|call| (*call).to_owned()).collect()),
+            "{values:?}"
+        );
+        let fake_host::Outcome::Forwarded { headers } = exchange.outcome else { panic!("{values:?}") };
+        let seen = headers.iter().filter(|(name, _)| name == b"connection").map(|(_, value)| text(value));
+        assert_eq!(seen.collect::<Vec<_>>(), left, "{values:?}");
+    }
+}
+
+#[test]
 fn the_access_log_learns_who_came_and_how_it_ended() {
     let list = CaseList::read();
     let configuration = &list.configurations["resource-server"];

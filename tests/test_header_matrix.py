@@ -3,6 +3,7 @@ any name, once or more, with a good certificate, with a wrong one, without one, 
 a preflight, an upgrade and one that is refused. The upstream sees the true value once, or nothing, on a raw socket."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from rig.certificates import Certificate
 from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
 from rig.ports import free_port
-from rig.recorder import Recorder
+from rig.recorder import Head, Recorder
 from rig.upstream import Upstream
 
 NAMES = (
@@ -34,7 +35,15 @@ NAMES = (
     "Client-Certificate",
     "Client-Certificate-Ca-Verified",
     "CName-Api-Key",
+    "X-SSL-certificate",
+    "WL-Proxy-Client-Cert",
+    "MS-ASPNETCORE-CLIENTCERT",
+    "$WSCC",
+    # A mere fact.
+    "ssl_cipher",
 )
+SEPARATORS = "!#$%&'*+-.^_`|~"
+"""What a name may have in it that is no letter or digit (RFC 9110 §5.6.2)."""
 TWINS = {
     "as it is": lambda name: name,
     "small": str.lower,
@@ -43,6 +52,7 @@ TWINS = {
     ".": lambda name: name.lower().replace("-", "."),
     "one _": lambda name: name.lower().replace("-", "_", 1),
     "_ and .": lambda name: name.lower().replace("-", "_", 1).replace("-", "."),
+    "! and |": lambda name: name.lower().replace("-", "!", 1).replace("-", "|"),
 }
 COPIES = {
     "one": lambda name: [(name, FORGED)],
@@ -127,16 +137,60 @@ def test_the_upstream_sees_the_true_value_once_or_nothing(
     assert not unexpected
 
 
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
 @pytest.mark.parametrize("presented", ["valid", "none"])
-def test_a_name_in_connection_takes_nothing_away_and_lets_nothing_through(
-    deployment: Deployment, presented: str
+def test_every_character_of_a_name_that_is_no_letter_or_digit_is_one(
+    deployment: Deployment, presented: str, protocol: str
 ) -> None:
     one = deployment.world.client_1
+    with contextlib.closing(_Connection(deployment, one if presented == "valid" else None, protocol)) as connection:
+        (expected,) = connection.ask("plain", [])
+        for name in NAMES:
+            forged = [(re.sub(r"\W|_", other, name).lower(), FORGED) for other in SEPARATORS]
+            assert connection.ask("plain", forged) == [expected], name
+        # They reach the upstream in other names.
+        others = [(f"z{other}z", "1") for other in SEPARATORS]
+        assert len(connection.ask("plain", others)[0]) == len(expected) + len(SEPARATORS)
+
+
+CONNECTION = {
+    # What a client says, and what the upstream gets: with an upgrade Envoy lets it through.
+    "one name": (["Upgrade, X-ClientCert"], "Upgrade"),
+    "names alone before": (["x-clientcert, client-cert, upgrade"], "upgrade"),
+    "twins": (["X_ClientCert,upgrade,x!clientcert,$WSCC"], "upgrade"),
+    "another line": (["upgrade", "client-cert"], "upgrade"),
+    "what others may name": (["upgrade, x-other, client-cert"], "upgrade, x-other"),
+    "in quotes": (['upgrade, "client-cert"'], "upgrade"),
+    "with a parameter": (["upgrade, client-cert;a=b"], "upgrade"),
+    "Envoy's own": (["upgrade, x-forwarded-client-cert"], "upgrade"),
+    "nobody's": (["upgrade, x-other"], "upgrade, x-other"),
+}
+
+
+@pytest.mark.parametrize("presented", ["valid", "none"])
+@pytest.mark.parametrize("said", CONNECTION)
+def test_no_name_of_ours_reaches_the_upstream_in_connection(deployment: Deployment, said: str, presented: str) -> None:
+    values, expected = CONNECTION[said]
+    one = deployment.world.client_1
     with contextlib.closing(_Connection(deployment, one if presented == "valid" else None, "http/1.1")) as connection:
-        for name in ("x-clientcert", "client-cert"):
-            (seen,) = connection.ask("plain", [("connection", f"close, {name}"), (name, FORGED)])
-            assert len(seen) == (2 if presented == "valid" else 0)
-            assert FORGED.encode() not in b"".join(seen)
+        fields = [("upgrade", "websocket"), *(("connection", value) for value in values), ("client-cert", FORGED)]
+        (head,) = connection.heads("GET", "/token", fields)
+        assert head.named("connection") == [f"connection: {expected}".encode()]
+        assert head.named("upgrade") == [b"upgrade: websocket"]
+        assert len(head.named("client-cert", "x-clientcert")) == (2 if presented == "valid" else 0)
+        assert FORGED.encode() not in b"".join(head.lines)
+
+
+@pytest.mark.parametrize("presented", ["valid", "none"])
+def test_without_an_upgrade_nothing_of_connection_reaches_the_upstream(deployment: Deployment, presented: str) -> None:
+    one = deployment.world.client_1
+    for value in ("x-clientcert", "close, client-cert", "keep-alive, X_ClientCert"):
+        fields = [("connection", value), ("keep-alive", "client-cert"), ("proxy-connection", "client-cert")]
+        connection = _Connection(deployment, one if presented == "valid" else None, "http/1.1")
+        with contextlib.closing(connection):
+            (head,) = connection.heads("POST", "/token", [*fields, ("upgrade", "websocket"), ("client-cert", FORGED)])
+            assert head.named("connection", "upgrade", "keep-alive", "proxy-connection") == []
+            assert len(head.named("client-cert", "x-clientcert")) == (2 if presented == "valid" else 0)
 
 
 # Trailers
@@ -231,6 +285,10 @@ class _Connection:
         if kind == "upgrade" and self._protocol == "h2":
             # RFC 8441.
             method, headers = "CONNECT", ((":protocol", "websocket"),)
+        return [sorted(head.except_for(*OF_THE_REQUEST)) for head in self.heads(method, path, [*headers, *forged])]
+
+    def heads(self, method: str, path: str, headers: list[tuple[str, str]]) -> list[Head]:
+        """What reached the upstream."""
         self._deployment.recorder.take()
         if not self._client:
             self._client = Client(
@@ -240,13 +298,13 @@ class _Connection:
                 protocol=self._protocol,
             ).__enter__()
         try:
-            answer = self._client.request(method, path, headers=[*headers, *forged])
-            usable = answer.header("connection") != "close" and kind != "upgrade"
+            answer = self._client.request(method, path, headers=headers)
+            usable = answer.header("connection") != "close" and "websocket" not in dict(headers).values()
         except ConnectionRefusedByPeer:
             usable = False
         if not usable:
             self.close()
-        return [sorted(head.except_for(*OF_THE_REQUEST)) for head in self._deployment.recorder.take()]
+        return self._deployment.recorder.take()
 
     def close(self) -> None:
         if self._client:

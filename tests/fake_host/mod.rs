@@ -337,7 +337,8 @@ impl Vm {
     pub fn pass(&mut self, time: Duration) {
         let end = self.world().now + time;
         while self.world().tick_at <= end {
-            let next = self.world().tick_at;
+            // A request may have come long after the last tick was due.
+            let next = self.world().tick_at.max(self.world().now);
             self.tick(next);
         }
         self.world().now = end;

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::finding::{Finding, Warning};
 use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
 use crate::authorization_server::ClientCertificate;
-use crate::certificate::forwarding_headers::is_forwarding_header;
 use crate::config::document::Place;
 use crate::desk::sentence::listed;
 use crate::policy::{Policies, Policy};
@@ -277,7 +276,7 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
         }
     }
     for matched in manager.everything().into_iter().flat_map(|place| place.list(&["match", "headers"])) {
-        if matched.text_at(&["name"]).is_some_and(is_forwarding_header) {
+        if matched.text_at(&["name"]).is_some_and(|name| policies.is_forwarding_header(name)) {
             found.push(Finding::warning(
                 matched,
                 Warning::RouteMatchesCertificateHeader,

@@ -191,7 +191,8 @@ fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String>
     let mut lines =
         vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on {routes}.")];
     if policies.on_forged() == OnForged::Refuse {
-        lines.push("  A request with a forged one is refused.".to_owned());
+        let refused = "A request with a forged certificate or verification, or with a header of the configuration's own, is refused.";
+        lines.push(format!("  {refused}"));
     }
     for (name, policy) in policies.iter() {
         let chosen = match policies.choice() {

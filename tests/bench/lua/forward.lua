@@ -23,21 +23,27 @@ do
 end
 
 local NAMES = {}
-for name in ("client-to-edge cname-api-key ssl-cert x-clientcert x-ssl-cert x-wso2-mtls-cert"):gmatch("%S+") do
+for name in
+  ([[-wsat -wscc -wscs -wsis -wsru -wssi client-to-edge cname-api-key l5d-client-id ms-aspnetcore-clientcert
+  proxy-auth-cert proxy-cipher proxy-issuer-dn proxy-keysize proxy-secret-keysize proxy-ssl-id proxy-user-dn
+  ssl-secure-protocol ssl-session-id wl-proxy-client-cert wl-proxy-client-keysize wl-proxy-client-secretkeysize
+  wl-proxy-client-x-509 wl-proxy-ssl x-client-dn x-client-verify x-clientcert x-forwarded-ssl-certificate
+  x-ssl-cipher x-ssl-notafter x-ssl-notbefore x-ssl-serial x-ssl-sha1 x-wso2-mtls-cert]]):gmatch("%S+")
+do
   NAMES[name] = true
 end
 
 local PREFIXES = {}
 for prefix in
-  ([[cert-chain- cf-cert- cf-client-cert- client-cert ssl-client- x-amzn-mtls- x-arr-clientcert x-client-cert
-  x-forwarded-client-cert x-forwarded-ssl-client- x-forwarded-tls-client-cert x-ssl-cert- x-ssl-client- x-tls-client-
-  x-wso2-client-cert]]):gmatch("%S+")
+  ([[cert-chain- cf-cert- cf-client-cert- client-cert cloudfront-viewer-cert- ssl-cert ssl-cipher ssl-client-
+  wl-proxy-client-csi- x-amzn-mtls- x-arr-clientcert x-client-cert x-forwarded-client-cert x-forwarded-ssl-client-
+  x-forwarded-tls-client-cert x-ssl-cert x-ssl-client x-ssl-issuer x-ssl-subject x-tls-client- x-wso2-client-cert]]):gmatch("%S+")
 do
   PREFIXES[#PREFIXES + 1] = prefix
 end
 
 local function tells_of_a_certificate(name)
-  local folded = name:lower():gsub("[_.]", "-")
+  local folded = name:lower():gsub("[^%w]", "-")
   if NAMES[folded] then
     return true
   end

@@ -12,6 +12,10 @@ use super::upstream::{Host, end};
 
 /// As the README and the documentation of these proxies name them.
 const NAMES: &[&str] = &[
+    "-wscc",
+    "-wscs",
+    "-wsis",
+    "-wssi",
     "cert-chain-0",
     "cf-cert-presented",
     "cf-client-cert-der-base64",
@@ -21,11 +25,27 @@ const NAMES: &[&str] = &[
     "client-certificate",
     "client-certificate-ca-verified",
     "client-to-edge",
+    "cloudfront-viewer-cert-pem",
     "cname-api-key",
+    "l5d-client-id",
+    "ms-aspnetcore-clientcert",
+    "proxy-auth-cert",
+    "proxy-issuer-dn",
+    "proxy-ssl-id",
+    "proxy-user-dn",
     "ssl-cert",
+    "ssl-cipher",
+    "ssl-cipher-usekeysize",
     "ssl-client-cert",
     "ssl-client-cert-chain-0",
+    "ssl-client-escaped-cert",
     "ssl-client-verify",
+    "ssl-secure-protocol",
+    "ssl-session-id",
+    "wl-proxy-client-cert",
+    "wl-proxy-client-keysize",
+    "wl-proxy-client-secretkeysize",
+    "wl-proxy-ssl",
     "x-amzn-mtls-clientcert",
     "x-amzn-mtls-clientcert-leaf",
     "x-amzn-mtls-clientcert-serial-number",
@@ -33,18 +53,29 @@ const NAMES: &[&str] = &[
     "x-client-cert",
     "x-client-cert-chain-verified",
     "x-client-cert-leaf",
+    "x-client-dn",
+    "x-client-verify",
     "x-clientcert",
     "x-forwarded-client-cert",
+    "x-forwarded-ssl-certificate",
     "x-forwarded-ssl-client-cert",
     "x-forwarded-tls-client-cert",
     "x-forwarded-tls-client-cert-info",
     "x-ssl-cert",
     "x-ssl-cert-chain-0",
+    "x-ssl-certificate",
+    "x-ssl-cipher",
+    "x-ssl-client",
     "x-ssl-client-cert",
     "x-ssl-client-certificate",
     "x-ssl-client-san-dns",
     "x-ssl-client-subject-dn",
     "x-ssl-client-verify",
+    "x-ssl-issuer",
+    "x-ssl-notafter",
+    "x-ssl-notbefore",
+    "x-ssl-serial",
+    "x-ssl-subject",
     "x-tls-client-cert",
     "x-wso2-client-certificate",
     "x-wso2-mtls-cert",
@@ -54,20 +85,29 @@ const NAMES: &[&str] = &[
 const FAMILIES: &[&str] = &[
     "cf-client-cert-",
     "client-cert",
+    "cloudfront-viewer-cert-",
     "ssl-client-",
     "x-amzn-mtls-",
     "x-client-cert",
     "x-forwarded-client-cert",
     "x-forwarded-tls-client-cert",
-    "x-ssl-cert-",
-    "x-ssl-client-",
+    "x-ssl-cert",
+    "x-ssl-client",
 ];
+
+/// What a name may have in it that is no letter or digit (RFC 9110 §5.6.2).
+const OTHERS: &str = "!#$%&'*+-.^_`|~";
 
 static CLEAN_ONLY: LazyLock<Policies> = LazyLock::new(|| Policies::load(br#"{"clean_only": {}}"#).unwrap());
 
+fn folded(name: &str) -> String {
+    let fold = |character: char| if OTHERS.contains(character) { '-' } else { character.to_ascii_lowercase() };
+    name.chars().map(fold).collect()
+}
+
 /// Whether a server may take this name for one of those above.
 pub fn is_known(name: &str) -> bool {
-    let folded = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let folded = folded(name);
     NAMES.contains(&folded.as_str()) || FAMILIES.iter().any(|family| folded.starts_with(family))
 }
 
@@ -77,10 +117,10 @@ pub fn spelt(choices: &[u8]) -> String {
     let (first, rest) = choices.split_first().unwrap_or((&0, &[]));
     let first = usize::from(*first);
     let known = NAMES.iter().chain(FAMILIES).nth(first % (NAMES.len() + FAMILIES.len())).unwrap();
-    let choice = |index: usize| rest.get(index / 4).map_or(0, |byte| byte >> (2 * (index % 4)) & 3);
+    let choice = |index: usize| usize::from(rest.get(index / 4).map_or(0, |byte| byte >> (2 * (index % 4)) & 3));
     let spell = |(index, character): (usize, char)| match (character, choice(index)) {
-        ('-', 1) => '_',
-        ('-', 2) => '.',
+        (_, 0) => character,
+        ('-', choice) => OTHERS.chars().nth((first + 5 * index + choice) % OTHERS.len()).unwrap(),
         (letter, 1 | 3) => letter.to_ascii_uppercase(),
         (letter, _) => letter,
     };
@@ -97,13 +137,25 @@ pub fn check(input: &[u8]) {
 
     let raw = String::from_utf8_lossy(input).into_owned();
     assert!(is_forwarding_header(&raw) || !is_known(&raw), "{raw:?}");
-    let folded = raw.to_ascii_lowercase().replace(['_', '.'], "-");
+    let folded = folded(&raw);
     assert_eq!(is_forwarding_header(&raw), is_forwarding_header(&folded), "{raw:?}");
     let needed = ["authorization", "content-length", "content-type", "cookie", "dpop", "host", "x-request-id"];
     assert!(!is_forwarding_header(&raw) || !(raw.starts_with(':') || needed.contains(&folded.as_str())), "{raw:?}");
 
-    let headers = vec![(spelt, b"forged".to_vec()), (raw.clone(), b"perhaps".to_vec())];
+    let headers = vec![(spelt.clone(), b"forged".to_vec()), (raw.clone(), b"perhaps".to_vec())];
     let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
     let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
     assert_eq!(seen, if is_forwarding_header(&raw) { Vec::new() } else { headers[1..].to_vec() });
+
+    // Whatever stands around the name, and with bytes that are no text.
+    let nominated = [b"te, ", input, b",upgrade ,", spelt.as_bytes(), b", ", input].concat();
+    let headers = vec![("connection".to_owned(), nominated)];
+    let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
+    let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
+    let [(_, left)] = seen.as_slice() else { panic!("{seen:?}") };
+    let left = std::str::from_utf8(left).unwrap();
+    let is_option = |character: char| character.is_ascii_alphanumeric() || OTHERS.contains(character);
+    assert!(left.split(", ").all(|option| !option.is_empty() && option.chars().all(is_option)), "{left:?}");
+    assert!(left.split(", ").all(|option| !is_known(option)), "{left:?}");
+    assert!(left.split(", ").any(|option| option == "upgrade"), "{left:?}");
 }
