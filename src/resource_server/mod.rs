@@ -18,6 +18,7 @@ pub mod keys;
 mod metadata;
 mod seconds;
 pub mod token_cache;
+mod token_kind;
 pub mod verified_payload;
 
 use std::collections::HashSet;
@@ -571,9 +572,7 @@ impl ResourceServer {
             let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
             return Err(Unverified::NeedsIntrospection(inquiry, refusal));
         };
-        let (audience, kept) = (source.missing_audience(), source.longest_kept());
-        let verified =
-            AccessToken::introspected(introspected, place, audience, kept, self.expected(policy), request, means);
+        let verified = AccessToken::introspected(introspected, place, source, self.expected(policy), request, means);
         if let Err(Unverified::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
