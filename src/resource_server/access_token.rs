@@ -380,10 +380,12 @@ fn verify_signature<'i>(
     }
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
     let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
-    // Only a key id that nobody knows hints at new keys: whoever can make a wrong signature must not cause a fetch.
-    match (answer, token.key_id(), issuer.key_source()) {
-        (Reason::KeyUnknown, Some(_), Some(source)) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
-        _ => Err(refusal.into()),
+    // The key may be new, unless it is known and its signature wrong. Whoever makes up such tokens causes one fetch in a
+    // cool-down.
+    let is_known = answer == Reason::SignatureInvalid && token.key_id().is_some();
+    match issuer.key_source().filter(|_| !is_known) {
+        Some(source) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
+        None => Err(refusal.into()),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) struct KeysFields {
     /// The name under which that filter leaves the token's payload.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"verified"))]
     payload_in_metadata: Option<String>,
-    /// Between two fetches that unknown key ids cause, in the whole process.
+    /// Between two fetches that tokens of unknown keys cause, in the whole process.
     #[serde(default)]
     cool_down_seconds: CoolDown,
     /// How long known keys serve on while none can be fetched.
