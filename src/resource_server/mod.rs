@@ -508,14 +508,15 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        match means.tokens.find(policy, credentials.bytes()) {
-            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means) => {
-                return Ok((claims, Lookup::Hit));
-            }
-            Some(Known::Refused(refusal, until)) if request.now < until => {
-                return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
-            }
-            _ => {}
+        if let Some(claims) = means.tokens.verified(policy, credentials.bytes())
+            && claims.is_current(&self.issuers, request.now, means)
+        {
+            return Ok((claims, Lookup::Hit));
+        }
+        if let Some((refusal, until)) = means.tokens.refused(policy, credentials.bytes())
+            && request.now < until
+        {
+            return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
         }
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
