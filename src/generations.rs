@@ -56,6 +56,10 @@ impl<K: AsRef<[u8]>, V: Clone> Generations<K, V> {
 
     /// What is kept for this policy under this key.
     pub(crate) fn find(&mut self, policy: &str, key: &[u8]) -> Option<V> {
+        // Nothing was ever kept: the old one is filled by the young one.
+        if self.young.bytes == 0 {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         let is_it = |entry: &Entry<K, V>| are_equal(entry.key.as_ref(), key);
         if let Some(found) = self.young.policies.get(policy).and_then(|entries| entries.find(hash, is_it)) {

@@ -128,7 +128,7 @@ pub(crate) struct Document {
     /// How many refusals of one policy and reason get a line in the log, in each worker.
     #[serde(default)]
     refusal_lines_per_minute: LinesPerMinute,
-    /// How much memory verified tokens may take in each worker; 0 for none.
+    /// How much memory verified tokens may take in each worker, with an eighth of it for refused ones; 0 for none.
     #[serde(default)]
     token_cache_bytes: TokenCacheSize,
     /// Headers that are removed from every request besides those that are known: names that your servers read, or with `*`

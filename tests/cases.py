@@ -88,7 +88,7 @@ def _introspection(configuration: dict[str, Any]) -> None:
     }
     for name, more in {
         "api": {},
-        "migration": {"tokens": "all", "audience": "if_present"},
+        "migration": {"tokens": "all", "audience": "if_present", "token_types": ["Own-Word"]},
         "gluu": {"tokens": "all", "answer": "jwt"},
     }.items():
         (issuer,) = policies[name]["resource_server"]["issuers"]
@@ -599,7 +599,7 @@ def resource_server(world: World) -> Iterator[Case]:
             policy=policy,
         )
         # What nobody here asks for, in a type that it does not have elsewhere.
-        yield passes(f"a claim without a meaning here does not matter to {name}", sign(key=key, nonce=1), policy=policy)
+        yield passes(f"a claim without a meaning here does not matter to {name}", sign(key=key, acr=1), policy=policy)
         yield passes(
             f"a header parameter without a meaning here does not matter to {name}",
             sign({"x5t": 1}, key=key),
@@ -907,6 +907,35 @@ def resource_server(world: World) -> Iterator[Case]:
         yield passes(f"the type {kind} passes", sign({"typ": kind}))
     yield passes("a token without a key id passes on a key of its type", raw(header='{"alg":"ES256"}'))
 
+    # Another token than an access token, signed with the same keys (RFC 8725 §3.12).
+    for name, marks in other_tokens():
+        yield refused(f"{name} is no access token", sign(**marks), "token_type_unsupported")
+        yield refused(
+            f"{name} is no access token during a migration without a certificate either",
+            sign(bound_to=None, **marks),
+            "token_type_unsupported",
+            policy="migration",
+            on=None,
+        )
+    for name, marks in access_tokens():
+        yield passes(f"a nonce does not matter beside {name}", sign(nonce="n", **marks))
+    for kind in ("at+jwt", "application/at+jwt"):
+        yield passes(f"a nonce does not matter in a token of the type {kind}", sign({"typ": kind}, nonce="n"))
+        yield refused(
+            f"an ID token is no access token for its type {kind}", sign({"typ": kind}, typ="ID"), "token_type_unsupported"
+        )
+    for name, claims in [
+        ("a word for its kind that nobody knows", {"typ": "JWT", "token_use": "service", "purpose": "payment"}),
+        # RFC 7662 has this member in an answer; in a token no standard does, and some servers have words of their own.
+        ("a token_type of its own", {"token_type": "access"}),
+        ("a word for its kind that is no text", {"typ": 1, "tokenName": ["id_token"], "token_use": {"id": True}}),
+    ]:
+        yield passes(f"a token with {name} passes", sign(**claims))
+    for name in ("nonce", "at_hash", "events", "typ"):
+        yield passes(
+            f"a token whose {name} is null passes", raw(payload=json.dumps({**world.claims(one), name: None}))
+        )
+
     # Claims: RFC 7519 §4.1.
     for sentence, token, reason in [
         ("another issuer is refused", sign(iss="https://other.example.com"), "issuer_not_trusted"),
@@ -1021,6 +1050,51 @@ def resource_server(world: World) -> Iterator[Case]:
     )
 
 
+def other_tokens() -> list[tuple[str, dict[str, Any]]]:
+    """What a token has that is no access token."""
+    keycloak = ["ID", "Refresh", "Offline", "Logout", "Serialized-ID", "InitialAccessToken", "RegistrationAccessToken"]
+    # The links that Keycloak sends by mail, and makes for administrators, are tokens too.
+    keycloak += ["execute-actions", "verify-email", "update-email", "reset-credentials", "idp-verify-account-via-email"]
+    keycloak += ["ORGIVT", "impersonate"]
+    return [
+        *((f"a token that Keycloak calls {name}", {"typ": name, "scope": "openid"}) for name in keycloak),
+        ("a token that is an Id in any case", {"typ": "iD"}),
+        ("an ID token of Cognito's", {"token_use": "id", "scope": "openid"}),
+        ("a refresh token of Hydra's", {"token_use": "refresh_token", "scope": "openid"}),
+        ("a refresh token by its token_use", {"token_use": "refresh"}),
+        ("an ID token of ForgeRock's", {"tokenName": "id_token", "scope": "openid"}),
+        ("a refresh token of ForgeRock's", {"tokenName": "refresh_token", "scope": "openid"}),
+        ("an ID token of Curity's", {"purpose": "id", "scope": "openid"}),
+        ("a refresh token by its token_type", {"token_type": "Refresh", "scope": "openid"}),
+        ("an ID token with the hash of an access token", {"at_hash": "77QmUPtjPfzWtF2AnpK9RQ", "scope": "openid"}),
+        ("an ID token with the hash of a code", {"c_hash": "LDktKdoQak3Pk0cnXxCltA", "scope": "openid"}),
+        ("an ID token with the hash of a state", {"s_hash": "76sa5dd", "scope": "openid"}),
+        (
+            "a logout token",
+            {"events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "sid": "1", "scope": "openid"},
+        ),
+        ("a security event token without a text in it", {"events": 1}),
+        ("an ID token with a nonce", {"nonce": "n-0S6_WzA2Mj"}),
+        ("a token with a nonce that is a number", {"nonce": 1}),
+        ("a token with a nonce and a word that nobody knows", {"nonce": "n", "typ": "JWT", "token_use": "service"}),
+    ]
+
+
+def access_tokens() -> list[tuple[str, dict[str, Any]]]:
+    """What an access token has and no ID token does: some servers write a nonce into both."""
+    return [
+        ("a scope", {"scope": "accounts"}),
+        ("a list of scopes", {"scp": ["accounts"]}),
+        ("Keycloak's Bearer", {"typ": "Bearer"}),
+        ("Keycloak's DPoP in another case", {"typ": "dpop"}),
+        ("Cognito's access", {"token_use": "access"}),
+        ("Hydra's access_token", {"token_use": "access_token"}),
+        ("ForgeRock's access_token", {"tokenName": "access_token"}),
+        ("Curity's access_token", {"purpose": "access_token"}),
+        ("a token_type", {"token_type": "Bearer"}),
+    ]
+
+
 def confirmations(world: World) -> list[tuple[str, Any, str]]:
     """Values of `cnf`, as JSON has them, that no token on the first client's certificate passes with, and why."""
     one = world.client_1
@@ -1122,6 +1196,7 @@ def variants(world: World) -> Iterator[Case]:
         ("an expired token is refused by a policy that observes", sign(exp=world.now - 3600), "token_expired"),
         ("a changed token is refused by a policy that observes", flipped(bound), "signature_invalid"),
         ("another audience is refused by a policy that observes", sign(aud="other"), "audience_mismatch"),
+        ("an ID token is refused by a policy that observes", sign(bound_to=None, typ="ID"), "token_type_unsupported"),
     ]:
         yield carrying("observe", sentence, token, refusal=invalid_token(reason))
     yield case("observe", "no token is refused by a policy that observes", refusal=no_token("token_missing"))
@@ -1524,6 +1599,18 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     ]:
         yield case(sentence, world.claims(one, **changed), refusal=invalid_token(reason))
     yield case("a removed token for several audiences passes", world.claims(one, aud=["other", AUDIENCE]))
+    for name, marks in other_tokens():
+        refusal = invalid_token("token_type_unsupported")
+        yield case(f"{name} that jwt_authn verified is no access token", world.claims(one, **marks), refusal=refusal)
+    marked = world.claims(one, at_hash="77QmUPtjPfzWtF2AnpK9RQ")
+    yield case(
+        "an ID token that jwt_authn verified and left there is no access token",
+        marked,
+        tokens.sign(world.stranger, marked),
+        refusal=invalid_token("token_type_unsupported"),
+    )
+    for name, marks in access_tokens():
+        yield case(f"a nonce in a removed token does not matter beside {name}", world.claims(one, nonce="n", **marks))
 
 
 def fetched_keys(world: World) -> Iterator[Case]:
@@ -1621,7 +1708,20 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("a token too long to be sent on is refused", active(), "token_too_long", token="x" * 8193)
 
     yield case("with tokens: all a JWT is introspected", active(), token=tokens.sign(es256, {}), policy="migration")
-    yield case("with audience: if_present an answer need have none", active(aud=None), policy="migration")
+    yield case(
+        "with audience: if_present an answer with a token_type need have none",
+        active(aud=None, token_type="Bearer"),
+        policy="migration",
+    )
+    yield refused(
+        "an answer with neither a token_type nor an audience says too little", active(aud=None), "claim_missing", policy="migration"
+    )
+    yield refused(
+        "an answer whose token_type is null needs an audience",
+        {**active(aud=None), "token_type": None},
+        "claim_missing",
+        policy="migration",
+    )
     yield refused(
         "with audience: if_present another audience is refused all the same",
         active(aud=OTHER_AUDIENCE),
@@ -1629,9 +1729,40 @@ def introspection(world: World) -> Iterator[Case]:
         policy="migration",
     )
 
+    # RFC 7662 §2.2: the type of the token, as RFC 6749 §5.1 has it.
+    for kind in ("Bearer", "bearer", "BEARER", "DPoP", "access_token"):
+        yield case(f"an active token of the type {kind} passes", active(token_type=kind))
+    for kind in ("Refresh", "ID", "N_A", "mac", "access", "", " Bearer", "Own-Word", 1, ["Bearer"]):
+        yield refused(f"an active token of the type {kind} is refused", active(token_type=kind), "token_type_unsupported")
+    for kind in ("Own-Word", "own-WORD", "bearer"):
+        yield case(f"an active token of the type {kind} passes where the policy names one", active(token_type=kind), policy="migration")
+    yield refused(
+        "an active token of another type than the policy names is refused",
+        active(token_type="Own"),
+        "token_type_unsupported",
+        policy="migration",
+    )
+    yield refused(
+        "an active refresh token that is bound to nothing is refused during a migration",
+        active(None, token_type="Refresh", typ="Refresh"),
+        "token_type_unsupported",
+        policy="migration",
+    )
+    for name, marks in other_tokens():
+        yield refused(f"{name} that is active is no access token", active(**marks), "token_type_unsupported")
+    for name, marks in access_tokens():
+        yield case(f"a nonce in an answer does not matter beside {name}", active(nonce="n", **marks))
+
     top = {**active(None), "x5t#S256": one.thumbprint}
     yield case("an active token with its confirmation at the top level passes where that is said", signed(top), policy="gluu")
     yield refused("a signed answer may say that a token is not active", signed({"active": False}), "token_inactive", policy="gluu")
+    for name, more in [("token_type", {"token_type": "Refresh"}), ("typ", {"typ": "Refresh"}), ("hash", {"at_hash": "x"})]:
+        yield refused(
+            f"a signed answer may say by its {name} that the token is another",
+            signed({**top, **more}),
+            "token_type_unsupported",
+            policy="gluu",
+        )
     for name, text in [
         ("unsigned where it must be signed", json.dumps(active())),
         ("of another type", signed(active(), {"typ": "JWT"})),

@@ -154,6 +154,7 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         replaced(&api, &[(router, &filter)])
     };
     let no_requests = "          normalize_path: true\n";
+    let audiences = "audiences: [https://api.example.com]";
     let without_tls = |text: &str| {
         replaced(
             text,
@@ -415,6 +416,45 @@ fn what_works_against_the_filter_is_named_at_its_place() {
                 &[("                allow_on_headers_stop_iteration: true\n", "")],
             ),
             vec![("headers_cannot_wait", "config:")],
+        ),
+        (
+            "an audience that may be a client's id",
+            replaced(&api, &[(audiences, "audiences: [https://api.example.com, c1]")]),
+            vec![("id_token_may_pass", "value:")],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that are only observed",
+            replaced(&api, &[(audiences, "audiences: [c1]"), ("if_present", "observe")]),
+            vec![("id_token_may_pass", "value:")],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that must be bound",
+            replaced(&api, &[(audiences, "audiences: [c1]"), ("if_present", "required")]),
+            vec![],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that say that they are access tokens",
+            replaced(
+                &api,
+                &[(
+                    &format!(
+                        "- issuer: https://as.example.com          # CHANGE\n                            {audiences}"
+                    ),
+                    "- issuer: https://as.example.com\n                            audiences: [c1]\n                            token_type: at+jwt",
+                )],
+            ),
+            vec![],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that need a scope",
+            replaced(
+                &api,
+                &[
+                    (audiences, "audiences: [c1]"),
+                    ("if_present", "if_present\n                          required_scopes: [a]"),
+                ],
+            ),
+            vec![],
         ),
         (
             "typed_per_filter_config",

@@ -590,10 +590,23 @@ CLAIM_VALUES: Mapping[str, Sequence[str]] = {
     "scope": ['"read write"', '["read"]', '"' + "s " * 500 + '"'],
     "client_id": ['"client-1"', "1"],
     "nonce": ['"n"', "1"],
+    "at_hash": ['"77QmUPtjPfzWtF2AnpK9RQ"'],
+    "c_hash": ['"LDktKdoQak3Pk0cnXxCltA"'],
+    "s_hash": ["0"],
+    "events": ['{"http://schemas.openid.net/event/backchannel-logout":{}}', '""'],
+    "typ": [
+        '"ID"', '"Refresh"', '"Bearer"', '"oFFline"', '"Serialized-ID"', '"RegistrationAccessToken"', '"logout"',
+        '"verify-email"', '"at+jwt"', '["ID"]', '"ID "', '"\\u0049D"', '"\u0131d"', '"Id_To\u212aen"', '"ORGIVT"',
+    ],
+    "token_use": ['"access"', '"id"', '"ID"', '"refresh_token"', '"access_token"', '{"id":1}', '"idtoken"'],
+    "tokenName": ['"access_token"', '"id_token"', '"refresh_token"'],
+    "tokenname": ['"id_token"'],
+    "purpose": ['"access_token"', '"id"', '"payment"'],
+    "scp": ['["read"]', '"read"'],
     "azp": ['"client-1"'],
     "kid": ['"ec-1"'],
     "act": ['{"sub":"x"}'],
-    "token_type": ['"Bearer"', '"DPoP"'],
+    "token_type": ['"Bearer"', '"DPoP"', '"Refresh"', '"access"', '"mine"', '"id_token"', "1"],
     "padding": ['"' + "p" * 11000 + '"', '"' + "p" * 12500 + '"'],
     "auth_time": ['"x"'],
     "": ["1"],
@@ -908,6 +921,17 @@ def authorization_field(world: World) -> Iterator[Request]:
 
 
 # Several at once.
+
+
+@kind(250)
+def nonce_beside_another_claim(world: World) -> Iterator[Request]:
+    """Some servers write the nonce of an ID token into access tokens too."""
+    for name in ("typ", "token_use", "tokenName", "purpose", "token_type", "scope", "scp", "aud", "client_id"):
+        for value in CLAIM_VALUES[name]:
+            draft = world.draft()
+            draft.put(draft.claims, "nonce", '"n"')
+            draft.put(draft.claims, name, value)
+            yield world.request("", draft, digest=world.digest())
 
 
 @kind(1450)

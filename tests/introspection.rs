@@ -116,11 +116,18 @@ fn is_refused(came: &Came, reason: &str) {
     assert!(matches!(came, Came::Refused(own) if *own == reason), "{came:?}, expected {reason}");
 }
 
+/// The example in the one canonical spelling of its thumbprint, and with what an answer without `aud` needs.
+fn good() -> String {
+    EXAMPLE.replace("dg2", "dg0").replace("\"active\": true", "\"active\": true, \"token_type\": \"Bearer\"")
+}
+
 #[test]
-fn the_example_of_the_seed_is_understood_and_its_thumbprint_is_not_canonical() {
+fn the_example_of_the_seed_is_understood_but_for_its_thumbprint_and_for_what_it_does_not_say() {
     // Its last character sets two bits that 32 bytes do not have: RFC 8705's own slip, and no encoder's spelling.
-    is_refused(&Api::new(json!({})).answered("opaque", &ok(EXAMPLE)), "confirmation_malformed");
-    let canonical = EXAMPLE.replace("dg2", "dg0");
+    is_refused(&Api::new(json!({})).answered("opaque", &ok(&good().replace("dg0", "dg2"))), "confirmation_malformed");
+    // It says neither what it is nor for whom.
+    is_refused(&Api::new(json!({})).answered("opaque", &ok(&EXAMPLE.replace("dg2", "dg0"))), "claim_missing");
+    let canonical = good();
     assert!(matches!(Api::new(json!({})).answered("opaque", &ok(&canonical)), Came::Forwarded));
     is_refused(&Api::new(json!({ "audience": "required" })).answered("opaque", &ok(&canonical)), "claim_missing");
     let mut later = Api::new(json!({}));
@@ -182,8 +189,7 @@ fn each_way_to_authenticate_sends_its_credential_and_no_other() {
 #[test]
 fn claims_are_kept_for_a_while_and_judged_each_time() {
     let mut api = Api::new(json!({"cache_seconds": 60}));
-    let answer =
-        json!({"active": true, "exp": NOW + 30, "cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"}});
+    let answer = json!({"active": true, "token_type": "Bearer", "exp": NOW + 30, "cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"}});
     assert!(matches!(api.answered("opaque", &ok(&answer.to_string())), Came::Forwarded));
     api.now = NOW + 30 + 9;
     assert!(matches!(api.ask("opaque", None), Came::Forwarded));
@@ -208,7 +214,7 @@ fn that_a_token_is_not_active_is_kept_for_five_seconds() {
 
 #[test]
 fn nothing_is_kept_where_that_is_said_and_the_request_that_asked_is_judged_all_the_same() {
-    let answer = EXAMPLE.replace("dg2", "dg0");
+    let answer = good();
     for mut api in [
         Api::new(json!({"cache_seconds": 0})),
         Api::with(json!({"cache_seconds": 60}), json!({"token_cache_bytes": 0})),
@@ -222,7 +228,7 @@ fn nothing_is_kept_where_that_is_said_and_the_request_that_asked_is_judged_all_t
 
 #[test]
 fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
-    let good = EXAMPLE.replace("dg2", "dg0");
+    let good = good();
     let mut api = Api::new(json!({}));
     for status in [None, Some(500), Some(503), Some(401), Some(302), Some(204), Some(400), Some(504)] {
         let answer = Answer { status, ..ok(&good) };
@@ -240,7 +246,7 @@ fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
 fn an_answer_is_for_its_token_alone() {
     let mut api = Api::new(json!({"cache_seconds": 0}));
     let Came::Asked(question) = api.ask("opaque", None) else { panic!("the issuer is not asked") };
-    let introspected = question.inquiry().clone().receive(&ok(&EXAMPLE.replace("dg2", "dg0")));
+    let introspected = question.inquiry().clone().receive(&ok(&good()));
     assert!(matches!(api.ask("opaque", Some(&introspected)), Came::Forwarded));
     assert!(matches!(api.ask("another", Some(&introspected)), Came::Asked(_)));
 }

@@ -31,6 +31,18 @@ DEFAULT_LEEWAY = 10
 YEAR_9999 = 253402300799
 
 
+KIND_CLAIMS = ("typ", "token_type", "token_use", "tokenName", "purpose")
+"""In which servers write what a token is: Keycloak, some, Cognito and Hydra, ForgeRock, Curity."""
+
+OTHER_KINDS = re.compile(
+    "(?ai)(id|refresh|logout)(_token)?"
+    # Keycloak's TokenUtil, ClientRegistrationTokenUtils, and the TOKEN_TYPE of each kind of action token.
+    "|offline|serialized-id|(initial|registration)accesstoken|execute-actions|(verify|update)-email|reset-credentials"
+    "|idp-verify-account-via-email|orgivt|impersonate"
+)
+"""README: what these servers call a token that is no access token."""
+
+
 @dataclass(frozen=True)
 class Strictness:
     """A refusal that no RFC demands, which is made on purpose."""
@@ -60,6 +72,11 @@ STRICTNESSES: Mapping[str, Strictness] = {
         ("token_header_unsupported",),
     ),
     "token_type": Strictness("RFC 8725 §3.11: a token of another typ is for another use", ("token_type_unsupported",)),
+    "another_token": Strictness(
+        "RFC 8725 §3.12 wants the rules for one kind of token to refuse the others, and leaves open by what: the hashes and "
+        "the nonce of an ID token, the events of a logout token, and a server's own word for what a token is",
+        ("token_type_unsupported",),
+    ),
     "issued_in_the_future": Strictness(
         "RFC 7519 §4.1.6 leaves it open; no token can have come before it was issued", ("token_not_yet_valid",)
     ),
@@ -193,6 +210,7 @@ class _Judgement:
         self._ask_pyjwt(token, header, signature, signer or next(iter(fitting), None), algorithm, signer is not None)
         if signer is None:
             raise Refused("RFC 7515 §5.2 step 8: no key of the issuer made the signature")
+        self._judge_kind(header, payload)
         if "kid" in header and signer not in named:
             self.strictnesses.append("kid_is_binding")
         if "kid" not in header and signer not in fitting[:4]:
@@ -261,6 +279,23 @@ class _Judgement:
             if isinstance(inner, (int, float)) and not abs(inner) < 1.7976931348623158e308:
                 self.strictnesses.append("number_too_large")
         return value
+
+    # OpenID Connect Core 1.0 §2, §3.1.3.6 and §3.3.2.11, FAPI 1.0 Part 2 §5.2.2.1, RFC 8417 §2.2
+
+    def _judge_kind(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+        there = {name: value for name, value in claims.items() if value is not None}
+        words = [there[name] for name in KIND_CLAIMS if isinstance(there.get(name), str)]
+        is_access_token = (
+            re.fullmatch(r"(?i)(application/)?at\+jwt", header.get("typ", "")) is not None
+            or bool({"scope", "scp"} & set(there))
+            or any(re.fullmatch(r"(?ai)bearer|dpop|access(_token)?", word) for word in words)
+        )
+        if (
+            {"at_hash", "c_hash", "s_hash", "events"} & set(there)
+            or any(OTHER_KINDS.fullmatch(word) for word in words)
+            or ("nonce" in there and not is_access_token)
+        ):
+            self.strictnesses.append("another_token")
 
     # RFC 7519, RFC 9068
 

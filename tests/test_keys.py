@@ -149,6 +149,29 @@ def test_a_new_key_is_taken_up_by_the_first_request_that_names_it(world: World, 
         assert "reason=key_unknown" in api.envoy.log()
 
 
+def test_a_new_key_is_taken_up_by_the_first_token_without_a_key_id_too(world: World, tmp_path: Path) -> None:
+    """An issuer with one key need not name it (RFC 7515 §4.1.4), and changes it all the same."""
+    old, new = (SigningKey.make("ES256", "unsaid") for _ in range(2))
+
+    def unnamed(api: Api, key: SigningKey, jti: str) -> str:
+        claims = tokens.encode_part(world.claims(world.client_1, jti=jti))
+        return tokens.assemble(tokens.encode_part({"alg": "ES256"}), claims, key, "ES256")
+
+    with (
+        KeyServer({"/jwks": document(tokens.jwks(old))}) as server,
+        running(world, tmp_path, server.port, {**JWKS_URI, "cool_down_seconds": 2}) as api,
+    ):
+        wait_until(lambda: api.ask(unnamed(api, old, "1")).status == 200, 5, "the first keys")
+        server.answers["/jwks"] = document(tokens.jwks(new))
+        time.sleep(2.2)
+        assert api.ask(unnamed(api, new, "2")).status == 200
+        # Within the cool-down nobody has them fetched again.
+        began, count = time.monotonic(), server.count()
+        assert [api.ask(unnamed(api, old, jti)).status for jti in ("1", "3", "4")] == [401] * 3
+        assert "reason=signature_invalid" in api.envoy.log()
+        assert server.count() == count or time.monotonic() > began + 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -15,6 +15,8 @@ pub(super) enum Stage {
     Form,
     /// Who made it.
     Signature,
+    /// Whether it is an access token at all.
+    Kind,
     /// How long it lives.
     Lifetime,
     /// Whom it is for.
@@ -38,6 +40,7 @@ impl Stage {
         Self::Carriage,
         Self::Form,
         Self::Signature,
+        Self::Kind,
         Self::Lifetime,
         Self::Audience,
         Self::Time,
@@ -55,7 +58,13 @@ impl Stage {
             Self::ServerName => server.needs_server_name(),
             Self::Dates => server.checks_dates(),
             Self::Scope => server.requires_scopes(),
-            Self::Carriage | Self::Form | Self::Signature | Self::Audience | Self::Time | Self::Binding => true,
+            Self::Carriage
+            | Self::Form
+            | Self::Signature
+            | Self::Kind
+            | Self::Audience
+            | Self::Time
+            | Self::Binding => true,
         }
     }
 
@@ -66,6 +75,7 @@ impl Stage {
             Self::Carriage => "there is one token where one may be",
             Self::Form => "the token has the right form and type, a trusted issuer, and an algorithm that is allowed",
             Self::Signature => "its signature was verified, or its issuer says that it is active",
+            Self::Kind => "nothing in it says that it is an ID token, a refresh token or another",
             Self::Lifetime => "it does not live too long",
             Self::Audience => "it is for this API",
             Self::Time => "it has not expired, and is valid already",
@@ -100,6 +110,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::TokenInQuery
         | Reason::AuthorizationRepeated
         | Reason::AuthorizationMalformed => Stage::Carriage,
+        Reason::TokenTypeUnsupported if verified => Stage::Kind,
         Reason::ClaimMissing if verified => Stage::Lifetime,
         Reason::ClaimMalformed if verified => Stage::Scope,
         Reason::TokenTooLong

@@ -6,9 +6,10 @@ use super::bearer_token::BearerToken;
 use super::confirmation::{Confirmation, confirmation};
 use super::forwarding::{self, ForwardedClaim};
 use super::identity::Identity;
-use super::introspection::{Inquiry, Introspected, MissingAudience};
+use super::introspection::{Inquiry, Introspected, Introspection, MissingAudience};
 use super::issuer::Issuer;
 use super::keys::{KeySource, Wish};
+use super::token_kind::{self, Stand};
 use super::verified_payload::{FilterBefore, VerifiedPayload};
 use super::{Dpop, Means, Scope};
 use crate::decision::{Decision, Ground, Verdict};
@@ -133,7 +134,8 @@ impl AccessToken {
             None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
         };
         // From here on the claims are the issuer's word, and a refusal may name whom they are about.
-        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, Some(token.algorithm()))?)
+        let form = (Stand::Token(token.kind()), Some(token.algorithm()));
+        Ok(Self::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
     }
 
     /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
@@ -157,15 +159,14 @@ impl AccessToken {
         // Which algorithm the token was signed with is not among what was left of it.
         // No token will be asked about: there is none to look it up by.
         let proof = Proof::Payload(Object::default());
-        Self::of(&claims, &payload, (place, issuer), expected, proof, None).map(Some)
+        Self::of(&claims, &payload, (place, issuer), expected, proof, (Stand::Payload, None)).map(Some)
     }
 
     /// A token that its issuer says is active (RFC 7662 §2.2).
     pub(super) fn introspected<'i>(
         introspected: &Introspected,
         (place, issuer): (usize, &'i Issuer),
-        missing_audience: MissingAudience,
-        longest_kept: u64,
+        source: &Introspection,
         expected: Expected<'_>,
         request: &Request<'_>,
         means: &Means<'_>,
@@ -178,14 +179,19 @@ impl AccessToken {
             })
         };
         let payload = introspected.claims(issuer.identifier(), verified)?;
-        let required: &[&str] = match missing_audience {
+        let required: &[&str] = match source.missing_audience() {
             MissingAudience::Required => &["aud"],
             MissingAudience::IfPresent => &[],
         };
         let claims = Claims::parse(&payload, required)?;
         claims.check_issuer(issuer)?;
-        let proof = Proof::Introspection(request.now.saturating_add(longest_kept));
-        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, None)?)
+        // Of an ID token or a refresh token some servers say no more than this.
+        if claims.audience.is_none() && !token_kind::has(&payload, "token_type") {
+            return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type").into());
+        }
+        let proof = Proof::Introspection(request.now.saturating_add(source.longest_kept()));
+        let form = (Stand::Answer(source.token_types()), None);
+        Ok(Self::of(&claims, &payload, (place, issuer), expected, proof, form)?)
     }
 
     fn of(
@@ -194,11 +200,13 @@ impl AccessToken {
         (place, issuer): (usize, &Issuer),
         expected: Expected<'_>,
         proof: Proof,
-        algorithm: Option<Algorithm>,
+        (stand, algorithm): (Stand<'_>, Option<Algorithm>),
     ) -> Result<Self, Refusal> {
         let issuer_identifier = claims.issuer.map(|_| issuer.shared_identifier());
         let identity = Rc::new(Identity::of(algorithm, issuer_identifier, payload));
-        claims.check_lifetime(issuer.longest_lifetime()).map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
+        token_kind::check(payload, stand)
+            .and_then(|()| claims.check_lifetime(issuer.longest_lifetime()))
+            .map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
         let confirmation = confirmation(payload, issuer.confirmation, expected.dpop).map_err(|reason| match reason {
             Reason::ConfirmationAtTopLevel => Refusal::because(
                 reason,
@@ -372,10 +380,12 @@ fn verify_signature<'i>(
     }
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
     let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
-    // Only a key id that nobody knows hints at new keys: whoever can make a wrong signature must not cause a fetch.
-    match (answer, token.key_id(), issuer.key_source()) {
-        (Reason::KeyUnknown, Some(_), Some(source)) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
-        _ => Err(refusal.into()),
+    // The key may be new, unless it is known and its signature wrong. Whoever makes up such tokens causes one fetch in a
+    // cool-down.
+    let is_known = answer == Reason::SignatureInvalid && token.key_id().is_some();
+    match issuer.key_source().filter(|_| !is_known) {
+        Some(source) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
+        None => Err(refusal.into()),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::confirmation::ConfirmationPlace;
 use super::introspection::{Introspection, Tokens};
 use super::keys::{KeyRing, KeySource, Keys, KeysFields};
+use super::token_kind;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::jose::algorithm::Algorithm;
@@ -64,7 +65,7 @@ struct Fields {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 pub(super) enum TokenType {
-    /// Nothing, or some JWT.
+    /// Nothing, or some JWT. What says in its claims that it is an ID token or another is refused all the same.
     #[default]
     #[serde(rename = "any_jwt")]
     AnyJwt,
@@ -202,9 +203,7 @@ impl Issuer {
     /// RFC 9068 §4: `at+jwt` or `application/at+jwt`. `kind` is in lower case.
     pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), Reason> {
         match self.token_type {
-            TokenType::AccessToken if !matches!(kind, Some("at+jwt" | "application/at+jwt")) => {
-                Err(Reason::TokenTypeUnsupported)
-            }
+            TokenType::AccessToken if !token_kind::is_access_token(kind) => Err(Reason::TokenTypeUnsupported),
             TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
         }
     }

@@ -18,6 +18,7 @@ pub mod keys;
 mod metadata;
 mod seconds;
 pub mod token_cache;
+mod token_kind;
 pub mod verified_payload;
 
 use std::collections::HashSet;
@@ -509,14 +510,15 @@ impl ResourceServer {
         request: &Request<'_>,
         means: &mut Means<'_>,
     ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
-        match means.tokens.find(policy, credentials.bytes()) {
-            Some(Known::Claims(claims)) if claims.is_current(&self.issuers, request.now, means) => {
-                return Ok((claims, Lookup::Hit));
-            }
-            Some(Known::Refused(refusal, until)) if request.now < until => {
-                return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
-            }
-            _ => {}
+        if let Some(claims) = means.tokens.verified(policy, credentials.bytes())
+            && claims.is_current(&self.issuers, request.now, means)
+        {
+            return Ok((claims, Lookup::Hit));
+        }
+        if let Some((refusal, until)) = means.tokens.refused(policy, credentials.bytes())
+            && request.now < until
+        {
+            return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
         }
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
@@ -573,9 +575,7 @@ impl ResourceServer {
             let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
             return Err(Unverified::NeedsIntrospection(inquiry, refusal));
         };
-        let (audience, kept) = (source.missing_audience(), source.longest_kept());
-        let verified =
-            AccessToken::introspected(introspected, place, audience, kept, self.expected(policy), request, means);
+        let verified = AccessToken::introspected(introspected, place, source, self.expected(policy), request, means);
         if let Err(Unverified::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {

@@ -1,4 +1,5 @@
-//! Tokens that were verified before: the next time they cost no cryptography.
+//! Tokens that were verified before: the next time they cost no cryptography. And a few of those that were refused, apart:
+//! anybody can make up as many as he likes, and none of them takes the place of a good one.
 //!
 //! What is kept are the claims, what a policy alone decides of them (whether audience and scope are right), and the line of
 //! an access log that tells that the token was accepted. Time and certificate are judged on every request. An entry names
@@ -58,10 +59,16 @@ impl Lookup {
     }
 }
 
+/// The part of the memory that refused tokens have.
+const SHARE_OF_REFUSED: usize = 8;
+
 /// The cache of one VM, for all its policies: what a policy expects of a token is part of the verification. The key is the
 /// whole token.
 #[derive(Debug)]
-pub struct TokenCache(Generations<Box<[u8]>, Known>);
+pub struct TokenCache {
+    verified: Generations<Box<[u8]>, Known>,
+    refused: Generations<Box<[u8]>, Known>,
+}
 
 /// What is known of a token.
 #[derive(Clone, Debug)]
@@ -85,24 +92,41 @@ impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new(size: TokenCacheSize) -> Self {
-        Self(Generations::new(size.0))
+        let of_refused = size.0 / SHARE_OF_REFUSED;
+        Self { verified: Generations::new(size.0.saturating_sub(of_refused)), refused: Generations::new(of_refused) }
     }
 
-    /// What this policy knows of a token.
-    pub(super) fn find(&mut self, policy: &str, token: &[u8]) -> Option<Known> {
-        self.0.find(policy, token)
+    /// The claims of a token that this policy verified.
+    pub(super) fn verified(&mut self, policy: &str, token: &[u8]) -> Option<Rc<AccessToken>> {
+        match self.verified.find(policy, token)? {
+            Known::Claims(claims) => Some(claims),
+            Known::Refused(..) => None,
+        }
+    }
+
+    /// Why this policy refused a token, and until when (seconds since 1970) that holds.
+    pub(super) fn refused(&mut self, policy: &str, token: &[u8]) -> Option<(Rc<Refusal>, u64)> {
+        match self.refused.find(policy, token)? {
+            Known::Refused(refusal, until) => Some((refusal, until)),
+            Known::Claims(_) => None,
+        }
     }
 
     /// Keeps what this policy has just learnt of a token.
     pub(super) fn insert(&mut self, policy: &str, token: &str, known: Known) {
         let bytes = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
-        self.0.insert(policy, token.as_bytes().into(), known, bytes);
+        let place = match known {
+            Known::Claims(_) => &mut self.verified,
+            Known::Refused(..) => &mut self.refused,
+        };
+        place.insert(policy, token.as_bytes().into(), known, bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::Reason;
 
     const SIZE: u64 = 1024 * 1024;
 
@@ -114,9 +138,15 @@ mod tests {
         Known::Claims(Rc::new(AccessToken::example()))
     }
 
+    fn refused(number: usize) -> (String, Known) {
+        let refusal = Refusal::because(Reason::TokenInactive, "x".repeat(number % 300));
+        (format!("{number:0200}"), Known::Refused(Rc::new(refusal), u64::MAX))
+    }
+
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]
     fn held(cache: &TokenCache) -> usize {
-        cache.0.entries().map(|(token, known)| token.len() + known.size() + OVERHEAD).sum()
+        let entries = cache.verified.entries().chain(cache.refused.entries());
+        entries.map(|(token, known)| token.len() + known.size() + OVERHEAD).sum()
     }
 
     #[test]
@@ -125,11 +155,41 @@ mod tests {
         let claims = claims();
         for number in 0..1_000_000 {
             cache.insert("api", &format!("{number:0100}"), claims.clone());
+            let (token, refused) = refused(number);
+            cache.insert("api", &token, refused);
             if number % 250_000 == 0 {
                 assert!(held(&cache) <= usize::try_from(SIZE).unwrap());
             }
         }
         assert!(held(&cache) > usize::try_from(SIZE).unwrap() / 3);
+    }
+
+    #[test]
+    fn a_million_refused_tokens_leave_a_good_one_where_it_is() {
+        let mut cache = cache();
+        cache.insert("api", "good", claims());
+        for number in 0..1_000_000 {
+            let (token, refused) = refused(number);
+            cache.insert("api", &token, refused);
+            if number % 250_000 == 0 {
+                assert!(held(&cache) <= usize::try_from(SIZE).unwrap() / 4);
+            }
+        }
+        assert!(cache.verified("api", b"good").is_some());
+        // They have their share, and the last of them are known.
+        assert!(held(&cache) > usize::try_from(SIZE).unwrap() / 24);
+        assert!(cache.refused("api", refused(999_999).0.as_bytes()).is_some());
+        assert!(cache.refused("api", refused(0).0.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_token_that_is_refused_later_is_found_so_and_one_that_is_good_again_too() {
+        let mut cache = cache();
+        let (token, refused) = refused(1);
+        cache.insert("api", &token, claims());
+        cache.insert("api", &token, refused.clone());
+        assert!(cache.verified("api", token.as_bytes()).is_some() && cache.refused("api", token.as_bytes()).is_some());
+        assert!(cache.refused("other", token.as_bytes()).is_none());
     }
 
     #[test]
@@ -139,25 +199,27 @@ mod tests {
         cache.insert("api", "unused", claims());
         for number in 0..10_000 {
             cache.insert("api", &number.to_string(), claims());
-            assert!(cache.find("api", b"used").is_some());
+            assert!(cache.verified("api", b"used").is_some());
         }
-        assert!(cache.find("api", b"unused").is_none());
+        assert!(cache.verified("api", b"unused").is_none());
     }
 
     #[test]
     fn what_one_policy_verified_is_nothing_to_another() {
         let mut cache = cache();
         cache.insert("api", "token", claims());
-        assert!(cache.find("api", b"token").is_some());
-        assert!(cache.find("other", b"token").is_none());
-        assert!(cache.find("api", b"toke").is_none());
+        assert!(cache.verified("api", b"token").is_some());
+        assert!(cache.verified("other", b"token").is_none());
+        assert!(cache.verified("api", b"toke").is_none());
+        assert!(cache.refused("api", b"token").is_none());
     }
 
     #[test]
     fn a_cache_of_no_bytes_keeps_nothing() {
         let mut cache = TokenCache::new(TokenCacheSize::try_from(0).unwrap());
         cache.insert("api", "token", claims());
-        assert!(cache.find("api", b"token").is_none());
+        cache.insert("api", "refused", refused(1).1);
+        assert!(cache.verified("api", b"token").is_none() && cache.refused("api", b"refused").is_none());
         for wrong in [1, 65_535, 268_435_457] {
             assert!(TokenCacheSize::try_from(wrong).is_err());
         }

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use serde_json::Number;
 
+use super::token_kind;
 use crate::host_map::entries;
 use crate::jose::json::{Json, Object};
 
@@ -69,11 +70,23 @@ impl<'a> VerifiedPayload<'a> {
                 b"cnf" => entries(value)
                     .and_then(|members| members.into_iter().map(member).collect::<Option<_>>())
                     .map(Json::Object),
-                _ => return None,
+                _ => Some(mark(name, value)?),
             };
             Some(value.and_then(|value| named(name, value)))
         };
         self.0.iter().filter_map(claim).collect()
+    }
+}
+
+/// A claim that says what kind of token it is: of those that say it by being there nothing else matters, and a word that
+/// is none says nothing.
+fn mark<'a>(name: &[u8], value: &'a [u8]) -> Option<Json<'a>> {
+    let is_among = |names: &[&str]| names.iter().any(|own| own.as_bytes() == name);
+    if is_among(token_kind::WORDS) {
+        Some(text(value).unwrap_or(Json::Bool(true)))
+    } else {
+        let is_mark = is_among(token_kind::OF_OTHERS) || is_among(token_kind::SCOPES) || is_among(&[token_kind::NONCE]);
+        is_mark.then_some(Json::Bool(true))
     }
 }
 
@@ -186,6 +199,18 @@ mod tests {
         let expected = json!({
             "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
             "nbf": 1_700_000_000.0, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": true},
+        });
+        assert_eq!(Value::from(Json::Object(found)), expected);
+        // What says what kind of token it is, by a word or by being there.
+        let marks = json!({
+            "typ": "ID", "token_use": "id", "tokenName": 0.1, "purpose": "id", "token_type": "Refresh", "at_hash": "x",
+            "c_hash": 1, "s_hash": [], "events": {"a": {}}, "nonce": "n", "scp": ["a"], "sid": "1",
+        });
+        let bytes = encoded(&marks);
+        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let expected = json!({
+            "typ": "ID", "token_use": "id", "tokenName": true, "purpose": "id", "token_type": "Refresh", "at_hash": true,
+            "c_hash": true, "s_hash": true, "events": true, "nonce": true, "scp": true,
         });
         assert_eq!(Value::from(Json::Object(found)), expected);
         let bytes = encoded(&json!({"aud": "https://api"}));

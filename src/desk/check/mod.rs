@@ -3,6 +3,7 @@
 
 mod envoy;
 mod finding;
+mod id_tokens;
 mod installation;
 mod kubernetes;
 mod metadata;
@@ -70,6 +71,7 @@ pub fn check(files: &[(String, String)]) -> Report {
         let Some(policies) = policies else { continue };
         report.findings.extend(kubernetes::of_listeners(&documents, policies));
         report.findings.extend(metadata::never_chosen(*installation, policies, &documents));
+        report.findings.extend(id_tokens::may_pass(*installation, policies));
     }
     let mut seen = Vec::new();
     report.findings.retain(|finding| {

@@ -23,6 +23,7 @@ pub struct Introspection {
     client_id: Option<String>,
     tokens: Tokens,
     missing_audience: MissingAudience,
+    token_types: Vec<String>,
     answer: AnswerForm,
     cache: CacheSeconds,
     timeout: Timeout,
@@ -62,6 +63,11 @@ struct Fields {
     /// Whether the answer must say for whom the token is.
     #[serde(default)]
     audience: MissingAudience,
+    /// What the answer's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
+    /// words of its own for its access tokens.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(inner(length(min = 1))))]
+    token_types: Vec<String>,
     /// In which form the authorization server answers.
     #[serde(default)]
     answer: AnswerForm,
@@ -117,7 +123,8 @@ pub(in crate::resource_server) enum MissingAudience {
     /// The token is refused.
     #[default]
     Required,
-    /// It is taken for one for this API: the operator knows that the authorization server has no other.
+    /// It is taken for one for this API: the operator knows that the authorization server has no other. An answer that does
+    /// not say the `token_type` either is refused, since it may be about an ID token.
     IfPresent,
 }
 
@@ -168,6 +175,9 @@ impl TryFrom<Fields> for Introspection {
         if fields.answer == AnswerForm::Jwt && client_id.is_none() {
             return Err("answer: jwt needs `client_id`, for which the answer must be (RFC 9701 §5)");
         }
+        if fields.token_types.iter().any(String::is_empty) {
+            return Err("one of token_types is empty");
+        }
         Ok(Self {
             endpoint: fields.endpoint,
             cluster: fields.cluster,
@@ -175,6 +185,7 @@ impl TryFrom<Fields> for Introspection {
             client_id,
             tokens: fields.tokens,
             missing_audience: fields.audience,
+            token_types: fields.token_types,
             answer: fields.answer,
             cache: fields.cache_seconds,
             timeout: fields.timeout_seconds,
@@ -203,6 +214,11 @@ impl Introspection {
 
     pub(in crate::resource_server) fn missing_audience(&self) -> MissingAudience {
         self.missing_audience
+    }
+
+    /// The words that the authorization server has for the types of its access tokens, besides the usual ones.
+    pub(in crate::resource_server) fn token_types(&self) -> &[String] {
+        &self.token_types
     }
 
     /// The client for which an answer must be that is a JWT; `None` where answers are JSON.

@@ -39,7 +39,7 @@ pub struct Schedule {
 pub enum Wish {
     /// Keys should be fresh.
     Routine,
-    /// A token is signed with a key that nobody knows.
+    /// A token names a key that nobody knows, or names none and no key that is known made its signature.
     UnknownKey,
 }
 

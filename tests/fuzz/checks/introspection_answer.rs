@@ -10,8 +10,9 @@ use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Reason, Request, Step};
+use serde_json::Value;
 
-use super::json;
+use super::{json, token_kind};
 
 const NOW: u64 = 1_493_724_000;
 /// That of RFC 8705 §3.1 in its one canonical spelling; the RFC writes another last character.
@@ -46,9 +47,14 @@ pub fn check(input: &[u8]) {
             assert_eq!(answer["cnf"]["x5t#S256"], THUMBPRINT);
             assert!(answer.get("iss").is_none_or(|issuer| issuer == "https://server.example.com"), "{answer}");
             assert!(answer.get("exp").is_none_or(|expires| expires.as_f64().unwrap() > 1_493_723_000.0), "{answer}");
-            let is_ours = |audience: &serde_json::Value| audience == "api";
+            let is_ours = |audience: &Value| audience == "api";
             let ours = answer.get("aud").is_none_or(|aud| is_ours(aud) || aud.as_array().unwrap().iter().any(is_ours));
             assert!(ours, "{answer}");
+            assert!(!token_kind::is_another(&answer, false), "{answer}");
+            let kind = &answer["token_type"];
+            let known = ["bearer", "dpop", "access_token"].map(Value::from);
+            let kind = kind.as_str().map_or_else(|| kind.clone(), |kind| kind.to_ascii_lowercase().into());
+            assert!(known.contains(&kind) || (kind.is_null() && answer.get("aud").is_some()), "{answer}");
         }
         Step::Refuse(refusal) if refusal.reason() == Reason::TokenInactive => {
             assert_eq!(json::unambiguous(input).expect("an ambiguous answer is believed")["active"], false);

@@ -35,6 +35,7 @@ pub mod request;
 pub mod route;
 pub mod route_metadata;
 pub mod token;
+mod token_kind;
 mod upstream;
 
 /// A check of any bytes.

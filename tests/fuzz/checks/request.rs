@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::keys::{AUDIENCE, ISSUERS, KEYS, Key, Marks, resource_server};
 use super::upstream::{Headers, Host, end, logged};
-use super::{header_name, json, route_metadata};
+use super::{header_name, json, route_metadata, token_kind};
 
 const NOW: u64 = 1_000_000_000;
 const LEEWAY: f64 = 10.0;
@@ -440,6 +440,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
                 && ["jkt", "jwk", "jwe", "jku", "kid"].iter().all(|name| claims["cnf"].get(name).is_none())
         }
     };
+    let says_access_token = header["typ"].as_str().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("at+jwt"));
     for (right, why) in [
         (token.len() <= 16 * 1024, "it is too long"),
         (scheme.eq_ignore_ascii_case("bearer "), "the scheme is another"),
@@ -454,6 +455,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
             "its time has not come",
         ),
         (bound, "it is not bound to this certificate"),
+        (!token_kind::is_another(&claims, says_access_token), "it is another token"),
     ] {
         if !right {
             return Err(why);
