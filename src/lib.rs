@@ -53,6 +53,7 @@ mod hexadecimal;
 mod host;
 mod host_map;
 mod https_url;
+mod leniency;
 mod percent;
 mod sorted_map;
 

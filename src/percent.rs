@@ -26,13 +26,18 @@ pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself.
+/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself. .NET has `%u00` before the two as
+/// well.
 pub(crate) fn leniently_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let (&first, after) = rest.split_first()?;
-        let pair = after.split_first_chunk().filter(|_| first == b'%');
-        let encoded = pair.and_then(|(pair, after)| Some((hexadecimal::byte(*pair)?, after)));
+        let encoded = match after {
+            [b'u' | b'U', b'0', b'0', high, low, after @ ..] | [high, low, after @ ..] if first == b'%' => {
+                hexadecimal::byte([*high, *low]).map(|byte| (byte, after))
+            }
+            _ => None,
+        };
         let (byte, after) = encoded.unwrap_or((first, after));
         rest = after;
         Some(byte)

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::client::is_vschar;
 use crate::jose::{base64url, json};
+use crate::leniency;
 use crate::percent;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -175,14 +176,13 @@ impl Parameters {
         for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (name, value) = pair.split_at_checked(end).unwrap_or_default();
-            let name = form_decoded(name).ok_or_else(|| malformed("the form is not well encoded"))?;
-            let Some(position) = PARAMETERS
-                .iter()
-                .position(|known| [cut(&name), &name].into_iter().any(|name| folded(name) == known.as_bytes()))
+            let decoded = form_decoded(name).ok_or_else(|| malformed("the form is not well encoded"))?;
+            let Some((position, known)) =
+                PARAMETERS.iter().enumerate().find(|(_, known)| leniency::is_parameter(name, known))
             else {
                 continue;
             };
-            if PARAMETERS.iter().all(|known| known.as_bytes() != name) {
+            if decoded != known.as_bytes() {
                 return Err(ambiguous(
                     "a parameter of client authentication has a name that servers may read differently",
                 ));
@@ -197,19 +197,6 @@ impl Parameters {
         }
         Ok(found)
     }
-}
-
-/// A parameter's name without what PHP takes for the key of a list, and up to a NUL.
-fn cut(name: &[u8]) -> &[u8] {
-    let end = name.iter().position(|byte| matches!(byte, b'[' | 0)).unwrap_or(name.len());
-    name.get(..end).unwrap_or_default()
-}
-
-/// What the most lenient of servers makes of a parameter's name: case aside (ASP.NET), without white space around it, and
-/// with `_` for `.`, a space, and a `[` that nothing closes (PHP).
-fn folded(name: &[u8]) -> Vec<u8> {
-    let underscore = |byte: &u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
-    name.trim_ascii().iter().map(underscore).collect()
 }
 
 /// `+` for a space and `%` with two hexadecimal digits for any byte. `None` where a `%` has none.

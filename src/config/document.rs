@@ -3,25 +3,29 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::Number;
 
 use super::error::{Error, Segment};
 use super::source::Source;
+use super::text::Text;
 use super::tree::{Key, Node, Value};
 
 /// Deeper than the files of the field.
 const DEEPEST: usize = 128;
 
-/// Values of one file, those that an alias repeats counted each time.
+/// Values of one file, those that an alias repeats counted each time, and those that an anchor keeps.
 const MOST_VALUES: usize = 1_000_000;
+
+const TOO_MANY: &str = "this file has too many values";
 
 /// One document of a file, with the place of each value.
 #[derive(Debug)]
 pub struct Document {
-    file: String,
-    text: String,
+    file: Rc<str>,
+    text: Rc<Text>,
     root: Node,
     /// Which bytes of the file the texts are that stand there as they are, by where they begin, quotes included.
     verbatim: BTreeMap<usize, Range<usize>>,
@@ -42,15 +46,13 @@ impl Document {
     /// # Errors
     /// Where it is neither, a key stands twice in a map, or it is too large or too deep.
     pub fn read(file: &str, text: &str) -> Result<Vec<Self>, Error> {
-        match Node::from_json(text) {
-            Ok(root) => {
-                let (file, text) = (file.to_owned(), text.to_owned());
-                return Ok(vec![Self { file, text, root, verbatim: BTreeMap::new() }]);
-            }
-            Err(error) if file.ends_with(".json") => return Err(error.located_in(Some(text))),
+        let (file, text) = (Rc::from(file), Rc::new(Text::new(text.to_owned())));
+        match Node::from_json(text.as_str()) {
+            Ok(root) => return Ok(vec![Self { file, text, root, verbatim: BTreeMap::new() }]),
+            Err(error) if file.ends_with(".json") => return Err(error.located_in(Some(&text))),
             Err(_) => {}
         }
-        Reader::new(file, text).documents().map_err(|error| error.located_in(Some(text)))
+        Reader::new(&file, &text).documents().map_err(|error| error.located_in(Some(&text)))
     }
 
     /// The whole document.
@@ -157,10 +159,20 @@ impl<'d> Place<'d> {
         &self.document.file
     }
 
+    /// The same, for what is kept of it.
+    pub(crate) fn shared_file(self) -> Rc<str> {
+        Rc::clone(&self.document.file)
+    }
+
+    /// What no other value has, of whatever document.
+    pub(crate) fn identity(self) -> usize {
+        std::ptr::from_ref(self.node).addr()
+    }
+
     /// The line and the column, from 1, at which its key stands, or the value itself where it has none.
     #[must_use]
     pub fn position(self) -> (usize, usize) {
-        Error::new(String::new()).at(self.offset).located_in(Some(&self.document.text)).position().unwrap_or((1, 1))
+        self.offset.and_then(|offset| self.document.text.position(offset)).unwrap_or((1, 1))
     }
 
     /// This value as a plugin configuration: a map, or a text with JSON in it. Mistakes are named by their place in the
@@ -169,22 +181,23 @@ impl<'d> Place<'d> {
     /// # Errors
     /// Where a text is not JSON.
     pub fn source(self) -> Result<Source, Error> {
-        let whole = &self.document.text;
+        let text = || Rc::clone(&self.document.text);
         let Value::String(json) = &self.node.value else {
-            return Ok(Source::of_tree(self.node.clone(), Some(whole.clone())));
+            return Ok(Source::of_tree(self.node.clone(), text()));
         };
+        let whole = self.document.text.as_str();
         let start = self.node.offset.unwrap_or_default();
         let verbatim = self.document.verbatim.get(&start);
         match verbatim.and_then(|range| Some((range.start, whole.get(range.clone())?))) {
             Some((begin, piece)) => {
                 let root = Node::from_json_in(piece, whole);
-                let located = |error: Error| error.moved(piece, begin).located_in(Some(whole));
-                Ok(Source::of_tree(root.map_err(located)?, Some(whole.clone())))
+                let located = |error: Error| error.moved(piece, begin).located_in(Some(&self.document.text));
+                Ok(Source::of_tree(root.map_err(located)?, text()))
             }
             // Between quotes it may be written otherwise than it is: only where the text begins is known.
             None => match Node::from_json(json) {
-                Ok(root) => Ok(Source::of_tree(root.placed(start), Some(whole.clone()))),
-                Err(error) => Err(error.placed(start).located_in(Some(whole))),
+                Ok(root) => Ok(Source::of_tree(root.placed(start), text())),
+                Err(error) => Err(error.placed(start).located_in(Some(&self.document.text))),
             },
         }
     }
@@ -192,7 +205,8 @@ impl<'d> Place<'d> {
 
 /// Makes trees of the parser's events.
 struct Reader<'t> {
-    file: &'t str,
+    file: &'t Rc<str>,
+    whole: &'t Rc<Text>,
     text: &'t str,
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
     /// The byte at which each character begins, where these are not the same.
@@ -203,10 +217,11 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn new(file: &'t str, text: &'t str) -> Self {
+    fn new(file: &'t Rc<str>, whole: &'t Rc<Text>) -> Self {
+        let text = whole.as_str();
         let bytes = (!text.is_ascii()).then(|| text.char_indices().map(|(byte, _)| byte).collect());
         let (anchors, verbatim) = (BTreeMap::new(), BTreeMap::new());
-        Self { file, text, parser: Parser::new_from_str(text), bytes, anchors, verbatim, values: 0 }
+        Self { file, whole, text, parser: Parser::new_from_str(text), bytes, anchors, verbatim, values: 0 }
     }
 
     fn documents(mut self) -> Result<Vec<Document>, Error> {
@@ -219,7 +234,12 @@ impl<'t> Reader<'t> {
                     let root = self.node(event, span, DEEPEST)?;
                     let verbatim = std::mem::take(&mut self.verbatim);
                     self.anchors.clear();
-                    documents.push(Document { file: self.file.to_owned(), text: self.text.to_owned(), root, verbatim });
+                    documents.push(Document {
+                        file: Rc::clone(self.file),
+                        text: Rc::clone(self.whole),
+                        root,
+                        verbatim,
+                    });
                 }
                 _ => {}
             }
@@ -250,7 +270,7 @@ impl<'t> Reader<'t> {
         let Some(depth) = depth.checked_sub(1) else { return wrong("this is nested too deeply") };
         self.values = self.values.saturating_add(1);
         if self.values > MOST_VALUES {
-            return wrong("this file has too many values");
+            return wrong(TOO_MANY);
         }
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -304,6 +324,10 @@ impl<'t> Reader<'t> {
         };
         let node = Node { value, offset };
         if anchor != 0 {
+            self.values = self.values.saturating_add(node.count());
+            if self.values > MOST_VALUES {
+                return wrong(TOO_MANY);
+            }
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de;
 
+use super::text::Text;
+
 /// A mistake in a configuration: where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Mistake>);
@@ -57,13 +59,9 @@ impl Error {
     }
 
     /// Line and column, both from 1, of the byte at which the mistake stands.
-    pub(super) fn located_in(mut self, text: Option<&str>) -> Self {
-        if let Some(before) = self.0.offset.zip(text).and_then(|(offset, text)| text.get(..offset)) {
-            let last_line = before.rsplit('\n').next().unwrap_or_default();
-            self.0.position = Some(Position {
-                line: before.matches('\n').count().saturating_add(1),
-                column: last_line.chars().count().saturating_add(1),
-            });
+    pub(super) fn located_in(mut self, text: Option<&Text>) -> Self {
+        if let Some((line, column)) = self.0.offset.zip(text).and_then(|(offset, text)| text.position(offset)) {
+            self.0.position = Some(Position { line, column });
         }
         self
     }
@@ -181,19 +179,58 @@ fn kind(found: &de::Unexpected<'_>) -> &'static str {
     }
 }
 
-/// `unknown key "polices"; did you mean "policies"?`, or all that is known where nothing is near.
+/// How many names a sentence lists, and how many characters it has of each: a file may have thousands.
+const MOST_NAMES: usize = 32;
+const LONGEST_NAME: usize = 64;
+
+/// `unknown key "polices"; did you mean "policies"?`, or what is known where nothing is near.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     let found_folded = found.to_ascii_lowercase();
     let near = |candidate: &str| {
+        let most = candidate.len().div_ceil(3).max(2);
+        let difference = found.len().abs_diff(candidate.len());
         let candidate = candidate.to_ascii_lowercase();
-        let distance = strsim::damerau_levenshtein(&found_folded, &candidate);
-        let beginning = found_folded.len() > 2 && candidate.starts_with(&found_folded);
-        (beginning || distance <= candidate.len().div_ceil(3).max(2)).then_some(distance)
+        if found_folded.len() > 2 && candidate.starts_with(&found_folded) {
+            return Some(difference);
+        }
+        // Of two long names the distance takes long to find.
+        let is_comparable = difference <= most && candidate.len() <= LONGEST_NAME;
+        let distance = is_comparable.then(|| strsim::damerau_levenshtein(&found_folded, &candidate));
+        distance.filter(|distance| *distance <= most)
     };
     let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, candidate))).min();
     match nearest {
         Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {candidate:?}?"),
         None if known.is_empty() => format!("unknown {what} {found:?}; there are none here"),
-        None => format!("unknown {what} {found:?}; known are {}", known.join(", ")),
+        None => {
+            let shortened = |name: &&str| name.chars().take(LONGEST_NAME).collect::<String>();
+            let names: Vec<_> = known.iter().take(MOST_NAMES).map(shortened).collect();
+            let more = match known.len().checked_sub(MOST_NAMES) {
+                None | Some(0) => String::new(),
+                Some(more) => format!(" and {more} more"),
+            };
+            format!("unknown {what} {found:?}; known are {}{more}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_told_or_those_that_are_known_up_to_a_number() {
+        let long = "n".repeat(100);
+        let names: Vec<_> = (0..40).map(|number| format!("name-{number}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).chain([long.as_str()]).collect();
+        assert_eq!(unknown("key", "Nme-7", &names), "unknown key \"Nme-7\"; did you mean \"name-7\"?");
+        assert_eq!(
+            unknown("key", "cert", &["certificate", "certs", "x"]),
+            "unknown key \"cert\"; did you mean \"certs\"?"
+        );
+        assert_eq!(unknown("key", "nn", &[&long]), format!("unknown key \"nn\"; known are {}", "n".repeat(64)));
+        let told = unknown("key", "another", &names);
+        assert!(told.starts_with("unknown key \"another\"; known are name-0, name-1, "), "{told}");
+        assert!(told.ends_with(", name-31 and 9 more"), "{told}");
     }
 }

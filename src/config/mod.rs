@@ -7,6 +7,7 @@
 pub mod document;
 mod error;
 mod source;
+mod text;
 mod tree;
 
 pub use error::Error;

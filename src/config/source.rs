@@ -1,16 +1,19 @@
 //! The bytes of a plugin configuration, as a tree.
 
+use std::rc::Rc;
+
 use prost::Message;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
+use super::text::Text;
 use super::tree::Node;
 
 /// A configuration that has been taken apart and not yet been understood.
 #[derive(Debug)]
 pub struct Source {
     root: Node,
-    text: Option<String>,
+    text: Option<Rc<Text>>,
 }
 
 /// Reads a typed value of JSON that comes from elsewhere, by the same code as a configuration.
@@ -27,15 +30,15 @@ impl Source {
         if configuration.is_empty() {
             return Err(Error::new("the plugin configuration is empty".to_owned()));
         }
-        let text = std::str::from_utf8(configuration);
         // No JSON text is a Struct: each entry of a Struct has the byte 0x12, which JSON text never has.
-        let json = match text {
-            Ok(text) => match Node::from_json(text) {
-                Ok(root) => {
-                    return Ok(Self { root, text: Some(text.to_owned()) });
+        let json = match std::str::from_utf8(configuration) {
+            Ok(text) => {
+                let text = Text::new(text.to_owned());
+                match Node::from_json(text.as_str()) {
+                    Ok(root) => return Ok(Self { root, text: Some(Rc::new(text)) }),
+                    Err(error) => error.located_in(Some(&text)),
                 }
-                Err(error) => error.located_in(Some(text)),
-            },
+            }
             Err(_) => {
                 Error::new("the plugin configuration is neither JSON text nor a google.protobuf.Struct".to_owned())
             }
@@ -46,8 +49,8 @@ impl Source {
 
     /// A tree that was read elsewhere, and the text in which its values stand.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn of_tree(root: Node, text: Option<String>) -> Self {
-        Self { root, text }
+    pub(super) fn of_tree(root: Node, text: Rc<Text>) -> Self {
+        Self { root, text: Some(text) }
     }
 
     /// Reads a typed value from the tree.

@@ -1,7 +1,7 @@
 //! The token as it came in the request (RFC 6750 §2.1): in the `Authorization` header and nowhere else.
 
 use super::Dpop;
-use crate::percent;
+use crate::leniency;
 use crate::reason::Reason;
 use crate::request::Request;
 
@@ -106,8 +106,8 @@ fn holds_another(value: &str) -> bool {
     value.split(',').skip(1).any(is_bearer)
 }
 
-/// Whether the query has a parameter `access_token` (RFC 6750 §2.3), as any server may read it: percent-encoded, in any
-/// case, between `&` or `;`, and, as PHP has it, with a space or a dot for the underscore and spaces before it.
+/// Whether the query has a parameter `access_token` (RFC 6750 §2.3), as any server may read it: between `&` or `;`, and
+/// under every name that some reader takes for it.
 pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
     let query = request
         .values(":path")
@@ -115,18 +115,9 @@ pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
     query.is_some_and(|query| {
         query.split(|byte| matches!(byte, b'?' | b'&' | b';')).any(|parameter| {
             let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
-            let name: Vec<u8> =
-                percent::leniently_decoded(name).skip_while(|byte| matches!(byte, b' ' | b'+')).map(folded).collect();
-            name == b"access_token"
+            leniency::is_parameter(name, "access_token")
         })
     })
-}
-
-fn folded(byte: u8) -> u8 {
-    match byte {
-        b'+' | b' ' | b'.' => b'_',
-        other => other.to_ascii_lowercase(),
-    }
 }
 
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::{Finding, Warning};
 use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
+use super::needing_certificate;
 use crate::authorization_server::ClientCertificate;
 use crate::config::document::Place;
 use crate::desk::sentence::listed;
@@ -81,8 +82,7 @@ pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
 
 /// What becomes of the clients' certificates before a policy sees them.
 fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
-    let wanting = policies.iter().find(|(_, policy)| policy.needs_certificate());
-    let Some((name, _)) = wanting else { return Vec::new() };
+    let Some(name) = needing_certificate(policies) else { return Vec::new() };
     let transport_socket = manager.filter_chain.at(&["transport_socket"]);
     let Some(tls) = transport_socket.and_then(|socket| message(socket, "DownstreamTlsContext")) else {
         let sentence = format!(

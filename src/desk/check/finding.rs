@@ -1,25 +1,26 @@
 //! What is wrong, where.
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::config::document::Place;
 use crate::desk::sentence::shown;
 
 /// One thing that is wrong at one place of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
     /// Which warning it is, if it is one.
     pub warning: Option<Warning>,
-    file: String,
+    file: Rc<str>,
     /// Line and column, from 1, where they are known.
     position: Option<(usize, usize)>,
     sentence: String,
 }
 
 /// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// It would not load, or would refuse requests that should pass.
     Error,
@@ -30,7 +31,7 @@ pub enum Severity {
 macro_rules! warnings {
     ($($(#[doc = $meaning:literal])+ $variant:ident, $name:literal;)+) => {
         /// What works against the filter. The name is stable from 1.0 on.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Warning {
             $($(#[doc = $meaning])+ $variant,)+
         }
@@ -101,19 +102,19 @@ warnings! {
 
 impl Finding {
     pub(super) fn is_in(&self, file: &str) -> bool {
-        self.file == file
+        &*self.file == file
     }
 
-    pub(super) fn error(file: &str, position: Option<(usize, usize)>, sentence: String) -> Self {
-        Self { severity: Severity::Error, warning: None, file: file.to_owned(), position, sentence }
+    pub(super) fn error(file: impl Into<Rc<str>>, position: Option<(usize, usize)>, sentence: String) -> Self {
+        Self { severity: Severity::Error, warning: None, file: file.into(), position, sentence }
     }
 
     pub(super) fn error_at(place: Place<'_>, sentence: String) -> Self {
-        Self::error(place.file(), Some(place.position()), sentence)
+        Self::error(place.shared_file(), Some(place.position()), sentence)
     }
 
     pub(super) fn warning(place: Place<'_>, warning: Warning, sentence: impl Into<String>) -> Self {
-        let (file, position) = (place.file().to_owned(), Some(place.position()));
+        let (file, position) = (place.shared_file(), Some(place.position()));
         Self { severity: Severity::Warning, warning: Some(warning), file, position, sentence: sentence.into() }
     }
 }

@@ -1,5 +1,7 @@
 //! The places of a file at which certbound is configured.
 
+use std::collections::{BTreeMap, HashMap};
+
 use crate::config::document::{Document, Place};
 
 /// A plugin configuration and what stands around it.
@@ -14,8 +16,8 @@ pub(super) struct Installation<'d> {
 pub(super) enum Platform<'d> {
     /// Nobody yet: the file is the plugin configuration itself.
     Nobody,
-    /// Envoy: its `PluginConfig`, and the filter among the HTTP filters, where the file has them.
-    Envoy { plugin: Place<'d>, filter: Option<HttpFilter<'d>> },
+    /// Envoy: its `PluginConfig`, and the extension that holds it.
+    Envoy { plugin: Place<'d>, holder: Place<'d> },
     /// Istio: the spec of a WasmPlugin or TrafficExtension, and the part of it that is about the module.
     Istio { spec: Place<'d>, wasm: Place<'d> },
     /// Envoy Gateway: one of the Wasm extensions of an EnvoyExtensionPolicy.
@@ -39,13 +41,48 @@ pub(super) struct Manager<'d> {
     pub(super) manager: Place<'d>,
 }
 
-impl<'d> Installation<'d> {
-    /// The filter, where the files have the HTTP filters that it is one of.
-    pub(super) fn filter(self) -> Option<HttpFilter<'d>> {
-        match self.platform {
-            Platform::Envoy { filter, .. } => filter,
-            Platform::Nobody | Platform::Istio { .. } | Platform::EnvoyGateway { .. } => None,
+/// The HTTP connection managers of some files, and which extensions are among their filters.
+#[derive(Debug)]
+pub(super) struct Managers<'d> {
+    all: Vec<Manager<'d>>,
+    /// The places of the filters inside which an extension stands, by its identity: of its manager, and among the filters.
+    inside: HashMap<usize, Vec<(usize, usize)>>,
+    /// Those of the filters that come by ECDS under a name.
+    discovered: HashMap<Option<&'d str>, Vec<(usize, usize)>>,
+}
+
+impl<'d> Managers<'d> {
+    pub(super) fn of(documents: &'d [Document]) -> Self {
+        let all: Vec<_> = documents.iter().flat_map(|document| managers(document.root())).collect();
+        let (mut inside, mut discovered) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        for (place, manager) in all.iter().enumerate() {
+            for (index, filter) in manager.filters().enumerate() {
+                if filter.at(&["config_discovery"]).is_some() {
+                    discovered.entry(filter.text_at(&["name"])).or_default().push((place, index));
+                }
+                for holder in filter.everything().into_iter().filter(|holder| message(*holder, "Wasm").is_some()) {
+                    inside.entry(holder.identity()).or_default().push((place, index));
+                }
+            }
         }
+        Self { all, inside, discovered }
+    }
+
+    /// The filters that an installation is: one in each manager that has it inside a filter, or gets it by its name through
+    /// ECDS. There are none where the files have no HTTP filters around it.
+    pub(super) fn filters(&self, installation: Installation<'d>) -> impl Iterator<Item = HttpFilter<'d>> {
+        let places = match installation.platform {
+            Platform::Envoy { holder, .. } => {
+                let inside = self.inside.get(&holder.identity());
+                [inside, self.discovered.get(&holder.text_at(&["name"]))]
+            }
+            Platform::Nobody | Platform::Istio { .. } | Platform::EnvoyGateway { .. } => [None, None],
+        };
+        let mut first = BTreeMap::new();
+        for (manager, index) in places.into_iter().flatten().flatten() {
+            first.entry(*manager).and_modify(|own: &mut usize| *own = (*own).min(*index)).or_insert(*index);
+        }
+        first.into_iter().filter_map(|(manager, index)| Some(HttpFilter { manager: *self.all.get(manager)?, index }))
     }
 }
 
@@ -57,25 +94,24 @@ const KUBERNETES: &[&str] = &["apiVersion", "kind"];
 
 /// Every installation in these documents. A document that is nothing else is a plugin configuration.
 pub(super) fn installations(documents: &[Document]) -> Vec<Installation<'_>> {
-    let managers: Vec<_> = documents.iter().flat_map(|document| managers(document.root())).collect();
-    documents.iter().flat_map(|document| of_document(document.root(), &managers)).collect()
+    documents.iter().flat_map(|document| of_document(document.root())).collect()
 }
 
-fn of_document<'d>(root: Place<'d>, managers: &[Manager<'d>]) -> Vec<Installation<'d>> {
+fn of_document(root: Place<'_>) -> Vec<Installation<'_>> {
     if KUBERNETES.iter().all(|key| root.get(key).is_some()) {
-        return of_resource(root).chain(of_envoy(root, managers)).collect();
+        return of_resource(root).chain(of_envoy(root)).collect();
     }
     let envoys = ["static_resources", "dynamic_resources", "admin", "node", "resources", "@type"];
     let is_envoys = envoys.iter().any(|key| root.at(&[key]).is_some());
     if is_envoys {
-        of_envoy(root, managers).collect()
+        of_envoy(root).collect()
     } else {
         vec![Installation { configuration: root, platform: Platform::Nobody }]
     }
 }
 
 /// Every HTTP connection manager of a listener in a document.
-pub(super) fn managers(root: Place<'_>) -> Vec<Manager<'_>> {
+fn managers(root: Place<'_>) -> Vec<Manager<'_>> {
     let mut found = Vec::new();
     for listener in root.everything() {
         let chains = listener.list(&["filter_chains"]).chain(listener.at(&["default_filter_chain"]));
@@ -90,30 +126,13 @@ pub(super) fn managers(root: Place<'_>) -> Vec<Manager<'_>> {
     found
 }
 
-fn of_envoy<'d>(root: Place<'d>, managers: &[Manager<'d>]) -> impl Iterator<Item = Installation<'d>> {
-    let plugins = root.everything().into_iter().filter_map(|holder| {
+fn of_envoy(root: Place<'_>) -> impl Iterator<Item = Installation<'_>> {
+    root.everything().into_iter().filter_map(|holder| {
         let plugin = message(holder, "Wasm")?.at(&["config"])?;
-        is_certbound(plugin, plugin.at(&["configuration"])).then_some((holder, plugin))
-    });
-    plugins.flat_map(|(holder, plugin)| {
         let configuration = plugin.at(&["configuration"]).map_or(plugin, |any| any.get("value").unwrap_or(any));
-        let filters: Vec<_> = managers.iter().filter_map(|manager| position(holder, *manager)).map(Some).collect();
-        // In a file of its own, what ECDS brings has no filters around it.
-        let filters = if filters.is_empty() { vec![None] } else { filters };
-        let installed = move |filter| Installation { configuration, platform: Platform::Envoy { plugin, filter } };
-        filters.into_iter().map(installed)
+        let installed = Installation { configuration, platform: Platform::Envoy { plugin, holder } };
+        is_certbound(plugin, plugin.at(&["configuration"])).then_some(installed)
     })
-}
-
-/// Where a manager has this filter: among its filters, inside one of them, or by its name through ECDS.
-fn position<'d>(holder: Place<'d>, manager: Manager<'d>) -> Option<HttpFilter<'d>> {
-    let name = holder.text_at(&["name"]);
-    let has = |filter: Place<'d>| {
-        let discovered = filter.at(&["config_discovery"]).is_some() && filter.text_at(&["name"]) == name;
-        discovered || filter.everything().into_iter().any(|inside| inside.is(holder))
-    };
-    let index = manager.filters().position(has)?;
-    Some(HttpFilter { manager, index })
 }
 
 fn of_resource(root: Place<'_>) -> impl Iterator<Item = Installation<'_>> {

@@ -57,9 +57,8 @@ pub(super) fn of_gateway(extension: Place<'_>, policies: &Policies) -> Vec<Findi
 }
 
 /// What the same files say about client certificates: Istio's Gateway and Envoy Gateway's ClientTrafficPolicy.
-pub(super) fn of_listeners(documents: &[Document], policies: &Policies) -> Vec<Finding> {
-    let wanting = policies.iter().find(|(_, policy)| policy.needs_certificate());
-    let Some((name, _)) = wanting else { return Vec::new() };
+/// The policy of this name needs one.
+pub(super) fn of_listeners(documents: &[Document], name: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut warn = |place: Place<'_>, what: &str| {
         let sentence =

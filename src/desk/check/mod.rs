@@ -9,7 +9,7 @@ mod kubernetes;
 mod metadata;
 mod request_body;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 pub use finding::{Finding, Severity, Warning};
@@ -19,14 +19,25 @@ use crate::config;
 use crate::config::document::{Document, Place};
 use crate::policy::{Choice, OnForged, Policies, Policy};
 use crate::secret::Environment;
-use installation::{Installation, Platform};
+use installation::{HttpFilter, Installation, Managers, Platform};
+use metadata::Meant;
+
+/// More than anybody reads. What configurations, filters and policies have wrong with each other may be as many as all of
+/// these multiplied.
+const MOST_FINDINGS: usize = 10_000;
 
 /// What was found in some files.
 #[derive(Debug, Default)]
 pub struct Report {
     /// What each configuration will do, in sentences.
     descriptions: Vec<Vec<String>>,
+    /// The first sentence of each, which has its place.
+    described: HashSet<Option<String>>,
     findings: Vec<Finding>,
+    /// The same once more, to see whether one is new.
+    seen: HashSet<Finding>,
+    /// The worst of those for which there was no room.
+    left_out: Option<Severity>,
 }
 
 /// Checks files, each a name and a text, that belong together.
@@ -40,46 +51,55 @@ pub fn check(files: &[(String, String)]) -> Report {
             Err(error) => report.wrong(file, &error),
         }
     }
+    let managers = Managers::of(&documents);
     let installations = installation::installations(&documents);
-    let policies: Vec<_> = installations.iter().map(|installation| report.read(*installation)).collect();
+    let policies: Vec<_> = installations.iter().map(|installation| report.read(*installation, &managers)).collect();
+    let installed = || installations.iter().copied().zip(policies.iter().map(Option::as_ref));
     for (file, _) in files {
         let own = |place: Place<'_>| place.file() == file;
         let has = installations.iter().any(|installation| {
-            let manager = installation.filter().map(|filter| filter.manager.manager);
-            own(installation.configuration) || manager.is_some_and(own)
+            let mut filters = managers.filters(*installation);
+            own(installation.configuration) || filters.any(|filter| own(filter.manager.manager))
         });
         if !has && !report.findings.iter().any(|finding| finding.is_in(file)) {
             let sentence =
                 "there is no configuration of certbound in this file; where it comes by ECDS, give that file too";
-            report.findings.push(Finding::error(file, None, sentence.to_owned()));
+            report.add([Finding::error(file.as_str(), None, sentence.to_owned())]);
         }
     }
-    for (installation, policies) in installations.iter().zip(&policies) {
-        report.surroundings(*installation, policies.as_ref());
+    for (installation, policies) in installed() {
+        report.surroundings(installation, &managers, policies);
     }
-    for document in &documents {
-        let root = document.root();
-        let beside = |installation: &Installation<'_>| installation.configuration.file() == root.file();
-        let alone = !installations.iter().any(beside);
-        let meant = installations.iter().zip(&policies).filter(|(installation, _)| alone || beside(installation));
-        let meant: Option<Vec<_>> = meant.map(|(_, policies)| policies.as_ref()).collect();
-        report.findings.extend(envoy::of_per_route_configuration(root));
-        // Beside a configuration that could not be read any name may be right.
-        report.findings.extend(metadata::wrong(root, meant.filter(|meant| !meant.is_empty()).as_deref()));
+    let mut by_file = BTreeMap::<_, Vec<_>>::new();
+    for (installation, policies) in installed() {
+        by_file.entry(installation.configuration.file()).or_default().push(policies);
     }
-    for (installation, policies) in installations.iter().zip(&policies) {
+    let beside: BTreeMap<_, _> = by_file.iter().map(|(file, policies)| (*file, Meant::of(policies))).collect();
+    let anywhere = Meant::of(&installed().map(|(_, policies)| policies).collect::<Vec<_>>());
+    for root in documents.iter().map(Document::root) {
+        report.add(envoy::of_per_route_configuration(root));
+        report.add(metadata::wrong(root, beside.get(root.file()).unwrap_or(&anywhere)));
+    }
+    let wanting = installed().find_map(|(_, policies)| policies.and_then(needing_certificate));
+    report.add(wanting.map(|name| kubernetes::of_listeners(&documents, name)).into_iter().flatten());
+    let named = metadata::names(&documents);
+    for (installation, policies) in installed() {
         let Some(policies) = policies else { continue };
-        report.findings.extend(kubernetes::of_listeners(&documents, policies));
-        report.findings.extend(metadata::never_chosen(*installation, policies, &documents));
-        report.findings.extend(id_tokens::may_pass(*installation, policies));
+        let has_routes = |filter: HttpFilter<'_>| filter.manager.manager.at(&["route_config"]).is_some();
+        let is_chosen_here = match installation.platform {
+            Platform::Nobody => false,
+            Platform::Envoy { .. } => managers.filters(installation).any(has_routes),
+            Platform::Istio { .. } | Platform::EnvoyGateway { .. } => true,
+        };
+        report.add(metadata::never_chosen(installation, policies, is_chosen_here.then_some(&named)));
+        report.add(id_tokens::may_pass(installation, policies));
     }
-    let mut seen = Vec::new();
-    report.findings.retain(|finding| {
-        let new = !seen.contains(finding);
-        seen.push(finding.clone());
-        new
-    });
     report
+}
+
+/// The first policy that can do nothing where clients are not asked for a certificate.
+fn needing_certificate(policies: &Policies) -> Option<&str> {
+    policies.iter().find(|(_, policy)| policy.needs_certificate()).map(|(name, _)| name)
 }
 
 /// The one configuration in a file.
@@ -110,7 +130,8 @@ impl Report {
     /// 0 where all is well, 1 where there are warnings and `strict` is asked for, 2 where there are errors.
     #[must_use]
     pub fn exit_code(&self, strict: bool) -> u8 {
-        let has = |severity| self.findings.iter().any(|finding| finding.severity == severity);
+        let found = || self.findings.iter().map(|finding| finding.severity).chain(self.left_out);
+        let has = |severity| found().any(|found| found == severity);
         match (has(Severity::Error), has(Severity::Warning) && strict) {
             (true, _) => 2,
             (false, true) => 1,
@@ -118,50 +139,78 @@ impl Report {
         }
     }
 
-    /// What is wrong.
+    /// What is wrong: each thing once, and the first ten thousand.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    fn wrong(&mut self, file: &str, error: &config::Error) {
-        self.findings.push(Finding::error(file, error.position(), error.sentence()));
-    }
-
-    fn read(&mut self, installation: Installation<'_>) -> Option<Policies> {
-        let place = installation.configuration;
-        match place.source().and_then(|source| Policies::read(&source, Environment::Desk)) {
-            Ok(policies) => {
-                let description = described(installation, &policies);
-                // YAML's aliases have one configuration stand at several places.
-                if !self.descriptions.contains(&description) {
-                    self.descriptions.push(description);
-                }
-                Some(policies)
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            if self.seen.contains(&finding) {
+                continue;
             }
-            Err(error) => {
-                self.wrong(place.file(), &error);
-                None
+            if self.findings.len() < MOST_FINDINGS {
+                self.seen.insert(finding.clone());
+                self.findings.push(finding);
+            } else {
+                let worst = self.left_out.map_or(finding.severity, |worst| worst.min(finding.severity));
+                self.left_out = Some(worst);
             }
         }
     }
 
-    fn surroundings(&mut self, installation: Installation<'_>, policies: Option<&Policies>) {
-        let cannot_wait = policies.and_then(|policies| request_body::cannot_wait(installation.platform, policies));
-        self.findings.extend(cannot_wait);
-        let found = match (installation.platform, policies) {
-            (Platform::Nobody, _) | (Platform::Istio { .. } | Platform::EnvoyGateway { .. }, None) => Vec::new(),
-            (Platform::Envoy { plugin, filter }, policies) => {
-                let mut found = envoy::of_plugin(plugin);
-                if let Some((filter, policies)) = filter.zip(policies) {
-                    found.extend(envoy::of_filter(filter, policies));
-                }
-                found
+    fn wrong(&mut self, file: &str, error: &config::Error) {
+        self.add([Finding::error(file, error.position(), error.sentence())]);
+    }
+
+    fn read(&mut self, installation: Installation<'_>, managers: &Managers<'_>) -> Option<Policies> {
+        let place = installation.configuration;
+        let error = match place.source().and_then(|source| Policies::read(&source, Environment::Desk)) {
+            Ok(policies) => {
+                self.describe(installation, managers, &policies);
+                return Some(policies);
             }
-            (Platform::Istio { spec, wasm }, Some(policies)) => kubernetes::of_istio(spec, wasm, policies),
-            (Platform::EnvoyGateway { extension }, Some(policies)) => kubernetes::of_gateway(extension, policies),
+            Err(error) => error,
         };
-        self.findings.extend(found);
+        let finding = Finding::error(place.shared_file(), error.position(), error.sentence());
+        self.add([finding]);
+        None
+    }
+
+    fn surroundings(&mut self, installation: Installation<'_>, managers: &Managers<'_>, policies: Option<&Policies>) {
+        self.add(policies.and_then(|policies| request_body::cannot_wait(installation.platform, policies)));
+        match (installation.platform, policies) {
+            (Platform::Nobody, _) | (Platform::Istio { .. } | Platform::EnvoyGateway { .. }, None) => {}
+            (Platform::Envoy { plugin, .. }, policies) => {
+                self.add(envoy::of_plugin(plugin));
+                if let Some(policies) = policies {
+                    for filter in managers.filters(installation) {
+                        self.add(envoy::of_filter(filter, policies));
+                    }
+                }
+            }
+            (Platform::Istio { spec, wasm }, Some(policies)) => self.add(kubernetes::of_istio(spec, wasm, policies)),
+            (Platform::EnvoyGateway { extension }, Some(policies)) => {
+                self.add(kubernetes::of_gateway(extension, policies));
+            }
+        }
+    }
+
+    /// Says what a configuration will do, once for each way in which it is installed.
+    fn describe(&mut self, installation: Installation<'_>, managers: &Managers<'_>, policies: &Policies) {
+        let is_disabled = |HttpFilter { manager, index }: HttpFilter<'_>| {
+            manager.filters().nth(index).is_some_and(|filter| filter.is_true_at(&["disabled"]))
+        };
+        let ways: BTreeSet<_> = managers.filters(installation).map(is_disabled).collect();
+        let ways = if ways.is_empty() { BTreeSet::from([false]) } else { ways };
+        for is_disabled in ways {
+            let description = described(installation.configuration, is_disabled, policies);
+            // YAML's aliases have one configuration stand at several places.
+            if self.described.insert(description.first().cloned()) {
+                self.descriptions.push(description);
+            }
+        }
     }
 }
 
@@ -173,6 +222,9 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             writeln!(formatter, "{finding}")?;
         }
+        if self.left_out.is_some() {
+            writeln!(formatter, "and more: only the first {MOST_FINDINGS} are shown")?;
+        }
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         writeln!(formatter, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))
@@ -180,13 +232,11 @@ impl fmt::Display for Report {
 }
 
 /// What a configuration will do.
-fn described(installation: Installation<'_>, policies: &Policies) -> Vec<String> {
-    let place = installation.configuration;
+fn described(place: Place<'_>, is_disabled: bool, policies: &Policies) -> Vec<String> {
     let (line, column) = place.position();
     let count = if policies.count() == 1 { "1 policy".to_owned() } else { format!("{} policies", policies.count()) };
     let file = place.file();
-    let filter = installation.filter().and_then(|filter| filter.manager.filters().nth(filter.index));
-    let routes = match filter.is_some_and(|filter| filter.is_true_at(&["disabled"])) {
+    let routes = match is_disabled {
         true => "every route that enables the filter",
         false => "every route",
     };

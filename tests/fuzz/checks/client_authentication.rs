@@ -13,6 +13,7 @@ use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};
 
+use super::readers;
 use super::upstream::{Host, end};
 
 /// RFC 8705 appendix A: the subject is CN=mtls.
@@ -83,23 +84,7 @@ pub fn check(input: &[u8]) {
 fn readings(form: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     form.split(|byte| matches!(byte, b'&' | b';')).filter_map(|pair| {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-        let name = lenient(&pair[..end]);
-        let name = String::from_utf8_lossy(&name).to_ascii_lowercase().replace(['.', ' ', '+'], "_");
-        let name = name.trim_matches('_').trim_start_matches('\u{feff}');
-        let cut = name.split(['[', '\0']).next().unwrap().trim_matches('_');
-        (cut == "client_id" || name.replace('[', "_") == "client_id")
-            .then(|| lenient(pair.get(end + 1..).unwrap_or_default()))
+        let is_read = readers::names(&pair[..end]).iter().any(|name| name == "client_id");
+        is_read.then(|| readers::lenient(pair.get(end + 1..).unwrap_or_default()))
     })
-}
-
-fn lenient(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::new();
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok()).filter(|pair| !pair.starts_with('+'));
-        let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).filter(|_| *first == b'%');
-        decoded.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    decoded
 }

@@ -31,6 +31,8 @@ pub mod key_answer;
 pub mod key_set;
 mod keys;
 pub mod metadata;
+pub mod query;
+mod readers;
 pub mod request;
 pub mod route;
 pub mod route_metadata;
@@ -58,6 +60,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("key_set", key_set::check),
     ("issuance", issuance::check),
     ("metadata", metadata::check),
+    ("query", query::check),
     ("request", request::check),
     ("route", route::check),
     ("route_metadata", route_metadata::check),
