@@ -72,7 +72,7 @@ fn explanation(list: &CaseList, case: &Case) -> Option<Value> {
     if let Some(answer) = &case.introspection {
         question = question.with_introspection(answer.clone().into_bytes()).unwrap();
     }
-    if !case.verified_payloads().0.is_empty() || case.without_host_cryptography {
+    if !case.verified_payloads().0.is_empty() || case.without_host_cryptography || !case.before().is_empty() {
         return None;
     }
     Some(serde_json::from_str(&question.explain().ok()?.json()).unwrap())

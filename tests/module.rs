@@ -36,9 +36,13 @@ fn start(module: &Module, configuration: &[u8], case: Option<&Case>) -> Vm {
     host.start(module, configuration).unwrap_or_else(|refused| panic!("{:?}", refused.log))
 }
 
+fn in_bytes(headers: Vec<(String, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect()
+}
+
 fn request(case: &Case) -> Request {
     Request {
-        headers: case.headers().into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(),
+        headers: in_bytes(case.headers()),
         properties: case.properties(),
         now: Duration::from_secs(case.now),
         end_of_stream: case.body().is_empty(),
@@ -147,6 +151,9 @@ fn every_case_of_the_list_comes_out_as_it_says() {
             // One VM for all of them, as one worker of a proxy serves one request after the other.
             let mut with = start(&module, bytes, None);
             for case in list.cases.iter().filter(|case| case.configuration == *name) {
+                for headers in case.before() {
+                    with.request(&Request { headers: in_bytes(headers), ..request(case) });
+                }
                 let exchange = match case.without_host_cryptography {
                     true => start(&module, bytes, Some(case)).request(&request(case)),
                     false => with.request(&request(case)),
@@ -362,7 +369,8 @@ fn every_case_is_counted_once_by_its_policy_and_its_reason() {
         }
         let mut vm = start(&module, &configuration.protobuf, None);
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
-        for case in list.cases.iter().filter(|case| case.configuration == *name && !case.without_host_cryptography) {
+        let alone = |case: &&Case| !case.without_host_cryptography && case.before().is_empty();
+        for case in list.cases.iter().filter(|case| case.configuration == *name).filter(alone) {
             let told = told(&vm.request(&request(case)));
             let text = |key: &str| told[key].as_str().unwrap().to_owned();
             let verdict = match (&case.refusal, &case.note) {
