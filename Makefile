@@ -104,6 +104,11 @@ bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter cost
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
 	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(WRITE),--write)
 
+.PHONY: bench-flood
+bench-flood: module $(VENV) ## Measure what a good client waits beside ever-new tokens that nobody signed; KINDS=ps512,eddsa for a part, SHARE=0.25 of the rate
+	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
+	$(PYTHON) -m bench.flood $(addprefix --kinds=,$(KINDS)) $(addprefix --share=,$(SHARE))
+
 .PHONY: bench-steps
 bench-steps: cases ## Measure the steps of the core natively, to see where time goes
 	cargo run $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml -- --bench

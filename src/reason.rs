@@ -117,6 +117,8 @@ reasons! {
     KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
     /// The authorization server could not be asked about the token, or gave no answer that can be believed.
     IntrospectionUnavailable, "introspection_unavailable", Later, "the proxy cannot verify this access token now";
+    /// The token names no key, and made-up tokens have used up the time in which one may be tried with more than one key.
+    SignatureChecksExhausted, "signature_checks_exhausted", Later, "the proxy cannot verify this access token now";
     /// The policy demands that the TLS server name is the host of the request, and it is another one or none.
     ServerNameMismatch, "server_name_mismatch", Misdirected, "the connection was made for another server name";
 

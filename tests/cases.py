@@ -279,6 +279,18 @@ class World:
             "server-name": {"server_name": "must_match"},
             "revocation": {"revoked_certificates": [self.revoked[0].thumbprint, self.revoked[1].digest.upper()]},
             "validity": {"certificate_validity": "checked"},
+            "any-of-four": {
+                "issuer": {
+                    "keys": {
+                        "jwks": {
+                            "keys": [
+                                {name: value for name, value in self.keys[key].jwk.items() if name != "alg"}
+                                for key in ("RS256", "PS256", "PS384", "PS512")
+                            ]
+                        }
+                    }
+                }
+            },
             "nowhere": None,
         }
 
@@ -404,6 +416,8 @@ class Case:
     """The path as the client sent it, which the shipped file has Envoy normalize; tests/test_routes.py has that off."""
     introspection: str | None = None
     """What the authorization server answers about the token; in a real Envoy it is tests/test_introspection.py that asks."""
+    before: Sequence[str] = ()
+    """The tokens of requests that came before, in the same second; no real Envoy can play it."""
     without_host_cryptography: bool = False
     """A host that has no `verify_signature`; no real Envoy can play it."""
 
@@ -412,6 +426,7 @@ class Case:
         return not (
             self.facts
             or self.later
+            or self.before
             or self.as_it_came
             or self.without_host_cryptography
             or self.introspection is not None
@@ -1233,6 +1248,41 @@ def variants(world: World) -> Iterator[Case]:
         bound,
         on=two,
         refusal=insufficient_scope("accounts"),
+    )
+
+    # Whoever makes up tokens without a key id has each tried with every key, for a while. In a second of their own: the
+    # module serves all cases with one worker.
+    def unnamed(key: str, claims: dict[str, Any]) -> str:
+        return tokens.assemble(tokens.encode_part({"alg": "PS256"}), tokens.encode_part(claims), world.keys[key], "PS256")
+
+    made_up = [flipped(unnamed("PS256", world.claims(one, jti=f"made up {number}"))) for number in range(5)]
+    second, fourth = (unnamed(key, world.claims(one, jti=key)) for key in ("PS256", "PS512"))
+    yield carrying("any-of-four", "a token without a key id passes with any key that fits it", fourth)
+    for sentence, token in [
+        ("a good token that fits another key than the first", second),
+        ("a made-up one", flipped(unnamed("PS256", world.claims(one)))),
+    ]:
+        yield carrying(
+            "any-of-four",
+            f"after a flood of made-up tokens without a key id {sentence} is refused for the time being",
+            token,
+            later=1,
+            before=made_up,
+            refusal=Refusal("signature_checks_exhausted", 503, "temporarily_unavailable", challenge=False),
+        )
+    yield carrying(
+        "any-of-four",
+        "after a flood of made-up tokens without a key id one by the key that was right last passes",
+        unnamed("PS512", world.claims(one, jti="another")),
+        later=1,
+        before=[fourth, *made_up],
+    )
+    yield carrying(
+        "any-of-four",
+        "after a flood of made-up tokens without a key id one that names its key passes",
+        tokens.sign(world.keys["PS256"], world.claims(one, jti="named")),
+        later=1,
+        before=made_up,
     )
 
     # DPoP, verified by the API behind: RFC 9449.
@@ -2627,6 +2677,7 @@ def as_json(world: World) -> dict[str, Any]:
             "body": text(case.body),
             "properties": [[list(path), text(value)] for path, value in case.properties().items()],
             "now": world.now + case.later,
+            "before": [text(f"Bearer {token}") for token in case.before],
             "without_host_cryptography": case.without_host_cryptography,
             "introspection": case.introspection,
             "forward": case.forward,

@@ -64,8 +64,9 @@ const ENVIRONMENT: Environment<'_> =
 
 fn run(policies: &Policies, case: &Case) -> Outcome {
     let (headers, metadata) = (case.headers(), case.metadata());
+    let borrowed_headers = borrowed(&headers);
     let request = Request {
-        headers: &borrowed(&headers),
+        headers: &borrowed_headers,
         route_metadata: metadata.as_deref(),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
         now: case.now,
@@ -73,6 +74,10 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let (filter_before, mut handed_over) = (&case.verified_payloads(), HandedOver::default());
+    for headers in case.before() {
+        let before = Request { headers: &borrowed(&headers), ..request };
+        let _ = policies.start(&before, &mut Means::new(engine, &keys, &mut tokens, &mut handed_over));
+    }
     let (mut introspected, judged_under) = (None, case.judged_under());
     let judged_under = judged_under.as_deref();
     loop {

@@ -161,6 +161,12 @@ fn route_metadata(policy: &str) -> Vec<u8> {
     [&1_u32.to_le_bytes()[..], &length("policy"), &length(policy), b"policy\0", policy.as_bytes(), b"\0"].concat()
 }
 
+/// Whether the others before it left no time for a token without a key id: all of them come in one second. A worker that has
+/// just begun judges it.
+fn is_used_up(outcome: &Outcome) -> bool {
+    outcome.as_deref() == Some("signature_checks_exhausted")
+}
+
 /// The cache of verified tokens is kept from request to request: a mutated token must not pass for the one it was.
 fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) -> Outcome {
     let headers: Vec<_> = case.authorization.iter().map(|value| ("authorization".to_owned(), bytes(value))).collect();
@@ -187,7 +193,14 @@ fn the_core_accepts_and_refuses_what_the_oracle_does() {
     assert!(suite.cases.len() >= LEAST);
     let policies = Policies::load(suite.setting.configuration.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     let mut tokens = TokenCache::new(policies.token_cache_size());
-    let mut outcome = |case| (case, in_core(&policies, &mut tokens, case, suite.setting.now));
+    let mut outcome = |case| {
+        let mut came = in_core(&policies, &mut tokens, case, suite.setting.now);
+        if is_used_up(&came) {
+            tokens = TokenCache::new(policies.token_cache_size());
+            came = in_core(&policies, &mut tokens, case, suite.setting.now);
+        }
+        (case, came)
+    };
     let outcomes: Vec<_> = suite.cases.iter().map(&mut outcome).collect();
     suite.report("the core", &outcomes);
     for name in suite.setting.strictnesses.keys() {
@@ -236,15 +249,20 @@ fn in_module(vm: &mut Vm, case: &Case, now: u64) -> Outcome {
 fn the_module_accepts_and_refuses_what_the_oracle_does() {
     let suite = Suite::read();
     let module = Module::from_file(&target().join("certbound.wasm"));
-    let mut vm = Vm::start(&module, suite.setting.configuration.as_bytes())
-        .unwrap_or_else(|refused| panic!("{:?}", refused.log));
-    let outcomes: Vec<_> = suite
-        .cases
-        .iter()
-        .filter(|case| arrives(case))
-        .step_by(MODULE_EVERY)
-        .map(|case| (case, in_module(&mut vm, case, suite.setting.now)))
-        .collect();
+    let start = || {
+        Vm::start(&module, suite.setting.configuration.as_bytes()).unwrap_or_else(|refused| panic!("{:?}", refused.log))
+    };
+    let mut vm = start();
+    let mut outcome = |case| {
+        let mut came = in_module(&mut vm, case, suite.setting.now);
+        if is_used_up(&came) {
+            vm = start();
+            came = in_module(&mut vm, case, suite.setting.now);
+        }
+        (case, came)
+    };
+    let arriving = suite.cases.iter().filter(|case| arrives(case));
+    let outcomes: Vec<_> = arriving.step_by(MODULE_EVERY).map(&mut outcome).collect();
     assert!(outcomes.len() >= LEAST_IN_MODULE);
     suite.report("the module", &outcomes);
 }

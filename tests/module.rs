@@ -33,9 +33,13 @@ fn start(module: &Module, configuration: &[u8], case: Option<&Case>) -> Vm {
     host.start(module, configuration).unwrap_or_else(|refused| panic!("{:?}", refused.log))
 }
 
+fn in_bytes(headers: Vec<(String, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect()
+}
+
 fn request(case: &Case) -> Request {
     Request {
-        headers: case.headers().into_iter().map(|(name, value)| (name.into_bytes(), value)).collect(),
+        headers: in_bytes(case.headers()),
         properties: case.properties(),
         now: Duration::from_secs(case.now),
         end_of_stream: case.body().is_empty(),
@@ -149,6 +153,9 @@ fn every_case_of_the_list_comes_out_as_it_says() {
             // One VM for all of them, as one worker of a proxy serves one request after the other.
             let mut with = start(&module, bytes, None);
             for case in list.cases.iter().filter(|case| case.configuration == *name) {
+                for headers in case.before() {
+                    with.request(&Request { headers: in_bytes(headers), ..request(case) });
+                }
                 let answers = |_: &_| answered(case.introspection.as_deref().unwrap_or_default());
                 let exchange = match case.without_host_cryptography || case.introspection.is_some() {
                     true => start(&module, bytes, Some(case)).request_with(&request(case), &answers),
@@ -363,7 +370,8 @@ fn every_case_is_counted_once_by_its_policy_and_its_reason() {
         let mut vm = start(&module, &configuration.protobuf, None);
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         // What an authorization server says of a token is kept, and of one token the cases have it say many things.
-        let plays = |case: &&Case| !case.without_host_cryptography && case.introspection.is_none();
+        let plays =
+            |case: &&Case| !case.without_host_cryptography && case.introspection.is_none() && case.before().is_empty();
         for case in list.cases.iter().filter(|case| case.configuration == *name).filter(plays) {
             let told = told(&vm.request(&request(case)));
             let text = |key: &str| told[key].as_str().unwrap().to_owned();

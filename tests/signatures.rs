@@ -14,29 +14,41 @@ use std::cell::Cell;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::authorization_server::HandedOver;
-use certbound::jose::jwk::PublicKey;
+use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{SignatureEngine, Verification};
 use certbound::resource_server::keys::{KeyRing, Wish};
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Request, Step};
+use certbound::{Means, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://as.example.com";
 
-/// What a right signature is to [`Counting`].
-const RIGHT: &[u8] = b"right";
+/// Public keys of the RFCs, each by the coordinates of its point: RFC 7517 appendix A.1, RFC 7515 appendix A.3, RFC 7518
+/// appendix C.
+const POINTS: [(&str, &str); 4] = [
+    ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"),
+    ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+    ("gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0", "SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps"),
+    ("weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ", "e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck"),
+];
 
-/// An engine that counts what it is asked.
+/// An engine that counts what it is asked. A key's signature is to it the first coordinate of the key's point.
 #[derive(Default)]
 struct Counting(Cell<usize>);
 
 impl SignatureEngine for Counting {
-    fn verify(&self, token: &CompactJws<'_>, _: &PublicKey) -> Verification {
+    fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         self.0.set(self.0.get() + 1);
-        if token.signature() == RIGHT { Verification::Valid } else { Verification::Invalid }
+        let Material::Ec { spki, .. } = key.material() else { panic!("{key:?}") };
+        let point = &spki[spki.len() - 64..];
+        if token.signature() == &point[..32] { Verification::Valid } else { Verification::Invalid }
     }
+}
+
+fn signature(key: usize) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(POINTS[key].0).unwrap()
 }
 
 /// What became of a request.
@@ -57,14 +69,10 @@ struct Api {
     now: u64,
 }
 
-/// As many keys that fit one algorithm: one key under several ids.
+/// The first so many of them: `key-0`, `key-1` and so on.
 fn key_set(count: usize) -> Value {
-    // RFC 7517 appendix A.1.
-    let key = |number: usize| {
-        json!({"kty": "EC", "crv": "P-256", "kid": format!("key-{number}"),
-            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
-    };
-    json!({"keys": (0..count).map(key).collect::<Vec<_>>()})
+    let key = |(number, (x, y)): (usize, &(&str, &str))| json!({"kty": "EC", "crv": "P-256", "kid": format!("key-{number}"), "x": x, "y": y});
+    json!({"keys": POINTS.iter().enumerate().take(count).map(key).collect::<Vec<_>>()})
 }
 
 fn configuration(keys: &Value) -> Vec<u8> {
@@ -101,11 +109,30 @@ impl Api {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.status()),
             Step::AskKeys(question) => {
-                assert_eq!(question.wish(), Wish::UnknownKey);
-                Came::Asked(question.refusal().reason().name())
+                let wish = question.wish();
+                let reason = question.refusal().reason();
+                let expected = if reason == Reason::KeysUnavailable { Wish::Routine } else { Wish::UnknownKey };
+                assert_eq!(wish, expected);
+                Came::Asked(reason.name())
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The same, and how many signatures were verified for it.
+    fn cost(&mut self, token: &str) -> (Came, usize) {
+        let before = self.engine.0.get();
+        (self.ask(token), self.engine.0.get() - before)
+    }
+
+    /// What so many made-up tokens of one second came to, none like another, and how many signatures were verified for them.
+    fn flood(&mut self, count: usize) -> (Vec<Came>, usize) {
+        let before = self.engine.0.get();
+        self.now += 1;
+        let now = usize::try_from(self.now).unwrap();
+        let came =
+            (0..count).map(|number| self.ask(&token(json!({"alg": "ES256"}), now * 1_000_000 + number, b"wrong")));
+        (came.collect(), self.engine.0.get() - before)
     }
 }
 
@@ -120,11 +147,11 @@ fn token(header: Value, number: usize, signature: &[u8]) -> String {
 #[test]
 fn a_token_without_a_key_id_that_no_key_verifies_asks_for_newer_keys() {
     let mut api = Api::new(2);
-    assert_eq!(api.ask(&token(json!({"alg": "ES256"}), 1, RIGHT)), Came::Forwarded);
+    assert_eq!(api.ask(&token(json!({"alg": "ES256"}), 1, &signature(1))), Came::Forwarded);
     assert_eq!(api.ask(&token(json!({"alg": "ES256"}), 1, b"wrong")), Came::Asked("signature_invalid"));
     // No key fits it.
     assert_eq!(api.ask(&token(json!({"alg": "ES384"}), 1, b"wrong")), Came::Asked("key_unknown"));
-    assert_eq!(api.ask(&token(json!({"alg": "ES256", "kid": "other"}), 1, RIGHT)), Came::Asked("key_unknown"));
+    assert_eq!(api.ask(&token(json!({"alg": "ES256", "kid": "other"}), 1, &signature(0))), Came::Asked("key_unknown"));
 }
 
 #[test]
@@ -134,4 +161,114 @@ fn a_wrong_signature_by_the_key_that_the_token_names_asks_for_none() {
     assert_eq!(api.ask(&wrong), Came::Refused("signature_invalid", 401));
     let mut inline = Api::with(Policies::load(&configuration(&json!({"jwks": key_set(1)}))).unwrap());
     assert_eq!(inline.ask(&token(json!({"alg": "ES256"}), 1, b"wrong")), Came::Refused("signature_invalid", 401));
+}
+
+const EXHAUSTED: Came = Came::Refused("signature_checks_exhausted", 503);
+
+#[test]
+fn a_wrong_signature_that_comes_again_costs_no_cryptography_until_there_are_other_keys() {
+    let mut api = Api::new(4);
+    let named = token(json!({"alg": "ES256", "kid": "key-1"}), 1, b"wrong");
+    let unnamed = token(json!({"alg": "ES256"}), 1, b"wrong");
+    for (token, refused, cost) in [
+        (named, Came::Refused("signature_invalid", 401), 1),
+        // It still asks for newer keys, which nobody waits for within a cool-down.
+        (unnamed, Came::Asked("signature_invalid"), 4),
+    ] {
+        assert_eq!(api.cost(&token), (refused, cost));
+        for _ in 0..3 {
+            api.now += 1;
+            let (again, cost) = api.cost(&token);
+            assert!(matches!(again, Came::Refused("signature_invalid", 401) | Came::Asked("signature_invalid")));
+            assert_eq!(cost, 0);
+        }
+    }
+    // That the same keys were fetched again changes nothing.
+    api.fetch(2, 4);
+    assert_eq!(api.cost(&token(json!({"alg": "ES256", "kid": "key-1"}), 1, b"wrong")).1, 0);
+    // The key that a token names may have another value, and one that names none may be by a new key.
+    api.fetch(3, 3);
+    assert_eq!(api.cost(&token(json!({"alg": "ES256", "kid": "key-1"}), 1, b"wrong")).1, 1);
+    assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 1, b"wrong")).1, 3);
+    // Without keys that may serve nothing is known of a signature.
+    api.now += 86_400 * 2;
+    assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 1, b"wrong")), (Came::Asked("keys_unavailable"), 0));
+}
+
+#[test]
+fn a_wrong_signature_by_keys_of_the_configuration_is_remembered_as_well() {
+    let mut api = Api::with(Policies::load(&configuration(&json!({"jwks": key_set(4)}))).unwrap());
+    for cost in [4, 0, 0] {
+        let refused = Came::Refused("signature_invalid", 401);
+        assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 1, b"wrong")), (refused, cost));
+    }
+}
+
+#[test]
+fn what_is_remembered_of_one_token_is_nothing_to_another() {
+    let mut api = Api::new(4);
+    let header = json!({"alg": "ES256", "kid": "key-0"});
+    assert_eq!(api.ask(&token(header.clone(), 1, b"wrong")), Came::Refused("signature_invalid", 401));
+    assert_eq!(api.ask(&token(header.clone(), 1, &signature(0))), Came::Forwarded);
+    assert_eq!(api.cost(&token(header, 2, b"wrong")), (Came::Refused("signature_invalid", 401), 1));
+}
+
+#[test]
+fn a_flood_of_tokens_without_a_key_id_is_tried_with_one_key_each_once_the_second_is_used_up() {
+    let mut api = Api::new(4);
+    for _ in 0..3 {
+        let (came, cost) = api.flood(1000);
+        let further = cost - 1000;
+        // 2 milliseconds of 90 microseconds each, and what the last token was begun with.
+        assert!((20..=25).contains(&further), "{further}");
+        let tried = came.iter().take_while(|came| **came == Came::Asked("signature_invalid")).count();
+        assert_eq!(tried, further / 3);
+        assert!(came[tried..].iter().all(|came| *came == EXHAUSTED), "{came:?}");
+    }
+}
+
+#[test]
+fn a_token_that_names_its_key_never_waits_for_the_next_second_and_one_that_fits_one_key_neither() {
+    let mut api = Api::new(4);
+    api.flood(1000);
+    let named = |number, made: &[u8]| token(json!({"alg": "ES256", "kid": "key-3"}), number, made);
+    assert_eq!(api.cost(&named(1, &signature(3))), (Came::Forwarded, 1));
+    assert_eq!(api.cost(&named(2, b"wrong")), (Came::Refused("signature_invalid", 401), 1));
+    let mut one = Api::new(1);
+    assert!(one.flood(1000).0.iter().all(|came| *came == Came::Asked("signature_invalid")));
+}
+
+#[test]
+fn what_was_not_tried_is_no_refusal_that_is_remembered() {
+    let mut api = Api::new(4);
+    api.flood(1000);
+    let (good, bad) = (token(json!({"alg": "ES256"}), 1, &signature(2)), token(json!({"alg": "ES256"}), 2, b"wrong"));
+    assert_eq!(api.cost(&good), (EXHAUSTED, 1));
+    assert_eq!(api.cost(&bad), (EXHAUSTED, 1));
+    api.now += 1;
+    assert_eq!(api.cost(&bad), (Came::Asked("signature_invalid"), 4));
+    assert_eq!(api.cost(&good), (Came::Forwarded, 3));
+}
+
+#[test]
+fn a_right_signature_costs_nothing_of_what_wrong_ones_may() {
+    let mut api = Api::new(4);
+    for number in 0..1000 {
+        // The keys take turns, so that the one before is never the right one.
+        let made = signature(3 - number % 4);
+        assert_eq!(api.ask(&token(json!({"alg": "ES256"}), number, &made)), Came::Forwarded, "{number}");
+    }
+    assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 1000, b"wrong")), (Came::Asked("signature_invalid"), 4));
+}
+
+#[test]
+fn the_key_that_verified_a_token_without_a_key_id_last_is_the_first_that_the_next_one_is_tried_with() {
+    let mut api = Api::new(4);
+    let by = |key: usize, number| token(json!({"alg": "ES256"}), number, &signature(key));
+    assert_eq!(api.cost(&by(2, 1)), (Came::Forwarded, 3));
+    assert_eq!(api.cost(&by(2, 2)), (Came::Forwarded, 1));
+    api.flood(1000);
+    // So whoever makes up tokens locks nobody out whose issuer signs with one key.
+    assert_eq!(api.cost(&by(2, 3)), (Came::Forwarded, 1));
+    assert_eq!(api.cost(&by(1, 4)), (EXHAUSTED, 1));
 }

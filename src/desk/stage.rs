@@ -127,6 +127,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::TokenInactive
         | Reason::IntrospectionUnavailable
         | Reason::SignatureEngineUnavailable
+        | Reason::SignatureChecksExhausted
         | Reason::SignatureInvalid => Stage::Signature,
         Reason::TokenLifetimeTooLong => Stage::Lifetime,
         Reason::AudienceMismatch => Stage::Audience,

@@ -45,6 +45,7 @@ const P521_SPKI: &[u8] = &[
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Document"))]
 pub struct KeySet {
     keys: Vec<PublicKey>,
+    digest: u64,
 }
 
 /// One public key that verifies signatures.
@@ -159,7 +160,7 @@ impl TryFrom<Document> for KeySet {
             }
         }
         match (keys.is_empty(), ignored.is_empty()) {
-            (false, _) => Ok(Self { keys }),
+            (false, _) => Ok(Self::of(keys)),
             (true, true) => Err("the key set is empty: paste the authorization server's own, it publishes it at its \
                                  jwks_uri"
                 .to_owned()),
@@ -302,7 +303,7 @@ impl KeySet {
         if keys.is_empty() && !is_understood {
             return Err("the key set has no key that verifies tokens".to_owned());
         }
-        Ok(Self { keys })
+        Ok(Self::of(keys))
     }
 
     /// Whether it has no key: whoever published it has withdrawn them all.
@@ -310,8 +311,19 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it; without,
-    /// the first four that fit.
+    fn of(keys: Vec<PublicKey>) -> Self {
+        // Each is a hash already.
+        let heads = keys.iter().filter_map(|key| key.fingerprint.first_chunk());
+        let digest = heads.fold(0_u64, |digest, head| digest.rotate_left(7) ^ u64::from_le_bytes(*head));
+        Self { keys, digest }
+    }
+
+    /// Tells these keys, in their order, from others.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The keys that may have made a signature of this algorithm, four at most. With a `kid` only those that have it.
     pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
         self.keys
             .iter()
@@ -354,6 +366,24 @@ impl PublicKey {
     #[must_use]
     pub fn material(&self) -> &Material {
         &self.material
+    }
+
+    /// About how many microseconds it takes to verify a signature of this algorithm with the key: for Envoy those of the RS
+    /// and ES families, for the module the others.
+    pub(crate) fn cost(&self, algorithm: Algorithm) -> u32 {
+        use Algorithm::{RS256, RS384, RS512};
+        match &self.material {
+            Material::Rsa { modulus, .. } => {
+                // The work grows with the square of the length.
+                let length = u32::try_from(modulus.len()).unwrap_or(u32::MAX);
+                let square = length.saturating_mul(length);
+                if matches!(algorithm, RS256 | RS384 | RS512) { square / 2300 } else { square / 330 }
+            }
+            Material::Ec { curve: Curve::P256, .. } => 90,
+            Material::Ec { curve: Curve::P384, .. } => 700,
+            Material::Ec { curve: Curve::P521, .. } => 1800,
+            Material::Ed25519(_) => 200,
+        }
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {

@@ -9,6 +9,7 @@ use super::identity::Identity;
 use super::introspection::{Inquiry, Introspected, Introspection, MissingAudience};
 use super::issuer::Issuer;
 use super::keys::{KeySource, Wish};
+use super::token_cache::{Holds, Known};
 use super::token_kind::{self, Stand};
 use super::verified_payload::{FilterBefore, VerifiedPayload};
 use super::{Dpop, Means, Scope};
@@ -88,7 +89,21 @@ pub(crate) enum Unverified<'i> {
     NeedsIntrospection(Inquiry, Refusal),
 }
 
-impl Unverified<'_> {
+impl<'i> Unverified<'i> {
+    /// What it comes to that no key made which the issuer is known to have. The right one may be new, unless the token names one
+    /// of those. Whoever makes up such tokens causes one fetch in a cool-down.
+    pub(super) fn by_keys_of(issuer: &'i Issuer, is_named: bool, refusal: Refusal) -> Self {
+        match issuer.key_source().filter(|_| !is_named) {
+            Some(source) => Self::NeedsKeys(source, Wish::UnknownKey, refusal),
+            None => Self::Refused(refusal),
+        }
+    }
+
+    fn refusal(&self) -> &Refusal {
+        let (Self::Refused(refusal) | Self::NeedsKeys(_, _, refusal) | Self::NeedsIntrospection(_, refusal)) = self;
+        refusal
+    }
+
     /// The same with a refusal that says more.
     pub(super) fn map(self, more: impl FnOnce(Refusal) -> Refusal) -> Self {
         match self {
@@ -114,7 +129,7 @@ impl AccessToken {
         issuers: &'i [Issuer],
         expected: Expected<'_>,
         request: &Request<'_>,
-        means: &Means<'_>,
+        means: &mut Means<'_>,
     ) -> Result<Self, Unverified<'i>> {
         let mut room = Vec::new();
         let token = CompactJws::parse(bearer_token.text(), &mut room)?;
@@ -131,7 +146,20 @@ impl AccessToken {
                     _ => Proof::Payload(token.payload().clone().into_owned()),
                 }
             }
-            None => Proof::Key(verify_signature(&token, issuer, request.now, means)?),
+            None => match verify_signature(&token, issuer, request.now, means) {
+                Ok(key) => Proof::Key(key),
+                Err(unverified) => {
+                    if unverified.refusal().reason() == Reason::SignatureInvalid
+                        && let Ok(keys) = issuer.keys(means.keys, request.now)
+                    {
+                        let (keys, is_named) = (keys.digest(), token.key_id().is_some());
+                        let holds = Holds::WithKeys { issuer: place, keys, is_named };
+                        let known = Known::Refused(Rc::new(unverified.refusal().clone()), holds);
+                        means.tokens.insert(expected.policy, token.text(), known);
+                    }
+                    return Err(unverified);
+                }
+            },
         };
         // From here on the claims are the issuer's word, and a refusal may name whom they are about.
         let form = (Stand::Token(token.kind()), Some(token.algorithm()));
@@ -368,25 +396,37 @@ fn verify_signature<'i>(
         }
         None => Unverified::from(Reason::TokenNotVerified),
     })?;
-    let mut answer = Reason::KeyUnknown;
-    for key in keys.candidates(algorithm, token.key_id()) {
+    let (is_named, further_checks) = (token.key_id().is_some(), &means.tokens.further_checks);
+    let mut candidates: Vec<_> = keys.candidates(algorithm, token.key_id()).collect();
+    if !is_named {
+        further_checks.order(&mut candidates);
+    }
+    let mut spent = 0_u32;
+    for (place, key) in candidates.iter().enumerate() {
+        if place > 0 && !is_named {
+            if !further_checks.are_permitted(now) {
+                return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
+            }
+            spent = spent.saturating_add(key.cost(algorithm));
+        }
         match means.engine.verify(token, key) {
-            Verification::Valid => return Ok(key.fingerprint()),
-            Verification::Invalid => answer = Reason::SignatureInvalid,
+            Verification::Valid => {
+                if !is_named {
+                    further_checks.found(key.fingerprint());
+                }
+                return Ok(key.fingerprint());
+            }
+            Verification::Invalid => {}
             Verification::Unavailable => {
                 return Err(Refusal::because(Reason::SignatureEngineUnavailable, algorithm.name()).into());
             }
         }
     }
+    further_checks.were_in_vain(now, spent);
+    let answer = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
     let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
-    // The key may be new, unless it is known and its signature wrong. Whoever makes up such tokens causes one fetch in a
-    // cool-down.
-    let is_known = answer == Reason::SignatureInvalid && token.key_id().is_some();
-    match issuer.key_source().filter(|_| !is_known) {
-        Some(source) => Err(Unverified::NeedsKeys(source, Wish::UnknownKey, refusal)),
-        None => Err(refusal.into()),
-    }
+    Err(Unverified::by_keys_of(issuer, is_named && !candidates.is_empty(), refusal))
 }
 
 /// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.

@@ -10,6 +10,7 @@ pub mod confirmation;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 pub(crate) mod forwarding;
+mod further_checks;
 pub mod identity;
 pub mod introspection;
 mod issuer;
@@ -49,7 +50,7 @@ use judgement::{Candidate, Judgement};
 use keys::{KeyRing, KeySource};
 use metadata::ProtectedResourceMetadata;
 use seconds::Leeway;
-use token_cache::{Known, Lookup, TokenCache};
+use token_cache::{Holds, Known, Lookup, TokenCache};
 use verified_payload::{FilterBefore, Payloads};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
@@ -515,10 +516,10 @@ impl ResourceServer {
         {
             return Ok((claims, Lookup::Hit));
         }
-        if let Some((refusal, until)) = means.tokens.refused(policy, credentials.bytes())
-            && request.now < until
+        if let Some((refusal, holds)) = means.tokens.refused(policy, credentials.bytes())
+            && let Some(refused) = self.remembered(&refusal, holds, request.now, means.keys)
         {
-            return Err(Refusal::clone(&refusal).looked_up(Some(Lookup::Hit)).into());
+            return Err(refused);
         }
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
@@ -530,6 +531,21 @@ impl ResourceServer {
         let verified = Rc::new(verified);
         means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
+    }
+
+    /// What a token comes to that was refused before, if that still holds.
+    // As `serve`.
+    #[inline(never)]
+    fn remembered(&self, refusal: &Refusal, holds: Holds, now: u64, keys: &KeyRing) -> Option<Unverified<'_>> {
+        let refusal = refusal.clone().looked_up(Some(Lookup::Hit));
+        match holds {
+            Holds::Until(until) => (now < until).then(|| refusal.into()),
+            Holds::WithKeys { issuer, keys: tried, is_named } => {
+                let issuer = self.issuers.get(issuer)?;
+                let is_current = issuer.keys(keys, now).is_ok_and(|keys| keys.digest() == tried);
+                is_current.then(|| Unverified::by_keys_of(issuer, is_named, refusal))
+            }
+        }
     }
 
     fn expected<'p>(&'p self, policy: &'p str) -> Expected<'p> {
@@ -580,7 +596,7 @@ impl ResourceServer {
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
             let until = request.now.saturating_add(source.longest_refusal());
-            means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), until));
+            means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), Holds::Until(until)));
         }
         verified
     }

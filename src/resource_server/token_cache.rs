@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 
 use super::access_token::AccessToken;
+use super::further_checks::FurtherChecks;
 use crate::generations::Generations;
 use crate::refusal::Refusal;
 
@@ -68,6 +69,8 @@ const SHARE_OF_REFUSED: usize = 8;
 pub struct TokenCache {
     verified: Generations<Box<[u8]>, Known>,
     refused: Generations<Box<[u8]>, Known>,
+    /// What tokens cost that are neither.
+    pub(super) further_checks: FurtherChecks,
 }
 
 /// What is known of a token.
@@ -75,8 +78,24 @@ pub struct TokenCache {
 pub(super) enum Known {
     /// Its claims.
     Claims(Rc<AccessToken>),
-    /// Its issuer said until when (seconds since 1970) this holds: that it is not active, or what is no token for us.
-    Refused(Rc<Refusal>, u64),
+    /// Why it is refused.
+    Refused(Rc<Refusal>, Holds),
+}
+
+/// How long a refusal holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holds {
+    /// That a token is not active, or is none for us, until then: seconds since 1970.
+    Until(u64),
+    /// That its signature is wrong, as long as the keys are those that it was tried with.
+    WithKeys {
+        /// The place of the issuer in its policy.
+        issuer: usize,
+        /// What tells them from others.
+        keys: u64,
+        /// Whether the token names one of them.
+        is_named: bool,
+    },
 }
 
 impl Known {
@@ -93,7 +112,11 @@ impl TokenCache {
     #[must_use]
     pub fn new(size: TokenCacheSize) -> Self {
         let of_refused = size.0 / SHARE_OF_REFUSED;
-        Self { verified: Generations::new(size.0.saturating_sub(of_refused)), refused: Generations::new(of_refused) }
+        Self {
+            verified: Generations::new(size.0.saturating_sub(of_refused)),
+            refused: Generations::new(of_refused),
+            further_checks: FurtherChecks::default(),
+        }
     }
 
     /// The claims of a token that this policy verified.
@@ -104,10 +127,10 @@ impl TokenCache {
         }
     }
 
-    /// Why this policy refused a token, and until when (seconds since 1970) that holds.
-    pub(super) fn refused(&mut self, policy: &str, token: &[u8]) -> Option<(Rc<Refusal>, u64)> {
+    /// Why this policy refused a token, and how long that holds.
+    pub(super) fn refused(&mut self, policy: &str, token: &[u8]) -> Option<(Rc<Refusal>, Holds)> {
         match self.refused.find(policy, token)? {
-            Known::Refused(refusal, until) => Some((refusal, until)),
+            Known::Refused(refusal, holds) => Some((refusal, holds)),
             Known::Claims(_) => None,
         }
     }
@@ -140,7 +163,7 @@ mod tests {
 
     fn refused(number: usize) -> (String, Known) {
         let refusal = Refusal::because(Reason::TokenInactive, "x".repeat(number % 300));
-        (format!("{number:0200}"), Known::Refused(Rc::new(refusal), u64::MAX))
+        (format!("{number:0200}"), Known::Refused(Rc::new(refusal), Holds::Until(u64::MAX)))
     }
 
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]

@@ -43,6 +43,7 @@ pub struct Case {
     /// Seconds since 1970.
     pub now: u64,
     pub without_host_cryptography: bool,
+    before: Vec<Base64>,
     /// What the authorization server answers about the token, where it is asked.
     pub introspection: Option<String>,
     pub forward: Option<BTreeMap<String, String>>,
@@ -100,6 +101,17 @@ pub fn target() -> PathBuf {
 impl Case {
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
         self.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect()
+    }
+
+    /// The headers of each request that came before, in the same second.
+    pub fn before(&self) -> Vec<Vec<(String, Vec<u8>)>> {
+        let with = |value: &Base64| {
+            let mut headers = self.headers();
+            headers.retain(|(name, _)| name != "authorization");
+            headers.push(("authorization".to_owned(), value.0.clone()));
+            headers
+        };
+        self.before.iter().map(with).collect()
     }
 
     pub fn body(&self) -> &[u8] {

@@ -1,6 +1,7 @@
 //! A kept connection: TLS with a client certificate, HTTP/1.1 or HTTP/2.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,16 +16,17 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::Failure;
-use crate::plan::{Client, Plan};
+use crate::plan::Client;
 
 pub struct Tls {
     roots: Arc<RootCertStore>,
 }
 
 impl Tls {
-    pub fn new(plan: &Plan) -> Result<Self, Failure> {
+    /// For servers of this authority (PEM).
+    pub fn of(authority: &Path) -> Result<Self, Failure> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&plan.ca)? {
+        for certificate in CertificateDer::pem_file_iter(authority)? {
             roots.add(certificate?)?;
         }
         Ok(Self { roots: Arc::new(roots) })

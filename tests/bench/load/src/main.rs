@@ -8,6 +8,7 @@
 
 mod block;
 mod connection;
+mod flood;
 mod plan;
 mod token;
 
@@ -19,14 +20,20 @@ use plan::{Plan, Subject};
 type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
-    let path = std::env::args().nth(1).ok_or("usage: load PLAN")?;
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("usage: load PLAN, or load flood PLAN")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if path == "flood" {
+        let path = arguments.next().ok_or("usage: load flood PLAN")?;
+        return runtime.block_on(flood::run(serde_json::from_slice(&std::fs::read(path)?)?));
+    }
     let plan: Plan = serde_json::from_slice(&std::fs::read(path)?)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&plan))
+    runtime.block_on(run(&plan))
 }
 
 async fn run(plan: &Plan) -> Result<(), Failure> {
     let minter = token::Minter::new(plan)?;
-    let tls = connection::Tls::new(plan)?;
+    let tls = connection::Tls::of(&plan.ca)?;
     let mut subjects = Vec::new();
     for subject in &plan.subjects {
         let mut subject =

@@ -1,0 +1,51 @@
+//! What tokens without `kid` may cost: such a token may be signed with any key that fits it, and whoever makes up tokens
+//! would have each tried with all of them.
+//!
+//! Every token is tried with one key. With the others only while the worker has time for it in this second, and time is
+//! spent by tokens alone that no key made: a right one costs nothing of it, however many keys it took.
+
+use std::cell::Cell;
+
+use crate::jose::jwk::{Fingerprint, PublicKey};
+
+/// In microseconds of each second. They are spent at once, by whoever comes first, and other requests wait meanwhile: so few
+/// are too little of a second to be seen in one request of a hundred (`make bench-flood`). A token may begin with the last of
+/// them, and be tried with three keys more.
+const MOST: u32 = 2_000;
+
+/// How much of the second is left, and with which key to begin.
+#[derive(Debug, Default)]
+pub(super) struct FurtherChecks {
+    /// Seconds since 1970.
+    second: Cell<u64>,
+    /// In microseconds.
+    spent: Cell<u32>,
+    /// The key that verified a token without `kid` last. An issuer signs with one key for weeks: with that one first, its
+    /// tokens pass whatever others made up.
+    last_right: Cell<Option<Fingerprint>>,
+}
+
+impl FurtherChecks {
+    /// Whether a token may be tried with more than one key.
+    pub(super) fn are_permitted(&self, now: u64) -> bool {
+        self.second.get() != now || self.spent.get() < MOST
+    }
+
+    /// Takes notice of a token that cost so many microseconds beyond its first key, and that no key made.
+    pub(super) fn were_in_vain(&self, now: u64, microseconds: u32) {
+        let spent = if self.second.replace(now) == now { self.spent.get() } else { 0 };
+        self.spent.set(spent.saturating_add(microseconds));
+    }
+
+    /// Takes notice of the key that made a token without `kid`.
+    pub(super) fn found(&self, key: Fingerprint) {
+        self.last_right.set(Some(key));
+    }
+
+    /// Has the key come first that made the last token without `kid`, if it is among them.
+    pub(super) fn order(&self, candidates: &mut [&PublicKey]) {
+        if let Some(place) = candidates.iter().position(|key| Some(key.fingerprint()) == self.last_right.get()) {
+            candidates.swap(0, place);
+        }
+    }
+}
