@@ -23,45 +23,31 @@
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 pub mod authorization_server;
-pub mod call;
 pub mod certificate;
 pub mod config;
-pub mod decision;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod desk;
-pub mod header_map;
-pub mod header_name;
+pub mod handover;
+pub mod http;
 pub mod jose;
-pub mod log;
-pub mod metric;
+pub mod keys;
+pub mod outcome;
 pub mod policy;
 pub mod reason;
-pub mod refusal;
-pub mod refusal_log;
-pub mod request;
 pub mod resource_server;
-pub mod route;
-pub mod secret;
-pub mod step;
-pub mod terminator;
+pub mod text;
 pub mod worker;
 
-mod fingerprint;
-mod generations;
-mod hexadecimal;
+mod collections;
 #[cfg(target_arch = "wasm32")]
 mod host;
-mod host_map;
-mod https_url;
-mod leniency;
-mod percent;
-mod sorted_map;
 
-pub use decision::Decision;
+pub use config::secret::Environment;
+pub use http::edit::Edit;
+pub use http::request::Request;
+pub use outcome::decision::Decision;
+pub use outcome::refusal::Refusal;
 pub use policy::Policies;
+pub use policy::step::Step;
 pub use reason::Reason;
-pub use refusal::Refusal;
-pub use request::Request;
 pub use resource_server::Means;
-pub use secret::Environment;
-pub use step::{Edit, Step};

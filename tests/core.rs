@@ -13,15 +13,15 @@ mod case_list;
 use std::collections::BTreeSet;
 
 use case_list::{Case, CaseList, Outcome};
-use certbound::authorization_server::HandedOver;
-use certbound::call::Answer;
-use certbound::header_map::borrowed;
+use certbound::handover::handed::HandedOver;
+use certbound::http::call::Answer;
+use certbound::http::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
-use certbound::log::{Circumstances, Event};
-use certbound::resource_server::keys::KeyRing;
+use certbound::keys::KeyRing;
+use certbound::outcome::log::{Circumstances, Event};
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Environment, Means, Policies, Reason, Refusal, Request, Step};
 

@@ -18,10 +18,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use certbound::authorization_server::HandedOver;
-use certbound::header_map::borrowed;
+use certbound::handover::handed::HandedOver;
+use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
-use certbound::resource_server::keys::KeyRing;
+use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Step};
 use fake_host::{Module, Vm};

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 
-use certbound::authorization_server::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
-use certbound::call::Outcome;
-use certbound::certificate::forwarding_headers::{NAMED_BY_THE_OPERATOR, ROWS};
-use certbound::decision::{Ground, Verdict};
 use certbound::desk::check::Warning;
-use certbound::log::{Circumstances, Event, NotLogged};
-use certbound::metric::Metric;
+use certbound::handover::forwarding_headers::{NAMED_BY_THE_OPERATOR, ROWS};
+use certbound::http::call::Outcome;
+use certbound::outcome::decision::{Ground, Verdict};
+use certbound::outcome::log::{Circumstances, Event, NotLogged};
+use certbound::outcome::metric::Metric;
+use certbound::outcome::server_response::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::{Policies, Reason, Refusal};
 
 fn readme() -> String {

@@ -10,13 +10,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use certbound::authorization_server::HandedOver;
-use certbound::call::{Answer, Call, Outcome};
+use certbound::config::secret::Environment;
+use certbound::handover::handed::HandedOver;
+use certbound::http::call::{Answer, Call, Outcome};
 use certbound::jose::signature::PortableEngine;
+use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
-use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::secret::Environment;
 use certbound::{Means, Policies, Request, Step};
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ const SECRET: &str = "s%=b &+";
 enum Came {
     Forwarded,
     Refused(&'static str),
-    Asked(Box<certbound::step::AskIntrospection>),
+    Asked(Box<certbound::policy::step::AskIntrospection>),
 }
 
 impl Api {

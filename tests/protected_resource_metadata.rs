@@ -8,9 +8,9 @@
     reason = "a test that cannot go on must stop"
 )]
 
-use certbound::authorization_server::HandedOver;
+use certbound::handover::handed::HandedOver;
 use certbound::jose::signature::PortableEngine;
-use certbound::resource_server::keys::KeyRing;
+use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Request, Step};
 use serde_json::{Value, json};

@@ -13,11 +13,11 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound::authorization_server::HandedOver;
+use certbound::handover::handed::HandedOver;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{SignatureEngine, Verification};
-use certbound::resource_server::keys::{KeyRing, Wish};
+use certbound::keys::{KeyRing, Wish};
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Reason, Request, Step};
 use serde_json::{Value, json};

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::issuance::{self, IssuanceOutcome, IssuedTokens};
-use super::metadata::{self, Metadata, MetadataOutcome};
+use super::issuance::{self, IssuedTokens};
+use super::metadata::{self, Metadata};
 use crate::certificate::thumbprint::Thumbprint;
-use crate::header_map::Headers;
-use crate::metric::Metric;
-use crate::reason::Reason;
-use crate::request::Request;
-use crate::step::Edit;
+use crate::http::edit::Edit;
+use crate::http::header_map::Headers;
+use crate::http::request::Request;
+use crate::outcome::metric::Metric;
+use crate::outcome::server_response::IssuanceOutcome;
+use crate::outcome::server_response::MetadataOutcome;
+use crate::outcome::server_response::{Finding, Passage};
 
 /// What is to be done with the answer to one request.
 #[derive(Clone, Debug)]
@@ -59,43 +61,9 @@ pub struct Told {
     pub finding: Option<Finding>,
 }
 
-/// An access token that is not bound to the certificate of its request, or an answer that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Why.
-    pub reason: Reason,
-    /// The client does not get it.
-    pub is_withheld: bool,
-    /// The certificate that the client proved to hold.
-    pub presented: Option<Thumbprint>,
-}
-
 impl From<MetadataOutcome> for Told {
     fn from(outcome: MetadataOutcome) -> Self {
         Self { metric: Metric::MetadataAnswers(outcome), finding: None }
-    }
-}
-
-/// What became of an issued token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Passage {
-    /// The client gets it.
-    Forwarded,
-    /// The client gets it, and would not under `required`.
-    Observed,
-    /// The client does not get it.
-    Withheld,
-}
-
-impl Passage {
-    /// The name in counters: `snake_case`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Forwarded => "forwarded",
-            Self::Observed => "observed",
-            Self::Withheld => "withheld",
-        }
     }
 }
 

@@ -11,15 +11,16 @@ use super::{Answering, ClientCertificate};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::decision::{Decision, Ground, Verdict};
+use crate::collections::sorted_map::SortedMap;
+use crate::http::edit::Edit;
+use crate::http::request::{Caller, Request};
+use crate::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::identity::Identity;
+use crate::outcome::refusal::Refusal;
 use crate::policy::Cleaned;
+use crate::policy::step::{AskKeys, Step};
 use crate::reason::{Answer, ErrorCode, Reason};
-use crate::refusal::Refusal;
-use crate::request::{Caller, Request};
-use crate::resource_server::identity::Identity;
-use crate::resource_server::keys::{ClusterName, KeyRing, KeySource, Wish};
-use crate::sorted_map::SortedMap;
-use crate::step::{AskKeys, Edit, Step};
 
 /// Which clients must authenticate by a certificate, and with which.
 #[derive(Debug, Deserialize)]

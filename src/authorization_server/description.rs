@@ -1,10 +1,10 @@
 //! What a policy in front of an authorization server does, in sentences.
 
 use super::{AuthorizationServer, ClientCertificate, XForwardedClientCert};
-use crate::certificate::dialect::{ChainForm, Form};
-use crate::desk::sentence::listed;
-use crate::route::PlainPath;
-use crate::terminator::Source;
+use crate::handover::dialect::{ChainForm, Form};
+use crate::handover::terminator::Source;
+use crate::http::path::PlainPath;
+use crate::text::list::listed;
 
 impl AuthorizationServer {
     /// One sentence for each thing that it does.

@@ -10,10 +10,10 @@ use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
-use crate::header_name::{HeaderName, OwnName};
-use crate::percent;
+use crate::http::edit::Edit;
+use crate::http::header_name::{HeaderName, OwnName};
 use crate::reason::Reason;
-use crate::step::Edit;
+use crate::text::percent;
 
 /// A longer fact refuses the request: servers cut headers, or refuse them, from about here on.
 const LONGEST: usize = 4096;

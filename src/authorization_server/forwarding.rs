@@ -1,11 +1,13 @@
 //! One item of `forward_certificate`.
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::config::shape;
 use serde::Deserialize;
 
-use crate::certificate::dialect::{ChainForm, Dialect, Form};
-use crate::certificate::encoding::Encoding;
-use crate::header_name::HeaderName;
-use crate::secret::Secret;
+use crate::config::secret::Secret;
+use crate::handover::dialect::{ChainForm, Dialect, Form};
+use crate::handover::encoding::Encoding;
+use crate::http::header_name::HeaderName;
 
 /// One form in which the certificate is handed over.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,7 +22,7 @@ pub(super) struct Forwarding {
 /// One form in which the certificate is handed over: that of a server by its name, or header and encoding.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Forwarding", transform = crate::desk::schema::one_form))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Forwarding", transform = one_form))]
 struct Fields {
     /// The name of the form that a server reads.
     dialect: Option<Dialect>,
@@ -129,7 +131,7 @@ fn chain_form(
         (ChainKind::List, None, None) => Ok(ChainForm::SameHeader),
         (ChainKind::List, Some(header), None) => Ok(ChainForm::List(header)),
         (ChainKind::Numbered, None, Some(prefix)) => {
-            Ok(ChainForm::Numbered { prefix, first: 0, most: crate::certificate::chain::MOST })
+            Ok(ChainForm::Numbered { prefix, first: 0, most: crate::handover::chain::MOST })
         }
         (ChainKind::Numbered, _, _) => Err("`chain: numbered` needs `prefix`, and has no chain_header"),
         (ChainKind::ConcatenatedDer, Some(_), None) if encoding != Encoding::DerBase64 => {
@@ -139,4 +141,39 @@ fn chain_form(
         (ChainKind::ConcatenatedDer, _, _) => Err("`chain: concatenated_der` needs `chain_header`, and has no prefix"),
         (ChainKind::List, _, Some(_)) => Err("`prefix` is for `chain: numbered`"),
     }
+}
+
+/// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
+/// where it has none, and its secret where it has one.
+#[cfg(not(target_arch = "wasm32"))]
+fn one_form(schema: &mut schemars::Schema) {
+    let one_of_these = |names: Vec<&str>| serde_json::json!({ "required": ["dialect"], "properties": { "dialect": { "enum": names } } });
+    let named = serde_json::json!({ "allOf": [
+        shape::without(shape::present(&["dialect"]), &["encoding", "chain", "chain_header", "prefix"]),
+        {
+            "if": one_of_these(Dialect::without_header()),
+            "then": shape::present(&["header"]),
+            "else": shape::without(serde_json::json!({}), &["header"]),
+        },
+        {
+            "if": one_of_these(Dialect::with_secret()),
+            "then": shape::present(&["secret"]),
+            "else": shape::without(serde_json::json!({}), &["secret"]),
+        },
+    ] });
+    let no_chain = serde_json::json!({ "properties": { "chain": { "enum": ["none", null] } } });
+    let chain = |kind: &str, then: serde_json::Value| serde_json::json!({ "if": { "required": ["chain"], "properties": { "chain": { "const": kind } } }, "then": then });
+    let encoding = |names: &[&str], then: serde_json::Value| serde_json::json!({ "if": { "properties": { "encoding": { "enum": names } } }, "then": then });
+    let own = serde_json::json!({ "allOf": [
+        shape::without(shape::present(&["header", "encoding"]), &["dialect", "secret"]),
+        { "if": no_chain, "then": shape::without(serde_json::json!({}), &["chain_header", "prefix"]) },
+        chain("list", shape::without(serde_json::json!({}), &["prefix"])),
+        chain("numbered", shape::without(shape::present(&["prefix"]), &["chain_header"])),
+        chain("concatenated_der", shape::without(shape::present(&["chain_header"]), &["prefix"])),
+        chain("concatenated_der", serde_json::json!({ "properties": { "encoding": { "const": "der_base64" } } })),
+        encoding(&["sha256_hex", "x5t_s256"], no_chain),
+        encoding(&["xfcc"], shape::without(serde_json::json!({ "properties": { "chain": { "enum": ["none", "list", null] } } }), &["chain_header"])),
+        encoding(&["sf_binary"], chain("list", shape::present(&["chain_header"]))),
+    ] });
+    schema.insert("oneOf".to_owned(), serde_json::json!([named, own]));
 }

@@ -5,14 +5,16 @@ use serde::Deserialize;
 
 use super::answer::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
-use crate::header_map::Headers;
-use crate::jose::base64url;
-use crate::jose::json::{self, Json, Object};
+use crate::http::header_map::Headers;
+use crate::http::path;
+use crate::http::path::PlainPath;
+use crate::http::request::Request;
+use crate::jose::confirmation::Dpop;
+use crate::jose::confirmation::{ConfirmationPlace, confirmation};
+use crate::outcome::server_response::IssuanceOutcome;
 use crate::reason::Reason;
-use crate::request::Request;
-use crate::resource_server::Dpop;
-use crate::resource_server::confirmation::{ConfirmationPlace, confirmation};
-use crate::route::{self, PlainPath};
+use crate::text::base64url;
+use crate::text::json::{self, Json, Object};
 
 /// A larger answer cannot be read. Tokens in the field have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
@@ -90,48 +92,6 @@ impl TryFrom<Fields> for IssuedTokens {
     }
 }
 
-/// What an answer of a token endpoint has in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum IssuanceOutcome {
-    /// A JWT that is bound to the certificate of its request.
-    Bound,
-    /// A token that is no JWT: nobody can say here whether it is bound.
-    Opaque,
-    /// No access token.
-    NoToken,
-    /// A JWT that is not bound to that certificate, for this reason.
-    NotBound(Reason),
-    /// It is compressed, too large, or not one JSON object.
-    Unreadable,
-    /// It was broken off before its end, by its server, by the client, or by a proxy that keeps no more of it.
-    Interrupted,
-}
-
-impl IssuanceOutcome {
-    /// The name in counters and logs: `snake_case`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bound => "bound",
-            Self::Opaque => "opaque",
-            Self::NoToken => "no_token",
-            Self::NotBound(reason) => reason.name(),
-            Self::Unreadable => "unreadable",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
-    /// Why a client must not get it.
-    #[must_use]
-    pub const fn reason(self) -> Option<Reason> {
-        match self {
-            Self::Bound | Self::Opaque | Self::NoToken | Self::Interrupted => None,
-            Self::NotBound(reason) => Some(reason),
-            Self::Unreadable => Some(Reason::TokenMalformed),
-        }
-    }
-}
-
 impl IssuedTokens {
     /// Whether unbound tokens are withheld.
     pub(super) fn is_required(&self) -> bool {
@@ -145,7 +105,7 @@ impl IssuedTokens {
     /// Whether the answer to a request is read.
     pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
         let folded = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
-        let is_endpoint = || match route::path_of(request) {
+        let is_endpoint = || match path::path_of(request) {
             Ok(path) => self.token_endpoints.iter().any(|endpoint| folded(endpoint.as_str()) == folded(&path)),
             // The server may take it for one.
             Err(_) => true,
@@ -199,7 +159,7 @@ impl IssuedTokens {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn sentences(&self) -> Vec<String> {
         let paths: Vec<_> = self.token_endpoints.iter().map(PlainPath::as_str).collect();
-        let paths = crate::desk::sentence::listed(&paths, "and");
+        let paths = crate::text::list::listed(&paths, "and");
         let what = match (self.certificate_binding, self.response_headers) {
             (IssuedBinding::Off, _) => return vec!["Issued access tokens are not read.".to_owned()],
             (IssuedBinding::Observe, _) => "passes, and is counted and logged if it is not",

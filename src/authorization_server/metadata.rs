@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{field, is_encoded, length};
 use super::json_text::{Members, list_with};
-use crate::header_map::Headers;
-use crate::https_url;
-use crate::jose::{base64url, json};
-use crate::request::Request;
-use crate::route;
-use crate::sorted_map::SortedMap;
-use crate::step::Edit;
+use crate::collections::sorted_map::SortedMap;
+use crate::http::edit::Edit;
+use crate::http::header_map::Headers;
+use crate::http::https_url;
+use crate::http::path;
+use crate::http::request::Request;
+use crate::outcome::server_response::MetadataOutcome;
+use crate::text::{base64url, json};
 
 /// A larger document goes on as it is. Those in the field have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
@@ -89,7 +90,7 @@ enum BoundTokens {
 /// The URL of an endpoint for mutual TLS: exactly one of `url` and `base_url`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(transform = crate::desk::schema::one_url))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(transform = crate::config::shape::one_url))]
 struct Alias {
     /// The endpoint; without it in the metadata there is no alias.
     endpoint: Endpoint,
@@ -219,64 +220,6 @@ impl TryFrom<Fields> for Metadata {
     }
 }
 
-/// What became of an answer to a request for metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MetadataOutcome {
-    /// It was added to.
-    Rewritten,
-    /// It said it already.
-    Unchanged,
-    /// Members of it stand in `signed_metadata` too (RFC 8414 §2.1), so they were left alone.
-    Signed,
-    /// It is no metadata: not one JSON object with an issuer, or its members have other types.
-    Malformed,
-    /// Its status is not 200.
-    Status,
-    /// It has no body: HEAD, say.
-    NoBody,
-    /// It came compressed all the same.
-    Encoded,
-    /// Its media type is not JSON's.
-    NotJson,
-    /// It is too large.
-    TooLarge,
-    /// It was broken off before its end.
-    Interrupted,
-}
-
-impl MetadataOutcome {
-    /// Every outcome there is.
-    pub const ALL: &[Self] = &[
-        Self::Rewritten,
-        Self::Unchanged,
-        Self::Signed,
-        Self::Malformed,
-        Self::Status,
-        Self::NoBody,
-        Self::Encoded,
-        Self::NotJson,
-        Self::TooLarge,
-        Self::Interrupted,
-    ];
-
-    /// The name in counters: `snake_case`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rewritten => "rewritten",
-            Self::Unchanged => "unchanged",
-            Self::Signed => "signed",
-            Self::Malformed => "malformed",
-            Self::Status => "status",
-            Self::NoBody => "no_body",
-            Self::Encoded => "encoded",
-            Self::NotJson => "not_json",
-            Self::TooLarge => "too_large",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
 impl Metadata {
     /// Whether a request is for the metadata.
     pub(super) fn is_asked_for(request: &Request<'_>) -> bool {
@@ -286,7 +229,7 @@ impl Metadata {
             behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
                 || WELL_KNOWN.iter().any(|end| path.ends_with(end))
         };
-        request.is_read() && route::path_of(request).is_ok_and(|path| is_well_known(&path))
+        request.is_read() && path::path_of(request).is_ok_and(|path| is_well_known(&path))
     }
 
     /// What becomes of the headers of an answer whose body is waited for, or why it goes on as it is.
@@ -404,7 +347,7 @@ impl Metadata {
 
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn sentences(&self, is_required: bool) -> Vec<String> {
-        use crate::desk::sentence::listed;
+        use crate::text::list::listed;
 
         let mut sentences = Vec::new();
         if !self.methods.is_empty() {

@@ -8,7 +8,6 @@ mod client_authentication;
 mod description;
 mod facts;
 mod forwarding;
-mod handed;
 mod issuance;
 mod json_text;
 mod metadata;
@@ -21,33 +20,33 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::certificate::Certificate;
-use crate::certificate::chain::{self, Chain};
-use crate::certificate::dialect::Form;
-use crate::certificate::encoding::Encoding;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::decision::{Decision, Ground, Verdict};
-use crate::header_name::{OwnName, are_twins};
+use crate::config::secret::{Environment, Secret};
+use crate::handover::chain::{self, Chain};
+use crate::handover::dialect::Form;
+use crate::handover::encoding::Encoding;
+use crate::handover::handed::Handed;
+use crate::handover::handed::HandedOver;
+use crate::handover::terminator::{Source, Terminated};
+use crate::http::edit::Edit;
+use crate::http::header_name::{OwnName, are_twins};
+use crate::http::path;
+use crate::http::path::PlainPath;
+use crate::http::request::{Caller, Request};
+use crate::keys::KeySource;
+use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::refusal::Refusal;
 use crate::policy::Cleaned;
+use crate::policy::step::Step;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::request::{Caller, Request};
-use crate::resource_server::keys::KeySource;
-use crate::route::{self, PlainPath};
-use crate::secret::{Environment, Secret};
-use crate::step::{Edit, Step};
-use crate::terminator::{Source, Terminated};
 use answer::Kind;
-pub use answer::{Answering, AtBody, AtHeaders, Finding, Passage, Told};
+pub use answer::{Answering, AtBody, AtHeaders, Told};
 pub use client_authentication::{AskBody, AskClientKeys};
 use client_authentication::{ClientAuthentication, Held};
 use facts::Facts;
 use forwarding::Forwarding;
-use handed::Handed;
-pub use handed::HandedOver;
-pub use issuance::IssuanceOutcome;
 use issuance::IssuedTokens;
 use metadata::Metadata;
-pub use metadata::MetadataOutcome;
 pub use response::response_edits;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -77,7 +76,7 @@ pub struct AuthorizationServer {
 /// In front of an authorization server: it learns which certificate the client proved to hold.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "AuthorizationServer", transform = crate::desk::schema::something_is_handed_over))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "AuthorizationServer", transform = crate::config::shape::something_is_handed_over))]
 struct Fields {
     /// The forms in which the authorization server gets the certificate, any number; empty only with
     /// `x_forwarded_client_cert: rebuild`. No two may write one header.
@@ -289,7 +288,7 @@ impl AuthorizationServer {
 
     fn is_endpoint(&self, request: &Request<'_>) -> bool {
         let Some(endpoints) = &self.endpoints else { return true };
-        route::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
+        path::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
     }
 
     /// The first step of a request whose forged headers `cleaned` removes.

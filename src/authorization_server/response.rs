@@ -1,8 +1,8 @@
 //! The answers of a server that gets `Client-Cert` (RFC 9440 §2.4).
 
-use crate::header_map::Headers;
-use crate::header_name::are_twins;
-use crate::step::Edit;
+use crate::http::edit::Edit;
+use crate::http::header_map::Headers;
+use crate::http::header_name::are_twins;
 
 /// The fields of RFC 9440.
 const FIELDS: [&str; 2] = ["client-cert", "client-cert-chain"];

@@ -8,12 +8,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::client::is_vschar;
-use crate::jose::{base64url, json};
-use crate::leniency;
-use crate::percent;
+use crate::http::leniency;
+use crate::http::request::Request;
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::request::Request;
+use crate::text::percent;
+use crate::text::{base64url, json};
 
 const JWT_BEARER: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use certbound::certificate::dialect::Dialect;
 use certbound::desk::certificate_file::CertificateFile;
 use certbound::desk::check::check;
 use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
 use certbound::desk::schema::{file_schema, schema};
+use certbound::handover::dialect::Dialect;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// In bytes: more than any configuration of the field, and than any certificate.

@@ -5,7 +5,7 @@
 
 use unicode_normalization::char::{canonical_combining_class, compose, decompose_canonical};
 
-use crate::sorted_map::sorted;
+use crate::collections::sorted_map::sorted;
 
 /// The text in Normalization Form C.
 pub(super) fn nfc(text: &str) -> Vec<char> {

@@ -5,8 +5,8 @@ use std::fmt;
 use x509_parser::asn1_rs::Tag;
 
 use super::der::Element;
-use super::escaped::Escaped;
 use super::object_identifier::ObjectIdentifier;
+use crate::text::escaped::Escaped;
 
 /// A subject or an issuer: relative distinguished names in the order of the certificate.
 ///

@@ -1,18 +1,12 @@
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
-pub mod chain;
 mod composed;
 pub(crate) mod der;
-pub mod dialect;
 pub mod distinguished_name;
-pub mod encoding;
-pub(crate) mod escaped;
-pub mod forwarding_headers;
 pub mod names;
 pub mod object_identifier;
 pub(crate) mod pem;
 pub mod public_key;
-pub mod reader;
 pub mod registered_name;
 pub(crate) mod serial_number;
 pub mod subject_alternative_name;
@@ -60,6 +54,11 @@ impl Certificate {
     #[must_use]
     pub fn on_the_desk(der: Vec<u8>) -> Self {
         Self { thumbprint: Thumbprint::of_der(&der), der }
+    }
+
+    /// The certificate that these bytes are, and nothing more.
+    pub(crate) fn from_der(der: Vec<u8>) -> Option<Self> {
+        Self::is_certificate(&der).then(|| Self { thumbprint: Thumbprint::of_der(&der), der })
     }
 
     /// Whether these bytes have the form of one certificate, and of nothing more.

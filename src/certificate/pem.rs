@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::percent;
+use crate::text::percent;
 
 pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 pub(super) const END: &str = "-----END CERTIFICATE-----";
@@ -15,7 +15,7 @@ const LONGEST_PEM: usize = 128 * 1024;
 
 /// The DER inside the one PEM block of `text`, which may be percent-encoded as a whole. `None` where there is
 /// another number of blocks, anything but white space around it, or something else than one DER SEQUENCE in it.
-pub(super) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > LONGEST_PEM {
         return None;
     }
@@ -24,7 +24,7 @@ pub(super) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The same for any number of blocks behind one another.
-pub(super) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     if text.len() > LONGEST_PEM {
         return None;
     }

@@ -10,8 +10,8 @@ use super::composed::nfc;
 use super::der::Element;
 use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
-use crate::hexadecimal;
-use crate::sorted_map::sorted;
+use crate::collections::sorted_map::sorted;
+use crate::text::hexadecimal;
 
 /// A registered name, ready to be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use x509_parser::asn1_rs::Tag;
 
 use super::der::Element;
 use super::distinguished_name::DistinguishedName;
-use super::escaped::Escaped;
 use super::object_identifier::ObjectIdentifier;
+use crate::text::escaped::Escaped;
 
 /// One of the names: a GeneralName.
 #[derive(Clone, Debug, PartialEq, Eq)]

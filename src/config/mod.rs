@@ -3,9 +3,13 @@
 //! Envoy hands over JSON text (`google.protobuf.StringValue`) or a `google.protobuf.Struct` in its binary form. Both
 //! become one tree, which remembers where each value stands, and serde reads the types from that tree.
 
-#[cfg(not(target_arch = "wasm32"))]
-pub mod document;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod file;
+pub(crate) mod seconds;
+pub mod secret;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod shape;
 mod source;
 mod text;
 mod tree;

@@ -8,9 +8,9 @@ use super::edits::Edits;
 use super::explain::parsed;
 use super::sentence::shown;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told, response_edits};
-use crate::header_map::borrowed;
-use crate::metric::Metric;
-use crate::step::Edit;
+use crate::http::edit::Edit;
+use crate::http::header_map::borrowed;
+use crate::outcome::metric::Metric;
 
 /// An answer as a file has it: `{"status", "headers": [[name, value], ...], "body"}`.
 #[derive(Deserialize)]

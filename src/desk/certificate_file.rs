@@ -9,11 +9,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::der::Element;
-use crate::certificate::escaped::Escaped;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::pem::is_one_sequence;
 use crate::certificate::to_be_signed::ToBeSigned;
-use crate::percent;
+use crate::text::escaped::Escaped;
+use crate::text::percent;
 
 /// A larger file, in bytes, is not looked at: a certificate has a few thousand.
 const LARGEST: usize = 1024 * 1024;

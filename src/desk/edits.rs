@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::sentence::shown;
-use crate::step::Edit;
+use crate::http::edit::Edit;
 
 /// A name and its only value, or `None` where the header is removed; in their order.
 #[derive(Debug, Default, Serialize)]

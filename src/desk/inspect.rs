@@ -7,18 +7,18 @@ use serde::Serialize;
 use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
-use crate::certificate::chain::Chain;
 use crate::certificate::der::{Element, Elements};
-use crate::certificate::dialect::Dialect;
 use crate::certificate::distinguished_name::DistinguishedName;
-use crate::certificate::escaped::Escaped;
 use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::public_key::PublicKey;
 use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
-use crate::header_name::HeaderName;
-use crate::jose::json;
+use crate::handover::chain::Chain;
+use crate::handover::dialect::Dialect;
+use crate::http::header_name::HeaderName;
+use crate::text::escaped::Escaped;
+use crate::text::json;
 
 use super::certificate_file::{CertificateFile, NoCertificate};
 use super::time;

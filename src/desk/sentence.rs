@@ -1,19 +1,10 @@
 //! Words for people.
 
-use crate::certificate::escaped::Escaped;
+use crate::text::escaped::Escaped;
 
 /// Text that has something from a file in it, on one line and with nothing in it that a terminal obeys.
 pub(crate) fn shown(text: &str) -> Escaped<'_> {
     Escaped { text, special: "" }
-}
-
-/// `a`, `a or b`, `a, b or c`.
-pub(crate) fn listed(items: &[&str], conjunction: &str) -> String {
-    match items {
-        [] => "nothing".to_owned(),
-        [only] => (*only).to_owned(),
-        [first @ .., last] => format!("{} {conjunction} {last}", first.join(", ")),
-    }
 }
 
 /// `1 warning`, `2 warnings`.

@@ -1,7 +1,7 @@
 //! The order in which a policy in front of an API looks at a request, as it is told.
 
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
 use crate::resource_server::ResourceServer;
 
 /// One thing that is looked at.

@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 
 use proxy_wasm::types::MapType;
 
-use crate::header_map::HeaderMap;
+use crate::http::header_map::HeaderMap;
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;

@@ -10,7 +10,7 @@ use super::facts;
 use super::http::{edit, fail, forward, refuse, wait_for_keys};
 use super::vm::{Arrived, Vm};
 use crate::authorization_server::{AskBody, AskClientKeys};
-use crate::step::Step;
+use crate::policy::step::Step;
 
 /// A request at whose body we wait.
 pub(super) struct Awaiting {

@@ -6,8 +6,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::metrics::Metrics;
-use crate::decision::Decision;
-use crate::metric::Metric;
+use crate::outcome::decision::Decision;
+use crate::outcome::metric::Metric;
 
 /// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
 #[derive(Default)]

@@ -11,11 +11,12 @@ use super::response::Reading;
 use super::vm::{Arrived, Judged, Parked, Vm};
 use super::{abi, facts, log, proxy};
 use crate::authorization_server::response_edits;
-use crate::decision::Decision;
-use crate::header_map::HeaderMap;
-use crate::log::Event;
-use crate::refusal::{GrpcStatus, Refusal};
-use crate::step::{AskIntrospection, AskKeys, Edit, Served};
+use crate::http::edit::{Edit, Served};
+use crate::http::header_map::HeaderMap;
+use crate::outcome::decision::Decision;
+use crate::outcome::log::Event;
+use crate::outcome::refusal::{GrpcStatus, Refusal};
+use crate::policy::step::{AskIntrospection, AskKeys};
 use crate::worker::{Outcome, Wait};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.

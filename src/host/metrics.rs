@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-use crate::decision::Decision;
-use crate::metric::{Kind, Metric};
-use crate::sorted_map::SortedMap;
+use crate::collections::sorted_map::SortedMap;
+use crate::outcome::decision::Decision;
+use crate::outcome::metric::{Kind, Metric};
 
 /// The metrics that were used so far. Each is defined with its first use: most of the many pairs of a policy and a
 /// reason never occur. All VMs of a proxy share a metric by its name.

@@ -22,9 +22,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel};
 
-use crate::log::{Event, Level};
+use crate::config::secret::Environment;
+use crate::outcome::log::{Event, Level};
 use crate::policy::Policies;
-use crate::secret::Environment;
 use crate::worker::FIRST_TICK;
 use http::Http;
 use vm::Vm;
@@ -72,7 +72,7 @@ impl RootContext for Root {
             Environment::Variables(&|name| std::env::var(name).ok()),
         ) {
             Ok(policies) => {
-                log(&Event::Started(&policies));
+                log(&Event::Started(policies.count(), &policies.choice().to_string()));
                 let vm = Rc::new(Vm::new(policies));
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
                 proxy::tick_after(Some(FIRST_TICK));

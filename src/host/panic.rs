@@ -3,7 +3,7 @@
 use std::panic::set_hook;
 
 use super::log;
-use crate::log::Event;
+use crate::outcome::log::Event;
 
 /// Has the log tell where one happened. std's own hook, which would print a backtrace too, is left out of the module
 /// (tests/binaryen); the one of the crate `proxy_wasm` writes every message.

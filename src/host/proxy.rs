@@ -7,9 +7,9 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::metrics::Metrics;
 use super::{facts, log};
-use crate::call::{Answer, Call};
-use crate::log::Event;
-use crate::metric::Metric;
+use crate::http::call::{Answer, Call};
+use crate::outcome::log::Event;
+use crate::outcome::metric::Metric;
 use crate::worker::Proxy;
 
 /// A body that is larger is not read; the core draws its own line far below.

@@ -9,8 +9,8 @@ use super::body;
 use super::http::{edit, fail};
 use super::vm::Vm;
 use crate::authorization_server::{Answering, AtBody, AtHeaders, Told};
-use crate::header_map::Headers;
-use crate::log::Event;
+use crate::http::header_map::Headers;
+use crate::outcome::log::Event;
 
 /// What a client gets in place of an answer; where the headers of that have left, the host breaks it off.
 const WITHHELD: &str =

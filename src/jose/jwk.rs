@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::base64url;
 use super::der;
 use crate::config;
-use crate::fingerprint::fingerprint;
+use crate::jose::fingerprint::fingerprint;
+use crate::text::base64url;
 
 /// A token without `kid` is tried with this many keys at most.
 const MOST_CANDIDATES: usize = 4;
@@ -118,7 +118,7 @@ enum Entry {
 /// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
 #[derive(Deserialize)]
 #[serde(rename = "JWK")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Jwk", transform = crate::desk::schema::public_key))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Jwk", transform = crate::config::shape::public_key))]
 struct Members {
     /// `RSA`, `EC` or `OKP`; keys of other types are ignored.
     kty: String,

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::algorithm::Algorithm;
-use super::base64url;
-use super::json::{self, Json, Object};
 use crate::reason::Reason;
+use crate::text::base64url;
+use crate::text::json::{self, Json, Object};
 
 /// In bytes. Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
 const LONGEST: usize = 16 * 1024;

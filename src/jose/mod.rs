@@ -1,9 +1,9 @@
 //! Signed tokens: key sets (RFC 7517), compact signatures (RFC 7515), algorithms (RFC 7518, RFC 8037).
 
 pub mod algorithm;
-pub(crate) mod base64url;
+pub mod confirmation;
 mod der;
-pub mod json;
+pub(crate) mod fingerprint;
 pub mod jwk;
 pub mod jws;
 mod montgomery;

@@ -3,26 +3,27 @@
 use std::rc::Rc;
 
 use super::bearer_token::BearerToken;
-use super::confirmation::{Confirmation, confirmation};
 use super::forwarding::{self, ForwardedClaim};
-use super::identity::Identity;
 use super::introspection::{Inquiry, Introspected, Introspection, MissingAudience};
 use super::issuer::Issuer;
-use super::keys::{KeySource, Wish};
 use super::token_cache::{Holds, Known};
 use super::token_kind::{self, Stand};
 use super::verified_payload::{FilterBefore, VerifiedPayload};
-use super::{Dpop, Means, Scope};
-use crate::decision::{Decision, Ground, Verdict};
+use super::{Means, Scope};
+use crate::http::edit::Edit;
+use crate::http::request::Request;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::json::{Json, Object};
+use crate::jose::confirmation::Dpop;
+use crate::jose::confirmation::{Confirmation, confirmation};
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
+use crate::keys::{KeySource, Wish};
+use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::identity::Identity;
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::request::Request;
-use crate::step::Edit;
+use crate::text::json::{Json, Object};
 
 /// What a token must say that was verified here.
 const REQUIRED: &[&str] = &["iss", "aud", "exp"];

@@ -1,9 +1,9 @@
 //! The token as it came in the request (RFC 6750 §2.1): in the `Authorization` header and nowhere else.
 
-use super::Dpop;
-use crate::leniency;
+use crate::http::leniency;
+use crate::http::request::Request;
+use crate::jose::confirmation::Dpop;
 use crate::reason::Reason;
-use crate::request::Request;
 
 /// What stands in the place of a token. A token that was verified before is known by it alone; any other must be
 /// [checked](Self::check) first.

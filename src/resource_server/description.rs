@@ -1,16 +1,15 @@
 //! What a policy in front of an API does, in sentences.
 
-use super::confirmation::ConfirmationPlace;
 use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
-use super::keys::{KeySource, Keys};
-use super::{
-    AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, Dpop, ResourceServer, ServerName,
-};
-use crate::desk::sentence::listed;
+use super::{AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName};
+use crate::handover::terminator::Source;
 use crate::jose::algorithm::Algorithm;
-use crate::terminator::Source;
+use crate::jose::confirmation::ConfirmationPlace;
+use crate::jose::confirmation::Dpop;
+use crate::keys::{KeySource, Keys};
+use crate::text::list::listed;
 
 impl ResourceServer {
     /// One sentence for each thing that it does.

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::jose::json::{self, Json, Object};
+use crate::http::edit::Edit;
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::step::Edit;
+use crate::text::json::{self, Json, Object};
 
 /// In bytes. Servers take 8 KiB of headers, often no more.
 const LONGEST_VALUE: usize = 4096;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::confirmation::ConfirmationPlace;
 use super::introspection::{Introspection, Tokens};
-use super::keys::{KeyRing, KeySource, Keys, KeysFields};
 use super::token_kind;
+use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::desk::schema;
+use crate::config::shape;
 use crate::jose::algorithm::Algorithm;
+use crate::jose::confirmation::ConfirmationPlace;
 use crate::jose::jwk::KeySet;
+use crate::keys::{KeyRing, KeySource, Keys, KeysFields};
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::secret::Environment;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) struct Issuer {
 /// An authorization server whose tokens are believed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = schema::keys_or_introspection))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = shape::keys_or_introspection))]
 struct Fields {
     /// The token's `iss`, exactly.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = &"https://as.example.com"))]

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use super::access_token::AccessToken;
 use super::bearer_token::Scheme;
 use super::forwarding::ForwardToken;
-use super::token_cache::Lookup;
 use super::{Admitted, CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::decision::{Decision, Ground, Verdict};
+use crate::http::edit::Edit;
+use crate::http::request::{Caller, Request, folded};
+use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::lookup::Lookup;
+use crate::outcome::refusal::Refusal;
 use crate::policy::Cleaned;
+use crate::policy::step::Step;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::request::{Caller, Request, folded};
-use crate::step::{Edit, Step};
 
 /// A request of which everything that stands in it has been judged.
 #[derive(Debug)]
@@ -162,7 +163,7 @@ impl<'p> AskServerName<'p> {
 }
 
 impl<'p> AskValidity<'p> {
-    /// Goes on with the host's answer, as [`crate::step::AskCertificate::answer`].
+    /// Goes on with the host's answer, as [`crate::policy::step::AskCertificate::answer`].
     pub(crate) fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
         let checked = match pem {
             None => Err(Reason::CertificateUnavailable),

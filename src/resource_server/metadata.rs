@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::https_url;
-use crate::request::{Request, folded};
-use crate::step::Served;
+use crate::http::edit::Served;
+use crate::http::https_url;
+use crate::http::request::{Request, folded};
 
 /// Where the metadata of a resource is, before its own path (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";

@@ -6,18 +6,14 @@
 
 pub mod access_token;
 pub mod bearer_token;
-pub mod confirmation;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 pub(crate) mod forwarding;
 mod further_checks;
-pub mod identity;
 pub mod introspection;
 mod issuer;
 pub mod judgement;
-pub mod keys;
 mod metadata;
-mod seconds;
 pub mod token_cache;
 mod token_kind;
 pub mod verified_payload;
@@ -28,29 +24,31 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::authorization_server::HandedOver;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::decision::{Decision, Ground, Verdict};
-use crate::header_name::OwnName;
+use crate::config::seconds::Leeway;
+use crate::config::secret::Environment;
+use crate::handover::handed::HandedOver;
+use crate::handover::terminator::{Source, Terminated};
+use crate::http::header_name::OwnName;
+use crate::http::request::{Caller, Request};
+use crate::jose::confirmation::Dpop;
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
+use crate::keys::{KeyRing, KeySource};
+use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::lookup::Lookup;
+use crate::outcome::refusal::Refusal;
 use crate::policy::Cleaned;
+use crate::policy::step::{AskIntrospection, AskKeys, Step};
 use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::request::{Caller, Request};
-use crate::secret::Environment;
-use crate::step::{AskIntrospection, AskKeys, Step};
-use crate::terminator::{Source, Terminated};
 use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
-use keys::{KeyRing, KeySource};
 use metadata::ProtectedResourceMetadata;
-use seconds::Leeway;
-use token_cache::{Holds, Known, Lookup, TokenCache};
+use token_cache::{Holds, Known, TokenCache};
 use verified_payload::{FilterBefore, Payloads};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
@@ -178,18 +176,6 @@ pub enum CertificateBinding {
     IfPresent,
     /// It passes, and what `required` would have said is noted: before a migration.
     Observe,
-}
-
-/// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme `DPoP`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
-pub enum Dpop {
-    /// They are refused: no proof is verified here.
-    #[default]
-    Refuse,
-    /// They pass: the operator states that the API behind verifies the proof of every such request.
-    VerifiedUpstream,
 }
 
 /// What becomes of a query parameter `access_token` (RFC 6750 §2.3).

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::access_token::AccessToken;
 use super::further_checks::FurtherChecks;
-use crate::generations::Generations;
-use crate::refusal::Refusal;
+use crate::collections::generations::Generations;
+use crate::outcome::refusal::Refusal;
 
 /// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
 const OVERHEAD: usize = 256;
@@ -36,26 +36,6 @@ impl TryFrom<u64> for TokenCacheSize {
         match usize::try_from(bytes) {
             Ok(bytes) if bytes == 0 || (65_536..=268_435_456).contains(&bytes) => Ok(Self(bytes)),
             _ => Err("the token cache has 65536 to 268435456 bytes, or 0: then there is none"),
-        }
-    }
-}
-
-/// Whether a token was verified before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lookup {
-    /// It was, and its key is still the issuer's.
-    Hit,
-    /// It was verified now, or could not be.
-    Miss,
-}
-
-impl Lookup {
-    /// The name in counters.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
         }
     }
 }

@@ -2,9 +2,9 @@
 //! refresh token is for the issuer alone, a logout token ends a session. None of them opens an API, and the rules for one
 //! kind must refuse the others (RFC 8725 §3.12).
 
-use crate::jose::json::{Json, Object};
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
+use crate::text::json::{Json, Object};
 
 /// Claims that say in one word what a token is: `typ` is Keycloak's, `token_use` Cognito's and Hydra's, `tokenName`
 /// ForgeRock's, `purpose` Curity's. `token_type` belongs to introspection answers (RFC 7662 §2.2); no standard has it in a
@@ -109,7 +109,7 @@ fn other(mark: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::json;
+    use crate::text::json;
 
     #[test]
     fn words_are_compared_without_case_and_so_stand_here_in_lower_case() {

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use serde_json::Number;
 
 use super::token_kind;
-use crate::host_map::entries;
-use crate::jose::json::{Json, Object};
+use crate::http::host_map::entries;
+use crate::text::json::{Json, Object};
 
 /// The filter before this one, where it verifies tokens: what it says of the request at hand.
 pub trait FilterBefore {
@@ -137,8 +137,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::host_map;
-    use crate::jose::json;
+    use crate::http::host_map;
+    use crate::text::json;
 
     fn encoded(value: &Value) -> Vec<u8> {
         let pairs = |pairs: Vec<_>| host_map::encoded(&pairs);

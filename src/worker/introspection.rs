@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::{Awaited, Outcome, Pending, Proxy, Ready, Wait, Waiting, Worker};
-use crate::metric::Metric;
+use crate::outcome::metric::Metric;
+use crate::policy::step::AskIntrospection;
 use crate::resource_server::introspection::{Inquiry, Introspected};
-use crate::step::AskIntrospection;
 
 /// Questions under way in one worker: whoever sends tokens of his own making has no more than these asked at once.
 const MOST_UNDER_WAY: usize = 128;

@@ -1,12 +1,12 @@
 //! Keys that are fetched: when, and the record that the workers of a process share.
 
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
-use crate::call;
-use crate::hexadecimal;
-use crate::log::Event;
-use crate::metric::Metric;
-use crate::resource_server::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
-use crate::step::AskKeys;
+use crate::http::call;
+use crate::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
+use crate::outcome::log::Event;
+use crate::outcome::metric::Metric;
+use crate::policy::step::AskKeys;
+use crate::text::hexadecimal;
 
 /// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no
 /// more than these asked.

@@ -16,12 +16,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::call::{Answer, Call};
-use crate::log::Event;
-use crate::metric::Metric;
-use crate::refusal::Refusal;
+use crate::http::call::{Answer, Call};
+use crate::keys::{Fetch, KeyRing, KeySource, Schedule, SourceId, Wish};
+use crate::outcome::log::Event;
+use crate::outcome::metric::Metric;
+use crate::outcome::refusal::Refusal;
 use crate::resource_server::introspection::{Inquiry, Introspected};
-use crate::resource_server::keys::{Fetch, KeyRing, KeySource, Schedule, SourceId, Wish};
 
 /// Requests that are answered or resumed between two ticks.
 pub const MOST_ENDED: usize = 16;

@@ -131,7 +131,7 @@ impl Case {
     pub fn judged_under(&self) -> Option<String> {
         let is_redirected = self.headers.iter().any(|(name, _)| name == "x-envoy-original-url");
         let told = self.properties.iter().find(|(path, _)| *path == ["filter_state", "wasm.certbound"]);
-        told.filter(|_| is_redirected).and_then(|(_, line)| certbound::decision::policy_of(&line.0))
+        told.filter(|_| is_redirected).and_then(|(_, line)| certbound::outcome::decision::policy_of(&line.0))
     }
 
     /// What the nearest metadata says.

@@ -1,6 +1,5 @@
 //! A client of the authorization server, as it is registered there: client metadata of RFC 7591 and RFC 8705.
 
-pub(crate) mod key_set;
 pub mod subject;
 
 use std::collections::HashMap;
@@ -12,9 +11,9 @@ use crate::certificate::Certificate;
 use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::thumbprint::Thumbprint;
-use crate::resource_server::keys::{ClusterName, HttpUri, KeySource};
-use crate::sorted_map::SortedMap;
-use key_set::KeySet;
+use crate::collections::sorted_map::SortedMap;
+use crate::keys::client_key_set::KeySet;
+use crate::keys::{ClusterName, HttpUri, KeySource};
 use subject::Subject;
 
 /// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
@@ -85,7 +84,7 @@ impl Origins {
 /// A client as it is registered with the authorization server: client metadata of RFC 7591 §2 and RFC 8705 §2.1.2.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Client", transform = crate::desk::schema::one_subject))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Client", transform = crate::config::shape::one_subject))]
 pub(super) struct Registration {
     /// Its identifier: visible ASCII characters and spaces.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[ -~]{1,255}$")))]

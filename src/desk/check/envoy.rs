@@ -6,11 +6,11 @@ use super::finding::{Finding, Warning};
 use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
 use super::needing_certificate;
 use crate::authorization_server::ClientCertificate;
-use crate::config::document::Place;
-use crate::desk::sentence::listed;
+use crate::config::file::Place;
+use crate::handover::terminator::Source;
 use crate::policy::{Policies, Policy};
 use crate::resource_server::introspection::Introspection;
-use crate::terminator::Source;
+use crate::text::list::listed;
 
 /// Filters that can change the headers, the route or the token of a request.
 const CHANGING: &[&str] = &[

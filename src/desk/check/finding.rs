@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::config::document::Place;
+use crate::config::file::Place;
 use crate::desk::sentence::shown;
 
 /// One thing that is wrong at one place of a file.

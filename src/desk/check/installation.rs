@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::document::{Document, Place};
+use crate::config::file::{Document, Place};
 
 /// A plugin configuration and what stands around it.
 #[derive(Clone, Copy, Debug)]

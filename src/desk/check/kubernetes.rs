@@ -1,7 +1,7 @@
 //! What stands around the filter in resources of Istio and Envoy Gateway and works against it.
 
 use super::finding::{Finding, Warning};
-use crate::config::document::{Document, Place};
+use crate::config::file::{Document, Place};
 use crate::policy::{Policies, Policy};
 
 /// Istio's WasmPlugin or TrafficExtension.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{Finding, Warning};
 use super::installation::Installation;
 use crate::config;
-use crate::config::document::{Document, Place};
+use crate::config::file::{Document, Place};
 use crate::policy::{Choice, Policies};
 
 /// The configurations for which the metadata of a file may be meant.

@@ -16,9 +16,9 @@ pub use finding::{Finding, Severity, Warning};
 
 use super::sentence::{counted, shown};
 use crate::config;
-use crate::config::document::{Document, Place};
+use crate::config::file::{Document, Place};
+use crate::config::secret::Environment;
 use crate::policy::{Choice, OnForged, Policies, Policy};
-use crate::secret::Environment;
 use installation::{HttpFilter, Installation, Managers, Platform};
 use metadata::Meant;
 

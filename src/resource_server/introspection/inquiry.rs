@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Introspection;
-use crate::call::{Answer, Call, Outcome};
-use crate::jose::json::{self, Json, Object};
+use crate::http::call::{Answer, Call, Outcome};
 use crate::jose::jws::CompactJws;
+use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::refusal::Refusal;
+use crate::text::json::{self, Json, Object};
 
 /// In bytes. Answers in the field have one or two kilobytes.
 const LARGEST_ANSWER: usize = 64 * 1024;

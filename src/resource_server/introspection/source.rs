@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::call::Call;
+use crate::config::seconds::{CacheSeconds, Timeout};
+use crate::config::secret::{Environment, Secret};
 #[cfg(not(target_arch = "wasm32"))]
-use crate::desk::schema;
-use crate::percent;
-use crate::resource_server::keys::{ClusterName, HttpUri};
-use crate::resource_server::seconds::{CacheSeconds, Timeout};
-use crate::secret::{Environment, Secret};
+use crate::config::shape;
+use crate::http::call::Call;
+use crate::keys::{ClusterName, HttpUri};
+use crate::text::percent;
 
 /// An introspection endpoint and how it is asked.
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ enum Authentication {
 /// Token introspection (RFC 7662) through one of Envoy's clusters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Introspection", transform = schema::introspection_credentials))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Introspection", transform = shape::introspection_credentials))]
 struct Fields {
     /// The `introspection_endpoint` of the authorization server (RFC 8414).
     endpoint: HttpUri,

@@ -3,10 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use certbound::certificate::chain::Chain;
-use certbound::certificate::encoding::Encoding;
-use certbound::certificate::reader::{Read, chain_of_list};
 use certbound::certificate::thumbprint::Thumbprint;
+use certbound::handover::chain::Chain;
+use certbound::handover::encoding::Encoding;
+use certbound::handover::reader::{Read, chain_of_list};
 
 pub fn check(input: &[u8]) {
     for encoding in Encoding::ALL {

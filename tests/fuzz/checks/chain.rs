@@ -1,8 +1,8 @@
 //! A value of `X-Forwarded-Client-Cert`, of which a client can write a part: a chain is found behind the certificate of the
 //! connection alone, and is a number of whole certificates.
 
-use certbound::certificate::chain::Chain;
 use certbound::certificate::thumbprint::Thumbprint;
+use certbound::handover::chain::Chain;
 
 /// A certificate is any SEQUENCE.
 const OWN: &[u8] = &[0x30, 0x01, 0x01];

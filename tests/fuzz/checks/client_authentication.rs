@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use certbound::header_map::borrowed;
+use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};

@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::certificate::thumbprint::Thumbprint;
-use certbound::jose::json;
-use certbound::resource_server::Dpop;
-use certbound::resource_server::confirmation::{ConfirmationPlace, confirmation};
+use certbound::jose::confirmation::Dpop;
+use certbound::jose::confirmation::{ConfirmationPlace, confirmation};
+use certbound::text::json;
 use serde_json::{Map, Value};
 
 pub fn check(input: &[u8]) {

@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use certbound::certificate::forwarding_headers::is_forwarding_header;
-use certbound::header_map::borrowed;
+use certbound::handover::forwarding_headers::is_forwarding_header;
+use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Request};
 

@@ -3,11 +3,11 @@
 
 use std::sync::LazyLock;
 
-use certbound::authorization_server::HandedOver;
-use certbound::call::Answer;
+use certbound::handover::handed::HandedOver;
+use certbound::http::call::Answer;
 use certbound::jose::signature::PortableEngine;
+use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
-use certbound::resource_server::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Reason, Request, Step};
 use serde_json::Value;

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::Policies;
-use certbound::call::Answer;
-use certbound::resource_server::keys::{Fetch, KeyRing, KeySource, Next};
+use certbound::http::call::Answer;
+use certbound::keys::{Fetch, KeyRing, KeySource, Next};
 use sha2::{Digest as _, Sha256};
 
 use super::{json, key_set};

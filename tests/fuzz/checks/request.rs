@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use arbitrary::{Arbitrary, Unstructured};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound::header_map::borrowed;
+use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::{Policies, Reason, Request};
 use serde_json::Value;

@@ -1,9 +1,10 @@
 //! What a request comes to, and what the upstream sees of it.
 
-use certbound::authorization_server::{Answering, HandedOver};
+use certbound::authorization_server::Answering;
+use certbound::handover::handed::HandedOver;
 use certbound::jose::signature::{PortableEngine, SignatureEngine};
-use certbound::log::{Circumstances, Event};
-use certbound::resource_server::keys::KeyRing;
+use certbound::keys::KeyRing;
+use certbound::outcome::log::{Circumstances, Event};
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Refusal, Request, Step};
 

@@ -13,19 +13,19 @@
 mod case_list;
 
 use case_list::{Case, CaseList};
-use certbound::authorization_server::HandedOver;
+use certbound::handover::handed::HandedOver;
 use certbound::authorization_server::client::subject::Subject;
 use certbound::certificate::Certificate;
-use certbound::certificate::encoding::Encoding;
-use certbound::certificate::forwarding_headers::is_forwarding_header;
 use certbound::certificate::names::Names;
 use certbound::certificate::registered_name::NameMatching;
 use certbound::certificate::thumbprint::Thumbprint;
-use certbound::header_map::borrowed;
+use certbound::handover::encoding::Encoding;
+use certbound::handover::forwarding_headers::is_forwarding_header;
+use certbound::http::header_map::borrowed;
 use certbound::jose::jwk::PublicKey;
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
-use certbound::resource_server::keys::KeyRing;
+use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Request, Step};
 use divan::{Bencher, black_box};

@@ -1,0 +1,4 @@
+//! Maps and caches whose size is known: of the memory that they take, and of the code.
+
+pub(crate) mod generations;
+pub(crate) mod sorted_map;

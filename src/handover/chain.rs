@@ -1,0 +1,138 @@
+//! The certificates that a client sent behind its own. The host has no property for them: Envoy writes them into
+//! `X-Forwarded-Client-Cert`, where the operator has it do so (`set_current_client_cert_details: { chain: true }`).
+
+use crate::certificate::pem;
+use crate::certificate::thumbprint::Thumbprint;
+
+/// More are not read: no chain in use has so many.
+pub(crate) const MOST: usize = 10;
+
+/// No header is longer than what Envoy takes for all of them.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// What is known of the certificates behind the client's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// Nothing that belongs to the certificate of this connection was handed over.
+    Unknown,
+    /// These, in the order in which the client sent them, without its own: ten at most, or none.
+    Known(Vec<Vec<u8>>),
+    /// More than ten.
+    TooLong,
+}
+
+impl Chain {
+    /// The chain in a value of `X-Forwarded-Client-Cert`, if its first certificate has the thumbprint of the
+    /// connection's.
+    ///
+    /// The rest of the value is of no use: Envoy leaves `URI` and `DNS` unquoted, so a client's certificate can make
+    /// whole elements of it. It can make a `Chain` too, with its own certificate in front; but what follows is the
+    /// client's choice in the handshake as well, and to be believed as far as whoever reads it can build a path.
+    #[must_use]
+    pub fn of_connection(value: &[u8], presented: &Thumbprint) -> Self {
+        if value.len() > LONGEST_VALUE {
+            return Self::Unknown;
+        }
+        // The element that the nearest proxy wrote is the last.
+        let found = elements(value, b"Chain=").into_iter().rev().find_map(|text| {
+            let certificates = pem::certificates_der(text)?;
+            let (leaf, rest) = certificates.split_first()?;
+            (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
+        });
+        match found {
+            None => Self::Unknown,
+            Some(rest) if rest.len() > MOST => Self::TooLong,
+            Some(rest) => Self::Known(rest),
+        }
+    }
+}
+
+/// The certificate of the connection in a value of `X-Forwarded-Client-Cert`, as PEM: for hosts that do not hand it over
+/// otherwise (Envoy before 1.38), where the operator has Envoy write it (`set_current_client_cert_details: { cert: true }`).
+#[must_use]
+pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) -> Option<&'a [u8]> {
+    let is_own = |text: &&[u8]| pem::certificate_der(text).is_some_and(|der| Thumbprint::of_der(&der) == *presented);
+    let value = Some(value).filter(|value| value.len() <= LONGEST_VALUE)?;
+    elements(value, b"Cert=").into_iter().rev().find(is_own)
+}
+
+/// The text of every `KEY="..."`, in their order.
+fn elements<'a>(value: &'a [u8], key: &[u8]) -> Vec<&'a [u8]> {
+    let text = |pair: &'a [u8]| {
+        let (own, text) = pair.split_at_checked(key.len())?;
+        own.eq_ignore_ascii_case(key).then_some(text)?.strip_prefix(b"\"")?.strip_suffix(b"\"")
+    };
+    pairs(value).into_iter().filter_map(text).collect()
+}
+
+/// What stands between `;` and `,` outside of quotes.
+pub(crate) fn pairs(value: &[u8]) -> Vec<&[u8]> {
+    let mut quotes = Quotes::default();
+    let separates = |byte: &u8| !quotes.are_open_before(*byte) && matches!(byte, b';' | b',');
+    value.split(separates).map(<[u8]>::trim_ascii).collect()
+}
+
+/// Whether the last quote is a closing one: what stands behind an open one could be anything.
+pub(crate) fn closes_its_quotes(value: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    value.iter().for_each(|byte| {
+        quotes.are_open_before(*byte);
+    });
+    !quotes.open
+}
+
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Goes on behind this byte, and says where it stands itself.
+    fn are_open_before(&mut self, byte: u8) -> bool {
+        let open = self.open;
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' => self.escaped = open,
+            b'"' => self.open = !open,
+            _ => {}
+        }
+        open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::encoding::{Encoding, xfcc_with_chain};
+
+    fn der(content: u8) -> Vec<u8> {
+        vec![0x30, 0x01, content]
+    }
+
+    #[test]
+    fn the_chain_is_what_follows_the_certificate_of_the_connection() {
+        let own = Thumbprint::of_der(&der(1));
+        let chain = |value: &str| Chain::of_connection(value.as_bytes(), &own);
+        let one = xfcc_with_chain(&der(1), &[der(2), der(3)]);
+        assert_eq!(chain(&one), Chain::Known(vec![der(2), der(3)]));
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &[])), Chain::Known(vec![]));
+        let other = xfcc_with_chain(&der(9), &[der(2)]);
+        assert_eq!(chain(&other), Chain::Unknown);
+        assert_eq!(chain(&format!("{other},{one}")), Chain::Known(vec![der(2), der(3)]));
+        assert_eq!(
+            chain(&format!("By=a;Subject=\"CN=\\\",;Chain=\\\"x\\\"\";URI=a,{one}")),
+            Chain::Known(vec![der(2), der(3)])
+        );
+        assert_eq!(chain(&Encoding::Xfcc.encode(&der(1))), Chain::Unknown);
+        for value in ["", "Chain=", "Chain=\"", "Chain=\"%\"", "Chain=\"\"", ";;,,\"", "Chain=x"] {
+            assert_eq!(chain(value), Chain::Unknown, "{value}");
+        }
+        let pem = certificate_of_connection(one.as_bytes(), &own).unwrap();
+        assert_eq!(pem::certificate_der(pem), Some(der(1)));
+        assert_eq!(certificate_of_connection(other.as_bytes(), &own), None);
+        assert_eq!(certificate_of_connection(format!("{one},{other}").as_bytes(), &own), Some(pem));
+        let long: Vec<_> = (0..11).map(der).collect();
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::TooLong);
+    }
+}

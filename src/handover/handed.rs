@@ -1,0 +1,104 @@
+//! What was written for a certificate before: the next request of its connection needs neither the certificate nor an
+//! encoding.
+
+use std::rc::Rc;
+
+use crate::certificate::Certificate;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::collections::generations::Generations;
+use crate::http::edit::Edit;
+
+/// How much of a VM's memory it takes at most. With a certificate's usual 2 KiB in each of two forms, some 1000
+/// certificates that are in use at one time.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// What an entry takes beside its texts: the map's slot, the shared pointer, the allocator's share.
+const OVERHEAD: usize = 256;
+
+/// The headers for one certificate under one policy.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    /// Where the chain came from; `None` where the policy hands over none.
+    pub(crate) chain_source: Option<Vec<u8>>,
+    /// The certificate itself, where clients authenticate by what is in it.
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) without_chain: bool,
+}
+
+/// What was written in one VM, for all its policies.
+#[derive(Debug)]
+pub struct HandedOver(Generations<[u8; 32], Rc<Handed>>);
+
+impl Default for HandedOver {
+    fn default() -> Self {
+        Self(Generations::new(MOST_BYTES))
+    }
+}
+
+impl Handed {
+    fn size(&self) -> usize {
+        let edits = self.edits.iter().fold(0_usize, |sum, edit| {
+            sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
+        });
+        let source = self.chain_source.as_ref().map_or(0, Vec::len);
+        let certificate = self.certificate.as_ref().map_or(0, |certificate| certificate.der().len());
+        edits.saturating_add(source).saturating_add(certificate).saturating_add(OVERHEAD)
+    }
+}
+
+impl HandedOver {
+    /// What this policy wrote for the certificate with this thumbprint, the chain being from the same text.
+    pub(crate) fn find(
+        &mut self,
+        policy: &str,
+        certificate: &Thumbprint,
+        chain_source: Option<&[u8]>,
+    ) -> Option<Rc<Handed>> {
+        let found = self.0.find(policy, &certificate.bytes())?;
+        (found.chain_source.as_deref() == chain_source).then_some(found)
+    }
+
+    /// Keeps what was written.
+    pub(crate) fn keep(&mut self, policy: &str, certificate: &Thumbprint, handed: Handed) -> Rc<Handed> {
+        let handed = Rc::new(handed);
+        self.0.insert(policy, certificate.bytes(), Rc::clone(&handed), handed.size());
+        handed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handed(source: Option<&[u8]>, value: &str) -> Handed {
+        let edits = vec![Edit::set("client-cert", value.to_owned())];
+        Handed { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false }
+    }
+
+    #[test]
+    fn it_is_found_by_policy_certificate_and_chain() {
+        let mut cache = HandedOver::default();
+        let (one, two) = (Thumbprint::of_der(b"1"), Thumbprint::of_der(b"2"));
+        cache.keep("a", &one, handed(Some(b"chain"), "1"));
+        assert!(cache.find("a", &one, Some(b"chain")).is_some());
+        assert!(cache.find("a", &one, Some(b"other")).is_none());
+        assert!(cache.find("a", &one, None).is_none());
+        assert!(cache.find("b", &one, Some(b"chain")).is_none());
+        assert!(cache.find("a", &two, Some(b"chain")).is_none());
+    }
+
+    #[test]
+    fn a_flood_of_certificates_takes_no_more_than_its_bytes_and_what_is_used_stays() {
+        let mut cache = HandedOver::default();
+        let used = Thumbprint::of_der(b"used");
+        cache.keep("a", &used, handed(None, "used"));
+        let value = "x".repeat(2000);
+        for number in 0..10_000_u32 {
+            cache.keep("a", &Thumbprint::of_der(&number.to_be_bytes()), handed(None, &value));
+            assert!(cache.find("a", &used, None).is_some(), "{number}");
+            assert!(cache.0.entries().map(|(_, handed)| handed.size()).sum::<usize>() <= MOST_BYTES);
+        }
+        cache.keep("a", &used, handed(None, &"x".repeat(MOST_BYTES)));
+    }
+}

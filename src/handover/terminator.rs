@@ -1,0 +1,446 @@
+//! Another TLS terminator in front of this proxy: the client's certificate is the one that it names in a header, once it
+//! has proved to be that terminator. From anybody else such a header is a forgery.
+
+use serde::Deserialize;
+
+use crate::certificate::Certificate;
+use crate::certificate::names::Names;
+use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::config::secret::{Environment, Secret};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::config::shape;
+use crate::handover::chain::Chain;
+use crate::handover::encoding::Encoding;
+use crate::handover::reader::{self, Read};
+use crate::http::header_name::{HeaderName, OwnName, are_twins};
+use crate::http::request::Request;
+use crate::outcome::refusal::Refusal;
+use crate::policy::Behind;
+use crate::policy::step::Step;
+use crate::reason::Reason;
+use crate::resource_server::Means;
+
+/// The certificate of each connection is compared with them.
+const MOST_CERTIFICATES: usize = 32;
+
+/// Where the client's certificate comes from behind another terminator.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
+pub(crate) struct Source {
+    header: HeaderName,
+    encoding: Encoding,
+    chain_header: Option<HeaderName>,
+    proof: Proof,
+    verified: Option<Verified>,
+}
+
+/// The client's certificate is the one that a TLS terminator in front names in a header. From a sender that does not prove
+/// to be this terminator the header does not count, and no certificate of the connection does either: its client presented
+/// none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientCertificateSource", transform = shape::chain_in_structured_fields))]
+struct Fields {
+    /// The header with the certificate. The terminator must set or remove it on every request.
+    header: HeaderName,
+    /// How the certificate is written. From `sha256_hex` and `x5t_s256` its thumbprint alone is learnt, which is enough in
+    /// front of an API.
+    encoding: Encoding,
+    /// The header with the certificates behind it, as `Client-Cert-Chain` has them (RFC 9440 §2.3), for `sf_binary`.
+    chain_header: Option<HeaderName>,
+    /// By what the terminator proves to be itself.
+    proof: Proof,
+    /// The header in which the terminator says that it validated the chain.
+    verified: Option<Verified>,
+}
+
+/// By what the terminator proves to be itself: exactly one of these.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "ProofFields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "ProofFields"))]
+enum Proof {
+    /// Its own certificate on this connection.
+    Certificates(Vec<Thumbprint>),
+    /// A name in its own certificate on this connection.
+    Name(Name),
+    /// A secret that nobody else has.
+    Secret(HeaderName, Secret),
+}
+
+/// By what the terminator proves to be itself: its certificate, a name in it, or a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "TerminatorProof", transform = shape::one_proof))]
+struct ProofFields {
+    /// The certificates that it may present on its connections to this proxy, by their SHA-256: `x5t#S256` or hexadecimal
+    /// digits.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_CERTIFICATES)))]
+    terminator_certificates: Option<Vec<Thumbprint>>,
+    /// A name in the certificate that it presents.
+    terminator_san: Option<Name>,
+    /// The header with a secret that it sets on every request.
+    secret_header: Option<HeaderName>,
+    /// That secret.
+    secret: Option<Secret>,
+}
+
+/// A subject alternative name of the terminator's certificate, in full and without wildcards.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "NameFields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "NameFields"))]
+struct Name {
+    name: SubjectAlternativeName,
+    chain: TerminatorChain,
+}
+
+/// A subject alternative name of the terminator's certificate, in full and without wildcards.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "TerminatorName", transform = shape::dns_or_uri))]
+struct NameFields {
+    /// A DNS name.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!-)+-~]+$")))]
+    dns: Option<String>,
+    /// A URI, as of SPIFFE.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!-~]+$")))]
+    uri: Option<String>,
+    /// Who validated the chain of that certificate: anybody can make one with any name.
+    #[serde(default)]
+    chain: TerminatorChain,
+}
+
+/// Who validated the chain of the terminator's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+enum TerminatorChain {
+    /// Envoy, as it says of each connection (Envoy 1.39 or later). A resumed TLS session never counts as validated.
+    #[default]
+    Validated,
+    /// The listener, as the operator states: its handshake fails for a certificate that does not chain up to its trusted
+    /// CAs.
+    ValidatedByListener,
+}
+
+/// The header in which the terminator says that it validated the chain.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "TerminatorVerified"))]
+struct Verified {
+    /// The header. The terminator must set or remove it on every request.
+    header: HeaderName,
+    /// Its one value that says so, exactly: `SUCCESS` of nginx and Apache.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    value: String,
+}
+
+/// The client's certificate as the terminator names it.
+#[derive(Debug)]
+pub(crate) struct Terminated {
+    pub(crate) thumbprint: Thumbprint,
+    /// `None` where it names the thumbprint alone.
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) chain: Chain,
+    /// The text that the chain was read from.
+    pub(crate) chain_source: Option<Vec<u8>>,
+    /// Whether the terminator says that it validated the chain.
+    pub(crate) validated: bool,
+}
+
+/// Whether the sender of a request proved to be the terminator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Terminator,
+    Anybody,
+    /// It is to be seen from the certificate of the connection, which is this.
+    Asked(Thumbprint),
+}
+
+impl TryFrom<Fields> for Source {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let Fields { header, encoding, chain_header, proof, verified } = fields;
+        if chain_header.is_some() && encoding != Encoding::SfBinary {
+            return Err(
+                "`chain_header` is for the encoding sf_binary (RFC 9440 §2.3); xfcc has its chain in its header",
+            );
+        }
+        if verified.as_ref().is_some_and(|verified| verified.value.trim_ascii() != verified.value) {
+            return Err("the value of `verified` has white space at an end, which no header has");
+        }
+        if verified.as_ref().is_some_and(|verified| verified.value.is_empty()) {
+            return Err("the value of `verified` is empty");
+        }
+        let source = Self { header, encoding, chain_header, proof, verified };
+        let names: Vec<_> = source.headers().collect();
+        let is_twice = |(place, name): (usize, &&str)| names.iter().take(place).any(|earlier| are_twins(earlier, name));
+        if names.iter().enumerate().any(is_twice) {
+            return Err(
+                "one header cannot be two things: header, chain_header, secret_header and that of `verified` differ",
+            );
+        }
+        Ok(source)
+    }
+}
+
+impl TryFrom<ProofFields> for Proof {
+    type Error = String;
+
+    fn try_from(fields: ProofFields) -> Result<Self, String> {
+        let ProofFields { terminator_certificates, terminator_san, secret_header, secret } = fields;
+        match (terminator_certificates, terminator_san, secret_header, secret) {
+            (Some(certificates), None, None, None) if (1..=MOST_CERTIFICATES).contains(&certificates.len()) => {
+                Ok(Self::Certificates(certificates))
+            }
+            (Some(_), None, None, None) => {
+                Err(format!("`terminator_certificates` has 1 to {MOST_CERTIFICATES} certificates"))
+            }
+            (None, Some(name), None, None) => Ok(Self::Name(name)),
+            (None, None, Some(header), Some(secret)) => Ok(Self::Secret(header, secret)),
+            _ => Err(
+                "a proof is exactly one of terminator_certificates, terminator_san, and secret_header with its secret"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+impl TryFrom<NameFields> for Name {
+    type Error = &'static str;
+
+    fn try_from(NameFields { dns, uri, chain }: NameFields) -> Result<Self, Self::Error> {
+        let is_visible = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let name = match (dns, uri) {
+            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => SubjectAlternativeName::Dns(dns),
+            (Some(_), None) => return Err("`dns` is one name in visible ASCII, without wildcards"),
+            (None, Some(uri)) if is_visible(&uri) => SubjectAlternativeName::Uri(uri),
+            (None, Some(_)) => return Err("`uri` is one URI in visible ASCII"),
+            _ => return Err("`terminator_san` is exactly one of `dns` and `uri`"),
+        };
+        Ok(Self { name, chain })
+    }
+}
+
+impl Name {
+    fn is_in(&self, certificate: &Certificate) -> bool {
+        let Some(names) = Names::of(certificate) else { return false };
+        names.subject_alternative_names.iter().any(|own| match (own, &self.name) {
+            (SubjectAlternativeName::Dns(own), SubjectAlternativeName::Dns(name)) => own.eq_ignore_ascii_case(name),
+            (own, name) => own == name,
+        })
+    }
+}
+
+impl Source {
+    /// Every header that it reads.
+    fn headers(&self) -> impl Iterator<Item = &str> {
+        let secret = match &self.proof {
+            Proof::Secret(header, _) => Some(header),
+            Proof::Certificates(_) | Proof::Name(_) => None,
+        };
+        let verified = self.verified.as_ref().map(|verified| &verified.header);
+        let all = [Some(&self.header), self.chain_header.as_ref(), verified, secret];
+        all.into_iter().flatten().map(HeaderName::as_str)
+    }
+
+    /// The names of these headers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = OwnName> {
+        self.headers().map(|header| OwnName::Exactly(header.to_owned()))
+    }
+
+    /// Whether it reads a header of this name.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.headers().any(|header| header.eq_ignore_ascii_case(name))
+    }
+
+    /// Takes the secret from the environment.
+    pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
+        match &mut self.proof {
+            Proof::Secret(_, secret) => secret.resolve(environment),
+            Proof::Certificates(_) | Proof::Name(_) => Ok(()),
+        }
+    }
+
+    /// Whether nothing but the thumbprint is learnt.
+    pub(crate) fn is_digest(&self) -> bool {
+        self.encoding.is_digest()
+    }
+
+    /// Whether the terminator says that it validated the chain.
+    pub(crate) fn says_verified(&self) -> bool {
+        self.verified.is_some()
+    }
+
+    /// Whether the terminator proves itself by its certificate, which the listener must ask for then.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn needs_certificate(&self) -> bool {
+        !matches!(self.proof, Proof::Secret(..))
+    }
+
+    /// Whether the proof counts on a listener that refuses what it cannot validate.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn counts_on_listener(&self) -> bool {
+        matches!(&self.proof, Proof::Name(Name { chain: TerminatorChain::ValidatedByListener, .. }))
+    }
+
+    /// Whether the proof counts on Envoy's word for a connection.
+    pub(crate) fn asks_for_validation(&self) -> bool {
+        matches!(&self.proof, Proof::Name(Name { chain: TerminatorChain::Validated, .. }))
+    }
+
+    /// The header with the certificate.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn header(&self) -> &str {
+        self.header.as_str()
+    }
+
+    /// Who sent a request, as far as the request itself says.
+    pub(crate) fn sender(&self, request: &Request<'_>) -> Result<Sender, Reason> {
+        let known = |is: bool| if is { Sender::Terminator } else { Sender::Anybody };
+        Ok(match &self.proof {
+            Proof::Secret(header, secret) => {
+                known(only(request, header).is_some_and(|value| is_secret(value, secret.value().as_bytes())))
+            }
+            Proof::Certificates(own) => known(request.presented()?.is_some_and(|presented| own.contains(&presented))),
+            Proof::Name(_) => request.presented()?.map_or(Sender::Anybody, Sender::Asked),
+        })
+    }
+
+    /// Who sent it, as the certificate of the connection says.
+    fn named(&self, presented: &Thumbprint, validated: Option<bool>, pem: Option<&[u8]>) -> Result<Sender, Reason> {
+        let Proof::Name(name) = &self.proof else { return Ok(Sender::Anybody) };
+        match (name.chain, validated) {
+            (TerminatorChain::ValidatedByListener, _) | (TerminatorChain::Validated, Some(true)) => {}
+            (TerminatorChain::Validated, Some(false)) => return Ok(Sender::Anybody),
+            (TerminatorChain::Validated, None) => return Err(Reason::ChainValidationUnavailable),
+        }
+        let certificate = Certificate::of_connection(pem.ok_or(Reason::CertificateUnavailable)?, presented)?;
+        Ok(if name.is_in(&certificate) { Sender::Terminator } else { Sender::Anybody })
+    }
+
+    /// What the terminator says of its client; `None` where that presented no certificate.
+    ///
+    /// # Errors
+    /// [`Reason::CertificateMalformed`] where its header is repeated, or has something else than one certificate in it.
+    pub(crate) fn read(&self, request: &Request<'_>) -> Result<Option<Terminated>, Refusal> {
+        let wrong = |header: &HeaderName| {
+            let detail = format!("the terminator's header {header} is not what {} has, once", self.encoding.name());
+            Refusal::because(Reason::CertificateMalformed, detail)
+        };
+        let mut values = request.values(self.header.as_str());
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(None),
+            (Some(value), None) if self.encoding.says_none(value) => return Ok(None),
+            (Some(value), None) => value,
+            (Some(_), Some(_)) => return Err(wrong(&self.header)),
+        };
+        let (thumbprint, certificate) = match self.encoding.read(value).ok_or_else(|| wrong(&self.header))? {
+            Read::Thumbprint(thumbprint) => (thumbprint, None),
+            Read::Certificate(certificate) => (*certificate.thumbprint(), Some(certificate)),
+        };
+        let (chain, chain_source) = match &self.chain_header {
+            Some(header) => {
+                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header))?;
+                (chain, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
+            }
+            None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
+            None => (Chain::Unknown, None),
+        };
+        let says = |verified: &Verified| only(request, &verified.header) == Some(verified.value.as_bytes());
+        let validated = self.verified.as_ref().is_some_and(says);
+        Ok(Some(Terminated { thumbprint, certificate, chain, chain_source, validated }))
+    }
+
+    /// What it does, in sentences.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let proof = match &self.proof {
+            Proof::Certificates(own) if own.len() == 1 => {
+                "presents the one certificate of this configuration".to_owned()
+            }
+            Proof::Certificates(own) => format!("presents one of the {} certificates of this configuration", own.len()),
+            Proof::Name(Name { name, chain }) => {
+                let who = match chain {
+                    TerminatorChain::Validated => "that Envoy validated",
+                    TerminatorChain::ValidatedByListener => "that the listener must validate",
+                };
+                format!("presents a certificate for {name} {who}")
+            }
+            Proof::Secret(header, secret) => {
+                format!("sends {header} with the value of the environment variable {}", secret.variable())
+            }
+        };
+        let mut sentences = vec![format!(
+            "The client's certificate is the one in {} ({}), of a sender that {proof}; from any other sender there is none.",
+            self.header,
+            self.encoding.name(),
+        )];
+        if let Some(chain) = &self.chain_header {
+            sentences.push(format!("The certificates behind it are in {chain}."));
+        }
+        if let Some(Verified { header, value }) = &self.verified {
+            sentences.push(format!("Its chain counts as validated where that sender says {header}: {value}."));
+        }
+        sentences
+    }
+}
+
+/// The value of a header that is there once.
+fn only<'r>(request: &Request<'r>, name: &HeaderName) -> Option<&'r [u8]> {
+    let mut values = request.values(name.as_str());
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Compares without telling by the time it takes how much is right; only the length can be measured.
+fn is_secret(value: &[u8], secret: &[u8]) -> bool {
+    let differs =
+        value.iter().zip(secret).fold(0, |differs, (one, other)| std::hint::black_box(differs | (one ^ other)));
+    value.len() == secret.len() && differs == 0
+}
+
+/// The question for the certificate of the connection, which may be the terminator's.
+#[derive(Debug)]
+pub struct AskTerminator<'p> {
+    pub(crate) behind: Behind<'p>,
+    pub(crate) presented: Thumbprint,
+}
+
+impl<'p> AskTerminator<'p> {
+    /// Whether the host must say that the chain was validated.
+    #[must_use]
+    pub fn asks_for_validation(&self) -> bool {
+        self.behind.source.asks_for_validation()
+    }
+
+    /// Goes on with the host's answers, as [`crate::authorization_server::AskValidation::answer`] and
+    /// [`crate::policy::step::AskCertificate::answer`]; the request is the one that was started.
+    #[must_use]
+    pub fn answer(
+        self,
+        validated: Option<bool>,
+        pem: Option<&[u8]>,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Step<'p> {
+        match self.behind.source.named(&self.presented, validated, pem) {
+            Ok(sender) => self.behind.start(sender, request, means),
+            Err(reason) => self.behind.refuse(reason, request),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_compared_whole() {
+        assert!(is_secret(b"0p3n", b"0p3n"));
+        for wrong in [&b""[..], b"0p3", b"0p3nn", b"0p3m", b"1p3n"] {
+            assert!(!is_secret(wrong, b"0p3n"), "{wrong:?}");
+        }
+    }
+}

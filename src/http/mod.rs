@@ -1,0 +1,11 @@
+//! HTTP as values: the request that is judged, headers, and calls to other servers.
+
+pub mod call;
+pub mod edit;
+pub mod header_map;
+pub mod header_name;
+pub(crate) mod host_map;
+pub(crate) mod https_url;
+pub(crate) mod leniency;
+pub(crate) mod path;
+pub mod request;

@@ -1,0 +1,102 @@
+//! The path of a request, where there is one way to read it.
+//!
+//! A server may read a path otherwise than a proxy does: whatever servers decode, cut off, merge or resolve is an ambiguity.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::http::request::Request;
+use crate::text::hexadecimal;
+
+/// A path that is written in one way, every character as itself.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub(crate) struct PlainPath(
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(regex(pattern = r"^(?!.*//)(?!.*/\.\.?(/|$))/[^\\;?#%\x00-\x1f\x7f-\x9f]*$"))
+    )]
+    pub(crate) String,
+);
+
+impl PlainPath {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a path or a host has more than one reading.
+pub(crate) type Ambiguity = &'static str;
+
+/// The path of a request, decoded and without its query.
+pub(crate) fn path_of<'a>(request: &Request<'a>) -> Result<Cow<'a, str>, Ambiguity> {
+    read(request.values(":path").next().ok_or("there is no path")?)
+}
+
+impl TryFrom<String> for PlainPath {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        match check(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(why) => Err(format!(
+                "no request's path is compared with it, since {why}; every character stands for itself here"
+            )),
+        }
+    }
+}
+
+/// The path of a request target (RFC 9112 §3.2.1) without its query, decoded (RFC 3986 §2.1).
+fn read(target: &[u8]) -> Result<Cow<'_, str>, Ambiguity> {
+    let raw = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let raw = std::str::from_utf8(raw).ok().filter(|raw| raw.bytes().all(|byte| byte.is_ascii_graphic()));
+    let raw = raw.ok_or("the path has a byte that must be percent-encoded")?;
+    let path = decoded(raw)?;
+    check(&path)?;
+    Ok(path)
+}
+
+fn decoded(raw: &str) -> Result<Cow<'_, str>, Ambiguity> {
+    let mut parts = raw.split('%');
+    let first = parts.next().unwrap_or_default();
+    if first.len() == raw.len() {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut bytes = first.as_bytes().to_vec();
+    for part in parts {
+        let pair = part.as_bytes().split_first_chunk();
+        let (byte, rest) = pair
+            .and_then(|(pair, rest)| Some((hexadecimal::byte(*pair)?, rest)))
+            .ok_or("a percent sign is not followed by two digits")?;
+        // Of what `check` lets pass, these two alone mean something else when they are not encoded.
+        if matches!(byte, b'/' | b'.') {
+            return Err("the path has a slash or a dot that is percent-encoded");
+        }
+        bytes.push(byte);
+        bytes.extend(rest);
+    }
+    // So no overlong form of a slash either.
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "what is percent-encoded in the path is not UTF-8")
+}
+
+/// Whether every server takes a decoded path for the same one.
+fn check(path: &str) -> Result<(), Ambiguity> {
+    let segments = path.strip_prefix('/').ok_or("the path does not begin with a slash")?;
+    if path.contains("//") {
+        return Err("the path has two slashes in a row");
+    }
+    if segments.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("the path has a segment of dots");
+    }
+    // Windows takes the first for a slash; the second begins parameters, which some servers cut off; the next two end a
+    // path; and the last is decoded again by whoever decodes twice.
+    if path.contains(['\\', ';', '?', '#', '%']) {
+        return Err("the path has one of \\ ; ? # %");
+    }
+    if path.contains(char::is_control) {
+        return Err("the path has a control character");
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What a token is bound to (RFC 7800, RFC 8705 §3.1).
+
+use serde::Deserialize;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::reason::Reason;
+use crate::text::json::{Json, Object};
+
+const X5T_S256: &str = "x5t#S256";
+
+/// Members of `cnf` that bind a token to a key of their own (RFC 7800 §3, RFC 9449 §6.1). A token that has one demands
+/// a proof that is not made here.
+const OTHER_METHODS: &[&str] = &["jwk", "jwe", "kid", "jku"];
+
+/// The one of them whose proof an API may verify itself (RFC 9449 §6.1).
+const DPOP_METHOD: &str = "jkt";
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The certificate, by its thumbprint.
+    pub certificate: Option<Thumbprint>,
+    /// A DPoP key, whose proof is verified behind this proxy.
+    pub dpop_key: bool,
+}
+
+/// Where an issuer writes the thumbprint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub enum ConfirmationPlace {
+    /// In `cnf`, as RFC 8705 §3.1 says.
+    #[default]
+    Cnf,
+    /// As a member of the token itself, as Gluu and Janssen write it, or in `cnf`.
+    TopLevel,
+}
+
+/// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme `DPoP`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub enum Dpop {
+    /// They are refused: no proof is verified here.
+    #[default]
+    Refuse,
+    /// They pass: the operator states that the API behind verifies the proof of every such request.
+    VerifiedUpstream,
+}
+
+/// What the token is bound to, which may be nothing.
+///
+/// # Errors
+/// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
+/// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
+pub fn confirmation(claims: &Object<'_>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+    let Confirmation { certificate, dpop_key } = in_cnf(claims, dpop)?;
+    Ok(Confirmation { certificate: or_top_level(claims, place, certificate)?, dpop_key })
+}
+
+fn or_top_level(
+    claims: &Object<'_>,
+    place: ConfirmationPlace,
+    confirmed: Option<Thumbprint>,
+) -> Result<Option<Thumbprint>, Reason> {
+    // A JSON null counts as absent here, since these servers write it; `cnf` has no such custom.
+    let top_level = claims.get(X5T_S256).filter(|value| **value != Json::Null);
+    match (place, confirmed, top_level) {
+        (_, confirmed, None) => Ok(confirmed),
+        (ConfirmationPlace::Cnf, Some(confirmed), Some(_)) => Ok(Some(confirmed)),
+        (ConfirmationPlace::Cnf, None, Some(_)) => Err(Reason::ConfirmationAtTopLevel),
+        (ConfirmationPlace::TopLevel, confirmed, Some(value)) => {
+            let top_level = thumbprint(value)?;
+            match confirmed {
+                Some(confirmed) if confirmed != top_level => Err(Reason::ConfirmationConflict),
+                _ => Ok(Some(top_level)),
+            }
+        }
+    }
+}
+
+fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Reason> {
+    let cnf = match claims.get("cnf") {
+        None => return Ok(Confirmation::default()),
+        Some(Json::Object(cnf)) if cnf.len() > 0 => cnf,
+        Some(_) => return Err(Reason::ConfirmationMalformed),
+    };
+    let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
+    let dpop_key = match (cnf.get(DPOP_METHOD), dpop) {
+        (None, _) => false,
+        // A SHA-256 in the same spelling, of a key instead of a certificate.
+        (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
+        (Some(_), Dpop::Refuse) => return Err(Reason::ConfirmationUnsupported),
+    };
+    if (certificate.is_none() && !dpop_key) || OTHER_METHODS.iter().any(|method| cnf.get(method).is_some()) {
+        return Err(Reason::ConfirmationUnsupported);
+    }
+    Ok(Confirmation { certificate, dpop_key })
+}
+
+fn thumbprint(value: &Json<'_>) -> Result<Thumbprint, Reason> {
+    value.as_str().and_then(Thumbprint::from_x5t_s256).ok_or(Reason::ConfirmationMalformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::text::json;
+
+    const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
+    fn confirmation_in(claims: &Value, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+        confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop)
+    }
+
+    fn at(place: ConfirmationPlace, claims: Value) -> Result<Option<String>, Reason> {
+        let confirmed = confirmation_in(&claims, place, Dpop::Refuse)?;
+        assert!(!confirmed.dpop_key);
+        Ok(confirmed.certificate.map(|thumbprint| thumbprint.to_string()))
+    }
+
+    fn in_either_place(claims: &Value) -> Result<Option<String>, Reason> {
+        let answer = at(ConfirmationPlace::Cnf, claims.clone());
+        assert_eq!(answer, at(ConfirmationPlace::TopLevel, claims.clone()), "{claims}");
+        answer
+    }
+
+    #[test]
+    fn a_thumbprint_in_cnf_is_read() {
+        assert_eq!(in_either_place(&json!({"cnf": {"x5t#S256": ONE}})), Ok(Some(ONE.to_owned())));
+        // Athenz writes another member beside it, which is no method of proof.
+        let athenz = json!({"cnf": {"x5t#S256": ONE, "proxy-principals#spiffe": ["spiffe://a/b"]}});
+        assert_eq!(in_either_place(&athenz), Ok(Some(ONE.to_owned())));
+    }
+
+    #[test]
+    fn a_token_without_any_confirmation_is_bound_to_nothing() {
+        assert_eq!(in_either_place(&json!({})), Ok(None));
+        assert_eq!(in_either_place(&json!({"x5t#S256": null})), Ok(None));
+    }
+
+    #[test]
+    fn a_cnf_of_the_wrong_type_is_malformed() {
+        for cnf in [json!(null), json!(true), json!(1), json!(ONE), json!([]), json!([{"x5t#S256": ONE}]), json!({})] {
+            assert_eq!(in_either_place(&json!({ "cnf": cnf })), Err(Reason::ConfirmationMalformed), "{cnf}");
+        }
+    }
+
+    #[test]
+    #[expect(clippy::string_slice, reason = "base64url is ASCII")]
+    fn a_thumbprint_of_the_wrong_type_or_spelling_is_malformed() {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(1),
+            json!(""),
+            json!([ONE]),
+            json!({}),
+            json!(format!("{ONE}=")),
+            json!(&ONE[1..]),
+            json!(format!(" {}", &ONE[1..])),
+            json!("bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"),
+        ] {
+            let claims = json!({"cnf": {"x5t#S256": value}});
+            assert_eq!(in_either_place(&claims), Err(Reason::ConfirmationMalformed), "{value}");
+            if !value.is_null() {
+                let claims = json!({ "x5t#S256": value });
+                assert_eq!(at(ConfirmationPlace::TopLevel, claims), Err(Reason::ConfirmationMalformed), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_method_of_confirmation_alone_or_beside_is_unsupported() {
+        for cnf in [
+            json!({"jkt": ONE}),
+            json!({"jkt": ONE, "x5t#S256": ONE}),
+            json!({"jwk": {}, "x5t#S256": ONE}),
+            json!({"kid": "1", "x5t#S256": ONE}),
+            json!({"x5t": ONE}),
+            json!({"X5T#S256": ONE}),
+            json!({"x5t#s256": ONE}),
+            json!({"unheard of": 1}),
+        ] {
+            assert_eq!(in_either_place(&json!({ "cnf": cnf })), Err(Reason::ConfirmationUnsupported), "{cnf}");
+        }
+    }
+
+    #[test]
+    fn a_dpop_key_passes_where_its_proof_is_verified_behind_and_the_thumbprint_beside_it_still_counts() {
+        let of = |cnf: Value| {
+            let claims = json!({ "cnf": cnf });
+            confirmation_in(&claims, ConfirmationPlace::Cnf, Dpop::VerifiedUpstream)
+        };
+        let certificate = Thumbprint::from_x5t_s256(ONE);
+        assert_eq!(of(json!({"jkt": ONE})), Ok(Confirmation { certificate: None, dpop_key: true }));
+        assert_eq!(of(json!({"jkt": OTHER, "x5t#S256": ONE})), Ok(Confirmation { certificate, dpop_key: true }));
+        assert_eq!(of(json!({"x5t#S256": ONE})), Ok(Confirmation { certificate, dpop_key: false }));
+        for malformed in
+            [json!({"jkt": 1}), json!({"jkt": ""}), json!({"jkt": null}), json!({"jkt": ONE, "x5t#S256": 1})]
+        {
+            assert_eq!(of(malformed), Err(Reason::ConfirmationMalformed));
+        }
+        for unsupported in [json!({"jkt": ONE, "jwk": {}}), json!({"kid": "1"}), json!({"unheard of": 1})] {
+            assert_eq!(of(unsupported), Err(Reason::ConfirmationUnsupported));
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_at_the_top_level_is_read_where_the_issuer_is_known_to_write_it_there() {
+        let claims = json!({ "x5t#S256": ONE });
+        assert_eq!(at(ConfirmationPlace::TopLevel, claims.clone()), Ok(Some(ONE.to_owned())));
+        assert_eq!(at(ConfirmationPlace::Cnf, claims), Err(Reason::ConfirmationAtTopLevel));
+    }
+
+    #[test]
+    fn two_places_must_say_the_same() {
+        let same = json!({"cnf": {"x5t#S256": ONE}, "x5t#S256": ONE});
+        assert_eq!(in_either_place(&same), Ok(Some(ONE.to_owned())));
+        let different = json!({"cnf": {"x5t#S256": ONE}, "x5t#S256": OTHER});
+        assert_eq!(at(ConfirmationPlace::TopLevel, different.clone()), Err(Reason::ConfirmationConflict));
+        // Without the opt-in the member is a claim like any other, and `cnf` alone is RFC 8705's.
+        assert_eq!(at(ConfirmationPlace::Cnf, different), Ok(Some(ONE.to_owned())));
+    }
+}

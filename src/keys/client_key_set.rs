@@ -1,0 +1,257 @@
+//! The key set of a client that authenticates by a certificate of its own (RFC 8705 §2.2.2).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+use x509_parser::asn1_rs::Tag;
+
+use crate::certificate::Certificate;
+use crate::certificate::der::Element;
+use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::thumbprint::Thumbprint;
+use crate::certificate::to_be_signed::ToBeSigned;
+use crate::config;
+use crate::text::base64url;
+
+/// Of one client that publishes them itself; those of the field have one or two.
+const MOST_KEYS: usize = 100;
+
+/// Curves by object identifier (RFC 7518 §6.2.1.1, RFC 8812 §3.1, RFC 8037 §2).
+const CURVES: &[(&str, &str)] = &[
+    ("P-256", "1.2.840.10045.3.1.7"),
+    ("P-384", "1.3.132.0.34"),
+    ("P-521", "1.3.132.0.35"),
+    ("secp256k1", "1.3.132.0.10"),
+    ("Ed25519", "1.3.101.112"),
+    ("Ed448", "1.3.101.113"),
+];
+
+/// A JWK set (RFC 7517 §5).
+#[derive(Deserialize)]
+#[serde(rename = "JWK Set")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKeySet"))]
+pub(crate) struct KeySet {
+    /// The keys.
+    keys: Vec<Key>,
+}
+
+/// A JWK, of which only the certificate is looked at, and whether the public key is the certificate's.
+#[derive(Deserialize)]
+#[serde(rename = "JWK")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKey", transform = crate::config::shape::public_key))]
+struct Key {
+    /// Certificates in base64, that of the key first (RFC 7517 §4.7).
+    #[serde(default)]
+    x5c: Vec<String>,
+    /// `RSA`, `EC` or `OKP`, like the certificate's key.
+    kty: Option<String>,
+    /// The curve of the certificate's key.
+    crv: Option<String>,
+    /// The modulus of the certificate's key.
+    n: Option<String>,
+    /// The exponent of the certificate's key.
+    e: Option<String>,
+    /// The first coordinate of the certificate's key, or the key itself.
+    x: Option<String>,
+    /// The second coordinate of the certificate's key.
+    y: Option<String>,
+    // A private or symmetric key has no business here.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
+    d: Option<IgnoredAny>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
+    k: Option<IgnoredAny>,
+}
+
+/// The certificates of a key set that a client publishes. A key that is broken or private, or is not that of its
+/// certificate, is left out: it is nothing an operator here could mend. There may be none: the client has withdrawn them.
+///
+/// # Errors
+/// A sentence, where no certificate is left and one of the keys was left out, or there are more than 100 keys.
+pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumbprint>, String> {
+    let Some(Value::Array(keys)) = document.remove("keys") else {
+        return Err("the key set has no list of keys".to_owned());
+    };
+    if keys.len() > MOST_KEYS {
+        return Err(format!("the key set has more than {MOST_KEYS} keys"));
+    }
+    let mut certificates = Vec::new();
+    let mut is_understood = true;
+    for key in keys {
+        match config::parse::<Key>(key).ok().and_then(|key| key.certificate().ok()) {
+            Some(certificate) => certificates.extend(certificate),
+            None => is_understood = false,
+        }
+    }
+    if certificates.is_empty() && !is_understood {
+        return Err("the key set has no certificate of a client".to_owned());
+    }
+    Ok(certificates)
+}
+
+impl KeySet {
+    /// The certificates of the set.
+    pub(crate) fn certificates(&self) -> Result<Vec<Thumbprint>, String> {
+        self.keys.iter().filter_map(|key| key.certificate().transpose()).collect()
+    }
+}
+
+impl Key {
+    /// Its certificate, if it has one.
+    fn certificate(&self) -> Result<Option<Thumbprint>, String> {
+        if self.d.is_some() || self.k.is_some() {
+            return Err("jwks: a key must be public".to_owned());
+        }
+        let Some(base64) = self.x5c.first() else { return Ok(None) };
+        let der = STANDARD.decode(base64).ok().filter(|der| Certificate::is_certificate(der));
+        let der = der.ok_or("jwks: x5c holds certificates in base64")?;
+        let is_own = ToBeSigned::of_certificate(&der)
+            .is_some_and(|signed| self.is(signed.subject_public_key_info).unwrap_or(false));
+        if !is_own {
+            return Err("jwks: the first certificate of x5c is for another key than the JWK (RFC 7517 §4.7)".to_owned());
+        }
+        Ok(Some(Thumbprint::of_der(&der)))
+    }
+
+    /// Whether all that the JWK says of its key is so of this SubjectPublicKeyInfo. `None` where the latter cannot be read.
+    fn is(&self, info: &[u8]) -> Option<bool> {
+        let Self { kty, crv, n, e, x, y, .. } = self;
+        let Some(kty) = kty else { return Some([crv, n, e, x, y].iter().all(|member| member.is_none())) };
+        let [algorithm, key] = Element::only(info)?.children()?.try_into().ok()?;
+        let mut algorithm = algorithm
+            .children()?
+            .into_iter()
+            .map(|element| element.is(Tag::Oid).then(|| ObjectIdentifier::from_contents(element.contents)).flatten());
+        let (algorithm, parameter) = (algorithm.next()??, algorithm.next().flatten());
+        // A BIT STRING begins with the number of bits that its last byte does not use.
+        let (_, key) = Some(key).filter(|key| key.is(Tag::BitString))?.contents.split_first()?;
+        let is_curve = |curve: &ObjectIdentifier| {
+            let of = |name: &String| CURVES.iter().any(|(known, own)| known == name && *own == curve.as_str());
+            crv.as_ref().is_none_or(of)
+        };
+        Some(match (kty.as_str(), algorithm.as_str()) {
+            ("RSA", "1.2.840.113549.1.1.1" | "1.2.840.113549.1.1.10") => {
+                let [modulus, exponent] = Element::only(key)?.children()?.try_into().ok()?;
+                is_number(n.as_deref(), modulus.contents) && is_number(e.as_deref(), exponent.contents)
+            }
+            ("EC", "1.2.840.10045.2.1") => is_curve(&parameter?) && is_point(x.as_deref(), y.as_deref(), key)?,
+            ("OKP", "1.3.101.112" | "1.3.101.113") => is_curve(&algorithm) && is(x.as_deref(), key),
+            _ => false,
+        })
+    }
+}
+
+/// Whether a member is these bytes, if it is there.
+fn is(member: Option<&str>, bytes: &[u8]) -> bool {
+    member.is_none_or(|text| base64url::decode(text).is_some_and(|member| member == bytes))
+}
+
+/// Whether a member is this number, if it is there.
+fn is_number(member: Option<&str>, bytes: &[u8]) -> bool {
+    let significant = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip_while(|byte| *byte == 0).collect() };
+    member.is_none_or(|text| base64url::decode(text).is_some_and(|member| significant(&member) == significant(bytes)))
+}
+
+/// Whether two members are the coordinates of this point (SEC 1 §2.3.3), as far as they are there.
+fn is_point(x: Option<&str>, y: Option<&str>, point: &[u8]) -> Option<bool> {
+    let (form, coordinates) = point.split_first()?;
+    match form {
+        4 => {
+            let (own_x, own_y) = coordinates.split_at_checked(coordinates.len() / 2)?;
+            Some(is(x, own_x) && is(y, own_y))
+        }
+        // Of the second coordinate a compressed point has the last bit alone, which with the first makes it.
+        2 | 3 => {
+            let last = |text: &str| base64url::decode(text)?.last().map(|byte| byte & 1 == form & 1);
+            Some(is(x, coordinates) && y.is_none_or(|text| last(text).unwrap_or(false)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// RFC 8705 appendix A: a key of P-256.
+    const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+    const X: &str = "1yfLHCpXqFjxCeHHHMVDTcLscpb07KUxudBmOMn8C7Q";
+    const Y: &str = "8_coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8";
+
+    fn published(key: Value) -> Result<usize, String> {
+        let Value::Object(set) = json!({ "keys": [key] }) else { panic!("this is an object") };
+        certificates(set).map(|certificates| certificates.len())
+    }
+
+    #[test]
+    fn a_certificate_counts_where_all_that_the_jwk_says_of_its_key_is_so() {
+        for key in [
+            json!({ "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "crv": "P-256", "x": X, "y": Y, "x5c": [CERTIFICATE, "another"] }),
+        ] {
+            assert_eq!(published(key), Ok(1));
+        }
+        for key in [
+            json!({ "kty": "RSA", "x5c": [CERTIFICATE] }),
+            json!({ "kty": "OKP", "x5c": [CERTIFICATE] }),
+            json!({ "kty": "oct", "x5c": [CERTIFICATE] }),
+            json!({ "x": X, "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "crv": "P-384", "x": X, "y": Y, "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "crv": "P-256", "x": Y, "y": X, "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "crv": "P-256", "x": X, "y": X, "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "crv": "P-256", "x": "", "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "x": X, "y": Y, "d": "AA", "x5c": [CERTIFICATE] }),
+            json!({ "kty": "EC", "x5c": ["AAAA", CERTIFICATE] }),
+            json!({ "kty": "EC", "x5c": CERTIFICATE }),
+        ] {
+            assert!(published(key.clone()).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_more_than_a_hundred_keys_is_none() {
+        let set = |count| match json!({ "keys": vec![json!({ "x5c": [CERTIFICATE] }); count] }) {
+            Value::Object(set) => certificates(set),
+            _ => panic!("this is an object"),
+        };
+        assert_eq!(set(100).unwrap().len(), 100);
+        assert!(set(101).is_err());
+    }
+
+    #[test]
+    fn a_set_without_a_certificate_has_none_and_one_with_a_broken_key_alone_is_no_set() {
+        let of = |keys: Value| match json!({ "keys": keys }) {
+            Value::Object(set) => certificates(set).map(|certificates| certificates.len()),
+            _ => panic!("this is an object"),
+        };
+        for withdrawn in [json!([]), json!([{ "kty": "EC" }]), json!([{ "kty": "EC", "use": "sig", "x": X, "y": Y }])] {
+            assert_eq!(of(withdrawn), Ok(0));
+        }
+        let broken = json!({ "kty": "EC", "x5c": ["AAAA"] });
+        assert!(of(json!([broken])).is_err() && of(json!([broken, { "kty": "EC" }])).is_err());
+        assert_eq!(of(json!([broken, { "x5c": [CERTIFICATE] }])), Ok(1));
+    }
+
+    #[test]
+    fn a_point_is_compared_in_both_of_its_forms() {
+        let point = |form: u8, coordinates: &[u8]| [&[form], coordinates].concat();
+        // x is 1 and y is 2.
+        assert_eq!(is_point(Some("AQ"), Some("Ag"), &point(4, &[1, 2])), Some(true));
+        assert_eq!(is_point(Some("AQ"), Some("Ag"), &point(2, &[1])), Some(true));
+        assert_eq!(is_point(Some("AQ"), Some("Ag"), &point(3, &[1])), Some(false));
+        assert_eq!(is_point(Some("Ag"), Some("Ag"), &point(2, &[1])), Some(false));
+        assert_eq!(is_point(None, None, &[]), None);
+    }
+
+    #[test]
+    fn a_number_may_have_zeros_before_it() {
+        assert!(
+            is_number(Some("AQAB"), &[1, 0, 1]) && is_number(Some("AAEAAQ"), &[0, 1, 0, 1]) && is_number(None, &[1])
+        );
+        assert!(!is_number(Some("AQAB"), &[1, 0, 2]) && !is_number(Some("A"), &[]));
+    }
+}

@@ -1,0 +1,136 @@
+//! One fetch of an issuer's keys: one call, or two where a metadata document says where the keys are.
+
+use std::rc::Rc;
+
+use serde_json::Map;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::http::call::{Answer, Call};
+use crate::jose::jwk::KeySet;
+use crate::keys::client_key_set::certificates;
+use crate::keys::freshness::Freshness;
+use crate::keys::key_ring::Published;
+use crate::keys::source::KeySource;
+use crate::text::json::{self, Json};
+
+/// Key sets in the field have up to a few dozen keys.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// A fetch that waits for an answer.
+#[derive(Debug)]
+pub struct Fetch {
+    source: KeySource,
+    awaits: Document,
+}
+
+#[derive(Debug)]
+enum Document {
+    Metadata,
+    /// What the metadata document is fresh for, in seconds, where it was read first.
+    KeySet(Option<u64>),
+}
+
+/// What a fetch comes to next.
+#[derive(Debug)]
+pub enum Next {
+    /// Make this call, and bring its answer to this fetch.
+    Call(Fetch, Box<Call>),
+    /// The keys are here.
+    Done(Fetched),
+    /// There are none, for this reason, which an operator reads.
+    Failed(String),
+}
+
+/// Keys that were fetched.
+#[derive(Debug)]
+pub struct Fetched {
+    /// What the other VMs get: the key set as it came, or the thumbprints of a client's certificates.
+    pub document: Vec<u8>,
+    /// The same, read.
+    pub keys: Published,
+    /// For how many seconds they are fresh.
+    pub lifetime: u64,
+    /// Milliseconds after which they are to be fetched again.
+    pub pause: u64,
+}
+
+impl Fetch {
+    /// Begins a fetch.
+    #[must_use]
+    pub fn begin(source: &KeySource) -> Next {
+        let awaits = if source.expected_issuer().is_some() { Document::Metadata } else { Document::KeySet(None) };
+        Next::Call(Self { source: source.clone(), awaits }, Box::new(source.first_call()))
+    }
+
+    /// Where the keys come from.
+    #[must_use]
+    pub fn source(&self) -> &KeySource {
+        &self.source
+    }
+
+    /// Goes on with the answer to the last call.
+    #[must_use]
+    pub fn receive(self, answer: &Answer<'_>) -> Next {
+        let body = match answer.content(LARGEST_BODY) {
+            Ok(body) => body,
+            Err(why) => return Next::Failed(why),
+        };
+        let lifetime = self.source.lifetime(Freshness::of(answer.cache_control, answer.age));
+        match self.awaits {
+            Document::Metadata => self.read_metadata(body, lifetime),
+            Document::KeySet(of_metadata) => match fetched(&self.source, body) {
+                Ok((document, keys)) => {
+                    let lifetime = lifetime.min(of_metadata.unwrap_or(u64::MAX));
+                    let pause = self.source.pause(lifetime, keys.is_empty());
+                    Next::Done(Fetched { document, keys, lifetime, pause })
+                }
+                Err(why) => Next::Failed(why),
+            },
+        }
+    }
+
+    /// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: the document must name the very issuer.
+    fn read_metadata(self, body: &[u8], lifetime: u64) -> Next {
+        let Some(metadata) = json::object(body) else {
+            return Next::Failed("the metadata document is not one JSON object".to_owned());
+        };
+        if metadata.get("issuer").and_then(Json::as_str) != self.source.expected_issuer() {
+            return Next::Failed("the metadata document names another issuer".to_owned());
+        }
+        let jwks_uri = metadata.get("jwks_uri").and_then(Json::as_str);
+        match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
+            Some(call) => Next::Call(Self { awaits: Document::KeySet(Some(lifetime)), ..self }, Box::new(call)),
+            None => Next::Failed(
+                "the metadata document's jwks_uri is not https at the issuer's origin or at a listed one".to_owned(),
+            ),
+        }
+    }
+}
+
+/// Reads a key set, and what of it is shared.
+pub(crate) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Published), String> {
+    if source.is_on_demand() {
+        let document = json::object(body).ok_or("the key set is not one JSON object")?;
+        let certificates = certificates(Map::from(document))?;
+        let thumbprints = certificates.iter().flat_map(Thumbprint::bytes).collect();
+        Ok((thumbprints, Published::Certificates(certificates)))
+    } else {
+        Ok((body.to_vec(), Published::Keys(Rc::new(published(body)?))))
+    }
+}
+
+/// Reads what [`fetched`] shares.
+pub(crate) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
+    if source.is_on_demand() {
+        let (thumbprints, rest) = document.as_chunks();
+        rest.is_empty().then(|| Published::Certificates(thumbprints.iter().copied().map(Thumbprint::from).collect()))
+    } else {
+        published(document).ok().map(|keys| Published::Keys(Rc::new(keys)))
+    }
+}
+
+/// Reads a key set that an authorization server publishes.
+fn published(body: &[u8]) -> Result<KeySet, String> {
+    let document = json::object(body).ok_or("the key set is not one JSON object")?;
+    KeySet::published(Map::from(document))
+}

@@ -1,0 +1,115 @@
+//! The fetched keys that one VM knows.
+
+use std::rc::Rc;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::collections::sorted_map::SortedMap;
+use crate::jose::jwk::KeySet;
+use crate::keys::fetch;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::keys::freshness::Freshness;
+use crate::keys::source::{KeySource, SourceId};
+
+/// Key sets by their source: as many as the configuration names, each bounded.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    known: SortedMap<SourceId, Known>,
+}
+
+/// What was published somewhere.
+#[derive(Debug)]
+pub enum Published {
+    /// By an issuer: what verifies its tokens.
+    Keys(Rc<KeySet>),
+    /// By a client: what it may present.
+    Certificates(Vec<Thumbprint>),
+}
+
+impl Published {
+    /// Whether there is nothing: it was withdrawn.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Keys(keys) => keys.is_empty(),
+            Self::Certificates(certificates) => certificates.is_empty(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    published: Published,
+    version: u64,
+    /// Milliseconds since 1970.
+    fetched: u64,
+    /// In seconds.
+    lifetime: u64,
+}
+
+impl KeyRing {
+    /// The keys of an issuer, if they may still serve. `now` in milliseconds since 1970.
+    #[must_use]
+    pub fn keys(&self, source: &KeySource, now: u64) -> Option<&Rc<KeySet>> {
+        match self.published(source, now)? {
+            Published::Keys(keys) => Some(keys),
+            Published::Certificates(_) => None,
+        }
+    }
+
+    /// The certificates of a client, if they may still serve. `now` in milliseconds since 1970.
+    #[must_use]
+    pub fn certificates(&self, source: &KeySource, now: u64) -> Option<&[Thumbprint]> {
+        match self.published(source, now)? {
+            Published::Certificates(certificates) => Some(certificates),
+            Published::Keys(_) => None,
+        }
+    }
+
+    fn published(&self, source: &KeySource, now: u64) -> Option<&Published> {
+        let known = self.known.get(source.id())?;
+        (now <= known.fetched.saturating_add(source.serves_for(known.lifetime))).then_some(&known.published)
+    }
+
+    /// The version of the keys of a source; 0 where there are none.
+    #[must_use]
+    pub fn version(&self, source: &KeySource) -> u64 {
+        self.known.get(source.id()).map_or(0, |known| known.version)
+    }
+
+    /// Takes over what this VM or another one fetched, and for how many seconds it was called fresh.
+    pub fn take(&mut self, source: &KeySource, published: Published, version: u64, fetched: u64, lifetime: u64) {
+        self.known.insert(*source.id(), Known { published, version, fetched, lifetime });
+    }
+
+    /// Takes over what another VM shared, as [`Self::shared`] writes it. Says whether there was anything newer than what
+    /// is known here.
+    pub fn take_shared(&mut self, source: &KeySource, shared: &[u8]) -> bool {
+        let Some((numbers, document)) = shared.split_first_chunk::<24>() else { return false };
+        let (&[version, fetched, lifetime], []) = numbers.as_chunks::<8>() else { return false };
+        let version = u64::from_le_bytes(version);
+        if version <= self.version(source) {
+            return false;
+        }
+        let Some(published) = fetch::shared(source, document) else { return false };
+        self.take(source, published, version, u64::from_le_bytes(fetched), u64::from_le_bytes(lifetime));
+        true
+    }
+
+    /// Takes over a key set as it is published; `now` in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// A sentence, where it is no key set that can be used.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: u64) -> Result<(), String> {
+        let (_, published) = fetch::fetched(source, document)?;
+        self.take(source, published, 1, now, source.lifetime(Freshness::Unsaid));
+        Ok(())
+    }
+
+    /// What the other VMs of the process take over: the version, the time of the fetch, for how many seconds it is fresh,
+    /// and the document.
+    #[must_use]
+    pub fn shared(version: u64, fetched: u64, lifetime: u64, document: &[u8]) -> Vec<u8> {
+        [&version.to_le_bytes(), &fetched.to_le_bytes(), &lifetime.to_le_bytes(), document].concat()
+    }
+}

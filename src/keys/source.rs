@@ -1,0 +1,471 @@
+//! Where keys are fetched.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::collections::sorted_map::SortedMap;
+use crate::config::seconds::{CoolDown, DefaultAge, MaxAge, MaxStale, Timeout};
+use crate::http::call::Call;
+use crate::jose::fingerprint::fingerprint;
+use crate::keys::freshness::Freshness;
+
+/// In seconds: an issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
+const LEAST_PAUSE: u64 = 60;
+
+/// In seconds: a client's keys are kept for so long, whatever their answer says.
+const LEAST_AGE_OF_CLIENTS: u64 = 10;
+
+/// In seconds, where a client's answer does not say.
+const DEFAULT_AGE_OF_CLIENTS: u64 = 300;
+
+/// A place from which an issuer's keys are fetched, and how often.
+#[derive(Clone, Debug)]
+pub struct KeySource {
+    id: SourceId,
+    start: Start,
+    limits: Limits,
+}
+
+/// Tells one source from another: the SHA-256 of everything that decides which keys come of it. How often it is asked is
+/// not among that, so two policies that ask the same share what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceId([u8; 32]);
+
+impl PartialEq for KeySource {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.limits == other.limits
+    }
+}
+
+impl Eq for KeySource {}
+
+impl SourceId {
+    /// The digest itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Start {
+    KeySet { uri: HttpUri, cluster: ClusterName },
+    Discovery { issuer: String, document: HttpUri, cluster: ClusterName, origins: SortedMap<String, ClusterName> },
+    Client { uri: HttpUri, cluster: ClusterName },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) cool_down: CoolDown,
+    pub(crate) default_age: DefaultAge,
+    pub(crate) max_age: MaxAge,
+    pub(crate) max_stale: MaxStale,
+    pub(crate) timeout: Timeout,
+}
+
+/// An absolute URI of http or https: only its authority and its path are used, the cluster says where it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "HttpUriText"))]
+pub(crate) struct HttpUri {
+    scheme: Scheme,
+    authority: String,
+    path: String,
+}
+
+/// How the schema has it.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(schemars::JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it is there for its schema")]
+struct HttpUriText(
+    #[schemars(regex(pattern = r#"^[Hh][Tt][Tt][Pp][Ss]?://[!"$-.0->A-\[\]-~]+([/?][!"$-~]*)?$"#))]
+    String,
+);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Https,
+    Http,
+}
+
+/// The name of a cluster of this proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub(crate) struct ClusterName(#[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))] pub(crate) String);
+
+/// `discovery: { cluster: NAME }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+pub(crate) struct Discovery {
+    /// The Envoy cluster of the issuer's own origin.
+    cluster: ClusterName,
+    /// Which metadata document is read.
+    #[serde(default)]
+    document: Document,
+    /// Where the key set may be besides the issuer's own origin, each with its cluster.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, ClusterName>"))]
+    origins: SortedMap<String, ClusterName>,
+}
+
+/// Which metadata document the authorization server publishes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(rename = "MetadataDocument")
+)]
+enum Document {
+    /// OpenID Connect Discovery 1.0 §4: behind the issuer's path.
+    #[default]
+    OpenidConfiguration,
+    /// RFC 8414 §3.1: before the issuer's path.
+    OauthAuthorizationServer,
+}
+
+impl TryFrom<String> for ClusterName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name.is_empty() { Err("the name of the cluster is empty") } else { Ok(Self(name)) }
+    }
+}
+
+impl TryFrom<String> for HttpUri {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("{text:?} is no absolute URI of https or http"))
+    }
+}
+
+impl HttpUri {
+    /// Scheme and host in lower case; no user information, no fragment, nothing but visible ASCII.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            _ => return None,
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end)?;
+        let visible = |text: &str| text.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#');
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        (!authority.is_empty() && !authority.contains(['@', '\\']) && visible(authority) && visible(&path))
+            .then(|| Self { scheme, authority: authority.to_ascii_lowercase(), path })
+    }
+
+    /// Scheme and authority (RFC 6454 §4), without the port that the scheme has anyway.
+    pub(crate) fn origin(&self) -> String {
+        let (scheme, port) = match self.scheme {
+            Scheme::Https => ("https", ":443"),
+            Scheme::Http => ("http", ":80"),
+        };
+        format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
+    }
+
+    /// The origin that a text is, if it is one of https and nothing more.
+    pub(crate) fn https_origin(text: &str) -> Result<String, String> {
+        let uri = Self::parse(text).filter(|uri| uri.scheme == Scheme::Https && uri.path == "/");
+        uri.map(|uri| uri.origin()).ok_or_else(|| format!("{text:?} is no origin of https"))
+    }
+
+    /// A call of it through this cluster.
+    pub(crate) fn call(
+        &self,
+        method: &'static str,
+        cluster: &ClusterName,
+        timeout: Timeout,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    ) -> Call {
+        Call {
+            cluster: cluster.0.clone(),
+            method,
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            headers,
+            body,
+            timeout: Duration::from_secs(timeout.0),
+        }
+    }
+
+    /// How it is told.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    fn with_path(&self, path: String) -> Self {
+        Self { path, ..self.clone() }
+    }
+}
+
+impl Start {
+    /// What is asked of whom, in an order that never changes.
+    fn id(&self) -> SourceId {
+        let (kind, uri, cluster) = self.kind();
+        let place = uri.shown();
+        let mut parts = vec![kind, &place, &cluster.0];
+        if let Self::Discovery { issuer, origins, .. } = self {
+            parts.push(issuer);
+            parts.extend(origins.iter().flat_map(|(origin, cluster)| [origin.as_str(), cluster.0.as_str()]));
+        }
+        SourceId(fingerprint(parts.into_iter().map(str::as_bytes)))
+    }
+
+    /// Its kind, what is asked first, and through which cluster.
+    fn kind(&self) -> (&'static str, &HttpUri, &ClusterName) {
+        match self {
+            Self::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
+            Self::Discovery { document, cluster, .. } => ("discovery", document, cluster),
+            Self::Client { uri, cluster } => ("client's jwks_uri", uri, cluster),
+        }
+    }
+}
+
+impl KeySource {
+    fn new(start: Start, limits: Limits) -> Self {
+        Self { id: start.id(), start, limits }
+    }
+
+    pub(crate) fn jwks_uri(uri: HttpUri, cluster: ClusterName, limits: Limits) -> Self {
+        Self::new(Start::KeySet { uri, cluster }, limits)
+    }
+
+    /// Where a client publishes its key set (RFC 7591 §2, `jwks_uri`).
+    pub(crate) fn of_client(uri: HttpUri, cluster: ClusterName) -> Self {
+        Self::new(Start::Client { uri, cluster }, Limits::default())
+    }
+
+    pub(crate) fn discovery(issuer: &str, discovery: Discovery, limits: Limits) -> Result<Self, String> {
+        let Discovery { cluster, document, origins } = discovery;
+        let uri = HttpUri::parse(issuer).filter(|uri| uri.scheme == Scheme::Https && !uri.path.contains('?'));
+        let uri = uri.ok_or("discovery needs an issuer that is an https URI without a query")?;
+        let behind = uri.path.strip_suffix('/').unwrap_or(&uri.path);
+        let document = match document {
+            Document::OpenidConfiguration => uri.with_path(format!("{behind}/.well-known/openid-configuration")),
+            Document::OauthAuthorizationServer => {
+                uri.with_path(format!("/.well-known/oauth-authorization-server{behind}"))
+            }
+        };
+        let mut folded: SortedMap<_, _> = [(uri.origin(), cluster.clone())].into_iter().collect();
+        for (origin, cluster) in origins {
+            folded.insert(HttpUri::https_origin(&origin)?, cluster);
+        }
+        let start = Start::Discovery { issuer: issuer.to_owned(), document, cluster, origins: folded };
+        Ok(Self::new(start, limits))
+    }
+
+    /// Two sources of one identity are one: their keys are fetched once in a process.
+    #[must_use]
+    pub fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let (kind, uri, cluster) = self.start.kind();
+        format!("{kind} {} through {}", uri.shown(), cluster.0)
+    }
+
+    /// The clusters through which it may be fetched.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn clusters(&self) -> BTreeSet<&str> {
+        match &self.start {
+            Start::KeySet { cluster, .. } | Start::Client { cluster, .. } => BTreeSet::from([cluster.0.as_str()]),
+            Start::Discovery { origins, .. } => origins.values().map(|cluster| cluster.0.as_str()).collect(),
+        }
+    }
+
+    /// Milliseconds after which unknown keys may cause one more fetch.
+    pub(crate) fn cool_down(&self) -> u64 {
+        self.limits.cool_down.0.saturating_mul(1000)
+    }
+
+    /// Whether keys are fetched only when a request needs them: those of clients, of which there are many.
+    #[must_use]
+    pub fn is_on_demand(&self) -> bool {
+        matches!(self.start, Start::Client { .. })
+    }
+
+    /// For how many seconds keys are fresh whose answer says this. Authorization servers write `no-cache` and its like into
+    /// every answer; of an issuer's keys that says nothing. A client's promise is kept to the second, but for a few.
+    pub(crate) fn lifetime(&self, said: Freshness) -> u64 {
+        if self.is_on_demand() {
+            match said {
+                Freshness::For(seconds) => seconds.clamp(LEAST_AGE_OF_CLIENTS, self.limits.max_age.0),
+                Freshness::Never => LEAST_AGE_OF_CLIENTS,
+                Freshness::Unsaid => DEFAULT_AGE_OF_CLIENTS,
+            }
+        } else {
+            let seconds = match said {
+                Freshness::For(seconds) => seconds,
+                Freshness::Never | Freshness::Unsaid => self.limits.default_age.0,
+            };
+            seconds.min(self.limits.max_age.0)
+        }
+    }
+
+    /// Milliseconds from a good fetch to the next one, which no request waits for: three quarters of the time for which the
+    /// keys are fresh. Where an issuer has withdrawn all its keys, new ones are looked for soon.
+    pub(crate) fn pause(&self, lifetime: u64, is_withdrawn: bool) -> u64 {
+        let pause = lifetime.saturating_mul(750);
+        match (self.is_on_demand(), is_withdrawn) {
+            (true, _) => pause,
+            (false, true) => LEAST_PAUSE.saturating_mul(1000),
+            (false, false) => pause.max(LEAST_PAUSE.saturating_mul(1000)),
+        }
+    }
+
+    /// Milliseconds for which keys serve on after a good fetch that called them fresh for so many seconds. A client's
+    /// serve no longer than that: a certificate that it has withdrawn is no certificate of it.
+    pub(crate) fn serves_for(&self, lifetime: u64) -> u64 {
+        let seconds = if self.is_on_demand() { lifetime } else { self.limits.max_stale.0 };
+        seconds.saturating_mul(1000)
+    }
+
+    /// Milliseconds after which a whole fetch, of two documents at most, has failed.
+    pub(crate) fn longest_fetch(&self) -> u64 {
+        self.limits.timeout.0.saturating_mul(2000).saturating_add(1000)
+    }
+
+    /// Milliseconds for which a request waits for keys.
+    #[must_use]
+    pub fn longest_wait(&self) -> u64 {
+        self.longest_fetch()
+    }
+
+    /// The issuer that the first document must name, where it is a metadata document.
+    pub(crate) fn expected_issuer(&self) -> Option<&str> {
+        match &self.start {
+            Start::KeySet { .. } | Start::Client { .. } => None,
+            Start::Discovery { issuer, .. } => Some(issuer),
+        }
+    }
+
+    pub(crate) fn first_call(&self) -> Call {
+        match &self.start {
+            Start::KeySet { uri, cluster } | Start::Client { uri, cluster } => self.call(uri, cluster),
+            Start::Discovery { document, cluster, .. } => self.call(document, cluster),
+        }
+    }
+
+    /// The call for the key set that a metadata document names, if it is where it may be.
+    pub(crate) fn call_for_key_set(&self, jwks_uri: &str) -> Option<Call> {
+        let Start::Discovery { origins, .. } = &self.start else { return None };
+        let uri = HttpUri::parse(jwks_uri).filter(|uri| uri.scheme == Scheme::Https)?;
+        origins.get(&uri.origin()).map(|cluster| self.call(&uri, cluster))
+    }
+
+    fn call(&self, uri: &HttpUri, cluster: &ClusterName) -> Call {
+        uri.call("GET", cluster, self.limits.timeout, vec![("accept", "application/json".to_owned())], Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_is_taken_apart() {
+        let uri = HttpUri::parse("HTTPS://As.Example.com:443/a/b?c=d").unwrap();
+        assert_eq!((uri.origin().as_str(), uri.path.as_str()), ("https://as.example.com", "/a/b?c=d"));
+        assert_eq!(HttpUri::parse("http://as:8080").unwrap().origin(), "http://as:8080");
+        for wrong in [
+            "",
+            "as.example.com",
+            "ftp://as",
+            "https://",
+            "https:///x",
+            "https://user@as/x",
+            "https://as/#x",
+            "https://as/ x",
+            "https://as\\evil/x",
+            "https://a\u{e9}s/",
+        ] {
+            assert_eq!(HttpUri::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    fn discovery(issuer: &str, text: &str) -> Result<KeySource, String> {
+        KeySource::discovery(issuer, serde_json::from_str(text).unwrap(), Limits::default())
+    }
+
+    #[test]
+    fn the_metadata_document_is_where_its_specification_puts_it() {
+        let path = |issuer, text| discovery(issuer, text).unwrap().first_call().path;
+        let openid = r#"{"cluster":"as"}"#;
+        let oauth = r#"{"cluster":"as","document":"oauth_authorization_server"}"#;
+        assert_eq!(path("https://as", openid), "/.well-known/openid-configuration");
+        assert_eq!(path("https://as/", openid), "/.well-known/openid-configuration");
+        assert_eq!(path("https://as/tenant", openid), "/tenant/.well-known/openid-configuration");
+        assert_eq!(path("https://as", oauth), "/.well-known/oauth-authorization-server");
+        assert_eq!(path("https://as/tenant", oauth), "/.well-known/oauth-authorization-server/tenant");
+        assert!(discovery("http://as", openid).is_err());
+        assert!(discovery("as", openid).is_err());
+    }
+
+    #[test]
+    fn the_key_set_must_be_at_the_issuers_origin_or_at_one_that_is_listed() {
+        let source = discovery("https://as", r#"{"cluster":"as","origins":{"https://keys.example":"keys"}}"#).unwrap();
+        assert_eq!(source.call_for_key_set("https://as:443/jwks").unwrap().cluster, "as");
+        assert_eq!(source.call_for_key_set("https://KEYS.example/jwks").unwrap().cluster, "keys");
+        for wrong in ["http://as/jwks", "https://as.evil/jwks", "https://as:8443/jwks", "https://as@evil/jwks", "/jwks"]
+        {
+            assert_eq!(source.call_for_key_set(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sources_are_one_where_the_same_is_asked_of_the_same() {
+        let id = |issuer: &str, text: &str| *discovery(issuer, text).unwrap().id();
+        let plain = r#"{"cluster":"as"}"#;
+        let with_origin =
+            |origin: &str, cluster: &str| format!(r#"{{"cluster":"as","origins":{{"{origin}":"{cluster}"}}}}"#);
+        assert_eq!(id("https://as", plain), id("https://as", plain));
+        // The document is at one place, and must name another issuer.
+        assert_ne!(id("https://as", plain), id("https://as/", plain));
+        assert_ne!(id("https://as", plain), id("https://as", r#"{"cluster":"other"}"#));
+        let origin = id("https://as", &with_origin("https://keys", "keys"));
+        for other in [("https://keys", "other"), ("https://other", "keys")] {
+            assert_ne!(origin, id("https://as", &with_origin(other.0, other.1)));
+        }
+        assert_ne!(origin, id("https://as", plain));
+        assert_eq!(origin, id("https://as", &with_origin("https://KEYS:443", "keys")));
+        let uri = |text: &str| HttpUri::parse(text).unwrap();
+        let cluster = || ClusterName("as".to_owned());
+        let slow = Limits { cool_down: CoolDown(3600), ..Limits::default() };
+        let jwks_uri = KeySource::jwks_uri(uri("https://as/jwks"), cluster(), Limits::default());
+        assert_eq!(jwks_uri.id(), KeySource::jwks_uri(uri("https://AS/jwks"), cluster(), slow).id());
+        assert_ne!(jwks_uri.id(), KeySource::of_client(uri("https://as/jwks"), cluster()).id());
+    }
+
+    #[test]
+    fn an_issuers_keys_are_fresh_for_a_while_whatever_it_says_and_a_clients_for_as_long_as_it_says() {
+        let issuer = discovery("https://as", r#"{"cluster":"as"}"#).unwrap();
+        let client = KeySource::of_client(HttpUri::parse("https://client").unwrap(), ClusterName("client".to_owned()));
+        for (said, of_issuer, pause, of_client) in [
+            (Freshness::Unsaid, 600, 450, 300),
+            (Freshness::Never, 600, 450, 10),
+            (Freshness::For(0), 0, 60, 10),
+            (Freshness::For(61), 61, 60, 61),
+            (Freshness::For(3600), 3600, 2700, 3600),
+            (Freshness::For(u64::MAX), 86_400, 64_800, 86_400),
+        ] {
+            assert_eq!(issuer.lifetime(said), of_issuer, "{said:?}");
+            assert_eq!(issuer.pause(of_issuer, false), pause * 1000, "{said:?}");
+            assert_eq!(client.lifetime(said), of_client, "{said:?}");
+            assert_eq!(client.pause(of_client, false), of_client * 750);
+        }
+        assert_eq!(issuer.pause(86_400, true), 60_000);
+    }
+}

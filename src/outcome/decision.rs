@@ -1,0 +1,349 @@
+//! What became of a request, as the counters, the access log and the log tell it.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::rc::Rc;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::outcome::identity::Identity;
+use crate::outcome::lookup::Lookup;
+use crate::outcome::metric::Metric;
+use crate::outcome::refusal::Refusal;
+use crate::reason::Reason;
+use crate::text::json;
+
+/// The end of one request's judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    policy: String,
+    verdict: Verdict,
+    presented: Option<Thumbprint>,
+    identity: Option<Rc<Identity>>,
+    lookup: Option<Lookup>,
+    forged_headers: u32,
+    would_have_refused: Option<Refusal>,
+    /// When its token expires, in seconds since 1970.
+    expires: Option<u64>,
+    /// Its line, where that was written before.
+    line: Option<Rc<str>>,
+}
+
+/// What was decided, and on what ground.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The request goes on.
+    Forwarded(Ground),
+    /// The request goes on because its policy only observes: otherwise it had been refused for this.
+    Observed(Reason),
+    /// The request got a document of the filter's own.
+    Served(Ground),
+    /// The request got the filter's own answer.
+    Refused(Reason),
+}
+
+/// Why a request goes on, or is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ground {
+    /// Its token is bound to the certificate of its connection.
+    TokenBound,
+    /// Its token is bound to a DPoP key alone, and the operator states that the proof is verified behind.
+    TokenBoundToKey,
+    /// Its token is bound to nothing, and the policy lets such tokens pass.
+    TokenUnbound,
+    /// It is a CORS preflight, and the policy lets those pass without a token.
+    Preflight,
+    /// The authorization server gets the certificate.
+    CertificateHandedOver,
+    /// The authorization server gets the certificate without its chain, which is longer than the policy forwards.
+    CertificateWithoutChain,
+    /// The path is none of those that get a certificate.
+    NoEndpoint,
+    /// The client presented none, so the authorization server gets none.
+    NoCertificate,
+    /// The chain of the client's certificate was not validated, so the authorization server does not get it.
+    CertificateNotValidated,
+    /// The client authenticated by its certificate.
+    ClientAuthenticated,
+    /// The policy only removes forged headers.
+    CleanOnly,
+    /// It is for the metadata of the API (RFC 9728), which anybody may read.
+    ProtectedResourceMetadata,
+}
+
+impl Ground {
+    /// Every ground there is.
+    pub const ALL: &[Self] = &[
+        Self::TokenBound,
+        Self::TokenBoundToKey,
+        Self::TokenUnbound,
+        Self::Preflight,
+        Self::CertificateHandedOver,
+        Self::CertificateWithoutChain,
+        Self::NoEndpoint,
+        Self::NoCertificate,
+        Self::CertificateNotValidated,
+        Self::ClientAuthenticated,
+        Self::CleanOnly,
+        Self::ProtectedResourceMetadata,
+    ];
+
+    /// The name in counters and logs: `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenBound => "token_bound",
+            Self::TokenBoundToKey => "token_bound_to_dpop_key",
+            Self::TokenUnbound => "token_unbound",
+            Self::Preflight => "preflight",
+            Self::CertificateHandedOver => "certificate_handed_over",
+            Self::CertificateWithoutChain => "certificate_without_chain",
+            Self::NoEndpoint => "no_endpoint",
+            Self::NoCertificate => "no_certificate",
+            Self::CertificateNotValidated => "certificate_not_validated",
+            Self::ClientAuthenticated => "client_authenticated",
+            Self::CleanOnly => "clean_only",
+            Self::ProtectedResourceMetadata => "protected_resource_metadata",
+        }
+    }
+}
+
+impl Verdict {
+    /// The name in counters and logs: `snake_case`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded(_) => "forwarded",
+            Self::Observed(_) => "observed",
+            Self::Served(_) => "served",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// The name of the ground or reason.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Forwarded(ground) | Self::Served(ground) => ground.name(),
+            Self::Observed(reason) | Self::Refused(reason) => reason.name(),
+        }
+    }
+}
+
+impl Decision {
+    /// A decision under the policy of this name, empty where none governs, on a connection with this certificate.
+    #[must_use]
+    pub(crate) fn new(policy: &str, verdict: Verdict, presented: Option<Thumbprint>) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            verdict,
+            presented,
+            identity: None,
+            lookup: None,
+            forged_headers: 0,
+            would_have_refused: None,
+            expires: None,
+            line: None,
+        }
+    }
+
+    /// The same decision about a token that names these.
+    #[must_use]
+    pub(crate) fn about(self, identity: Option<Rc<Identity>>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same decision about a token that was looked up.
+    #[must_use]
+    pub(crate) fn looked_up(self, lookup: Option<Lookup>) -> Self {
+        Self { lookup, ..self }
+    }
+
+    /// The decision to forward, in spite of this refusal, since the policy only observes.
+    #[must_use]
+    pub(crate) fn despite(self, refusal: Refusal) -> Self {
+        Self { verdict: Verdict::Observed(refusal.reason()), would_have_refused: Some(refusal), line: None, ..self }
+    }
+
+    /// The same decision about a request that lost this many forged headers.
+    #[must_use]
+    pub(crate) fn without_forged_headers(self, forged_headers: u32) -> Self {
+        Self { forged_headers, ..self }
+    }
+
+    /// The same decision about a token that from then on, in seconds since 1970, is refused.
+    #[must_use]
+    pub(crate) fn expiring(self, expires: Option<u64>) -> Self {
+        Self { expires, ..self }
+    }
+
+    /// The same decision, whose line this is.
+    #[must_use]
+    pub(crate) fn told_as(self, line: Option<Rc<str>>) -> Self {
+        debug_assert!(line.as_deref().is_none_or(|line| line == self.written()), "another decision's line");
+        Self { line, ..self }
+    }
+
+    /// From when on the token of a request that goes on is refused, in seconds since 1970.
+    #[must_use]
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+
+    /// The policy's name; empty where none governs.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The same, where nothing else of the decision is needed any more.
+    #[must_use]
+    pub fn into_policy(self) -> String {
+        self.policy
+    }
+
+    /// The certificate that the client proved to hold.
+    #[must_use]
+    pub fn presented(&self) -> Option<Thumbprint> {
+        self.presented
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// What the policy would have refused the request for, did it not merely observe.
+    #[must_use]
+    pub fn would_have_refused(&self) -> Option<&Refusal> {
+        self.would_have_refused.as_ref()
+    }
+
+    /// What is to be counted, and by how much: in the usual case one counter.
+    pub fn counts(&self) -> impl Iterator<Item = (Metric, u32)> {
+        let accepted = match self.verdict {
+            Verdict::Forwarded(_) | Verdict::Observed(_) => self.identity.as_deref().and_then(Identity::algorithm),
+            Verdict::Served(_) | Verdict::Refused(_) => None,
+        };
+        let decided = (Metric::Decisions(self.verdict, accepted, self.lookup), 1);
+        let forged = (self.forged_headers > 0).then_some((Metric::ForgedHeadersRemoved, self.forged_headers));
+        std::iter::once(decided).chain(forged)
+    }
+
+    /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
+    #[must_use]
+    pub fn line(&self) -> Cow<'_, str> {
+        match &self.line {
+            Some(line) => Cow::Borrowed(line),
+            None => Cow::Owned(self.written()),
+        }
+    }
+
+    fn written(&self) -> String {
+        let Self { policy, verdict, presented, identity, .. } = self;
+        let thumbprint = presented.map(|thumbprint| thumbprint.text());
+        let members = [
+            (r#","policy":"#, Some(policy.as_str()).filter(|policy| !policy.is_empty())),
+            (r#","thumbprint":"#, thumbprint.as_deref()),
+            (r#","client":"#, identity.as_deref().and_then(Identity::client)),
+            (r#","subject":"#, identity.as_deref().and_then(Identity::subject)),
+        ];
+        let mut line = String::with_capacity(USUAL_LINE);
+        for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"""#] {
+            line.push_str(piece);
+        }
+        for (name, value) in members {
+            line.push_str(name);
+            // Writing to a string cannot fail.
+            let _ = match value {
+                Some(value) => Quoted(value).write(&mut line),
+                None => line.write_str("null"),
+            };
+        }
+        line.push('}');
+        line
+    }
+}
+
+/// The name of the policy that a [line](Decision::line) tells of; `None` where it is none, or tells of none.
+#[must_use]
+pub fn policy_of(line: &[u8]) -> Option<String> {
+    json::object(line)?.get("policy")?.as_str().map(str::to_owned)
+}
+
+/// Most lines are shorter.
+const USUAL_LINE: usize = 256;
+
+/// Somebody else's text as a JSON string of visible ASCII: it can neither end the string nor the line, and of a long one
+/// only the beginning is there.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+/// In characters before they are escaped; client identifiers and subjects in the field are shorter.
+const LONGEST_QUOTED: usize = 128;
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(formatter)
+    }
+}
+
+impl Quoted<'_> {
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if self.0.len() <= LONGEST_QUOTED && self.0.bytes().all(is_plain) {
+            return ["\"", self.0, "\""].into_iter().try_for_each(|piece| out.write_str(piece));
+        }
+        self.write_escaped(out)
+    }
+
+    #[cold]
+    fn write_escaped(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_char('"')?;
+        let mut rest = self.0.chars();
+        for character in rest.by_ref().take(LONGEST_QUOTED) {
+            match character {
+                '"' | '\\' => write!(out, "\\{character}")?,
+                ' '..='~' => out.write_char(character)?,
+                other => other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?,
+            }
+        }
+        out.write_str(if rest.next().is_some() { "...\"" } else { "\"" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_text_cannot_leave_its_quotes_or_its_line() {
+        for text in ["plain", "", "a\"b\\c", "a\r\nrefused: reason=none", "\u{1b}[31m", "Zoë 日本 😀", "\0"] {
+            let quoted = Quoted(text).to_string();
+            assert!(quoted.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{quoted}");
+            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+        }
+        let long = Quoted(&"😀".repeat(10_000)).to_string();
+        assert!(long.len() < 128 * 12 + 8 && long.ends_with("...\""), "{long}");
+    }
+
+    #[test]
+    fn the_access_log_gets_one_json_object() {
+        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None);
+        let value: serde_json::Value = serde_json::from_str(&refused.line()).unwrap();
+        let expected = serde_json::json!({
+            "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,
+            "subject": null,
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_line_names_its_policy() {
+        let line = |policy| Decision::new(policy, Verdict::Forwarded(Ground::CleanOnly), None).line().into_owned();
+        assert_eq!(policy_of(line("a.b").as_bytes()), Some("a.b".to_owned()));
+        assert_eq!(policy_of(line("").as_bytes()), None);
+        for other in ["", "api", "{}", r#"{"policy":1}"#] {
+            assert_eq!(policy_of(other.as_bytes()), None);
+        }
+    }
+}

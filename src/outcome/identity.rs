@@ -1,0 +1,64 @@
+//! Whom a verified token names: for logs and counters, no ground for a decision.
+
+use std::sync::Arc;
+
+use crate::jose::algorithm::Algorithm;
+use crate::text::json::{Json, Object};
+
+/// What a token says of itself, its signature being right: before that it would be an attacker's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    algorithm: Option<Algorithm>,
+    issuer: Option<Arc<str>>,
+    client: Option<String>,
+    subject: Option<String>,
+}
+
+impl Identity {
+    /// Reads the claims of a token of this issuer's, whose signature was verified with this algorithm.
+    pub(crate) fn of(algorithm: Option<Algorithm>, issuer: Option<Arc<str>>, claims: &Object<'_>) -> Self {
+        let text = |name: &str| claims.get(name).and_then(Json::as_str).map(str::to_owned);
+        Self {
+            algorithm,
+            issuer,
+            // RFC 9068 §2.2; OpenID Connect servers that do not follow it yet write azp.
+            client: text("client_id").or_else(|| text("azp")),
+            subject: text("sub"),
+        }
+    }
+
+    /// Of a client that proved to be it without a token.
+    pub(crate) fn of_client(client_id: String) -> Self {
+        Self { algorithm: None, issuer: None, client: Some(client_id), subject: None }
+    }
+
+    /// How many bytes it takes, about. The issuer's name is shared.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.client, &self.subject].into_iter().flatten().map(String::len);
+        texts.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// What the token is signed with, where that is known: what another filter left of a token does not say it.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.algorithm
+    }
+
+    /// `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// `client_id`, or else `azp`.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// `sub`.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+}

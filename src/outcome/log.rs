@@ -1,0 +1,149 @@
+//! What is written to the proxy's log: every event, its level and its one line.
+
+use std::fmt;
+use std::panic::Location;
+
+use crate::config;
+use crate::outcome::decision::Quoted;
+use crate::outcome::refusal::Refusal;
+use crate::outcome::server_response::Finding;
+use crate::reason::{Answer, Reason};
+
+/// Something that an operator can read in the log.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A configuration was loaded, with so many policies; what chooses among them, for people.
+    Started(usize, &'a str),
+    /// A configuration was not.
+    ConfigurationRefused(&'a config::Error),
+    /// A request was refused.
+    Refused(&'a Refusal, Circumstances<'a>),
+    /// A request was forwarded, since its policy only observes, and would have been refused.
+    WouldHaveRefused(&'a Refusal, Circumstances<'a>),
+    /// The keys of an issuer could not be fetched: where from, and why.
+    KeysNotFetched(String, &'a str),
+    /// An issued access token is not bound to the certificate of its request, under the policy of this name.
+    TokenNotBound(&'a str, &'a Finding),
+    /// Requests were refused, or observed, and got no line of their own.
+    RefusalsNotLogged(&'a NotLogged),
+    /// The filter has a defect, here, and stops: the place in its source, and what stands there.
+    Panicked(Option<&'a Location<'a>>, Option<&'a str>),
+}
+
+/// How much an event matters. Envoy writes `info` and above unless told otherwise, Istio `warning` and above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The clients' affair.
+    Info,
+    /// The proxy cannot do what its policy says: somebody has to look.
+    Warn,
+    /// The proxy does not start, or keeps its former configuration; or this filter stops in one of its workers, until the
+    /// host has made a new VM.
+    Error,
+}
+
+/// What the host knows about a request, as bytes of somebody else's choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The name of the route, if it has one.
+    pub route: Option<&'a [u8]>,
+    /// `X-Request-Id`.
+    pub request_id: Option<&'a [u8]>,
+}
+
+/// Refusals of one policy and reason, observed ones among them, that got no line of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotLogged {
+    /// The policy's name; empty where none governs.
+    pub policy: String,
+    /// Why they were refused.
+    pub reason: Reason,
+    /// How many.
+    pub count: u64,
+}
+
+impl Event<'_> {
+    /// The level at which it is written.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let of = |reason: Reason| match reason.answer() {
+            Answer::Operator | Answer::Later => Level::Warn,
+            Answer::Challenge | Answer::Client(_) | Answer::Unknown | Answer::Misdirected | Answer::TooLarge => {
+                Level::Info
+            }
+        };
+        match self {
+            Self::Started(..) => Level::Info,
+            Self::ConfigurationRefused(_) | Self::Panicked(..) => Level::Error,
+            Self::KeysNotFetched(..) | Self::TokenNotBound(..) => Level::Warn,
+            Self::Refused(refusal, _) | Self::WouldHaveRefused(refusal, _) => of(refusal.reason()),
+            Self::RefusalsNotLogged(not_logged) => of(not_logged.reason),
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    /// One line of ASCII. What others chose in it is quoted, escaped and cut.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started(count, choice) => {
+                write!(formatter, "started: certbound {}, policies={count}{choice}", env!("CARGO_PKG_VERSION"))
+            }
+            Self::ConfigurationRefused(error) => write!(formatter, "the configuration is refused: {error}"),
+            Self::KeysNotFetched(source, why) => write!(formatter, "keys not fetched: {source}: {why}"),
+            Self::Refused(refusal, circumstances) => refused(formatter, refusal, circumstances),
+            Self::WouldHaveRefused(refusal, circumstances) => {
+                formatter.write_str("would have ")?;
+                refused(formatter, refusal, circumstances)
+            }
+            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented }) => {
+                let what = if *is_withheld { "withheld" } else { "passed" };
+                let presented = presented.map_or_else(|| "-".to_owned(), |own| own.to_string());
+                write!(
+                    formatter,
+                    "issued token not bound: {what} reason={reason} policy={policy} presented={presented}"
+                )
+            }
+            Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {
+                write!(formatter, "refusals not logged: reason={reason} policy={} count={count}", or_dash(policy))
+            }
+            Self::Panicked(place, message) => {
+                let place = place.map(ToString::to_string).unwrap_or_default();
+                write!(formatter, "panicked: {place}: {}", message.unwrap_or("-"))
+            }
+        }
+    }
+}
+
+fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refusal, circumstances: &Circumstances<'_>) -> fmt::Result {
+    write!(formatter, "refused: reason={} policy={}", refusal.reason(), or_dash(refusal.policy()))?;
+    let thumbprint = |thumbprint: Option<_>| thumbprint.map_or_else(|| "-".to_owned(), |own| format!("{own}"));
+    let identity = refusal.identity();
+    let route = circumstances.route.map(String::from_utf8_lossy);
+    let request_id = circumstances.request_id.map(String::from_utf8_lossy);
+    write!(formatter, " route={}", OrDash(route.as_deref()))?;
+    write!(formatter, " presented={}", thumbprint(refusal.presented()))?;
+    write!(formatter, " expected={}", thumbprint(refusal.expected()))?;
+    write!(formatter, " client_id={}", OrDash(identity.and_then(|own| own.client())))?;
+    write!(formatter, " subject={}", OrDash(identity.and_then(|own| own.subject())))?;
+    write!(formatter, " issuer={}", OrDash(identity.and_then(|own| own.issuer())))?;
+    write!(formatter, " request_id={}", OrDash(request_id.as_deref()))?;
+    write!(formatter, " detail={}", OrDash(refusal.detail()))
+}
+
+/// The name of a policy needs no quotes.
+fn or_dash(policy: &str) -> &str {
+    if policy.is_empty() { "-" } else { policy }
+}
+
+/// A quoted text, or a dash, which has no quotes, where there is none.
+struct OrDash<'a>(Option<&'a str>);
+
+impl fmt::Display for OrDash<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.filter(|text| !text.is_empty()) {
+            Some(text) => Quoted(text).fmt(formatter),
+            None => formatter.write_str("-"),
+        }
+    }
+}

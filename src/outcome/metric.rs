@@ -1,0 +1,148 @@
+//! What is counted and measured.
+
+use std::fmt::Write;
+
+use crate::http::call::Outcome;
+use crate::jose::algorithm::Algorithm;
+use crate::outcome::decision::Verdict;
+use crate::outcome::lookup::Lookup;
+use crate::outcome::server_response::{IssuanceOutcome, MetadataOutcome, Passage};
+
+/// One series of numbers. The names are stable from 1.0 on, as those of the reasons are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Requests decided, by verdict and its ground or reason, by the algorithm of the token where one was accepted, and
+    /// by whether it was verified before, where one was looked up.
+    Decisions(Verdict, Option<Algorithm>, Option<Lookup>),
+    /// Headers and trailers of clients' own making that were removed. `X-Forwarded-Client-Cert` is not among them: where it reaches a
+    /// filter, Envoy may have written it itself.
+    ForgedHeadersRemoved,
+    /// Fetches of keys, by their outcome.
+    KeyFetches(Outcome),
+    /// How long these took, in milliseconds.
+    KeyFetchMilliseconds(Outcome),
+    /// Introspections of tokens, by their outcome.
+    Introspections(Outcome),
+    /// How long these took, in milliseconds.
+    IntrospectionMilliseconds(Outcome),
+    /// Answers to requests for an authorization server's metadata, by what became of them.
+    MetadataAnswers(MetadataOutcome),
+    /// Answers of token endpoints that were read, by what became of them and what was in them.
+    IssuedTokens(Passage, IssuanceOutcome),
+    /// Requests that were still going on when their token expired.
+    OutlivedTokens,
+}
+
+/// How numbers come together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// They are added up.
+    Counter,
+    /// They are sorted into ranges.
+    Histogram,
+}
+
+impl Metric {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Decisions(..)
+            | Self::ForgedHeadersRemoved
+            | Self::KeyFetches(_)
+            | Self::Introspections(_)
+            | Self::MetadataAnswers(_)
+            | Self::IssuedTokens(..)
+            | Self::OutlivedTokens => Kind::Counter,
+            Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
+        }
+    }
+
+    /// The host's name of it, with labels as `stats_config.stats_tags` of the shipped files takes them out:
+    /// `certbound_decisions_total_.=.policy.=.api;.;` and so on for each. `policy` is empty where none governs.
+    #[must_use]
+    pub fn name(self, policy: &str) -> String {
+        let mut name = match self {
+            Self::Decisions(..) => "certbound_decisions_total",
+            Self::ForgedHeadersRemoved => "certbound_forged_headers_removed_total",
+            Self::KeyFetches(_) => "certbound_key_fetches_total",
+            Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
+            Self::Introspections(_) => "certbound_introspections_total",
+            Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
+            Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
+            Self::IssuedTokens(..) => "certbound_issued_tokens_total",
+            Self::OutlivedTokens => "certbound_outlived_tokens_total",
+        }
+        .to_owned();
+        let mut label = |key: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "_.=.{key}.=.{value};.;");
+        };
+        if !policy.is_empty() {
+            label("policy", policy);
+        }
+        match self {
+            Self::Decisions(verdict, algorithm, lookup) => {
+                label("verdict", verdict.name());
+                label("reason", verdict.reason());
+                if let Some(algorithm) = algorithm {
+                    label("algorithm", algorithm.name());
+                }
+                if let Some(lookup) = lookup {
+                    label("token_cache", lookup.name());
+                }
+            }
+            Self::KeyFetches(outcome)
+            | Self::KeyFetchMilliseconds(outcome)
+            | Self::Introspections(outcome)
+            | Self::IntrospectionMilliseconds(outcome) => label("outcome", outcome.name()),
+            Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
+            Self::IssuedTokens(passage, outcome) => {
+                label("verdict", passage.name());
+                label("outcome", outcome.name());
+            }
+            Self::ForgedHeadersRemoved | Self::OutlivedTokens => {}
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::decision::Ground;
+    use crate::reason::Reason;
+
+    #[test]
+    fn a_metric_carries_its_labels_in_its_name() {
+        let forwarded = Verdict::Forwarded(Ground::TokenBound);
+        for (metric, policy, expected) in [
+            (
+                Metric::Decisions(forwarded, Some(Algorithm::ES256), Some(Lookup::Hit)),
+                "api",
+                "certbound_decisions_total_.=.policy.=.api;.;_.=.verdict.=.forwarded;.;_.=.reason.=.token_bound;.;\
+                 _.=.algorithm.=.ES256;.;_.=.token_cache.=.hit;.;",
+            ),
+            (
+                Metric::Decisions(Verdict::Observed(Reason::CertificateMismatch), None, Some(Lookup::Miss)),
+                "api",
+                "certbound_decisions_total_.=.policy.=.api;.;_.=.verdict.=.observed;.;\
+                 _.=.reason.=.certificate_mismatch;.;_.=.token_cache.=.miss;.;",
+            ),
+            (
+                Metric::Decisions(Verdict::Refused(Reason::UnknownPolicy), None, None),
+                "",
+                "certbound_decisions_total_.=.verdict.=.refused;.;_.=.reason.=.unknown_policy;.;",
+            ),
+            (Metric::ForgedHeadersRemoved, "a.b", "certbound_forged_headers_removed_total_.=.policy.=.a.b;.;"),
+            (Metric::KeyFetches(Outcome::Succeeded), "", "certbound_key_fetches_total_.=.outcome.=.succeeded;.;"),
+            (
+                Metric::KeyFetchMilliseconds(Outcome::Failed),
+                "",
+                "certbound_key_fetch_milliseconds_.=.outcome.=.failed;.;",
+            ),
+        ] {
+            assert_eq!(metric.name(policy), expected);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What becomes of a request, as the client, the log, the access log and the metrics are told.
+
+pub mod decision;
+pub mod identity;
+pub mod log;
+pub mod lookup;
+pub mod metric;
+pub mod refusal;
+pub mod refusal_log;
+pub mod server_response;

@@ -1,0 +1,9 @@
+//! Encodings of text and bytes, read strictly.
+
+pub(crate) mod base64url;
+pub(crate) mod escaped;
+pub(crate) mod hexadecimal;
+pub mod json;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod list;
+pub(crate) mod percent;

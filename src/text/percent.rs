@@ -1,0 +1,45 @@
+//! Percent-encoding (RFC 3986 §2.1).
+
+use std::fmt::Write;
+
+use crate::text::hexadecimal;
+
+/// Writes text byte by byte, those that are not `plain` as `%` and two hexadecimal digits.
+pub(crate) fn encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+}
+
+/// The bytes of `text`. `None` where two hexadecimal digits do not follow a `%`.
+pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(&byte) = rest.next() {
+        decoded.push(if byte == b'%' { hexadecimal::byte([*rest.next()?, *rest.next()?])? } else { byte });
+    }
+    Some(decoded)
+}
+
+/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself. .NET has `%u00` before the two as
+/// well.
+pub(crate) fn leniently_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        let encoded = match after {
+            [b'u' | b'U', b'0', b'0', high, low, after @ ..] | [high, low, after @ ..] if first == b'%' => {
+                hexadecimal::byte([*high, *low]).map(|byte| (byte, after))
+            }
+            _ => None,
+        };
+        let (byte, after) = encoded.unwrap_or((first, after));
+        rest = after;
+        Some(byte)
+    })
+}
