@@ -73,7 +73,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let (filter_before, mut handed_over) = (&case.verified_payloads(), HandedOver::default());
+    let (connection, mut handed_over) = (&case.connection(), HandedOver::default());
     for headers in case.before() {
         let before = Request { headers: &borrowed(&headers), ..request };
         let _ = policies.start(&before, &mut Means::new(engine, &keys, &mut tokens, &mut handed_over));
@@ -83,7 +83,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     loop {
         let means = &mut Means {
             introspected: introspected.as_ref(),
-            filter_before,
+            connection,
             judged_under,
             ..Means::new(engine, &keys, &mut tokens, &mut handed_over)
         };
@@ -96,11 +96,11 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             _ => break,
         }
     }
-    let means = &mut Means { filter_before, judged_under, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
+    let means = &mut Means { connection, judged_under, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
     let mut step = policies.start(&request, means);
-    let counted_alike = |step: &Step<'_>| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
+    let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&step), "{}", case.sentence);
     loop {
         step = match step {
@@ -115,25 +115,11 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
             }
             Step::Refuse(refusal) => return refused(&refusal),
             Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
-            Step::AskBody(question) => question.answer(Some(case.body())),
-            Step::AskClientKeys(question) => question.answer(&keys, case.now.saturating_mul(1000)),
-            Step::AskKeys(question) => return refused(&question.refusal()),
+            Step::AskBody(question) => {
+                question.resume(Some(case.body()), &keys, &|| case.now.saturating_mul(1000)).into()
+            }
+            Step::AskKeys { question, .. } => return refused(&question.refusal()),
             Step::AskIntrospection(question) => return refused(&question.refusal()),
-            Step::AskValidation(question) => {
-                question.answer(case.property("connection.peer_certificate_valid").and_then(|value| match value {
-                    [0] => Some(false),
-                    [1] => Some(true),
-                    _ => None,
-                }))
-            }
-            Step::AskCertificate(question) => {
-                question.answer(case.property("connection.peer_certificate"), means.handed_over)
-            }
-            Step::AskTerminator(question) => {
-                let validated = case.property("connection.peer_certificate_valid").map(|value| value == [1]);
-                question.answer(validated, case.property("connection.peer_certificate"), &request, means)
-            }
-            Step::AskServerName(question) => question.answer(case.property("connection.requested_server_name")),
         };
     }
 }
@@ -190,8 +176,8 @@ fn no_refusal_tells_the_log_a_token() {
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
             let handed_over = &mut HandedOver::default();
-            let filter_before = &case.verified_payloads();
-            let means = &mut Means { filter_before, ..Means::new(&WithEs512, &keys, &mut tokens, handed_over) };
+            let connection = &case.connection();
+            let means = &mut Means { connection, ..Means::new(&WithEs512, &keys, &mut tokens, handed_over) };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
             let line = match policies.start(&request, means) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),

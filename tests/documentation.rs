@@ -77,7 +77,7 @@ fn every_event_has_the_level_that_the_manual_says() {
         assert_eq!(format!("{:?}", event.level()).to_lowercase(), table[*row].2, "{line}");
         used[*row] = true;
     };
-    check(&Event::Started(&policies), None);
+    check(&Event::Started(policies.count(), &policies.choice().to_string()), None);
     check(&Event::ConfigurationRefused(&mistake), None);
     check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the answer has the status 500"), None);

@@ -51,7 +51,7 @@ const SECRET: &str = "s%=b &+";
 enum Came {
     Forwarded,
     Refused(&'static str),
-    Asked(Box<certbound::policy::step::AskIntrospection>),
+    Asked(Box<certbound::resource_server::introspection::AskIntrospection>),
 }
 
 impl Api {

@@ -108,7 +108,7 @@ impl Api {
         match self.policies.start(&request, &mut Means::new(&self.engine, &self.keys, &mut self.tokens, handed_over)) {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.status()),
-            Step::AskKeys(question) => {
+            Step::AskKeys { question, .. } => {
                 let wish = question.wish();
                 let reason = question.refusal().reason();
                 let expected = if reason == Reason::KeysUnavailable { Wish::Routine } else { Wish::UnknownKey };

@@ -20,9 +20,9 @@ use certbound::handover::handed::HandedOver;
 use certbound::http::call::{Answer, Call};
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
+use certbound::keys::AskKeys;
 use certbound::outcome::log::Event;
 use certbound::outcome::metric::Metric;
-use certbound::policy::step::AskKeys;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::worker::{Outcome, Proxy, Wait, Worker};
 use certbound::{Means, Policies, Reason, Request, Step};
@@ -165,7 +165,7 @@ impl One {
     }
 
     /// The first step of a request with a token of this key id, under this policy or the default one.
-    fn start(&self, policy: Option<&str>, kid: Option<&str>) -> Step<'_> {
+    fn start(&self, policy: Option<&str>, kid: Option<&str>) -> Step {
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let mut header = json!({"alg": "ES256"});
         if let Some(kid) = kid {
@@ -189,7 +189,7 @@ impl One {
     /// What becomes of a token with this key id; `Ok` where it needs newer keys.
     fn ask(&self, kid: Option<&str>) -> Result<AskKeys, Reason> {
         match self.start(None, kid) {
-            Step::AskKeys(question) => Ok(question),
+            Step::AskKeys { question, .. } => Ok(question),
             Step::Refuse(refusal) => Err(refusal.reason()),
             step => panic!("{step:?}"),
         }

@@ -7,19 +7,18 @@ use serde::Deserialize;
 
 use super::client::{Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
-use super::{Answering, ClientCertificate};
+use super::{Answering, ClientCertificate, Step};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::http::edit::Edit;
 use crate::http::request::{Caller, Request};
-use crate::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::keys::{AskKeys, ClusterName, KeyRing, KeySource, Wish};
 use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
-use crate::policy::Cleaned;
-use crate::policy::step::{AskKeys, Step};
 use crate::reason::{Answer, ErrorCode, Reason};
 
 /// Which clients must authenticate by a certificate, and with which.
@@ -167,7 +166,8 @@ impl ClientAuthentication {
             policy: policy.to_owned(),
             caller: request.caller(),
             held: Held::default(),
-            cleaned: Cleaned::default(),
+            cleaned: SanitizedHeaders::default(),
+            answering: None,
             ground: Ground::NoCertificate,
         })
     }
@@ -234,17 +234,24 @@ pub struct AskBody {
     head: Head,
     held: Held,
     /// With the edits that are to be made whatever the body says, and are not made yet.
-    cleaned: Cleaned,
+    cleaned: SanitizedHeaders,
+    answering: Option<Answering>,
     ground: Ground,
 }
 
 impl AskBody {
     /// The same question of a connection with this certificate.
-    pub(super) fn about(self, mut held: Held, mut cleaned: Cleaned, ground: Ground) -> Self {
+    pub(super) fn about(
+        self,
+        mut held: Held,
+        mut cleaned: SanitizedHeaders,
+        answering: Option<Answering>,
+        ground: Ground,
+    ) -> Self {
         if held.for_any_client {
             cleaned.edits.append(&mut held.handing_over);
         }
-        Self { held, cleaned, ground, ..self }
+        Self { held, cleaned, answering, ground, ..self }
     }
 
     /// Whether the headers must wait for the body.
@@ -260,7 +267,7 @@ impl AskBody {
 
     /// What is to be done with the answer, which may come before the body has. It is handed over once.
     pub fn take_answering(&mut self) -> Option<Answering> {
-        self.cleaned.answering.take()
+        self.answering.take()
     }
 
     /// How large the body may be, in bytes.
@@ -275,25 +282,27 @@ impl AskBody {
         &self.policy
     }
 
-    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read. `now` gives
+    /// milliseconds since 1970.
     #[must_use]
-    pub fn answer(self, body: Option<&[u8]>) -> Step<'static> {
+    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Step {
         match self.judge(body) {
             Ok(Judged::Forward(ground, client_id)) => self.forward(ground, client_id),
             Ok(Judged::Fetched(source, presented, client_id)) => {
-                Step::AskClientKeys(Box::new(AskClientKeys { question: self, source, presented, client_id }))
+                Box::new(AskClientKeys { question: self, source, presented, client_id }).resume(keys, now())
             }
             Err(refusal) => Step::Refuse(self.refuse(refusal)),
         }
     }
 
     /// Forwards the request, of a client that is authenticated where one is named.
-    fn forward(mut self, ground: Ground, client_id: Option<String>) -> Step<'static> {
+    fn forward(mut self, ground: Ground, client_id: Option<String>) -> Step {
         if ground == Ground::ClientAuthenticated {
             self.cleaned.edits.append(&mut self.held.handing_over);
         }
         let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
-        self.cleaned.forward(decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id)))))
+        let decision = decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id))));
+        Step::Forward(self.cleaned.forward(decision), self.answering)
     }
 
     fn refuse(&self, refusal: Refusal) -> Refusal {
@@ -364,8 +373,8 @@ enum Judged {
     Fetched(Box<KeySource>, Thumbprint, String),
 }
 
-/// The question whether a certificate is one of those that the named client publishes. The body has been read, and nothing
-/// of it has gone on.
+/// The judgement of a request whose client publishes its certificates: whether the one that it presented is among them is to
+/// be seen. The body has been read, and nothing of it has gone on.
 #[derive(Debug)]
 pub struct AskClientKeys {
     question: AskBody,
@@ -377,7 +386,7 @@ pub struct AskClientKeys {
 impl AskClientKeys {
     /// Goes on with the keys that are known; `now` in milliseconds since 1970.
     #[must_use]
-    pub fn answer(self: Box<Self>, keys: &KeyRing, now: u64) -> Step<'static> {
+    pub fn resume(self: Box<Self>, keys: &KeyRing, now: u64) -> Step {
         let (wish, reason) = match keys.certificates(&self.source, now) {
             Some(own) if own.contains(&self.presented) => {
                 let Self { question, client_id, .. } = *self;
@@ -388,6 +397,6 @@ impl AskClientKeys {
             None => (Wish::Routine, Reason::ClientKeysUnavailable),
         };
         let refusal = self.question.refuse(of_client(reason, &self.client_id));
-        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal, client: Some(self) })
+        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal }, self)
     }
 }

@@ -12,9 +12,9 @@ mod issuance;
 mod json_text;
 mod metadata;
 mod response;
+mod step;
 mod token_request;
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -28,16 +28,16 @@ use crate::handover::encoding::Encoding;
 use crate::handover::handed::Handed;
 use crate::handover::handed::HandedOver;
 use crate::handover::terminator::{Source, Terminated};
+use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::header_name::{OwnName, are_twins};
 use crate::http::path;
 use crate::http::path::PlainPath;
-use crate::http::request::{Caller, Request};
+use crate::http::request::Request;
 use crate::keys::KeySource;
 use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::refusal::Refusal;
-use crate::policy::Cleaned;
-use crate::policy::step::Step;
 use crate::reason::Reason;
 use answer::Kind;
 pub use answer::{Answering, AtBody, AtHeaders, Told};
@@ -48,6 +48,7 @@ use forwarding::Forwarding;
 use issuance::IssuedTokens;
 use metadata::Metadata;
 pub use response::response_edits;
+pub use step::Step;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
@@ -294,14 +295,15 @@ impl AuthorizationServer {
     /// The first step of a request whose forged headers `cleaned` removes.
     // Apart from what a resource server does: V8 takes memory for a function by its size.
     #[inline(never)]
-    pub(crate) fn start<'p>(
-        &'p self,
-        policy: &'p str,
+    pub(crate) fn start(
+        &self,
+        policy: &str,
         request: &Request<'_>,
+        connection: &dyn Connection,
         handed_over: &mut HandedOver,
-        mut cleaned: Cleaned,
+        mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step<'p> {
+    ) -> Step {
         let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
@@ -309,55 +311,142 @@ impl AuthorizationServer {
             Ok(presented) => presented,
             Err(reason) => return refused(reason.into()),
         };
-        cleaned.answering = self.answering(request, presented);
-        if let Some(answering) = &cleaned.answering {
+        let answering = self.answering(request, presented);
+        if let Some(answering) = &answering {
             cleaned.edits.extend(answering.request_edits(request));
         }
         if !self.is_endpoint(request) {
-            return cleaned.forward(Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented));
+            let decision = Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented);
+            return Step::Forward(cleaned.forward(decision), answering);
         }
         let body = match self.client_authentication.as_ref().map(|own| own.begin(policy, request)).transpose() {
             Ok(body) => body,
             Err(refusal) => return refused(refusal.presenting(presented)),
         };
-        let Some(presented) = presented else {
-            cleaned.edits.extend(self.says(Verified::None));
-            return conclude(policy, body, cleaned, Held::default(), Ground::NoCertificate);
+        let (held, ground) = match presented {
+            None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
+            Some(presented) => {
+                match self.held(policy, request, connection, handed_over, presented, terminated, &mut cleaned) {
+                    Ok(held) => held,
+                    Err(reason) => return refused(Refusal::from(reason).presenting(Some(presented))),
+                }
+            }
         };
+        match body {
+            Some(body) => Step::AskBody(Box::new(body.about(held, cleaned, answering, ground))),
+            None => {
+                cleaned.edits.extend(held.handing_over);
+                let decision = Decision::new(policy, Verdict::Forwarded(ground), held.presented);
+                Step::Forward(cleaned.forward(decision), answering)
+            }
+        }
+    }
+
+    /// The authorization server gets no certificate.
+    fn without_certificate(&self, presented: Option<Thumbprint>, cleaned: &mut SanitizedHeaders) -> Held {
+        cleaned.edits.extend(self.says(Verified::None));
+        Held { presented, ..Held::default() }
+    }
+
+    /// The certificate that the client presented, as the policy hands it over.
+    #[expect(clippy::too_many_arguments, reason = "one caller, from which it stands apart for its size")]
+    fn held(
+        &self,
+        policy: &str,
+        request: &Request<'_>,
+        connection: &dyn Connection,
+        handed_over: &mut HandedOver,
+        presented: Thumbprint,
+        terminated: Option<Terminated>,
+        cleaned: &mut SanitizedHeaders,
+    ) -> Result<(Held, Ground), Reason> {
         // What Envoy wrote there is about the connection.
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
         let source = terminated.as_ref().map_or(forwarded, |terminated| terminated.chain_source.as_deref());
-        let handed = handed_over.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
-        let handed = match (handed, &terminated) {
-            (None, Some(terminated)) => match self.write_terminated(terminated) {
-                Ok(handed) => Some(handed_over.keep(policy, &presented, handed)),
-                Err(reason) => return refused(Refusal::from(reason).presenting(Some(presented))),
-            },
-            (handed, _) => handed,
+        let known = handed_over.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
+        let known = match (known, &terminated) {
+            (None, Some(terminated)) => Some(handed_over.keep(policy, &presented, self.write_terminated(terminated)?)),
+            (known, _) => known,
         };
-        let ask = Box::new(AskCertificate {
-            server: self,
-            policy,
-            caller: request.caller(),
-            presented,
-            handed,
-            forwarded: forwarded.map(<[u8]>::to_vec),
-            verified: Verified::None,
-            cleaned,
-            body,
-        });
-        match self.client_certificate {
-            ClientCertificate::Validated | ClientCertificate::Presented if terminated.is_some() => {
-                AskValidation(ask).answer(terminated.map(|terminated| terminated.validated))
+        let verified = match self.verified(connection, terminated.as_ref())? {
+            Some(verified) => verified,
+            // To the authorization server this client presented no certificate.
+            None => {
+                return Ok((self.without_certificate(Some(presented), cleaned), Ground::CertificateNotValidated));
             }
-            ClientCertificate::Validated => Step::AskValidation(AskValidation(ask)),
-            // Otherwise nobody would read the answer.
-            ClientCertificate::Presented if self.verified_headers().next().is_some() => {
-                Step::AskValidation(AskValidation(ask))
-            }
-            ClientCertificate::ValidatedByListener => ask.next(Verified::Success),
-            ClientCertificate::Presented => ask.next(Verified::Failed),
+        };
+        let handed = match known {
+            Some(handed) => handed,
+            None => handed_over.keep(policy, &presented, self.write_presented(&presented, connection, forwarded)?),
+        };
+        Ok(self.hand_over(presented, verified, &handed, cleaned))
+    }
+
+    /// What is said of the chain of the client's certificate; `None` where the certificate must not be handed over.
+    fn verified(
+        &self,
+        connection: &dyn Connection,
+        terminated: Option<&Terminated>,
+    ) -> Result<Option<Verified>, Reason> {
+        let validated = match (self.client_certificate, terminated) {
+            (ClientCertificate::ValidatedByListener, _) => return Ok(Some(Verified::Success)),
+            (_, Some(terminated)) => terminated.validated,
+            // Otherwise nobody would read it.
+            (ClientCertificate::Presented, None) if self.verified_headers().next().is_none() => false,
+            (_, None) => connection.is_chain_validated().ok_or(Reason::ChainValidationUnavailable)?,
+        };
+        // One that is not validated may be one that is registered itself.
+        let may_be_registered = || self.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed());
+        Ok(match (validated, self.client_certificate) {
+            (true, _) => Some(Verified::Success),
+            (false, ClientCertificate::Presented) => Some(Verified::Failed),
+            (false, _) => may_be_registered().then_some(Verified::Failed),
+        })
+    }
+
+    /// Writes the certificate of the connection.
+    fn write_presented(
+        &self,
+        presented: &Thumbprint,
+        connection: &dyn Connection,
+        forwarded: Option<&[u8]>,
+    ) -> Result<Handed, Reason> {
+        let given = connection.certificate();
+        // What another hand wrote counts only if it is the connection's own certificate: the same check as for the host's.
+        let in_header = || chain::certificate_of_connection(forwarded?, presented);
+        let pem = given.as_deref().or_else(in_header).ok_or(Reason::CertificateUnavailable)?;
+        let certificate = Certificate::of_connection(pem, presented)?;
+        let chain_source = forwarded.filter(|_| self.hands_over_chain());
+        let chain = chain_source.map_or(Chain::Unknown, |value| Chain::of_connection(value, presented));
+        self.write(&certificate, &chain, chain_source.map(<[u8]>::to_vec))
+    }
+
+    fn hand_over(
+        &self,
+        presented: Thumbprint,
+        verified: Verified,
+        handed: &Handed,
+        cleaned: &mut SanitizedHeaders,
+    ) -> (Held, Ground) {
+        let validated = verified == Verified::Success;
+        let for_any_client = validated || self.client_certificate == ClientCertificate::Presented;
+        let ground = match (for_any_client, handed.without_chain) {
+            (false, _) => Ground::CertificateNotValidated,
+            (true, true) => Ground::CertificateWithoutChain,
+            (true, false) => Ground::CertificateHandedOver,
+        };
+        if !for_any_client {
+            // What is said if the client turns out to be another one.
+            cleaned.edits.extend(self.says(Verified::None));
         }
+        let held = Held {
+            presented: Some(presented),
+            validated,
+            certificate: handed.certificate.clone(),
+            handing_over: self.says(verified).chain(handed.edits.iter().cloned()).collect(),
+            for_any_client,
+        };
+        (held, ground)
     }
 
     fn hands_over_chain(&self) -> bool {
@@ -399,119 +488,4 @@ enum Verified {
     Success,
     Failed,
     None,
-}
-
-/// Forwards the request, unless its body has to say more.
-fn conclude<'p>(policy: &str, body: Option<AskBody>, mut cleaned: Cleaned, held: Held, ground: Ground) -> Step<'p> {
-    match body {
-        Some(body) => Step::AskBody(Box::new(body.about(held, cleaned, ground))),
-        None => {
-            cleaned.edits.extend(held.handing_over);
-            cleaned.forward(Decision::new(policy, Verdict::Forwarded(ground), held.presented))
-        }
-    }
-}
-
-/// The question whether the chain of the presented certificate was validated.
-#[derive(Debug)]
-pub struct AskValidation<'p>(Box<AskCertificate<'p>>);
-
-impl<'p> AskValidation<'p> {
-    /// Goes on with the host's answer; `None` where the host has no word for it.
-    #[must_use]
-    pub fn answer(mut self, validated: Option<bool>) -> Step<'p> {
-        match (validated, self.0.server.client_certificate) {
-            (Some(true), _) => self.0.next(Verified::Success),
-            (Some(false), ClientCertificate::Presented) => self.0.next(Verified::Failed),
-            // It may be one that is registered itself.
-            (Some(false), _) if self.0.may_be_registered() => self.0.next(Verified::Failed),
-            // To the authorization server this client presented no certificate.
-            (Some(false), _) => {
-                self.0.cleaned.edits.extend(self.0.server.says(Verified::None));
-                let AskCertificate { policy, presented, cleaned, body, .. } = *self.0;
-                let held = Held { presented: Some(presented), ..Held::default() };
-                conclude(policy, body, cleaned, held, Ground::CertificateNotValidated)
-            }
-            (None, _) => self.0.refuse(Reason::ChainValidationUnavailable),
-        }
-    }
-}
-
-/// The question for the certificate itself.
-#[derive(Debug)]
-pub(crate) struct AskCertificate<'p> {
-    server: &'p AuthorizationServer,
-    policy: &'p str,
-    caller: Caller,
-    presented: Thumbprint,
-    /// `X-Forwarded-Client-Cert` as it came.
-    forwarded: Option<Vec<u8>>,
-    /// What was written before, and so needs no question.
-    handed: Option<Rc<Handed>>,
-    verified: Verified,
-    cleaned: Cleaned,
-    body: Option<AskBody>,
-}
-
-impl<'p> AskCertificate<'p> {
-    fn next(mut self: Box<Self>, verified: Verified) -> Step<'p> {
-        self.verified = verified;
-        match self.handed.take() {
-            Some(handed) => self.hand_over(&handed),
-            None => self.into(),
-        }
-    }
-
-    /// Goes on with the host's answer: PEM, or `None` where the host does not hand over certificates.
-    pub(crate) fn answer(self, pem: Option<&[u8]>, handed_over: &mut HandedOver) -> Step<'p> {
-        // What another hand wrote counts only if it is the connection's own certificate: the same check as for the host's.
-        let in_header = || chain::certificate_of_connection(self.forwarded.as_deref()?, &self.presented);
-        let Some(pem) = pem.or_else(in_header) else {
-            return self.refuse(Reason::CertificateUnavailable);
-        };
-        let chain_source = self.forwarded.clone().filter(|_| self.server.hands_over_chain());
-        let written = Certificate::of_connection(pem, &self.presented).and_then(|certificate| {
-            let chain = chain_source.as_deref().map(|value| Chain::of_connection(value, &self.presented));
-            self.server.write(&certificate, &chain.unwrap_or(Chain::Unknown), chain_source)
-        });
-        match written {
-            Ok(handed) => {
-                let handed = handed_over.keep(self.policy, &self.presented, handed);
-                self.hand_over(&handed)
-            }
-            Err(reason) => self.refuse(reason),
-        }
-    }
-
-    fn hand_over(self, handed: &Handed) -> Step<'p> {
-        let Self { server, policy, presented, verified, mut cleaned, body, .. } = self;
-        let validated = verified == Verified::Success;
-        let for_any_client = validated || server.client_certificate == ClientCertificate::Presented;
-        let ground = match (for_any_client, handed.without_chain) {
-            (false, _) => Ground::CertificateNotValidated,
-            (true, true) => Ground::CertificateWithoutChain,
-            (true, false) => Ground::CertificateHandedOver,
-        };
-        if !for_any_client {
-            // What is said if the client turns out to be another one.
-            cleaned.edits.extend(server.says(Verified::None));
-        }
-        let held = Held {
-            presented: Some(presented),
-            validated,
-            certificate: handed.certificate.clone(),
-            handing_over: server.says(verified).chain(handed.edits.iter().cloned()).collect(),
-            for_any_client,
-        };
-        conclude(policy, body, cleaned, held, ground)
-    }
-
-    fn may_be_registered(&self) -> bool {
-        self.server.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed())
-    }
-
-    fn refuse(&self, reason: Reason) -> Step<'p> {
-        let refusal = Refusal::from(reason).under(self.policy, None).presenting(Some(self.presented));
-        Step::Refuse(refusal.to(self.caller))
-    }
 }

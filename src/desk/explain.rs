@@ -1,5 +1,6 @@
 //! What the filter would do with a request, and why, step by step.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -21,6 +22,7 @@ use crate::config;
 use crate::config::file::Document;
 use crate::handover::handed::HandedOver;
 use crate::http::call::Answer;
+use crate::http::connection::{Connection, GivenConnection};
 use crate::http::edit::{Edit, Served};
 use crate::http::header_map::borrowed;
 use crate::http::host_map;
@@ -33,7 +35,6 @@ use crate::policy::{Choice, Policies, Policy};
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
-use crate::resource_server::verified_payload::Payloads;
 use crate::text::list::listed;
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
@@ -46,11 +47,41 @@ pub struct Question {
     certificate: Option<Vec<u8>>,
     validated: Option<bool>,
     server_name: Option<String>,
-    verified_payloads: Payloads,
+    verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
     introspection: Option<Vec<u8>>,
     answer: Option<ServerAnswer>,
     now: u64,
+}
+
+/// A connection as a person describes it, who may have left out what matters.
+struct DeskConnection {
+    given: GivenConnection,
+    /// Whether it was asked for the validation of the certificate's chain.
+    was_asked: Cell<bool>,
+}
+
+impl Connection for DeskConnection {
+    fn certificate(&self) -> Option<Vec<u8>> {
+        self.given.certificate()
+    }
+
+    fn is_chain_validated(&self) -> Option<bool> {
+        self.was_asked.set(true);
+        self.given.is_chain_validated()
+    }
+
+    fn server_name(&self) -> Option<Vec<u8>> {
+        self.given.server_name()
+    }
+
+    fn verified_payload(&self, name: &str) -> Option<Vec<u8>> {
+        self.given.verified_payload(name)
+    }
+
+    fn verified_claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
+        self.given.verified_claim(name, claim)
+    }
 }
 
 /// A request as a file has it: `{"method", "path", "headers": [[name, value], ...], "body"}`.
@@ -106,7 +137,7 @@ impl Question {
             certificate: None,
             validated: None,
             server_name: None,
-            verified_payloads: Payloads::default(),
+            verified_payloads: Vec::new(),
             keys: KeyRing::default(),
             introspection: None,
             answer: None,
@@ -128,6 +159,17 @@ impl Question {
         } else {
             Err(config::unknown("policy", policy, &known))
         }
+    }
+
+    /// What the host would know of the connection.
+    fn connection(&self) -> DeskConnection {
+        let given = GivenConnection {
+            certificate: self.certificate.as_deref().map(pem),
+            is_chain_validated: self.validated,
+            server_name: self.server_name.clone().map(String::into_bytes),
+            verified_payloads: self.verified_payloads.clone(),
+        };
+        DeskConnection { given, was_asked: Cell::new(false) }
     }
 
     /// The certificate of the connection, as DER, and whether the proxy validated its chain, where that is known.
@@ -206,7 +248,7 @@ impl Question {
         if !payload.is_object() {
             return Err("a payload is a JSON object".to_owned());
         }
-        self.verified_payloads.0.push((name.to_owned(), encoded(&payload)));
+        self.verified_payloads.push((name.to_owned(), encoded(&payload)));
         Ok(self)
     }
 
@@ -230,16 +272,23 @@ impl Question {
             Request { headers: &headers, route_metadata: None, peer_digest: digest.as_deref(), now: self.now };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
         let mut handed_over = HandedOver::default();
-        let (engine, filter_before, keys) = (&DeskEngine, &self.verified_payloads, &self.keys);
+        let connection = &self.connection();
+        let (engine, keys) = (&DeskEngine, &self.keys);
         let mut introspected: Option<Introspected> = None;
         let start = |means: &mut Means<'_>| match &self.policy {
             None => Ok(self.policies.start(&request, means)),
             Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
         };
         let (tokens, handed_over) = (&mut tokens, &mut handed_over);
-        let mut step = start(&mut Means { filter_before, ..Means::new(engine, keys, tokens, handed_over) })?;
-        let pem = self.certificate.as_deref().map(pem);
+        let mut step = start(&mut Means { connection, ..Means::new(engine, keys, tokens, handed_over) })?;
         let mut told = vec![];
+        if connection.was_asked.get() {
+            let validated = self.validated.ok_or(
+                "the policy asks whether the chain of the certificate was validated: say --validated true or false",
+            )?;
+            let word = if validated { "validated" } else { "did not validate" };
+            told.push(format!("the proxy {word} the chain of the certificate"));
+        }
         let mut missing = None;
         let mut answering = None;
         let end = loop {
@@ -250,7 +299,7 @@ impl Question {
                 }
                 Step::Refuse(refusal) => break End::Refuse(refusal),
                 Step::Serve { served, decision } => break End::Serve(served, decision),
-                Step::AskKeys(question) => {
+                Step::AskKeys { question, .. } => {
                     missing = Some(format!(
                         "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
                         question.source().place()
@@ -259,54 +308,22 @@ impl Question {
                 }
                 Step::AskIntrospection(question) => {
                     let place = question.inquiry().place();
-                    match &self.introspection {
-                        Some(body) => {
-                            told.push(format!("the authorization server is asked about the token ({place})"));
-                            let answer = Answer { status: Some(200), body, ..Answer::default() };
-                            let introspected = introspected.insert(question.inquiry().clone().receive(&answer));
-                            let introspected = Some(&*introspected);
-                            start(&mut Means {
-                                filter_before,
-                                introspected,
-                                ..Means::new(engine, keys, tokens, handed_over)
-                            })?
-                        }
-                        None => {
-                            missing = Some(format!(
-                                "the authorization server would be asked about the token now ({place}): give its answer \
-                                 with --introspection"
-                            ));
-                            break End::Refuse(question.refusal());
-                        }
-                    }
+                    let Some(body) = &self.introspection else {
+                        missing = Some(format!(
+                            "the authorization server would be asked about the token now ({place}): give its answer \
+                             with --introspection"
+                        ));
+                        break End::Refuse(question.refusal());
+                    };
+                    told.push(format!("the authorization server is asked about the token ({place})"));
+                    let answer = Answer { status: Some(200), body, ..Answer::default() };
+                    let introspected = Some(&*introspected.insert(question.inquiry().clone().receive(&answer)));
+                    start(&mut Means { connection, introspected, ..Means::new(engine, keys, tokens, handed_over) })?
                 }
                 Step::AskBody(question) => {
                     told.push(format!("the body of {} bytes is read before any of it goes on", self.body.len()));
-                    question.answer(Some(&self.body))
+                    question.resume(Some(&self.body), keys, &|| self.now.saturating_mul(1000)).into()
                 }
-                Step::AskClientKeys(question) => question.answer(&self.keys, self.now.saturating_mul(1000)),
-                Step::AskValidation(question) => {
-                    let validated = self.validated.ok_or(
-                        "the policy asks whether the chain of the certificate was validated: say --validated true or false",
-                    )?;
-                    let word = if validated { "validated" } else { "did not validate" };
-                    told.push(format!("the proxy {word} the chain of the certificate"));
-                    question.answer(Some(validated))
-                }
-                Step::AskTerminator(question) => {
-                    let asks = question.asks_for_validation();
-                    if asks && self.validated.is_none() {
-                        return Err("the terminator in front proves itself by a name in a validated certificate: say \
-                                    --validated true or false"
-                            .to_owned());
-                    }
-                    let introspected = introspected.as_ref();
-                    let means =
-                        &mut Means { filter_before, introspected, ..Means::new(engine, keys, tokens, handed_over) };
-                    question.answer(self.validated, pem.as_deref(), &request, means)
-                }
-                Step::AskServerName(question) => question.answer(self.server_name.as_deref().map(str::as_bytes)),
-                Step::AskCertificate(question) => question.answer(pem.as_deref(), handed_over),
             };
         };
         let mut steps = self.beginning(thumbprint, &end);

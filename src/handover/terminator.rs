@@ -13,13 +13,11 @@ use crate::config::shape;
 use crate::handover::chain::Chain;
 use crate::handover::encoding::Encoding;
 use crate::handover::reader::{self, Read};
+use crate::http::connection::Connection;
 use crate::http::header_name::{HeaderName, OwnName, are_twins};
 use crate::http::request::Request;
 use crate::outcome::refusal::Refusal;
-use crate::policy::Behind;
-use crate::policy::step::Step;
 use crate::reason::Reason;
-use crate::resource_server::Means;
 
 /// The certificate of each connection is compared with them.
 const MOST_CERTIFICATES: usize = 32;
@@ -154,8 +152,6 @@ pub(crate) struct Terminated {
 pub(crate) enum Sender {
     Terminator,
     Anybody,
-    /// It is to be seen from the certificate of the connection, which is this.
-    Asked(Thumbprint),
 }
 
 impl TryFrom<Fields> for Source {
@@ -225,6 +221,17 @@ impl TryFrom<NameFields> for Name {
 }
 
 impl Name {
+    /// Whether the certificate of the connection has it, and its chain was validated.
+    fn is_proved(&self, presented: &Thumbprint, connection: &dyn Connection) -> Result<bool, Reason> {
+        if self.chain == TerminatorChain::Validated
+            && !connection.is_chain_validated().ok_or(Reason::ChainValidationUnavailable)?
+        {
+            return Ok(false);
+        }
+        let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
+        Ok(self.is_in(&Certificate::of_connection(&pem, presented)?))
+    }
+
     fn is_in(&self, certificate: &Certificate) -> bool {
         let Some(names) = Names::of(certificate) else { return false };
         names.subject_alternative_names.iter().any(|own| match (own, &self.name) {
@@ -287,6 +294,7 @@ impl Source {
     }
 
     /// Whether the proof counts on Envoy's word for a connection.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn asks_for_validation(&self) -> bool {
         matches!(&self.proof, Proof::Name(Name { chain: TerminatorChain::Validated, .. }))
     }
@@ -297,28 +305,22 @@ impl Source {
         self.header.as_str()
     }
 
-    /// Who sent a request, as far as the request itself says.
-    pub(crate) fn sender(&self, request: &Request<'_>) -> Result<Sender, Reason> {
-        let known = |is: bool| if is { Sender::Terminator } else { Sender::Anybody };
-        Ok(match &self.proof {
+    /// Who sent a request.
+    ///
+    /// # Errors
+    /// Where the host does not say of its connection what the proof needs.
+    pub(crate) fn sender(&self, request: &Request<'_>, connection: &dyn Connection) -> Result<Sender, Reason> {
+        let is_terminator = match &self.proof {
             Proof::Secret(header, secret) => {
-                known(only(request, header).is_some_and(|value| is_secret(value, secret.value().as_bytes())))
+                only(request, header).is_some_and(|value| is_secret(value, secret.value().as_bytes()))
             }
-            Proof::Certificates(own) => known(request.presented()?.is_some_and(|presented| own.contains(&presented))),
-            Proof::Name(_) => request.presented()?.map_or(Sender::Anybody, Sender::Asked),
-        })
-    }
-
-    /// Who sent it, as the certificate of the connection says.
-    fn named(&self, presented: &Thumbprint, validated: Option<bool>, pem: Option<&[u8]>) -> Result<Sender, Reason> {
-        let Proof::Name(name) = &self.proof else { return Ok(Sender::Anybody) };
-        match (name.chain, validated) {
-            (TerminatorChain::ValidatedByListener, _) | (TerminatorChain::Validated, Some(true)) => {}
-            (TerminatorChain::Validated, Some(false)) => return Ok(Sender::Anybody),
-            (TerminatorChain::Validated, None) => return Err(Reason::ChainValidationUnavailable),
-        }
-        let certificate = Certificate::of_connection(pem.ok_or(Reason::CertificateUnavailable)?, presented)?;
-        Ok(if name.is_in(&certificate) { Sender::Terminator } else { Sender::Anybody })
+            Proof::Certificates(own) => request.presented()?.is_some_and(|presented| own.contains(&presented)),
+            Proof::Name(name) => match request.presented()? {
+                Some(presented) => name.is_proved(&presented, connection)?,
+                None => false,
+            },
+        };
+        Ok(if is_terminator { Sender::Terminator } else { Sender::Anybody })
     }
 
     /// What the terminator says of its client; `None` where that presented no certificate.
@@ -399,37 +401,6 @@ fn is_secret(value: &[u8], secret: &[u8]) -> bool {
     let differs =
         value.iter().zip(secret).fold(0, |differs, (one, other)| std::hint::black_box(differs | (one ^ other)));
     value.len() == secret.len() && differs == 0
-}
-
-/// The question for the certificate of the connection, which may be the terminator's.
-#[derive(Debug)]
-pub struct AskTerminator<'p> {
-    pub(crate) behind: Behind<'p>,
-    pub(crate) presented: Thumbprint,
-}
-
-impl<'p> AskTerminator<'p> {
-    /// Whether the host must say that the chain was validated.
-    #[must_use]
-    pub fn asks_for_validation(&self) -> bool {
-        self.behind.source.asks_for_validation()
-    }
-
-    /// Goes on with the host's answers, as [`crate::authorization_server::AskValidation::answer`] and
-    /// [`crate::policy::step::AskCertificate::answer`]; the request is the one that was started.
-    #[must_use]
-    pub fn answer(
-        self,
-        validated: Option<bool>,
-        pem: Option<&[u8]>,
-        request: &Request<'_>,
-        means: &mut Means<'_>,
-    ) -> Step<'p> {
-        match self.behind.source.named(&self.presented, validated, pem) {
-            Ok(sender) => self.behind.start(sender, request, means),
-            Err(reason) => self.behind.refuse(reason, request),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::facts;
-use super::http::{edit, fail, forward, refuse, wait_for_keys};
+use super::http::{carry_out, edit, fail};
 use super::vm::{Arrived, Vm};
-use crate::authorization_server::{AskBody, AskClientKeys};
-use crate::policy::step::Step;
+use crate::authorization_server::AskBody;
 
 /// A request at whose body we wait.
 pub(super) struct Awaiting {
@@ -62,27 +61,6 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
 
 /// Judges a request with its whole body; `None` where that is not to be had.
 pub(super) fn judge(vm: &Vm, context: u32, arrived: Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
-    match question.answer(body) {
-        Step::AskClientKeys(question) => authenticate(vm, context, arrived, question),
-        step => end(vm, &arrived, step),
-    }
-}
-
-/// Judges a request, whose body has been read, with the keys that are known.
-pub(super) fn authenticate(vm: &Vm, context: u32, arrived: Arrived, question: Box<AskClientKeys>) -> Action {
-    let step = question.answer(&vm.worker.keys(), facts::now_in_milliseconds());
-    match step {
-        // Nothing is waited for twice.
-        Step::AskKeys(question) if arrived.has_newest_keys => refuse(vm, &arrived, &question.refusal()),
-        Step::AskKeys(question) => wait_for_keys(vm, context, arrived, question),
-        step => end(vm, &arrived, step),
-    }
-}
-
-fn end(vm: &Vm, arrived: &Arrived, step: Step<'_>) -> Action {
-    match step {
-        Step::Forward { edits, decision, .. } => forward(vm, arrived, &edits, &decision),
-        Step::Refuse(refusal) => refuse(vm, arrived, &refusal),
-        _ => fail(),
-    }
+    let step = question.resume(body, &vm.worker.keys(), &facts::now_in_milliseconds);
+    carry_out(vm, context, arrived, step.into())
 }

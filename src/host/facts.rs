@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use proxy_wasm::hostcalls;
 
 use super::abi::{self, Unreadable};
-use crate::resource_server::verified_payload::FilterBefore;
+use crate::http::connection::Connection;
 
 /// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
 /// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
@@ -19,46 +19,45 @@ pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
     levels.into_iter().map(encoded_map)
 }
 
-/// Envoy's `jwt_authn`, which leaves the payload of a token that it verified under the provider's name for it.
-pub(super) struct JwtAuthn;
+/// The connection of the current context.
+pub(super) struct CurrentConnection;
 
-/// Where it leaves them.
-const LEFT: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
+/// Where Envoy's `jwt_authn` leaves the payloads of tokens that it verified, each under its provider's name for it.
+const JWT_AUTHN: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
 
-impl FilterBefore for JwtAuthn {
-    fn payload(&self, name: &str) -> Option<Vec<u8>> {
-        encoded_map(&format!("{LEFT}\0{name}"))
+impl Connection for CurrentConnection {
+    /// From the connection (Envoy 1.38 or later), or else from the filter state in which Envoy's own `set_filter_state` left
+    /// it, percent-encoded.
+    fn certificate(&self) -> Option<Vec<u8>> {
+        let of_connection = property("connection\0peer_certificate").filter(|pem| !pem.is_empty());
+        of_connection.or_else(|| property("filter_state\0certbound.peer_certificate")).filter(|pem| !pem.is_empty())
     }
 
-    fn claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
-        property(&format!("{LEFT}\0{name}\0{claim}"))
+    /// Envoy 1.39 or later: one byte.
+    fn is_chain_validated(&self) -> Option<bool> {
+        match property("connection\0peer_certificate_valid")?.as_slice() {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+
+    fn server_name(&self) -> Option<Vec<u8>> {
+        property("connection\0requested_server_name")
+    }
+
+    fn verified_payload(&self, name: &str) -> Option<Vec<u8>> {
+        encoded_map(&format!("{JWT_AUTHN}\0{name}"))
+    }
+
+    fn verified_claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
+        property(&format!("{JWT_AUTHN}\0{name}\0{claim}"))
     }
 }
 
 /// The SHA-256 of the DER of the certificate that the client proved to hold, in hexadecimal digits.
 pub(super) fn peer_digest() -> Option<Vec<u8>> {
     property("connection\0sha256_peer_certificate_digest")
-}
-
-/// That certificate, as PEM: from the connection (Envoy 1.38 or later), or else from the filter state in which Envoy's own
-/// `set_filter_state` left it, percent-encoded. Whoever wrote it, it counts only with the digest of the connection's.
-pub(super) fn peer_certificate() -> Option<Vec<u8>> {
-    let of_connection = property("connection\0peer_certificate").filter(|pem| !pem.is_empty());
-    of_connection.or_else(|| property("filter_state\0certbound.peer_certificate")).filter(|pem| !pem.is_empty())
-}
-
-/// Whether its chain was validated (Envoy 1.39 or later): one byte.
-pub(super) fn peer_certificate_valid() -> Option<bool> {
-    match property("connection\0peer_certificate_valid")?.as_slice() {
-        [0] => Some(false),
-        [1] => Some(true),
-        _ => None,
-    }
-}
-
-/// The server name that the client asked for in the TLS handshake (SNI).
-pub(super) fn requested_server_name() -> Option<Vec<u8>> {
-    property("connection\0requested_server_name")
 }
 
 /// What [`super::http`] told of the request before, where Envoy has redirected it internally since.

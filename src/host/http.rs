@@ -8,15 +8,17 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::body::{self, Awaiting};
 use super::response::Reading;
-use super::vm::{Arrived, Judged, Parked, Vm};
+use super::vm::{Arrived, Parked, Vm};
 use super::{abi, facts, log, proxy};
-use crate::authorization_server::response_edits;
+use crate::authorization_server::{AskClientKeys, response_edits};
 use crate::http::edit::{Edit, Served};
 use crate::http::header_map::HeaderMap;
+use crate::keys::AskKeys;
 use crate::outcome::decision::Decision;
 use crate::outcome::log::Event;
 use crate::outcome::refusal::{GrpcStatus, Refusal};
-use crate::policy::step::{AskIntrospection, AskKeys};
+use crate::policy::step::Step;
+use crate::resource_server::introspection::AskIntrospection;
 use crate::worker::{Outcome, Wait};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
@@ -83,23 +85,21 @@ impl HttpContext for Http {
         // neither be judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
         let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
-        let Some(mut judged) = vm.judge(&arrived) else { return fail() };
+        let Some(mut step) = vm.judge(&arrived) else { return fail() };
         if !end_of_stream {
-            judged.policy().clone_into(&mut self.policy);
+            step.policy().clone_into(&mut self.policy);
         }
-        self.edits_response = vm.policies.edits_responses(judged.policy());
-        self.reading = judged.take_answering().map(|answering| Reading::new(judged.policy(), answering));
-        match judged {
-            Judged::NeedsBody(question) if end_of_stream => {
-                body::judge(vm, self.context, arrived, *question, Some(&[]))
-            }
-            Judged::NeedsBody(question) => {
+        self.edits_response = vm.policies.edits_responses(step.policy());
+        self.reading = step.take_answering().map(|answering| Reading::new(step.policy(), answering));
+        match step {
+            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, arrived, *question, Some(&[])),
+            Step::AskBody(question) => {
                 let (awaiting, action) = Awaiting::begin(arrived, question);
                 self.refused = awaiting.is_none();
                 self.awaiting = awaiting;
                 action
             }
-            judged => carry_out(vm, self.context, arrived, judged),
+            step => carry_out(vm, self.context, arrived, step),
         }
     }
 
@@ -183,19 +183,25 @@ fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Ou
         Outcome::Introspected(introspected) => arrived.with_answer(introspected),
         Outcome::NewerKeys => arrived,
     };
-    if let Some(question) = client {
-        return body::authenticate(vm, context, arrived, question);
-    }
-    match vm.judge(&arrived) {
-        Some(judged) => carry_out(vm, context, arrived, judged),
+    let step = match client {
+        Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds()).into()),
+        None => vm.judge(&arrived),
+    };
+    match step {
+        Some(step) => carry_out(vm, context, arrived, step),
         None => fail(),
     }
 }
 
 /// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
-pub(super) fn wait_for_keys(vm: &Vm, context: u32, arrived: Arrived, mut question: AskKeys) -> Action {
-    let arrived = arrived.with_newest_keys().waiting_under(question.policy());
-    let parked = Parked { arrived, client: question.take_client() };
+fn wait_for_keys(
+    vm: &Vm,
+    context: u32,
+    arrived: Arrived,
+    question: AskKeys,
+    client: Option<Box<AskClientKeys>>,
+) -> Action {
+    let parked = Parked { arrived: arrived.with_newest_keys().waiting_under(question.policy()), client };
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
 
@@ -215,24 +221,27 @@ fn wait(vm: &Vm, context: u32, wait: Wait<Parked>) -> Action {
     }
 }
 
-fn carry_out(vm: &Vm, context: u32, arrived: Arrived, judged: Judged) -> Action {
-    match judged {
-        Judged::Forward { edits, decision, .. } => {
+pub(super) fn carry_out(vm: &Vm, context: u32, arrived: Arrived, step: Step) -> Action {
+    match step {
+        Step::Forward { edits, decision, .. } => {
             let action = forward(vm, &arrived, &edits, &decision);
             vm.going_on.begin(context, decision);
             action
         }
-        Judged::Refuse(refusal) => refuse(vm, &arrived, &refusal),
-        Judged::Serve { served, decision } => serve(vm, &served, &decision),
+        Step::Refuse(refusal) => refuse(vm, &arrived, &refusal),
+        Step::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
-        Judged::NeedsBody(question) => body::judge(vm, context, arrived, *question, None),
-        Judged::NeedsKeys(question) => wait_for_keys(vm, context, arrived, question),
-        Judged::NeedsIntrospection(question) => wait_for_introspection(vm, context, arrived, question),
+        Step::AskBody(question) => body::judge(vm, context, arrived, *question, None),
+        // Nothing is waited for twice.
+        Step::AskKeys { question, .. } if arrived.has_newest_keys => refuse(vm, &arrived, &question.refusal()),
+        Step::AskKeys { question, client } => wait_for_keys(vm, context, arrived, question, client),
+        Step::AskIntrospection(question) if arrived.is_introspected() => refuse(vm, &arrived, &question.refusal()),
+        Step::AskIntrospection(question) => wait_for_introspection(vm, context, arrived, question),
     }
 }
 
 /// Sends the request of the current context on, after these edits.
-pub(super) fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
+fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
     // Otherwise a header that should be gone or ours would go on as it came.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();
@@ -246,7 +255,7 @@ pub(super) fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Dec
 }
 
 /// Answers the request of the current context.
-pub(super) fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
+fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
     if vm.admits_to_log(refusal) {
         let route = facts::route_name();
         log(&Event::Refused(refusal, arrived.circumstances(route.as_deref())));

@@ -5,20 +5,19 @@ use std::rc::Rc;
 
 use proxy_wasm::types::MapType;
 
-use super::facts::JwtAuthn;
+use super::facts::CurrentConnection;
 use super::going_on::GoingOn;
 use super::metrics::Metrics;
 use super::proxy::Host;
 use super::signature::HostEngine;
 use super::{abi, facts, log};
-use crate::authorization_server::{Answering, AskBody, AskClientKeys};
+use crate::authorization_server::AskClientKeys;
 use crate::handover::handed::HandedOver;
-use crate::http::edit::{Edit, Served};
 use crate::http::header_map::{HeaderMap, Headers};
-use crate::outcome::decision::{self, Decision};
+use crate::outcome::decision;
 use crate::outcome::log::{Circumstances, Event};
 use crate::outcome::refusal_log::RefusalLog;
-use crate::policy::step::{AskIntrospection, AskKeys, Step};
+use crate::policy::step::Step;
 use crate::policy::{self, Policies};
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
@@ -59,39 +58,6 @@ pub(super) struct Parked {
     pub(super) client: Option<Box<AskClientKeys>>,
 }
 
-/// What became of a request.
-pub(super) enum Judged {
-    Forward { edits: Vec<Edit>, decision: Decision, answering: Option<Answering> },
-    Refuse(Refusal),
-    Serve { served: Served, decision: Decision },
-    NeedsKeys(AskKeys),
-    NeedsIntrospection(AskIntrospection),
-    NeedsBody(Box<AskBody>),
-}
-
-impl Judged {
-    /// The name of the policy that judged; empty where none governs.
-    pub(super) fn policy(&self) -> &str {
-        match self {
-            Self::Forward { decision, .. } | Self::Serve { decision, .. } => decision.policy(),
-            Self::Refuse(refusal) => refusal.policy(),
-            Self::NeedsKeys(question) => question.policy(),
-            Self::NeedsIntrospection(question) => question.policy(),
-            Self::NeedsBody(question) => question.policy(),
-        }
-    }
-
-    /// What is to be done with the answer of the upstream; it is handed over once.
-    pub(super) fn take_answering(&mut self) -> Option<Answering> {
-        match self {
-            Self::Forward { answering, .. } => answering.take(),
-            Self::NeedsBody(question) => question.take_answering(),
-            // Its answer is our own, or an API's.
-            _ => None,
-        }
-    }
-}
-
 impl Vm {
     pub(super) fn new(policies: Policies) -> Self {
         let tokens = RefCell::new(TokenCache::new(policies.token_cache_size()));
@@ -113,57 +79,28 @@ impl Vm {
         Host(&self.metrics)
     }
 
-    /// Asks the core, and answers the questions that it has for the host; `None` where the headers cannot be read.
-    pub(super) fn judge(&self, arrived: &Arrived) -> Option<Judged> {
+    /// Asks the core; `None` where the headers cannot be read.
+    pub(super) fn judge(&self, arrived: &Arrived) -> Option<Step> {
         let headers = arrived.headers.headers()?;
         let request = arrived.request(&headers, facts::now_in_milliseconds() / 1000);
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
-        let handed_over = &mut *self.handed_over.borrow_mut();
-        let introspected = arrived.introspected.as_deref();
         let told_before = request.may_be_redirected().then(facts::told_before).flatten();
         let judged_under = told_before.and_then(|line| decision::policy_of(&line));
         let means = &mut Means {
             engine: &HostEngine,
-            filter_before: &JwtAuthn,
+            connection: &CurrentConnection,
             keys: &keys,
             tokens: &mut tokens,
-            handed_over,
-            introspected,
+            handed_over: &mut self.handed_over.borrow_mut(),
+            introspected: arrived.introspected.as_deref(),
             judged_under: judged_under.as_deref(),
         };
-        let mut step = match &arrived.waits_under {
+        match &arrived.waits_under {
             // It goes on where it left off.
-            Some(policy) => self.policies.start_under(policy, &request, means)?,
-            None => self.policies.start(&request, means),
-        };
-        loop {
-            step = match step {
-                Step::Forward { edits, decision, answering } => {
-                    return Some(Judged::Forward { edits, decision, answering });
-                }
-                Step::Refuse(refusal) => return Some(Judged::Refuse(refusal)),
-                Step::Serve { served, decision } => return Some(Judged::Serve { served, decision }),
-                // Nothing is waited for twice.
-                Step::AskKeys(question) if arrived.has_newest_keys => return Some(Judged::Refuse(question.refusal())),
-                Step::AskKeys(question) => return Some(Judged::NeedsKeys(question)),
-                Step::AskIntrospection(question) if introspected.is_some() => {
-                    return Some(Judged::Refuse(question.refusal()));
-                }
-                Step::AskIntrospection(question) => return Some(Judged::NeedsIntrospection(question)),
-                Step::AskBody(question) => return Some(Judged::NeedsBody(question)),
-                Step::AskClientKeys(question) => question.answer(&keys, facts::now_in_milliseconds()),
-                Step::AskValidation(question) => question.answer(facts::peer_certificate_valid()),
-                Step::AskServerName(question) => question.answer(facts::requested_server_name().as_deref()),
-                Step::AskTerminator(question) => {
-                    let validated = question.asks_for_validation().then(facts::peer_certificate_valid).flatten();
-                    question.answer(validated, facts::peer_certificate().as_deref(), &request, means)
-                }
-                Step::AskCertificate(question) => {
-                    question.answer(facts::peer_certificate().as_deref(), means.handed_over)
-                }
-            };
+            Some(policy) => self.policies.start_under(policy, &request, means),
+            None => Some(self.policies.start(&request, means)),
         }
     }
 }
@@ -224,6 +161,11 @@ impl Arrived {
     /// The same with what its token's issuer says.
     pub(super) fn with_answer(self, introspected: Rc<Introspected>) -> Self {
         Self { introspected: Some(introspected), ..self }
+    }
+
+    /// Whether its token was asked about.
+    pub(super) fn is_introspected(&self) -> bool {
+        self.introspected.is_some()
     }
 
     /// The same with the newest keys that it can wait for.

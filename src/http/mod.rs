@@ -1,6 +1,7 @@
 //! HTTP as values: the request that is judged, headers, and calls to other servers.
 
 pub mod call;
+pub mod connection;
 pub mod edit;
 pub mod header_map;
 pub mod header_name;

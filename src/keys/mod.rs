@@ -3,6 +3,7 @@
 //! A key that cannot be had is waited for or refused, never assumed. What was fetched last serves on while the
 //! authorization server is away, and nothing but a good key set takes its place.
 
+mod ask;
 pub(crate) mod client_key_set;
 mod fetch;
 mod freshness;
@@ -10,6 +11,7 @@ mod key_ring;
 mod schedule;
 mod source;
 
+pub use ask::AskKeys;
 pub use fetch::{Fetch, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{Schedule, Wish};

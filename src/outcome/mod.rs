@@ -1,6 +1,7 @@
 //! What becomes of a request, as the client, the log, the access log and the metrics are told.
 
 pub mod decision;
+pub mod forward;
 pub mod identity;
 pub mod log;
 pub mod lookup;

@@ -8,14 +8,15 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::authorization_server::{Answering, AuthorizationServer, X_FORWARDED_CLIENT_CERT};
+use self::step::Step;
+use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
 use crate::collections::sorted_map::SortedMap;
 use crate::config;
 use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
 use crate::handover::forwarding_headers::{Claim, claim_of};
-use crate::handover::terminator::{AskTerminator, Sender, Source, Terminated};
+use crate::handover::terminator::{Sender, Source, Terminated};
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
@@ -23,10 +24,10 @@ use crate::http::host_map;
 use crate::http::request::Request;
 use crate::keys::KeySource;
 use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refusal_log::LinesPerMinute;
 use crate::policy::route::Routes;
-use crate::policy::step::Step;
 use crate::reason::Reason;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::token_cache::TokenCacheSize;
@@ -245,20 +246,24 @@ impl Policy {
         self.source().map_or(!is_clean_only, Source::needs_certificate)
     }
 
-    fn start<'p>(
-        &'p self,
-        name: &'p str,
+    fn start(
+        &self,
+        name: &str,
         request: &Request<'_>,
         means: &mut Means<'_>,
-        cleaned: Cleaned,
+        cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step<'p> {
+    ) -> Step {
         match self {
-            Self::ResourceServer(server) => server.start(name, request, means, cleaned, terminated),
-            Self::AuthorizationServer(server) => server.start(name, request, means.handed_over, cleaned, terminated),
+            Self::ResourceServer(server) => server.start(name, request, means, cleaned, terminated).into(),
+            Self::AuthorizationServer(server) => {
+                server.start(name, request, means.connection, means.handed_over, cleaned, terminated).into()
+            }
             Self::CleanOnly => {
                 let presented = request.presented().ok().flatten();
-                cleaned.forward(Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented))
+                let decision = Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented);
+                let Forward { edits, decision } = cleaned.forward(decision);
+                Step::Forward { edits, decision, answering: None }
             }
         }
     }
@@ -446,7 +451,7 @@ impl Policies {
 
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
-    pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step<'_> {
+    pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step {
         match self.governing(request).and_then(|governing| still_governing(governing, means.judged_under)) {
             Ok((name, policy)) => self.start_policy(name, policy, request, means),
             Err(refusal) => {
@@ -456,33 +461,26 @@ impl Policies {
         }
     }
 
-    fn start_policy<'p>(
-        &'p self,
-        name: &'p str,
-        policy: &'p Policy,
-        request: &Request<'_>,
-        means: &mut Means<'_>,
-    ) -> Step<'p> {
+    fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, means: &mut Means<'_>) -> Step {
         let Some(source) = policy.source() else {
             return self.start_cleaned(name, policy, request, means, self.cleaned(request.headers), None);
         };
         let behind = Behind { policies: self, name, policy, source };
-        match source.sender(request) {
-            Ok(Sender::Asked(presented)) => Step::AskTerminator(AskTerminator { behind, presented }),
+        match source.sender(request, means.connection) {
             Ok(sender) => behind.start(sender, request, means),
             Err(reason) => behind.refuse(reason, request),
         }
     }
 
-    fn start_cleaned<'p>(
-        &'p self,
-        name: &'p str,
-        policy: &'p Policy,
+    fn start_cleaned(
+        &self,
+        name: &str,
+        policy: &Policy,
         request: &Request<'_>,
         means: &mut Means<'_>,
-        mut cleaned: Cleaned,
+        mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step<'p> {
+    ) -> Step {
         // What the client made up is gone since the request was judged first.
         if means.judged_under.is_some() {
             cleaned.forged_headers = 0;
@@ -512,13 +510,13 @@ impl Policies {
 
     /// Removes every header that claims something about a client certificate, in headers or trailers.
     #[must_use]
-    pub fn cleaned(&self, headers: &Headers<'_>) -> Cleaned {
+    pub fn cleaned(&self, headers: &Headers<'_>) -> SanitizedHeaders {
         self.cleaned_but(headers, None)
     }
 
     /// The same, where those that are read from a terminator in front are not forged, since it proved to be itself.
-    fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> Cleaned {
-        let mut cleaned = Cleaned::default();
+    fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> SanitizedHeaders {
+        let mut cleaned = SanitizedHeaders::default();
         let mut nominates = false;
         for (name, value) in headers {
             if name.eq_ignore_ascii_case(X_FORWARDED_CLIENT_CERT) {
@@ -582,7 +580,7 @@ impl Policies {
     /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
     /// policy.
     #[must_use]
-    pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step<'_>> {
+    pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step> {
         let (name, policy) = self.named.get_key_value(name)?;
         Some(self.start_policy(name.as_str(), policy, request, means))
     }
@@ -626,17 +624,17 @@ fn still_governing<'p>(
 
 /// A policy behind another TLS terminator.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Behind<'p> {
+struct Behind<'p> {
     policies: &'p Policies,
     name: &'p str,
     policy: &'p Policy,
-    pub(crate) source: &'p Source,
+    source: &'p Source,
 }
 
-impl<'p> Behind<'p> {
+impl Behind<'_> {
     /// Judges a request as the terminator's client made it: the certificate of the connection is not that client's, whoever
     /// sent the request.
-    pub(crate) fn start(self, sender: Sender, request: &Request<'_>, means: &mut Means<'_>) -> Step<'p> {
+    fn start(self, sender: Sender, request: &Request<'_>, means: &mut Means<'_>) -> Step {
         let is_terminators = sender == Sender::Terminator;
         let terminated = match is_terminators.then(|| self.source.read(request)).transpose() {
             Ok(terminated) => terminated.flatten(),
@@ -649,30 +647,8 @@ impl<'p> Behind<'p> {
         policies.start_cleaned(name, policy, request, means, cleaned, terminated)
     }
 
-    pub(crate) fn refuse(self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Step<'p> {
+    fn refuse(self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Step {
         Step::Refuse(refusal.into().under(self.name, None).to(request.caller()))
-    }
-}
-
-/// What becomes of a request that goes on: first the removal of headers, or trailers, that claim something about a client
-/// certificate.
-#[derive(Debug, Default)]
-pub struct Cleaned {
-    /// It removes every one of them, and their names from `Connection`, and may be followed by more edits.
-    pub edits: Vec<Edit>,
-    /// How many were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
-    pub forged_headers: u32,
-    /// Whether one of these is refused where the operator says so.
-    is_refusable: bool,
-    /// What is to be done with the answer.
-    pub(crate) answering: Option<Answering>,
-}
-
-impl Cleaned {
-    /// Sends the request on.
-    pub(crate) fn forward<'p>(self, decision: Decision) -> Step<'p> {
-        let Self { edits, forged_headers, answering, .. } = self;
-        Step::Forward { edits, decision: decision.without_forged_headers(forged_headers), answering }
     }
 }
 

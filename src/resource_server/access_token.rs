@@ -8,8 +8,9 @@ use super::introspection::{Inquiry, Introspected, Introspection, MissingAudience
 use super::issuer::Issuer;
 use super::token_cache::{Holds, Known};
 use super::token_kind::{self, Stand};
-use super::verified_payload::{FilterBefore, VerifiedPayload};
+use super::verified_payload::VerifiedPayload;
 use super::{Means, Scope};
+use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::request::Request;
 use crate::jose::algorithm::Algorithm;
@@ -141,7 +142,7 @@ impl AccessToken {
         let proof = match issuer.payload_in_metadata() {
             Some(name) => {
                 issuer.check_algorithm(token.algorithm())?;
-                was_verified(token.payload(), means.filter_before.payload(name).as_deref())?;
+                was_verified(token.payload(), means.connection.verified_payload(name).as_deref())?;
                 match claims.identifier {
                     Some(identifier) if !identifier.is_empty() => Proof::Identifier(identifier.to_owned()),
                     _ => Proof::Payload(token.payload().clone().into_owned()),
@@ -174,10 +175,10 @@ impl AccessToken {
     pub(super) fn verified_before(
         issuers: &[Issuer],
         expected: Expected<'_>,
-        filter_before: &dyn FilterBefore,
+        connection: &dyn Connection,
     ) -> Result<Option<Self>, Refusal> {
         let left = issuers.iter().enumerate().find_map(|place| {
-            let payload = filter_before.payload(place.1.payload_in_metadata()?)?;
+            let payload = connection.verified_payload(place.1.payload_in_metadata()?)?;
             Some((place, payload))
         });
         let Some(((place, issuer), payload)) = left else { return Ok(None) };
@@ -271,8 +272,10 @@ impl AccessToken {
         match &self.proof {
             Proof::Key(key) => issuer.keys(means.keys, now).is_ok_and(|keys| keys.has(key)),
             Proof::Introspection(until) => now < *until,
-            Proof::Identifier(own) => means.filter_before.claim(name, "jti").is_some_and(|jti| jti == own.as_bytes()),
-            Proof::Payload(own) => was_verified(own, means.filter_before.payload(name).as_deref()).is_ok(),
+            Proof::Identifier(own) => {
+                means.connection.verified_claim(name, "jti").is_some_and(|jti| jti == own.as_bytes())
+            }
+            Proof::Payload(own) => was_verified(own, means.connection.verified_payload(name).as_deref()).is_ok(),
         }
     }
 

@@ -1,20 +1,20 @@
-//! The judgement of one request: the questions that the policy has for the host, and then the verdict.
+//! The end of one request's judgement: what the policy checks of its connection, and then the binding.
 
 use std::rc::Rc;
 
 use super::access_token::AccessToken;
 use super::bearer_token::Scheme;
 use super::forwarding::ForwardToken;
-use super::{Admitted, CertificateValidity, ResourceServer, ServerName};
+use super::{Admitted, CertificateValidity, ResourceServer, ServerName, Step};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::request::{Caller, Request, folded};
 use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
-use crate::policy::Cleaned;
-use crate::policy::step::Step;
 use crate::reason::Reason;
 
 /// A request of which everything that stands in it has been judged.
@@ -29,7 +29,7 @@ pub(super) struct Judgement<'p> {
     pub(super) known: Option<Certificate>,
     pub(super) candidate: Candidate,
     /// What is forwarded, if it is.
-    pub(super) cleaned: Cleaned,
+    pub(super) cleaned: SanitizedHeaders,
 }
 
 /// What may pass.
@@ -41,52 +41,30 @@ pub(super) enum Candidate {
     Token(Rc<AccessToken>, Scheme, Option<Lookup>),
 }
 
-/// The question for the server name of the TLS handshake.
-#[derive(Debug)]
-pub struct AskServerName<'p> {
-    judgement: Judgement<'p>,
-    host: String,
-}
+impl Judgement<'_> {
+    /// Checks what the policy checks of the connection, and then the binding.
+    pub(super) fn conclude(self, request: &Request<'_>, connection: &dyn Connection) -> Step {
+        match self.check_connection(request, connection) {
+            Ok(()) => self.finish(),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
 
-/// The question for the certificate, whose validity is to be checked.
-#[derive(Debug)]
-pub(crate) struct AskValidity<'p> {
-    judgement: Judgement<'p>,
-    presented: Thumbprint,
-}
-
-impl<'p> Judgement<'p> {
-    pub(super) fn start(self, request: &Request<'_>) -> Step<'p> {
-        match self.server.server_name {
-            ServerName::Any => self.check_certificate(),
-            ServerName::MustMatch => {
-                let host = request.host();
-                Step::AskServerName(AskServerName { judgement: self, host })
+    fn check_connection(&self, request: &Request<'_>, connection: &dyn Connection) -> Result<(), Refusal> {
+        if self.server.server_name == ServerName::MustMatch {
+            check_server_name(&request.host(), connection.server_name().as_deref())?;
+        }
+        match (self.server.certificate_validity, &self.presented, &self.known) {
+            (CertificateValidity::NotChecked, ..) | (CertificateValidity::Checked, None, _) => Ok(()),
+            (CertificateValidity::Checked, Some(_), Some(certificate)) => Ok(certificate.check_validity(self.now)?),
+            (CertificateValidity::Checked, Some(presented), None) => {
+                let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
+                Ok(Certificate::of_connection(&pem, presented)?.check_validity(self.now)?)
             }
         }
     }
 
-    fn check_certificate(self) -> Step<'p> {
-        match (self.server.certificate_validity, self.presented) {
-            (CertificateValidity::Checked, Some(presented)) => match &self.known {
-                Some(certificate) => {
-                    let checked = certificate.check_validity(self.now);
-                    self.finish_if(checked)
-                }
-                None => AskValidity { judgement: self, presented }.into(),
-            },
-            _ => self.finish(),
-        }
-    }
-
-    fn finish_if(self, checked: Result<(), Reason>) -> Step<'p> {
-        match checked {
-            Ok(()) => self.finish(),
-            Err(reason) => self.refuse(reason),
-        }
-    }
-
-    fn finish(self) -> Step<'p> {
+    fn finish(self) -> Step {
         let Candidate::Token(access_token, scheme, _) = &self.candidate else {
             return self.forward(Ground::Preflight);
         };
@@ -102,7 +80,7 @@ impl<'p> Judgement<'p> {
         }
     }
 
-    fn forward(self, ground: Ground) -> Step<'p> {
+    fn forward(self, ground: Ground) -> Step {
         let decision = Decision::new(self.policy, Verdict::Forwarded(ground), self.presented);
         let decision = match &self.candidate {
             Candidate::Preflight => decision,
@@ -115,7 +93,7 @@ impl<'p> Judgement<'p> {
     }
 
     /// Sends the request on, with what the API gets besides it.
-    fn send(mut self, mut decision: Decision) -> Step<'p> {
+    fn send(mut self, mut decision: Decision) -> Step {
         let server = self.server;
         if let Candidate::Token(access_token, ..) = &self.candidate {
             decision = decision.expiring(access_token.expired_from(server.leeway.0));
@@ -131,10 +109,10 @@ impl<'p> Judgement<'p> {
             ForwardToken::Keep => {}
             ForwardToken::Remove => self.cleaned.edits.push(Edit::remove("authorization")),
         }
-        self.cleaned.forward(decision)
+        Step::Forward(self.cleaned.forward(decision))
     }
 
-    fn refuse(&self, refusal: impl Into<Refusal>) -> Step<'p> {
+    fn refuse(&self, refusal: impl Into<Refusal>) -> Step {
         Step::Refuse(self.refusal(refusal))
     }
 
@@ -148,28 +126,12 @@ impl<'p> Judgement<'p> {
     }
 }
 
-impl<'p> AskServerName<'p> {
-    /// Goes on with the host's answer; `None` where the client named no server.
-    #[must_use]
-    pub fn answer(self, server_name: Option<&[u8]>) -> Step<'p> {
-        let server_name = String::from_utf8_lossy(server_name.unwrap_or_default());
-        if !server_name.is_empty() && folded(&server_name) == self.host {
-            self.judgement.check_certificate()
-        } else {
-            let detail = format!("the TLS server name is {server_name:.80}, the host {:.80}", self.host);
-            self.judgement.refuse(Refusal::because(Reason::ServerNameMismatch, detail))
-        }
+/// The server name of the handshake must be the host.
+fn check_server_name(host: &str, server_name: Option<&[u8]>) -> Result<(), Refusal> {
+    let server_name = String::from_utf8_lossy(server_name.unwrap_or_default());
+    if !server_name.is_empty() && folded(&server_name) == host {
+        return Ok(());
     }
-}
-
-impl<'p> AskValidity<'p> {
-    /// Goes on with the host's answer, as [`crate::policy::step::AskCertificate::answer`].
-    pub(crate) fn answer(self, pem: Option<&[u8]>) -> Step<'p> {
-        let checked = match pem {
-            None => Err(Reason::CertificateUnavailable),
-            Some(pem) => Certificate::of_connection(pem, &self.presented)
-                .and_then(|certificate| certificate.check_validity(self.judgement.now)),
-        };
-        self.judgement.finish_if(checked)
-    }
+    let detail = format!("the TLS server name is {server_name:.80}, the host {host:.80}");
+    Err(Refusal::because(Reason::ServerNameMismatch, detail))
 }

@@ -14,6 +14,7 @@ pub mod introspection;
 mod issuer;
 pub mod judgement;
 mod metadata;
+mod step;
 pub mod token_cache;
 mod token_kind;
 pub mod verified_payload;
@@ -29,40 +30,37 @@ use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
 use crate::handover::handed::HandedOver;
 use crate::handover::terminator::{Source, Terminated};
+use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::OwnName;
 use crate::http::request::{Caller, Request};
 use crate::jose::confirmation::Dpop;
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
-use crate::keys::{KeyRing, KeySource};
+use crate::keys::{AskKeys, KeyRing, KeySource};
 use crate::outcome::decision::{Decision, Ground, Verdict};
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
-use crate::policy::Cleaned;
-use crate::policy::step::{AskIntrospection, AskKeys, Step};
 use crate::reason::Reason;
 use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
-use introspection::{Inquiry, Introspected, Introspection, Tokens};
+use introspection::{AskIntrospection, Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
+pub use step::Step;
 use token_cache::{Holds, Known, TokenCache};
-use verified_payload::{FilterBefore, Payloads};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
-
-/// No filter that verifies tokens.
-static NOBODY: Payloads = Payloads(Vec::new());
 
 /// What a judgement may use and does not own: the values of one VM at one moment.
 pub struct Means<'m> {
     /// Verifies signatures.
     pub engine: &'m dyn SignatureEngine,
-    /// What another filter says of the request's token.
-    pub filter_before: &'m dyn FilterBefore,
+    /// What the host knows of the request's connection.
+    pub connection: &'m dyn Connection,
     /// The keys that were fetched so far.
     pub keys: &'m KeyRing,
     /// The tokens that were verified so far.
@@ -76,14 +74,14 @@ pub struct Means<'m> {
 }
 
 impl<'m> Means<'m> {
-    /// Where no filter before this one verifies tokens, and no question was asked.
+    /// Where nothing is known of the connection, and no question was asked.
     pub fn new(
         engine: &'m dyn SignatureEngine,
         keys: &'m KeyRing,
         tokens: &'m mut TokenCache,
         handed_over: &'m mut HandedOver,
     ) -> Self {
-        Self { engine, filter_before: &NOBODY, keys, tokens, handed_over, introspected: None, judged_under: None }
+        Self { engine, connection: &UNKNOWN, keys, tokens, handed_over, introspected: None, judged_under: None }
     }
 }
 
@@ -398,14 +396,14 @@ impl ResourceServer {
     }
 
     /// The first step of a request whose forged headers `cleaned` removes.
-    pub(crate) fn start<'p>(
-        &'p self,
-        policy: &'p str,
+    pub(crate) fn start(
+        &self,
+        policy: &str,
         request: &Request<'_>,
         means: &mut Means<'_>,
-        cleaned: Cleaned,
+        cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step<'p> {
+    ) -> Step {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
             return self.serve(metadata, policy, request);
         }
@@ -413,7 +411,8 @@ impl ResourceServer {
             Ok((presented, candidate)) => {
                 let (caller, now) = (request.caller(), request.now);
                 let known = terminated.and_then(|terminated| terminated.certificate);
-                Judgement { server: self, policy, caller, now, presented, known, candidate, cleaned }.start(request)
+                Judgement { server: self, policy, caller, now, presented, known, candidate, cleaned }
+                    .conclude(request, means.connection)
             }
             Err(unverified) => self.without_candidate(unverified, policy, request),
         }
@@ -422,17 +421,17 @@ impl ResourceServer {
     /// The API's metadata, which anybody may read.
     // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
-    fn serve(&self, metadata: &ProtectedResourceMetadata, policy: &str, request: &Request<'_>) -> Step<'_> {
+    fn serve(&self, metadata: &ProtectedResourceMetadata, policy: &str, request: &Request<'_>) -> Step {
         let issuers = self.issuers.iter().map(Issuer::identifier);
         let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
         let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
         let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
-        Step::Serve { served: metadata.document(issuers, &scopes), decision }
+        Step::Serve(metadata.document(issuers, &scopes), decision)
     }
 
     // As `serve`.
     #[inline(never)]
-    fn without_candidate<'p>(&self, unverified: Unverified<'p>, policy: &str, request: &Request<'_>) -> Step<'p> {
+    fn without_candidate(&self, unverified: Unverified<'_>, policy: &str, request: &Request<'_>) -> Step {
         let refused = |refusal: Refusal| {
             let refusal = self.refusal(policy, request.caller(), refusal);
             refusal.presenting(request.presented().ok().flatten())
@@ -440,7 +439,7 @@ impl ResourceServer {
         match unverified {
             Unverified::Refused(refusal) => Step::Refuse(refused(refusal)),
             Unverified::NeedsKeys(source, wish, refusal) => {
-                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal), client: None })
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal) })
             }
             Unverified::NeedsIntrospection(inquiry, refusal) => {
                 Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
@@ -476,7 +475,7 @@ impl ResourceServer {
                 (access_token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.expected(policy), means.filter_before)?;
+                let left = AccessToken::verified_before(&self.issuers, self.expected(policy), means.connection)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),

@@ -15,31 +15,6 @@ use super::token_kind;
 use crate::http::host_map::entries;
 use crate::text::json::{Json, Object};
 
-/// The filter before this one, where it verifies tokens: what it says of the request at hand.
-pub trait FilterBefore {
-    /// The payload that it left under this name, as the host encodes a map.
-    fn payload(&self, name: &str) -> Option<Vec<u8>>;
-
-    /// One claim of that payload, as the host encodes a value.
-    fn claim(&self, name: &str, claim: &str) -> Option<Vec<u8>>;
-}
-
-/// Payloads by their names, as the host encodes maps.
-#[derive(Clone, Debug, Default)]
-pub struct Payloads(pub Vec<(String, Vec<u8>)>);
-
-impl FilterBefore for Payloads {
-    fn payload(&self, name: &str) -> Option<Vec<u8>> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, payload)| payload.clone())
-    }
-
-    fn claim(&self, name: &str, claim: &str) -> Option<Vec<u8>> {
-        let payload = self.payload(name)?;
-        let claims = entries(&payload)?;
-        claims.into_iter().find(|(own, _)| *own == claim.as_bytes()).map(|(_, value)| value.to_vec())
-    }
-}
-
 /// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
 /// items to nothing; strings are bytes, numbers the eight bytes of a double, and nothing says which of these a value is.
 #[derive(Debug)]

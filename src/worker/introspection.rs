@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use super::{Awaited, Outcome, Pending, Proxy, Ready, Wait, Waiting, Worker};
 use crate::outcome::metric::Metric;
-use crate::policy::step::AskIntrospection;
-use crate::resource_server::introspection::{Inquiry, Introspected};
+use crate::resource_server::introspection::{AskIntrospection, Inquiry, Introspected};
 
 /// Questions under way in one worker: whoever sends tokens of his own making has no more than these asked at once.
 const MOST_UNDER_WAY: usize = 128;

@@ -2,10 +2,9 @@
 
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
 use crate::http::call;
-use crate::keys::{Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
+use crate::keys::{AskKeys, Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
-use crate::policy::step::AskKeys;
 use crate::text::hexadecimal;
 
 /// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use certbound::resource_server::verified_payload::Payloads;
+use certbound::http::connection::GivenConnection;
 use serde::{Deserialize, Deserializer};
 
 #[derive(Deserialize)]
@@ -141,14 +141,29 @@ impl Case {
         certbound::policy::nearest(levels.into_iter().map(said))
     }
 
-    /// What another filter left in its metadata, by name.
-    pub fn verified_payloads(&self) -> Payloads {
+    /// What the host knows of the connection.
+    pub fn connection(&self) -> GivenConnection {
+        let bytes = |path: &str| self.property(path).map(<[u8]>::to_vec);
+        GivenConnection {
+            certificate: bytes("connection.peer_certificate"),
+            is_chain_validated: match self.property("connection.peer_certificate_valid") {
+                Some([0]) => Some(false),
+                Some([1]) => Some(true),
+                _ => None,
+            },
+            server_name: bytes("connection.requested_server_name"),
+            verified_payloads: self.verified_payloads(),
+        }
+    }
+
+    /// What jwt_authn left in its metadata, by name.
+    pub fn verified_payloads(&self) -> Vec<(String, Vec<u8>)> {
         let under = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
         let payloads = self.properties.iter().filter_map(|(path, value)| match path.as_slice() {
             [before @ .., name] if before == under => Some((name.clone(), value.0.clone())),
             _ => None,
         });
-        Payloads(payloads.collect())
+        payloads.collect()
     }
 
     /// What is wrong with an outcome, if anything is.

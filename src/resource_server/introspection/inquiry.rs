@@ -27,6 +27,33 @@ pub struct Inquiry {
     token: Rc<str>,
 }
 
+/// The question what a token is good for.
+#[derive(Debug)]
+pub struct AskIntrospection {
+    pub(crate) inquiry: Inquiry,
+    pub(crate) refusal: Refusal,
+}
+
+impl AskIntrospection {
+    /// The question itself: two requests with one token ask the same.
+    #[must_use]
+    pub fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.refusal.policy()
+    }
+
+    /// What the request comes to where there is no answer.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        self.refusal
+    }
+}
+
 /// What came of an inquiry.
 #[derive(Clone, Debug)]
 pub struct Introspected {

@@ -6,6 +6,6 @@
 mod inquiry;
 mod source;
 
-pub use inquiry::{Inquiry, Introspected};
+pub use inquiry::{AskIntrospection, Inquiry, Introspected};
 pub use source::Introspection;
 pub(super) use source::{MissingAudience, Tokens};

@@ -25,7 +25,7 @@ static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
     Policies::load(text.as_bytes()).unwrap()
 });
 
-fn judge<'p>(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step<'p> {
+fn judge(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step {
     let headers = [("authorization", &b"Bearer opaque"[..])];
     let digest = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
     let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now: NOW };

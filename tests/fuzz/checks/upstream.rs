@@ -2,6 +2,7 @@
 
 use certbound::authorization_server::Answering;
 use certbound::handover::handed::HandedOver;
+use certbound::http::connection::GivenConnection;
 use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
@@ -24,13 +25,10 @@ pub struct Host<'a> {
 pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<Answering> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
+    let connection = &GivenConnection { is_chain_validated: Some(false), ..GivenConnection::default() };
+    let means = &mut Means { connection, ..Means::new(&PortableEngine, &keys, &mut tokens, handed_over) };
     match policies.start(request, means) {
         Step::Forward { answering, .. } => answering,
-        Step::AskValidation(question) => match question.answer(Some(false)) {
-            Step::Forward { answering, .. } => answering,
-            other => panic!("{other:?}"),
-        },
         other => panic!("{other:?}"),
     }
 }
@@ -45,11 +43,16 @@ pub fn end(
 ) -> Result<Headers, Refusal> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
-    let means = &mut Means::new(engine, &keys, &mut tokens, handed_over);
+    let connection = &GivenConnection {
+        certificate: host.certificate.map(<[u8]>::to_vec),
+        is_chain_validated: host.validated,
+        ..GivenConnection::default()
+    };
+    let means = &mut Means { connection, ..Means::new(engine, &keys, &mut tokens, handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
     let mut step = policies.start(request, means);
-    let counted_alike = |step: &Step<'_>| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
+    let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&step));
     loop {
         step = match step {
@@ -77,14 +80,9 @@ pub fn end(
                 return Err(refusal);
             }
             Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
-            Step::AskBody(question) => question.answer(host.body),
-            Step::AskClientKeys(question) => question.answer(&keys, request.now * 1000),
-            Step::AskKeys(question) => return Err(question.refusal()),
+            Step::AskBody(question) => question.resume(host.body, &keys, &|| request.now * 1000).into(),
+            Step::AskKeys { question, .. } => return Err(question.refusal()),
             Step::AskIntrospection(question) => return Err(question.refusal()),
-            Step::AskTerminator(question) => question.answer(host.validated, host.certificate, request, means),
-            Step::AskServerName(question) => question.answer(None),
-            Step::AskValidation(question) => question.answer(host.validated),
-            Step::AskCertificate(question) => question.answer(host.certificate, means.handed_over),
         };
     }
 }

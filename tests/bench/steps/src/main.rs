@@ -13,7 +13,6 @@
 mod case_list;
 
 use case_list::{Case, CaseList};
-use certbound::handover::handed::HandedOver;
 use certbound::authorization_server::client::subject::Subject;
 use certbound::certificate::Certificate;
 use certbound::certificate::names::Names;
@@ -21,6 +20,8 @@ use certbound::certificate::registered_name::NameMatching;
 use certbound::certificate::thumbprint::Thumbprint;
 use certbound::handover::encoding::Encoding;
 use certbound::handover::forwarding_headers::is_forwarding_header;
+use certbound::handover::handed::HandedOver;
+use certbound::http::connection::GivenConnection;
 use certbound::http::header_map::borrowed;
 use certbound::jose::jwk::PublicKey;
 use certbound::jose::jws::CompactJws;
@@ -53,7 +54,7 @@ struct Judged {
     headers: Vec<(String, Vec<u8>)>,
     metadata: Option<Vec<u8>>,
     digest: Vec<u8>,
-    certificate: Vec<u8>,
+    connection: GivenConnection,
     now: u64,
 }
 
@@ -72,7 +73,7 @@ impl Judged {
             headers: case.headers(),
             metadata: case.metadata(),
             digest: case.property("connection.sha256_peer_certificate_digest").unwrap().to_vec(),
-            certificate: case.property("connection.peer_certificate").unwrap_or_default().to_vec(),
+            connection: case.connection(),
             now: case.now,
             policies,
         }
@@ -91,17 +92,14 @@ impl Judged {
             now: self.now,
         };
         let keys = KeyRing::default();
-        let means = &mut Means::new(engine, &keys, &mut kept.tokens, &mut kept.handed_over);
-        let mut step = self.policies.start(&request, means);
-        loop {
-            step = match step {
-                Step::AskValidation(question) => question.answer(Some(true)),
-                Step::AskCertificate(question) => question.answer(Some(&self.certificate), means.handed_over),
-                Step::Forward { .. } => break,
-                other => panic!("{other:?}"),
-            };
+        let means = &mut Means {
+            connection: &self.connection,
+            ..Means::new(engine, &keys, &mut kept.tokens, &mut kept.handed_over)
+        };
+        match self.policies.start(&request, means) {
+            step @ Step::Forward { .. } => drop(black_box(step)),
+            other => panic!("{other:?}"),
         }
-        black_box(step);
     }
 
     fn token(&self) -> &str {
@@ -162,14 +160,16 @@ const HANDED_OVER: &str = "a validated certificate is handed over in every diale
 fn der() -> Vec<u8> {
     let judged = Judged::of(HANDED_OVER);
     let thumbprint = Thumbprint::from_hex(&judged.digest).unwrap();
-    Certificate::of_connection(&judged.certificate, &thumbprint).unwrap().der().to_vec()
+    Certificate::of_connection(judged.connection.certificate.as_deref().unwrap(), &thumbprint).unwrap().der().to_vec()
 }
 
 #[divan::bench]
 fn certificate_is_read_and_compared_with_its_digest(bencher: Bencher<'_, '_>) {
     let judged = Judged::of(HANDED_OVER);
     let thumbprint = Thumbprint::from_hex(&judged.digest).unwrap();
-    bencher.bench(|| Certificate::of_connection(black_box(&judged.certificate), &thumbprint).is_ok());
+    bencher.bench(|| {
+        Certificate::of_connection(black_box(judged.connection.certificate.as_deref().unwrap()), &thumbprint).is_ok()
+    });
 }
 
 const ENCODINGS: [Encoding; 8] = [
