@@ -71,10 +71,12 @@ impl TryFrom<String> for HeaderName {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         if !(begins && name.len() <= 64 && name.bytes().all(allowed)) {
-            return Err(format!(
-                "{name:?} is no name for a header: a letter or digit and then up to 63 letters, digits, '-', '_' and \
-                 '.' are"
-            ));
+            // It may be the secret that should stand beside it.
+            return Err(
+                "this is no name for a header: a letter or digit and then up to 63 letters, digits, '-', '_' and \
+                        '.' are"
+                    .to_owned(),
+            );
         }
         let folded: String = name.bytes().map(folded).map(char::from).collect();
         if RESERVED.contains(&folded.as_str()) || folded.starts_with(ENVOYS) {

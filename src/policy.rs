@@ -14,6 +14,7 @@ use crate::desk::schema;
 use crate::header_map::Headers;
 use crate::header_name::{HeaderName, OwnName, OwnNames};
 use crate::host_map;
+use crate::https_url::redacted;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::refusal_log::LinesPerMinute;
@@ -534,7 +535,7 @@ impl Policies {
         };
         found.map(|(name, policy)| (name.0.as_str(), policy)).ok_or_else(|| {
             let named = String::from_utf8_lossy(in_metadata.unwrap_or_default());
-            Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {named:.64}"))
+            Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {:.64}", redacted(&named)))
         })
     }
 }

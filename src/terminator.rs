@@ -13,6 +13,8 @@ use crate::certificate::thumbprint::Thumbprint;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::desk::schema;
 use crate::header_name::{HeaderName, OwnName, are_twins};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::https_url;
 use crate::policy::Behind;
 use crate::reason::Reason;
 use crate::refusal::Refusal;
@@ -367,7 +369,7 @@ impl Source {
                     TerminatorChain::Validated => "that Envoy validated",
                     TerminatorChain::ValidatedByListener => "that the listener must validate",
                 };
-                format!("presents a certificate for {name} {who}")
+                format!("presents a certificate for {} {who}", https_url::redacted(&name.to_string()))
             }
             Proof::Secret(header, secret) => {
                 format!("sends {header} with the value of the environment variable {}", secret.variable())
@@ -382,7 +384,10 @@ impl Source {
             sentences.push(format!("The certificates behind it are in {chain}."));
         }
         if let Some(Verified { header, value }) = &self.verified {
-            sentences.push(format!("Its chain counts as validated where that sender says {header}: {value}."));
+            sentences.push(format!(
+                "Its chain counts as validated where that sender says {header}: {}.",
+                https_url::redacted(value)
+            ));
         }
         sentences
     }

@@ -178,7 +178,10 @@ impl TryFrom<String> for Url {
     fn try_from(text: String) -> Result<Self, String> {
         match path(&text) {
             Some(_) => Ok(Self(text)),
-            None => Err(format!("{text:?} is no URL of an endpoint: an https URL without query and fragment is")),
+            None => Err(format!(
+                "{:?} is no URL of an endpoint: an https URL without query and fragment is",
+                https_url::shown(&text)
+            )),
         }
     }
 }
@@ -189,7 +192,10 @@ impl TryFrom<String> for BaseUrl {
     fn try_from(text: String) -> Result<Self, String> {
         match path(&text) {
             Some("") => Ok(Self(text)),
-            _ => Err(format!("{text:?} is no base of URLs: https:// and a host, without a path, is")),
+            _ => Err(format!(
+                "{:?} is no base of URLs: https:// and a host, without a path, is",
+                https_url::shown(&text)
+            )),
         }
     }
 }

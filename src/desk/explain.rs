@@ -24,6 +24,7 @@ use crate::config::document::Document;
 use crate::decision::{Decision, Quoted};
 use crate::header_map::borrowed;
 use crate::host_map;
+use crate::https_url::redacted;
 use crate::policy::{Choice, Policies, Policy};
 use crate::refusal::Refusal;
 use crate::request::Request;
@@ -163,7 +164,9 @@ impl Question {
             .collect();
         match (sources.len(), issuer) {
             (0, None) => return Err("no keys are fetched under this configuration".to_owned()),
-            (0, Some(issuer)) => return Err(format!("no keys of {issuer} are fetched under this configuration")),
+            (0, Some(issuer)) => {
+                return Err(format!("no keys of {} are fetched under this configuration", redacted(issuer)));
+            }
             (1, _) | (_, Some(_)) => {}
             (_, None) => {
                 let sources: Vec<_> = sources.keys().map(String::as_str).collect();

@@ -30,6 +30,7 @@ use crate::authorization_server::HandedOver;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::decision::{Decision, Ground, Verdict};
 use crate::header_name::OwnName;
+use crate::https_url;
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::policy::Cleaned;
@@ -266,10 +267,12 @@ impl TryFrom<String> for Realm {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let allowed = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if !text.is_empty() && text.bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
+        if text.is_empty() || !text.bytes().all(allowed) {
             Err("a realm is visible ASCII text without '\"' and '\\'")
+        } else if https_url::redacted(&text) != text {
+            Err("a realm is told to every client, and this is a URL with a user in it")
+        } else {
+            Ok(Self(text))
         }
     }
 }
