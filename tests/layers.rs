@@ -49,7 +49,8 @@ fn named(text: &str) -> BTreeSet<String> {
             Some(group) => (group.split('}').next().unwrap(), true),
             None => (rest, false),
         };
-        let first = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let first =
+            |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         if is_group {
             found.extend(group.split(',').map(first));
         } else {

@@ -11,10 +11,10 @@ use super::json_text::{Members, list_with};
 use crate::collections::sorted_map::SortedMap;
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
-use crate::http::https_url;
 use crate::http::path;
 use crate::http::request::Request;
 use crate::outcome::server_response::MetadataOutcome;
+use crate::text::https_url;
 use crate::text::{base64url, json};
 
 /// A larger document goes on as it is. Those in the field have some kilobytes.
@@ -179,7 +179,10 @@ impl TryFrom<String> for Url {
     fn try_from(text: String) -> Result<Self, String> {
         match path(&text) {
             Some(_) => Ok(Self(text)),
-            None => Err(format!("{text:?} is no URL of an endpoint: an https URL without query and fragment is")),
+            None => Err(format!(
+                "{:?} is no URL of an endpoint: an https URL without query and fragment is",
+                https_url::shown(&text)
+            )),
         }
     }
 }
@@ -190,7 +193,10 @@ impl TryFrom<String> for BaseUrl {
     fn try_from(text: String) -> Result<Self, String> {
         match path(&text) {
             Some("") => Ok(Self(text)),
-            _ => Err(format!("{text:?} is no base of URLs: https:// and a host, without a path, is")),
+            _ => Err(format!(
+                "{:?} is no base of URLs: https:// and a host, without a path, is",
+                https_url::shown(&text)
+            )),
         }
     }
 }

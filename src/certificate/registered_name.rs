@@ -1,5 +1,6 @@
 //! A distinguished name as a client registered it: a string of RFC 4514, read leniently and compared strictly.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
 use crate::collections::sorted_map::sorted;
 use crate::text::hexadecimal;
+use crate::text::https_url::redacted;
 
 /// A registered name, ready to be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,14 @@ impl RegisteredName {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str, matching: NameMatching) -> Result<Self, String> {
+        // A piece of a URL may be one of its password.
+        Self::read(text, matching).map_err(|wrong| match redacted(text) {
+            Cow::Borrowed(_) => wrong,
+            Cow::Owned(_) => "this is no distinguished name (RFC 4514)".to_owned(),
+        })
+    }
+
+    fn read(text: &str, matching: NameMatching) -> Result<Self, String> {
         let mut relative = vec![Vec::new()];
         let mut rest = text;
         loop {

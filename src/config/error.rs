@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de;
 
 use super::text::Text;
+use crate::text::https_url::{redacted, shown};
 
 /// A mistake in a configuration: where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,15 +111,16 @@ impl Error {
     fn write_sentence(&self, formatter: &mut impl fmt::Write) -> fmt::Result {
         for (position, segment) in self.0.path.iter().rev().enumerate() {
             match segment {
-                Segment::Key(key) if position == 0 => write!(formatter, "{key}")?,
-                Segment::Key(key) => write!(formatter, ".{key}")?,
+                Segment::Key(key) if position == 0 => formatter.write_str(&redacted(key))?,
+                Segment::Key(key) => write!(formatter, ".{}", redacted(key))?,
                 Segment::Index(index) => write!(formatter, "[{index}]")?,
             }
         }
         if !self.0.path.is_empty() {
             formatter.write_str(": ")?;
         }
-        formatter.write_str(&self.0.message)
+        // Whatever a message repeats, and whoever wrote it.
+        formatter.write_str(&redacted(&self.0.message))
     }
 }
 
@@ -185,6 +187,7 @@ const LONGEST_NAME: usize = 64;
 
 /// `unknown key "polices"; did you mean "policies"?`, or what is known where nothing is near.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
+    let found = &*shown(found);
     let found_folded = found.to_ascii_lowercase();
     let near = |candidate: &str| {
         let most = candidate.len().div_ceil(3).max(2);
@@ -200,10 +203,10 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     };
     let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, candidate))).min();
     match nearest {
-        Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {candidate:?}?"),
+        Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {:?}?", redacted(candidate)),
         None if known.is_empty() => format!("unknown {what} {found:?}; there are none here"),
         None => {
-            let shortened = |name: &&str| name.chars().take(LONGEST_NAME).collect::<String>();
+            let shortened = |name: &&str| redacted(name).chars().take(LONGEST_NAME).collect::<String>();
             let names: Vec<_> = known.iter().take(MOST_NAMES).map(shortened).collect();
             let more = match known.len().checked_sub(MOST_NAMES) {
                 None | Some(0) => String::new(),

@@ -19,8 +19,8 @@ pub struct Secret {
 
 /// A secret of the operator's, in an environment variable of the VM: Envoy hands over those that `host_env_keys` names.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Secret"))]
+#[serde(deny_unknown_fields, rename = "Secret")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 struct Fields {
     /// The variable's name.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]

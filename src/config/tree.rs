@@ -305,7 +305,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, Error> {
         let Value::Map(entries) = &self.value else { return Err(self.is_not(&visitor)) };
         if !OPEN.contains(&name) {
-            none_is_unknown(entries, fields)?;
+            none_is_unknown(entries, fields, name)?;
         }
         let mut fields = Fields { entries, names: fields.iter(), absent: None };
         let read = visitor.visit_seq(&mut fields);
@@ -387,9 +387,16 @@ static ABSENT: Node = Node { value: Value::Null, offset: None };
 /// By their names in serde: the types in which a member that nobody knows is no mistake (RFC 7517 §4 and §5).
 const OPEN: &[&str] = &["JWK", "JWK Set"];
 
-fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str]) -> Result<(), Error> {
+/// By its name in serde: the type in whose place the secret itself may stand, as a key too.
+const SECRET: &str = "Secret";
+
+fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str], name: &str) -> Result<(), Error> {
     match entries.iter().find(|(key, _)| !fields.contains(&key.name.as_str())) {
         None => Ok(()),
+        Some((key, _)) if name == SECRET => {
+            let message = "a secret is `environment`, the name of a variable, and nothing else; the secret itself has no place here";
+            Err(Error::new(message.to_owned()).at(key.offset))
+        }
         Some((key, _)) => {
             let error = <Error as serde::de::Error>::unknown_field(&key.name, fields);
             Err(error.within_key(&key.name, key.offset))

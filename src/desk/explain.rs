@@ -35,6 +35,7 @@ use crate::policy::{Choice, Policies, Policy};
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
+use crate::text::https_url::redacted;
 use crate::text::list::listed;
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
@@ -207,7 +208,9 @@ impl Question {
             .collect();
         match (sources.len(), issuer) {
             (0, None) => return Err("no keys are fetched under this configuration".to_owned()),
-            (0, Some(issuer)) => return Err(format!("no keys of {issuer} are fetched under this configuration")),
+            (0, Some(issuer)) => {
+                return Err(format!("no keys of {} are fetched under this configuration", redacted(issuer)));
+            }
             (1, _) | (_, Some(_)) => {}
             (_, None) => {
                 let places: Vec<_> = sources.values().map(|source| source.place()).collect();

@@ -18,6 +18,8 @@ use crate::http::header_name::{HeaderName, OwnName, are_twins};
 use crate::http::request::Request;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::text::https_url;
 
 /// The certificate of each connection is compared with them.
 const MOST_CERTIFICATES: usize = 32;
@@ -369,7 +371,7 @@ impl Source {
                     TerminatorChain::Validated => "that Envoy validated",
                     TerminatorChain::ValidatedByListener => "that the listener must validate",
                 };
-                format!("presents a certificate for {name} {who}")
+                format!("presents a certificate for {} {who}", https_url::redacted(&name.to_string()))
             }
             Proof::Secret(header, secret) => {
                 format!("sends {header} with the value of the environment variable {}", secret.variable())
@@ -384,7 +386,10 @@ impl Source {
             sentences.push(format!("The certificates behind it are in {chain}."));
         }
         if let Some(Verified { header, value }) = &self.verified {
-            sentences.push(format!("Its chain counts as validated where that sender says {header}: {value}."));
+            sentences.push(format!(
+                "Its chain counts as validated where that sender says {header}: {}.",
+                https_url::redacted(value)
+            ));
         }
         sentences
     }

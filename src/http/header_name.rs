@@ -74,10 +74,10 @@ impl TryFrom<String> for HeaderName {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         if !(begins && name.len() <= LONGEST && name.bytes().all(allowed)) {
-            return Err(format!(
-                "{name:?} is no name for a header: a letter or digit and then up to 63 letters, digits, '-', '_' and \
-                 '.' are"
-            ));
+            // It may be the secret that should stand beside it.
+            return Err("this is no name for a header: a letter or digit and then up to 63 letters, digits, '-', '_' \
+                        and '.' are"
+                .to_owned());
         }
         if is_reserved(&name) {
             return Err(format!("the header {name} has a meaning of its own, and is neither written nor removed here"));
@@ -112,10 +112,9 @@ impl TryFrom<String> for RemovedHeader {
         // The star is a character of names itself, which nobody uses: it would be taken for the end of a beginning.
         let allowed = |byte: u8| is_token(byte) && byte != b'*';
         if !((1..=LONGEST).contains(&name.len()) && name.bytes().all(allowed)) {
-            return Err(format!(
-                "{text:?} is no name for a header: 1 to 64 letters, digits and characters of !#$%&'+-.^_`|~ are, and the \
-                 beginning of names with '*' behind it"
-            ));
+            return Err("this is no name for a header: 1 to 64 letters, digits and characters of !#$%&'+-.^_`|~ are, \
+                        and the beginning of names with '*' behind it"
+                .to_owned());
         }
         match beginning {
             None if is_reserved(name) => {

@@ -18,28 +18,38 @@ pub(crate) fn is_parameter(name: &[u8], known: &str) -> bool {
         return name.eq_ignore_ascii_case(known.as_bytes());
     }
     let name: Vec<_> = percent::leniently_decoded(name).collect();
-    let inside = name.split(|byte| matches!(byte, b'[' | b']')).find(|part| !part.is_empty());
-    let is_known = |name: &[u8]| folded(name).trim_start_matches('.').replace([' ', '.', '['], "_") == known;
-    is_known(&name) || inside.is_some_and(is_known)
+    let inside = name.split(|byte| matches!(byte, b'[' | b']')).find(|part| !part.is_empty()).unwrap_or_default();
+    let underscore = |byte: u8| if matches!(byte, b' ' | b'.' | b'[') { b'_' } else { byte };
+    [inside, &name]
+        .into_iter()
+        .any(|name| folded(name).into_iter().skip_while(|byte| *byte == b'.').map(underscore).eq(known.bytes()))
 }
 
-/// A decoded text in lower case, up to a NUL, a `+` as a space, and without white space around it. A letter that has one of
-/// ASCII for its capital or its small letter is that one, as in Java's and JavaScript's conversions.
-fn folded(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let is_blank = |character: char| character <= ' ' || character.is_whitespace() || "+\u{feff}".contains(character);
-    let text = text.trim_start_matches(is_blank).split('\0').next().unwrap_or_default().trim_end_matches(is_blank);
-    let mut folded = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '+' => folded.push(' '),
-            '\u{17f}' => folded.push('s'),
-            '\u{df}' | '\u{1e9e}' => folded.push_str("ss"),
-            '\u{130}' | '\u{131}' => folded.push('i'),
-            '\u{212a}' => folded.push('k'),
-            other => folded.push(other.to_ascii_lowercase()),
-        }
+/// A decoded text in lower case, up to a NUL, a `+` as a space, and without white space at its ends, nor anything else there
+/// that is not ASCII. A letter that has one of ASCII for its capital or its small letter is that one, as it is to Java.
+fn folded(text: &[u8]) -> Vec<u8> {
+    let mut folded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let (letters, after): (&[u8], _) = match rest {
+            // U+017F, U+00DF and U+1E9E, U+0130 and U+0131, U+212A.
+            [0xc5, 0xbf, after @ ..] => (b"s", after),
+            [0xc3, 0x9f, after @ ..] | [0xe1, 0xba, 0x9e, after @ ..] => (b"ss", after),
+            [0xc4, 0xb0 | 0xb1, after @ ..] => (b"i", after),
+            [0xe2, 0x84, 0xaa, after @ ..] => (b"k", after),
+            [b'+', after @ ..] => (b" ", after),
+            _ => (std::slice::from_ref(first), after),
+        };
+        folded.extend_from_slice(letters);
+        rest = after;
     }
+    let is_visible = |byte: &u8| matches!(byte, b'!'..=b'~');
+    let begin = folded.iter().position(is_visible).unwrap_or(folded.len());
+    folded.drain(..begin);
+    let end = folded.iter().position(|byte| *byte == 0).unwrap_or(folded.len());
+    folded.truncate(end);
+    folded.truncate(folded.iter().rposition(is_visible).map_or(0, |last| last.saturating_add(1)));
+    folded.make_ascii_lowercase();
     folded
 }
 

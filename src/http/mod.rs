@@ -6,7 +6,6 @@ pub mod edit;
 pub mod header_map;
 pub mod header_name;
 pub(crate) mod host_map;
-pub(crate) mod https_url;
 pub(crate) mod leniency;
 pub(crate) mod path;
 pub mod request;

@@ -11,6 +11,7 @@ use crate::config::seconds::{CoolDown, DefaultAge, MaxAge, MaxStale, Timeout};
 use crate::http::call::Call;
 use crate::jose::fingerprint::fingerprint;
 use crate::keys::freshness::Freshness;
+use crate::text::https_url;
 
 /// In seconds: an issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
 const LEAST_PAUSE: u64 = 60;
@@ -134,7 +135,13 @@ impl TryFrom<String> for ClusterName {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        if name.is_empty() { Err("the name of the cluster is empty") } else { Ok(Self(name)) }
+        if name.is_empty() {
+            Err("the name of the cluster is empty")
+        } else if https_url::redacted(&name) != name {
+            Err("this is a URL with a user in it, and no name of a cluster")
+        } else {
+            Ok(Self(name))
+        }
     }
 }
 
@@ -142,7 +149,7 @@ impl TryFrom<String> for HttpUri {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| format!("{text:?} is no absolute URI of https or http"))
+        Self::parse(&text).ok_or_else(|| format!("{:?} is no absolute URI of https or http", https_url::shown(&text)))
     }
 }
 
@@ -159,7 +166,8 @@ impl HttpUri {
         let (authority, path) = rest.split_at_checked(end)?;
         let visible = |text: &str| text.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#');
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        (!authority.is_empty() && !authority.contains(['@', '\\']) && visible(authority) && visible(&path))
+        let has_no_user = https_url::redacted(text) == text;
+        (!authority.is_empty() && has_no_user && !authority.contains('\\') && visible(authority) && visible(&path))
             .then(|| Self { scheme, authority: authority.to_ascii_lowercase(), path })
     }
 
@@ -175,7 +183,7 @@ impl HttpUri {
     /// The origin that a text is, if it is one of https and nothing more.
     pub(crate) fn https_origin(text: &str) -> Result<String, String> {
         let uri = Self::parse(text).filter(|uri| uri.scheme == Scheme::Https && uri.path == "/");
-        uri.map(|uri| uri.origin()).ok_or_else(|| format!("{text:?} is no origin of https"))
+        uri.map(|uri| uri.origin()).ok_or_else(|| format!("{:?} is no origin of https", https_url::shown(text)))
     }
 
     /// A call of it through this cluster.

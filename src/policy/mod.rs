@@ -32,6 +32,7 @@ use crate::reason::Reason;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Means, ResourceServer};
+use crate::text::https_url::redacted;
 
 /// Its options are names of headers too (RFC 9110 §7.6.1).
 const CONNECTION: &str = "connection";
@@ -602,7 +603,7 @@ impl Policies {
         };
         found.map(|(name, policy)| (name.0.as_str(), policy)).ok_or_else(|| {
             let named = String::from_utf8_lossy(in_metadata.unwrap_or_default());
-            Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {named:.64}"))
+            Refusal::because(Reason::UnknownPolicy, format!("metadata names the policy {:.64}", redacted(&named)))
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
 use crate::jose::confirmation::Dpop;
 use crate::keys::{KeySource, Keys};
+use crate::text::https_url::redacted;
 use crate::text::list::listed;
 
 impl ResourceServer {
@@ -35,7 +36,8 @@ impl ResourceServer {
             }
         }
         if !self.required_scopes.is_empty() {
-            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(&scope.0)).collect();
+            let scopes: Vec<_> = scopes.iter().map(|scope| &**scope).collect();
             say(&format!("A token that lacks a scope of {} gets 403.", listed(&scopes, "and")));
         }
         match self.access_token_query {
@@ -132,7 +134,8 @@ impl ResourceServer {
 
 impl Issuer {
     fn sentence(&self) -> String {
-        let audiences: Vec<_> = self.audiences.iter().map(String::as_str).collect();
+        let audiences: Vec<_> = self.audiences.iter().map(|audience| redacted(audience)).collect();
+        let audiences: Vec<_> = audiences.iter().map(|audience| &**audience).collect();
         let kind = match self.token_type {
             TokenType::AnyJwt => "A request needs an access token",
             TokenType::AccessToken => "A request needs an access token of the type at+jwt",
@@ -149,7 +152,7 @@ impl Issuer {
             },
             Keys::Fetched(source) => format!("signed with {algorithms} by a key from {}", source.place()),
             Keys::VerifiedBefore(name) => {
-                format!("verified by jwt_authn, which leaves its payload in the metadata under {name:?}")
+                format!("verified by jwt_authn, which leaves its payload in the metadata under {:?}", redacted(name))
             }
             Keys::None => String::new(),
         };
@@ -176,7 +179,7 @@ impl Issuer {
         };
         format!(
             "{kind} from {} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
-            self.identifier,
+            redacted(&self.identifier),
             listed(&audiences, "or")
         )
     }

@@ -116,7 +116,7 @@ impl ForwardedClaim {
             ClaimEncoding::Text => "as text",
             ClaimEncoding::Json => "as JSON",
         };
-        format!("{} in {} {encoding}", self.claim.0, self.header.0)
+        format!("{} in {} {encoding}", crate::text::https_url::redacted(&self.claim.0), self.header.0)
     }
 
     /// The header with the claim's value, if there is such a claim.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http::edit::Served;
-use crate::http::https_url;
 use crate::http::request::{Request, folded};
+use crate::text::https_url;
 
 /// Where the metadata of a resource is, before its own path (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -45,7 +45,10 @@ impl TryFrom<String> for Resource {
         if https_url::parts(&text).is_some_and(|(_, path)| path.bytes().all(allowed)) {
             Ok(Self(text))
         } else {
-            Err(format!("{text:?} is no resource identifier: an https URL with a host, and without query and fragment"))
+            Err(format!(
+                "{:?} is no resource identifier: an https URL with a host, and without query and fragment",
+                https_url::shown(&text)
+            ))
         }
     }
 }
@@ -78,8 +81,9 @@ impl ProtectedResourceMetadata {
 
     /// The document (RFC 9728 §2) of an API with these issuers and these scopes.
     pub(super) fn document<'a>(&self, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Served {
-        // An issuer identifier is an https URL (RFC 8414 §2); what else stands in "iss" leads nowhere.
-        let issuers: Vec<_> = issuers.filter(|issuer| issuer.starts_with("https://")).collect();
+        // An issuer identifier is an https URL (RFC 8414 §2); what else stands in "iss" leads nowhere. Anybody reads this.
+        let is_public = |issuer: &&str| issuer.starts_with("https://") && https_url::redacted(issuer) == *issuer;
+        let issuers: Vec<_> = issuers.filter(is_public).collect();
         let mut members = Map::new();
         members.insert("resource".to_owned(), Value::from(self.resource.0.as_str()));
         members.insert("bearer_methods_supported".to_owned(), Value::from(vec!["header"]));

@@ -42,6 +42,7 @@ use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+use crate::text::https_url;
 use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
@@ -254,10 +255,12 @@ impl TryFrom<String> for Realm {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let allowed = |byte: u8| matches!(byte, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if !text.is_empty() && text.bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
+        if text.is_empty() || !text.bytes().all(allowed) {
             Err("a realm is visible ASCII text without '\"' and '\\'")
+        } else if https_url::redacted(&text) != text {
+            Err("a realm is told to every client, and this is a URL with a user in it")
+        } else {
+            Ok(Self(text))
         }
     }
 }

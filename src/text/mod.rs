@@ -3,6 +3,7 @@
 pub(crate) mod base64url;
 pub(crate) mod escaped;
 pub(crate) mod hexadecimal;
+pub(crate) mod https_url;
 pub mod json;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod list;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::config::file::Place;
 use crate::desk::sentence::shown;
+use crate::text::https_url::redacted;
 
 /// One thing that is wrong at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +107,7 @@ impl Finding {
     }
 
     pub(super) fn error(file: impl Into<Rc<str>>, position: Option<(usize, usize)>, sentence: String) -> Self {
+        let sentence = redacted(&sentence).into_owned();
         Self { severity: Severity::Error, warning: None, file: file.into(), position, sentence }
     }
 
@@ -113,9 +115,10 @@ impl Finding {
         Self::error(place.shared_file(), Some(place.position()), sentence)
     }
 
-    pub(super) fn warning(place: Place<'_>, warning: Warning, sentence: impl Into<String>) -> Self {
+    pub(super) fn warning(place: Place<'_>, warning: Warning, sentence: impl AsRef<str>) -> Self {
         let (file, position) = (place.shared_file(), Some(place.position()));
-        Self { severity: Severity::Warning, warning: Some(warning), file, position, sentence: sentence.into() }
+        let sentence = redacted(sentence.as_ref()).into_owned();
+        Self { severity: Severity::Warning, warning: Some(warning), file, position, sentence }
     }
 }
 

@@ -270,13 +270,15 @@ impl Introspection {
     /// How this proxy authenticates, for people.
     #[cfg(not(target_arch = "wasm32"))]
     pub(in crate::resource_server) fn authentication(&self) -> String {
+        use crate::text::https_url::redacted;
+
         match &self.authentication {
             Authentication::Basic { client_id, secret } => {
-                format!("as {client_id:?} with the secret in {} (client_secret_basic)", secret.variable())
+                format!("as {:?} with the secret in {} (client_secret_basic)", redacted(client_id), secret.variable())
             }
             Authentication::Post { secret } => format!(
                 "as {:?} with the secret in {} (client_secret_post)",
-                self.client_id.as_deref().unwrap_or_default(),
+                redacted(self.client_id.as_deref().unwrap_or_default()),
                 secret.variable()
             ),
             Authentication::Bearer { token } => format!("with the token in {}", token.variable()),

@@ -1,0 +1,90 @@
+//! The https URLs that a configuration names.
+
+use std::borrow::Cow;
+
+/// A text of an operator's for people: where a URL in it has user information (RFC 3986 §3.2.1), or something that may be
+/// meant for it, there is `***` in its place, since that may be a password.
+pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+    let places = text.as_bytes().windows(2).enumerate().filter(|(_, pair)| *pair == b"//").map(|(place, _)| place);
+    let mut parts = places.filter_map(|place| text.split_at_checked(place.saturating_add(2)));
+    let found = parts.find(|(_, rest)| may_have_user(rest.as_bytes()));
+    // Up to the last of them: a password may have one too.
+    match found.and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1))) {
+        Some((before, host)) => Cow::Owned([before, "***@", host].concat()),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Whether user information stands before the host, or, where the port should stand, the beginning of a password that has
+/// one of `/?#` in it.
+fn may_have_user(rest: &[u8]) -> bool {
+    let mut is_port = false;
+    let mut is_odd = false;
+    for byte in rest.iter().skip_while(|byte| **byte == b'/') {
+        match byte {
+            b'/' | b'?' | b'#' => break,
+            b'@' => return true,
+            b':' => (is_port, is_odd) = (true, false),
+            // Behind an IPv6 address.
+            b']' => (is_port, is_odd) = (false, false),
+            b'0'..=b'9' => {}
+            _ => is_odd |= is_port,
+        }
+    }
+    is_odd
+}
+
+/// The same of a text that should be a URL, and may lack its beginning.
+pub(crate) fn shown(url: &str) -> Cow<'_, str> {
+    match url.rsplit_once('@') {
+        Some((_, host)) if !url.contains("//") => Cow::Owned(format!("***@{host}")),
+        _ => redacted(url),
+    }
+}
+
+/// Host and port, and the path, of `https://host:port/path`; port and path may be missing. `None` for anything else. Which
+/// characters a path may have is the caller's to say.
+pub(crate) fn parts(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("https://")?;
+    let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+    let is_right = !host.is_empty()
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && (1..=5).contains(&port.len())
+        && port.bytes().all(|byte| byte.is_ascii_digit());
+    is_right.then_some((authority, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_user_information() {
+        for (text, expected) in [
+            ("https://user:secret@host/a?b", "https://***@host/a?b"),
+            ("https://secret@host", "https://***@host"),
+            ("https://user:sec@ret@host", "https://***@host"),
+            ("https://user:sec/ret?@host", "https://***@host"),
+            ("https:///user:secret@host", "https://***@host"),
+            ("at https://a and \"https://u:secret@host/\"", "at https://a and \"https://***@host/\""),
+        ] {
+            assert_eq!(redacted(text), expected);
+        }
+        for text in [
+            "",
+            "https://host",
+            "https://host:8443/a@b",
+            "https://[::1]:80/a@b",
+            "https://[fe80::1]/",
+            "mailto:a@b",
+            "//",
+            "https://a for b",
+        ] {
+            assert_eq!(redacted(text), text);
+        }
+        assert_eq!(shown("user:secret@host/"), "***@host/");
+        assert_eq!(shown("https:\\\\user:secret@host"), "***@host");
+        assert_eq!(shown("https://host/a@b"), "https://host/a@b");
+    }
+}
