@@ -2185,6 +2185,7 @@ def client_authentication(world: World) -> Iterator[Case]:
     unknown = invalid_client("client_unknown")
     yield case("a client that is not listed is refused", "client_id=other", refusal=unknown)
     yield case("an identifier has its case", f"client_id={pki.lower()}", refusal=unknown)
+    yield case("a client that is not listed is refused where an assertion names it", grant + assertion("whoever-this-may-be"), refusal=unknown)
     yield case("a client that is not listed is challenged where it used HTTP Basic", "", headers=[basic("other")], refusal=invalid_client("client_unknown", challenge=True))
     nobody = invalid_client("client_id_missing")
     yield case("a request that names no client is refused", grant, refusal=nobody)

@@ -12,6 +12,8 @@ mod case_list;
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use case_list::{Case, CaseList, Outcome};
 use certbound::handover::handed::HandedOver;
 use certbound::http::call::Answer;
@@ -24,6 +26,7 @@ use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Environment, Means, Policies, Reason, Refusal, Request, Step};
+use serde_json::Value;
 
 /// A host without `verify_signature`, where only what is built into the module can be verified.
 struct WithoutHost;
@@ -62,7 +65,19 @@ impl SignatureEngine for WithEs512 {
 const ENVIRONMENT: Environment<'_> =
     Environment::Variables(&|name| (name == "CERTBOUND_SECRET").then(|| "0p3n-s3same".to_owned()));
 
+/// How a request goes on, with what would have refused it under a policy that only observes; or the refusal.
+type End = Result<(Vec<(String, Vec<u8>)>, Option<Refusal>), Refusal>;
+
 fn run(policies: &Policies, case: &Case) -> Outcome {
+    match end(policies, case) {
+        Ok((headers, note)) => {
+            Outcome::Forwarded { headers, note: note.map(|refusal| refusal.reason().name().to_owned()) }
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn end(policies: &Policies, case: &Case) -> End {
     let (headers, metadata) = (case.headers(), case.metadata());
     let borrowed_headers = borrowed(&headers);
     let request = Request {
@@ -110,16 +125,15 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
                     upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
                     upstream.extend(edit.value().map(|value| (edit.name().to_owned(), value.as_bytes().to_vec())));
                 }
-                let note = decision.would_have_refused().map(|refusal| refusal.reason().name().to_owned());
-                return Outcome::Forwarded { headers: upstream, note };
+                return Ok((upstream, decision.would_have_refused().cloned()));
             }
-            Step::Refuse(refusal) => return refused(&refusal),
+            Step::Refuse(refusal) => return Err(refusal),
             Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
             Step::AskBody(question) => {
                 question.resume(Some(case.body()), &keys, &|| case.now.saturating_mul(1000)).into()
             }
-            Step::AskKeys { question, .. } => return refused(&question.refusal()),
-            Step::AskIntrospection(question) => return refused(&question.refusal()),
+            Step::AskKeys { question, .. } => return Err(question.refusal()),
+            Step::AskIntrospection(question) => return Err(question.refusal()),
         };
     }
 }
@@ -198,4 +212,56 @@ fn no_refusal_tells_the_log_a_token() {
         }
     }
     assert!(lines > 200, "{lines}");
+}
+
+/// The texts in a claim.
+fn texts(claim: &Value) -> Vec<&str> {
+    match claim {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The claims of every JWT in some bytes: access tokens and client assertions.
+fn claims(bytes: &[u8]) -> Vec<Value> {
+    let is_of_jwt = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let words = bytes.split(|byte| !is_of_jwt(byte)).map(|word| word.split(|byte| *byte == b'.').nth(1));
+    let claims = words.flatten().filter_map(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    claims.filter_map(|claims| serde_json::from_slice(&claims).ok()).filter(Value::is_object).collect()
+}
+
+/// README: "no claim before its signature was verified, or its issuer or `jwt_authn` vouched for it". What stands in the
+/// configuration as well is the operator's own.
+#[test]
+fn no_refusal_tells_the_log_a_claim_that_nobody_verified() {
+    let list = CaseList::read();
+    let mut seen = BTreeSet::new();
+    for (name, configuration) in &list.configurations {
+        let policies = Policies::load_with(&configuration.protobuf, ENVIRONMENT).unwrap();
+        let vouched = |case: &&Case| case.introspection.is_some() || !case.verified_payloads().is_empty();
+        for case in list.cases.iter().filter(|case| case.configuration == *name && !vouched(case)) {
+            let Err(refusal) = end(&policies, case) else { continue };
+            let line = Event::Refused(&refusal, Circumstances { route: None, request_id: None }).to_string();
+            // Which certificate was presented, the connection says.
+            let presented = refusal.presented().map(|own| format!("presented={own}")).unwrap_or_default();
+            let line = line.replace(&presented, "");
+            if refusal.identity().is_some() {
+                continue;
+            }
+            let (headers, body) = (case.headers(), case.body());
+            for claims in headers.iter().map(|(_, value)| value.as_slice()).chain([body]).flat_map(claims) {
+                seen.insert(refusal.reason());
+                for text in texts(&claims).iter().filter(|text| text.len() > 2 && !configuration.json.contains(**text))
+                {
+                    assert!(!line.contains(text), "{}: {text} in {line}", case.sentence);
+                }
+            }
+        }
+    }
+    for reason in [Reason::IssuerNotTrusted, Reason::SignatureInvalid, Reason::TokenNotVerified, Reason::ClientUnknown]
+    {
+        assert!(seen.contains(&reason), "{seen:?}");
+    }
 }

@@ -41,7 +41,8 @@ def running(world: World, directory: Path, provider: dict[str, Any], requires: d
         manager["http_filters"].insert(0, {"name": "jwt", "typed_config": filter_configuration})
         with (
             Envoy(yaml.safe_dump(configuration), directory, name="jwt") as envoy,
-            Client(listener, ca_path=world.authority.pem_path, certificate=world.client_1) as client,
+            # Which keeps its connection after a 400 too.
+            Client(listener, ca_path=world.authority.pem_path, certificate=world.client_1, protocol="h2") as client,
         ):
             yield client, upstream, envoy
 
@@ -70,6 +71,35 @@ def test_a_token_that_jwt_authn_removed_is_judged_by_what_it_left(world: World, 
         stolen = tokens.sign(world.keys["ES256"], world.claims(world.client_2))
         assert client.request("GET", "/", headers=bearer(stolen)).status == 401
         assert "reason=certificate_mismatch" in envoy.log()
+
+
+def test_other_credentials_beside_the_token_are_refused_unless_jwt_authn_removed_them(world: World, tmp_path: Path) -> None:
+    """What jwt_authn removed nobody can count any more: the manual says so. The API gets nothing of it either."""
+    own = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
+    forged = tokens.sign(world.stranger, world.claims(world.client_1, scope="everything"))
+    beside = {
+        ("Basic eDp5", f"Bearer {own}"): "authorization_repeated",
+        (f"Basic eDp5, Bearer {own}",): "authorization_repeated",
+        (f"DPoP {forged}", f"Bearer {own}"): "authorization_repeated",
+        (f"bearer {forged}", f"Bearer {own}"): "authorization_repeated",
+        (f"Bearer {own} x",): "authorization_malformed",
+        (f"xBearer {own}",): "scheme_unsupported",
+    }
+    for forward in (True, False):
+        (directory := tmp_path / str(forward)).mkdir()
+        with running(world, directory, {"forward": forward}, {"provider_name": "as"}) as (client, upstream, envoy):
+            for values, reason in beside.items():
+                arrived, logged = len(upstream.requests), len(envoy.log())
+                status = client.request("GET", "/", headers=[("authorization", value) for value in values]).status
+                if forward:
+                    assert (status, len(upstream.requests)) == (401 if "scheme" in reason else 400, arrived), values
+                    assert f"refused: reason={reason} " in envoy.log()[logged:]
+                else:
+                    assert (status, upstream.requests[-1].header("authorization")) == (200, None), values
+            # Two of them jwt_authn cannot read.
+            for values in ([own, own], [own, forged], [forged, own]):
+                headers = [("authorization", f"Bearer {value}") for value in values]
+                assert client.request("GET", "/", headers=headers).status == 401
 
 
 def test_a_forged_token_beside_a_verified_one_is_refused(world: World, tmp_path: Path) -> None:

@@ -317,13 +317,15 @@ impl AskBody {
         let body = body.ok_or_else(|| {
             Refusal::because(Reason::TokenRequestMalformed, format!("the body is larger than {largest_body} bytes"))
         })?;
-        let Named { client_id, verbatim, has_credentials } = self.head.named(body)?;
+        let Named { client_id, is_claim, verbatim, has_credentials } = self.head.named(body)?;
         let of_client = |reason: Reason| of_client(reason, &client_id);
         if verbatim.is_some_and(|verbatim| clients.get(&verbatim).is_some()) {
             return Err(of_client(Reason::ClientAmbiguous));
         }
         let Some(client) = clients.get(&client_id) else {
             return match unlisted_clients {
+                // The identifier of a listed client is the operator's text; a claim is anybody's.
+                UnlistedClients::Refuse if is_claim => Err(Reason::ClientUnknown.into()),
                 UnlistedClients::Refuse => Err(of_client(Reason::ClientUnknown)),
                 UnlistedClients::Forward => Ok(Judged::Forward(self.ground, None)),
             };

@@ -52,6 +52,8 @@ enum Authorization {
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) client_id: String,
+    /// Nothing but an assertion names it, and nobody has verified that.
+    pub(super) is_claim: bool,
     /// What a server might read instead that does not decode HTTP Basic credentials.
     pub(super) verbatim: Option<String>,
     /// There is something else to authenticate the client than a certificate.
@@ -105,6 +107,7 @@ impl Head {
             Authorization::Basic { client_id, verbatim } => (Some(client_id.clone()), Some(verbatim.clone())),
             Authorization::None | Authorization::Other => (None, None),
         };
+        let is_claim = in_form.is_none() && basic.is_none();
         let has_credentials = secret.is_some() || asserted.is_some() || self.has_authorization();
         let mut named = [in_form, basic, asserted].into_iter().flatten();
         let Some(client_id) = named.next() else { return Err(Reason::ClientIdMissing.into()) };
@@ -112,7 +115,7 @@ impl Head {
             return Err(ambiguous("the request names different clients"));
         }
         let verbatim = verbatim.filter(|verbatim| *verbatim != client_id);
-        Ok(Named { client_id, verbatim, has_credentials })
+        Ok(Named { client_id, is_claim, verbatim, has_credentials })
     }
 }
 

@@ -365,13 +365,14 @@ impl AccessToken {
     }
 }
 
-/// The issuer that the token claims to be from: its keys decide whether it is.
-fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Refusal> {
+/// The issuer that the token claims to be from: its keys decide whether it is. Another one is not told, since nobody has
+/// verified that claim.
+fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Reason> {
     issuers
         .iter()
         .enumerate()
         .find(|(_, issuer)| claims.issuer == Some(issuer.identifier()))
-        .ok_or_else(|| claims.of_another_issuer())
+        .ok_or(Reason::IssuerNotTrusted)
 }
 
 /// Whether another filter verified a token with this very payload.
@@ -497,16 +498,12 @@ impl<'t> Claims<'t> {
         }
     }
 
-    /// An answer of the issuer itself need not name it.
+    /// An answer of the issuer itself need not name it. Whoever vouched for these claims vouched for another one's, too.
     fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
-            Some(own) if own != issuer.identifier() => Err(self.of_another_issuer()),
+            Some(own) if own != issuer.identifier() => Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own))),
             Some(_) | None => Ok(()),
         }
-    }
-
-    fn of_another_issuer(&self) -> Refusal {
-        Refusal::because(Reason::IssuerNotTrusted, shortened(self.issuer.unwrap_or_default()))
     }
 }
 
