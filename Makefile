@@ -35,6 +35,10 @@ test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases 
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
+.PHONY: soak
+soak: module $(VENV) ## Have as many requests wait as may, in every way that there is, in a real Envoy: a quarter of an hour
+	SOAK=1 $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-soak -v tests/test_crowd.py
+
 HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
 
 # The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone.

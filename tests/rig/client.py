@@ -1,9 +1,11 @@
 """A client over TLS for tests that decide on every byte: HTTP/1.1 written by hand, HTTP/2 without any checks."""
 
+import contextlib
 import json
 import select
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +127,7 @@ class Client:
         self._http2: h2.connection.H2Connection | None = None
         self._unfinished_frame = b""
         self._end: tuple[int, int] | None = None
+        self._begun: list[bytes | _Http2Answer] = []
 
     def __enter__(self) -> Self:
         """Connects.
@@ -216,6 +219,44 @@ class Client:
         exchange = self._exchange_http2 if self._http2 else self._exchange_http1
         return exchange(_bytes(method), _bytes(path), fields, body, last_fields)
 
+    def begin(self, requests: Iterable[tuple[Text, Text, Iterable[tuple[Text, Text]], bytes]]) -> None:
+        """Sends requests (method, path, headers and body, as of `request`) in one piece, and reads nothing: over HTTP/2 any
+        number whose bodies fit the peer's windows, over HTTP/1.1 one. `finish` has their responses."""
+        for method, path, headers, body in requests:
+            method, path, fields = _bytes(method), _bytes(path), _encode_fields(headers)
+            if self._http2:
+                self._begun.append(self._open_stream(method, path, fields, end_stream=not body))
+                if body:
+                    self._http2.send_data(self._begun[-1].stream, body, end_stream=True)
+            else:
+                self._send_http1(method, path, fields, body, None)
+                self._begun.append(method)
+        if self._http2:
+            self._flush()
+
+    def finish(self, seconds: float) -> list[Response | None]:
+        """The responses to the requests that `begin` sent, in their order; None in place of one that did not come in so many
+        seconds, or that the peer refused to give."""
+        deadline = time.monotonic() + seconds
+        begun, self._begun = self._begun, []
+
+        def comes() -> bool:
+            return self.readable(max(0.0, deadline - time.monotonic()))
+
+        def response(sent: "bytes | _Http2Answer") -> Response | None:
+            try:
+                if isinstance(sent, bytes):
+                    return self.receive(sent) if comes() else None
+                return sent.response() if sent.complete else None
+            except ConnectionRefusedByPeer:
+                return None
+
+        if self._http2:
+            with contextlib.suppress(ConnectionRefusedByPeer):
+                while not all(answer.complete for answer in begun) and comes():
+                    self._advance(*begun)
+        return [response(sent) for sent in begun]
+
     def send(self, data: bytes) -> None:
         """Writes bytes to the connection as they are.
 
@@ -231,7 +272,12 @@ class Client:
 
     def readable(self, seconds: float) -> bool:
         """Whether the peer says anything within so long."""
-        return bool(self._socket.pending() or select.select([self._socket], [], [], seconds)[0])
+        if self._socket.pending():
+            return True
+        # Unlike select(), for a test with more than a thousand connections too.
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def receive(self, method: Text = "GET") -> Response:
         """Reads an HTTP/1.1 response to a request of that method, which `send` sent. Errors as of `request`."""
@@ -258,6 +304,17 @@ class Client:
         body: bytes,
         trailers: list[tuple[bytes, bytes]] | None,
     ) -> Response:
+        self._send_http1(method, path, fields, body, trailers)
+        return self.receive(method)
+
+    def _send_http1(
+        self,
+        method: bytes,
+        path: bytes,
+        fields: list[tuple[bytes, bytes]],
+        body: bytes,
+        trailers: list[tuple[bytes, bytes]] | None,
+    ) -> None:
         names = {name.lower() for name, _ in fields}
         added = [] if b"host" in names else [(b"Host", _bytes(self._authority))]
         if not names & {b"content-length", b"transfer-encoding"}:
@@ -269,7 +326,6 @@ class Client:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body = b"%b0\r\n%b\r\n" % (chunk, _field_lines(trailers))
         self.send(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, path, _field_lines(added + fields), body))
-        return self.receive(method)
 
     def _exchange_http2(
         self,
@@ -279,18 +335,8 @@ class Client:
         body: bytes,
         trailers: list[tuple[bytes, bytes]] | None,
     ) -> Response:
-        pseudo_fields = {
-            b":method": method,
-            b":path": path,
-            b":scheme": b"https",
-            b":authority": _bytes(self._authority),
-        }
-        names = {name for name, _ in fields}
-        added = [(name, value) for name, value in pseudo_fields.items() if name not in names]
-        stream = self._http2.get_next_available_stream_id()
-        answer = _Http2Answer(stream)
-        self._check_end(stream)
-        self._http2.send_headers(stream, added + fields, end_stream=not body and trailers is None)
+        answer = self._open_stream(method, path, fields, end_stream=not body and trailers is None)
+        stream = answer.stream
         rest = memoryview(body)
         while rest and not answer.complete:
             window, frame = self._http2.local_flow_control_window(stream), self._http2.max_outbound_frame_size
@@ -307,11 +353,27 @@ class Client:
             self._advance(answer)
         return answer.response()
 
+    def _open_stream(
+        self, method: bytes, path: bytes, fields: list[tuple[bytes, bytes]], *, end_stream: bool
+    ) -> "_Http2Answer":
+        pseudo_fields = {
+            b":method": method,
+            b":path": path,
+            b":scheme": b"https",
+            b":authority": _bytes(self._authority),
+        }
+        names = {name for name, _ in fields}
+        added = [(name, value) for name, value in pseudo_fields.items() if name not in names]
+        answer = _Http2Answer(self._http2.get_next_available_stream_id())
+        self._check_end(answer.stream)
+        self._http2.send_headers(answer.stream, added + fields, end_stream=end_stream)
+        return answer
+
     def _flush(self) -> None:
         if data := self._http2.data_to_send():
             self.send(data)
 
-    def _advance(self, answer: "_Http2Answer") -> None:
+    def _advance(self, *answers: "_Http2Answer") -> None:
         """Sends what waits to be sent, then takes in the next bytes of the peer."""
         self._flush()
         try:
@@ -327,10 +389,12 @@ class Client:
         for event in events:
             if isinstance(event, h2.events.DataReceived):
                 self._http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            answer.take(event)
+            for answer in answers:
+                answer.take(event)
         self._flush()
-        if not answer.complete:
-            self._check_end(answer.stream)
+        for answer in answers:
+            if not answer.complete:
+                self._check_end(answer.stream)
 
     def _take_frames(self, data: bytes) -> list[h2.events.Event]:
         """The events of all frames that are complete with `data`."""
@@ -364,6 +428,7 @@ class _Http2Answer:
         self._headers: Fields = ()
         self._body = bytearray()
         self._trailers: Fields = ()
+        self._refusal: ConnectionRefusedByPeer | None = None
         self.complete = False
 
     def take(self, event: h2.events.Event) -> None:
@@ -379,9 +444,12 @@ class _Http2Answer:
             case h2.events.StreamEnded():
                 self.complete = True
             case h2.events.StreamReset() if not self.complete:
-                raise ConnectionRefusedByPeer(f"stream reset: {_error_name(event.error_code)}")
+                self._refusal = ConnectionRefusedByPeer(f"stream reset: {_error_name(event.error_code)}")
+                self.complete = True
 
     def response(self) -> Response:
+        if self._refusal:
+            raise self._refusal
         status = dict(self._headers)[":status"]
         headers = [(name, value) for name, value in self._headers if not name.startswith(":")]
         return Response(headers, bytes(self._body), trailers=self._trailers, status=int(status))
