@@ -8,12 +8,12 @@
 //!
 //! | RFC 8705 | where |
 //! | --- | --- |
-//! | §2 the certificate that the client proved to hold reaches the authorization server | [`authorization_server`], [`certificate::dialect`] |
+//! | §2 the certificate that the client proved to hold reaches the authorization server | [`authorization_server`], [`handover::dialect`] |
 //! | §2.1, §2.2 clients authenticate by their certificate before the authorization server | [`authorization_server::client`] |
 //! | §3 a bound token is refused on any other certificate, 401 `invalid_token` | [`resource_server`] |
-//! | §3.1 `cnf` with `x5t#S256` | [`resource_server::confirmation`], [`certificate::thumbprint`] |
+//! | §3.1 `cnf` with `x5t#S256` | [`jose::confirmation`], [`certificate::thumbprint`] |
 //! | §3.2 a token's binding in an introspection answer | [`resource_server::introspection`] |
-//! | §6.5 TLS termination: no forged certificate header survives | [`certificate::forwarding_headers`] |
+//! | §6.5 TLS termination: no forged certificate header survives | [`handover::forwarding_headers`] |
 //!
 //! What it does not do: it issues no token and validates no certificate chain (Envoy does). README.md says more.
 //!

@@ -131,10 +131,13 @@ pub enum Cluster {
     WithoutHosts,
 }
 
+/// A value, and the number of its last change.
+type Numbered = (Vec<u8>, u32);
+
 /// Values by their keys, each with a number that grows with every change, as Envoy has them: a change that names another
 /// number than the value's is refused, but for the first one and for 0.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Rc<RefCell<BTreeMap<String, (Vec<u8>, u32)>>>);
+pub struct Shared(Rc<RefCell<BTreeMap<String, Numbered>>>);
 
 impl Shared {
     /// The keys that there are.
@@ -143,7 +146,7 @@ impl Shared {
     }
 
     /// A value and its number.
-    pub fn get(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+    pub fn get(&self, key: &str) -> Option<Numbered> {
         self.0.borrow().get(key).cloned()
     }
 
