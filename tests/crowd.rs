@@ -20,7 +20,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use case_list::target;
-use fake_host::{Cluster, Header, Host, Module, Outcome, Request, START_OF_2026, Vm};
+use fake_host::{Cluster, Header, Host, Module, Outcome, Request, START_OF_2026, Shared, Vm};
 use serde_json::{Value, json};
 
 /// As many as may wait in one VM.
@@ -287,4 +287,25 @@ fn a_lone_request_waits_no_longer_than_for_its_answer() {
     vm.answer(call.token, &ok(), &active(true));
     assert!(matches!(vm.ended(context), Some(Outcome::Forwarded { .. })));
     vm.end(context);
+}
+
+/// A worker that comes to know what another one fetched before has not waited for anything yet.
+#[test]
+fn keys_that_another_worker_fetched_before_do_not_stand_for_the_fetch_that_a_request_needs() {
+    let shared = Shared::default();
+    let configuration = with_fetched_keys(&json!({}));
+    let [mut one, mut other] = [(); 2].map(|()| start(Host { shared: shared.clone(), ..host() }, &configuration));
+    one.pass(Duration::from_millis(10));
+    let [call] = one.dispatched().try_into().unwrap();
+    one.answer(call.token, &ok(), &key_set("of another token"));
+    // The other one has had no tick.
+    let request = with_token(0);
+    let (context, outcome) = other.begin(&request);
+    assert_eq!(outcome, Outcome::Waits);
+    other.pass(Duration::from_millis(10));
+    let [call] = other.dispatched().try_into().unwrap();
+    other.answer(call.token, &ok(), &key_set("1"));
+    // The right key, and no signature of it: with the one before it would be another reason.
+    assert!(matches!(other.ended(context), Some(Outcome::Replied { status: 401, .. })));
+    other.end(context);
 }

@@ -99,7 +99,7 @@ fn answered(body: &str) -> (Vec<Header>, Vec<u8>) {
 }
 
 /// In bytes, as it is shipped. Every VM compiles all of it: what grows it must be worth that.
-const LARGEST: u64 = 785_000;
+const LARGEST: u64 = 790_000;
 
 #[test]
 fn the_module_is_small() {

@@ -272,3 +272,19 @@ fn the_key_that_verified_a_token_without_a_key_id_last_is_the_first_that_the_nex
     assert_eq!(api.cost(&by(2, 3)), (Came::Forwarded, 1));
     assert_eq!(api.cost(&by(1, 4)), (EXHAUSTED, 1));
 }
+
+/// Issuers without `kid` stand beside each other: what the last token of one was made with says nothing of another's.
+#[test]
+fn the_key_that_made_an_issuers_last_token_is_tried_first_whoever_came_between() {
+    let mut api = Api::new(4);
+    let header = || json!({"alg": "ES256"});
+    assert_eq!(api.cost(&token(header(), 1, &signature(3))), (Came::Forwarded, 4));
+    // As another issuer's, which has the first two keys.
+    api.fetch(2, 2);
+    assert_eq!(api.cost(&token(header(), 2, &signature(1))), (Came::Forwarded, 2));
+    let mut keys = key_set(4);
+    keys["keys"].as_array_mut().unwrap().remove(1);
+    let source = api.policies.key_sources().next().unwrap();
+    assert!(api.keys.take_shared(source, &KeyRing::shared(3, api.now * 1000, 300, keys.to_string().as_bytes())));
+    assert_eq!(api.cost(&token(header(), 3, &signature(3))), (Came::Forwarded, 1));
+}

@@ -312,6 +312,10 @@ fn unknown_keys_cause_three_fetches_and_then_one_in_a_cool_down() {
         if one.waits("unheard of") {
             one.turn();
             assert!(one.worker.next_ready().is_some());
+        } else {
+            let question = one.ask(Some("unheard of")).unwrap();
+            let Wait::No((), outcome) = one.worker.wait_for_keys(&one, 7, (), question) else { panic!("{second}") };
+            assert!(matches!(outcome, Outcome::InVain(refusal) if refusal.reason() == Reason::KeyUnknown));
         }
         if process.asked("/jwks") > before {
             fetched_at.push(second);
@@ -328,10 +332,18 @@ fn a_fetch_that_fails_ends_the_waiting_and_is_not_repeated_at_once() {
     let one = One::new(&process, &by_jwks_uri());
     one.turn();
     process.answers.borrow_mut().clear();
+    let unavailable = |outcome: &Outcome| match outcome {
+        Outcome::InVain(refusal) => refusal.reason() == Reason::KeysUnavailable,
+        _ => false,
+    };
     assert!(one.waits("unheard of"));
     one.turn();
-    assert!(matches!(one.worker.next_ready().unwrap().outcome, Outcome::InVain(_)));
-    assert!(!one.waits("unheard of"), "nothing is fetched for a second");
+    assert!(unavailable(&one.worker.next_ready().unwrap().outcome), "nobody knows whether the issuer has this key");
+    let question = one.ask(Some("unheard of")).unwrap();
+    let Wait::No((), outcome) = one.worker.wait_for_keys(&one, 7, (), question) else {
+        panic!("nothing is fetched for a second")
+    };
+    assert!(unavailable(&outcome));
     one.turn();
     assert_eq!(process.asked("/jwks"), 2);
     assert_eq!(one.reason("one"), Reason::SignatureInvalid, "the keys that are known serve on");
@@ -351,19 +363,21 @@ fn one_answer_serves_no_question_of_another_client() {
     };
     let policies = json!({"policies": {
         "one": asking(json!({"client_id": "one"})),
-        "again": asking(json!({"client_id": "one", "cache_seconds": 0, "timeout_seconds": 9})),
+        "again": asking(json!({"client_id": "one", "cache_seconds": 0})),
+        "patient": asking(json!({"client_id": "one", "timeout_seconds": 9})),
         "other": asking(json!({"client_id": "other"})),
         "nobody": asking(json!({})),
         "elsewhere": asking(json!({"client_id": "one", "cluster": "elsewhere"})),
     }, "default_policy": "one"});
     let one = One::with(&process, &policies);
-    for (number, policy) in ["one", "again", "other", "nobody", "elsewhere"].into_iter().enumerate() {
+    for (number, policy) in ["one", "again", "other", "nobody", "elsewhere", "patient"].into_iter().enumerate() {
         let Step::AskIntrospection(question) = one.start(Some(policy), None) else { panic!("{policy}") };
         let context = u32::try_from(number).unwrap();
         assert!(matches!(one.worker.wait_for_introspection(&one, context, (), question), Wait::Waits));
     }
     one.tick();
-    assert_eq!(process.asked("/introspect"), 4, "two ask the same");
+    one.tick();
+    assert_eq!(process.asked("/introspect"), 5, "two ask the same");
     let first = one.calls.borrow_mut().remove(0).0;
     let body = br#"{"active": false}"#;
     one.worker.receive(&one, first, &Answer { status: Some(200), body, ..Answer::default() });
@@ -523,4 +537,99 @@ fn what_one_discovery_found_is_nothing_to_another_that_forbids_it() {
     strict.turn();
     assert_eq!(strict.reason("one"), Reason::KeysUnavailable);
     assert!(strict.log.borrow()[0].contains("jwks_uri is not https at the issuer's origin or at a listed one"));
+}
+
+#[test]
+fn keys_are_fetched_again_before_they_serve_no_more() {
+    for (max_stale, cache_control) in [(60, None), (300, None), (3600, Some("max-age=86400"))] {
+        let process = Process::new();
+        let cache_control = cache_control.map(str::to_owned);
+        process.publish("/jwks", Published { cache_control, ..published(&json!([key("one")])) });
+        let keys = json!({"jwks_uri": "https://as/jwks", "cluster": "as", "max_stale_seconds": max_stale});
+        let one = One::new(&process, &keys);
+        for second in 0..3 * max_stale {
+            one.turn();
+            assert_eq!(one.reason("one"), Reason::SignatureInvalid, "{max_stale} {second}");
+            process.pass(1000);
+        }
+        assert!(process.asked("/jwks") <= 5, "{max_stale}: {}", process.asked("/jwks"));
+    }
+}
+
+#[test]
+fn of_several_policies_with_one_source_the_strictest_limits_and_the_longest_timeout_count() {
+    let policy = |more: Value| {
+        let mut keys = by_jwks_uri();
+        keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"resource_server": {"issuers": [{"issuer": "https://as", "audiences": ["api"], "keys": keys}]}})
+    };
+    for (cache_control, strict) in [
+        (Some("max-age=86400"), json!({"max_age_seconds": 60, "timeout_seconds": 30})),
+        (None, json!({"default_age_seconds": 60, "timeout_seconds": 30})),
+        (None, json!({"max_stale_seconds": 80, "timeout_seconds": 30})),
+    ] {
+        let process = Process::new();
+        let cache_control = cache_control.map(str::to_owned);
+        process.publish("/jwks", Published { cache_control, ..published(&json!([key("one")])) });
+        let policies = json!({"a": policy(json!({"timeout_seconds": 1})), "b": policy(strict.clone())});
+        let one = One::with(&process, &json!({"policies": policies, "default_policy": "a"}));
+        one.tick();
+        assert_eq!(one.calls.borrow()[0].1.timeout.as_secs(), 30);
+        one.answer();
+        process.pass(59_999);
+        one.turn();
+        assert_eq!(process.asked("/jwks"), 1, "{strict}");
+        process.pass(1);
+        one.turn();
+        assert_eq!(process.asked("/jwks"), 2, "{strict}");
+    }
+}
+
+#[test]
+fn a_new_configuration_with_a_shorter_age_does_not_wait_for_what_the_old_one_agreed() {
+    let process = Process::new();
+    let cache_control = Some("max-age=86400".to_owned());
+    process.publish("/jwks", Published { cache_control, ..published(&json!([key("one")])) });
+    let old = One::new(&process, &by_jwks_uri());
+    old.turn();
+    let mut keys = by_jwks_uri();
+    keys["max_age_seconds"] = 60.into();
+    let new = One::new(&process, &keys);
+    new.turn();
+    assert_eq!(process.asked("/jwks"), 1);
+    process.pass(60_000);
+    old.turn();
+    assert_eq!(process.asked("/jwks"), 1);
+    new.turn();
+    assert_eq!(process.asked("/jwks"), 2);
+}
+
+#[test]
+fn questions_about_tokens_leave_calls_for_keys() {
+    let process = Process::new();
+    let introspection = json!({
+        "endpoint": "https://as/introspect", "cluster": "as", "tokens": "all", "endpoint_auth_method": "none",
+    });
+    let issuer = json!({"issuer": "https://as", "audiences": ["api"], "introspection": introspection});
+    let opaque = json!({"resource_server": {"issuers": [issuer]}});
+    let signed = json!({"resource_server": {"issuers": [{"issuer": "https://as", "audiences": ["api"], "keys": by_jwks_uri()}]}});
+    let one =
+        One::with(&process, &json!({"policies": {"opaque": opaque, "signed": signed}, "default_policy": "opaque"}));
+    for number in 0..100 {
+        let Step::AskIntrospection(question) = one.start(None, Some(&number.to_string())) else { panic!("{number}") };
+        assert!(matches!(one.worker.wait_for_introspection(&one, number, (), question), Wait::Waits));
+    }
+    one.tick();
+    assert_eq!((process.asked("/introspect"), process.asked("/jwks")), (4, 1));
+}
+
+#[test]
+fn keys_that_another_worker_fetched_before_end_no_waiting() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let [one, other] = [One::new(&process, &by_jwks_uri()), One::new(&process, &by_jwks_uri())];
+    one.turn();
+    let wait = |kid: &str| other.worker.wait_for_keys(&other, 7, (), other.ask(Some(kid)).unwrap());
+    assert!(matches!(wait("two"), Wait::No((), Outcome::SharedKeys)), "those are judged with first");
+    assert!(matches!(wait("two"), Wait::Waits), "and then there is a fetch");
 }

@@ -399,6 +399,7 @@ impl AskClientKeys {
             None => (Wish::Routine, Reason::ClientKeysUnavailable),
         };
         let refusal = self.question.refuse(of_client(reason, &self.client_id));
-        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal }, self)
+        let unavailable = self.question.refuse(of_client(Reason::ClientKeysUnavailable, &self.client_id));
+        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal, unavailable }, self)
     }
 }

@@ -181,7 +181,8 @@ fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Ou
     let arrived = match outcome {
         Outcome::InVain(refusal) => return refuse(vm, &arrived, &refusal),
         Outcome::Introspected(introspected) => arrived.with_answer(introspected),
-        Outcome::NewerKeys => arrived,
+        Outcome::NewerKeys => arrived.with_newest_keys(),
+        Outcome::SharedKeys => arrived,
     };
     let step = match client {
         Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds()).into()),
@@ -201,7 +202,7 @@ fn wait_for_keys(
     question: AskKeys,
     client: Option<Box<AskClientKeys>>,
 ) -> Action {
-    let parked = Parked { arrived: arrived.with_newest_keys().waiting_under(question.policy()), client };
+    let parked = Parked { arrived: arrived.waiting_under(question.policy()), client };
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
 

@@ -9,6 +9,7 @@ pub struct AskKeys {
     pub(crate) source: KeySource,
     pub(crate) wish: Wish,
     pub(crate) refusal: Refusal,
+    pub(crate) unavailable: Refusal,
 }
 
 impl AskKeys {
@@ -28,6 +29,12 @@ impl AskKeys {
     #[must_use]
     pub fn policy(&self) -> &str {
         self.refusal.policy()
+    }
+
+    /// What the request comes to where nobody can look whether there are newer keys.
+    #[must_use]
+    pub fn unavailable(self) -> Refusal {
+        self.unavailable
     }
 
     /// What the request comes to where there are no newer keys, or these do not help either.

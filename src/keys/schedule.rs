@@ -66,11 +66,23 @@ impl Schedule {
         now < self.lease
     }
 
+    /// Whether nothing is fetched for now, since the last fetch failed.
+    #[must_use]
+    pub fn is_paused(&self, now: u64) -> bool {
+        now < self.paused && !self.is_under_way(now)
+    }
+
+    /// Whether a fetch is due for whoever has this source. Somebody with wider limits may have made the last one.
+    fn is_due(&self, source: &KeySource, now: u64) -> bool {
+        // The version is the time of the last good fetch.
+        now >= self.due.min(self.version.saturating_add(source.longest_pause()))
+    }
+
     /// Whether a fetch may begin now.
     #[must_use]
     pub fn permits(&self, source: &KeySource, wish: Wish, now: u64) -> bool {
         let may_hurry = wish == Wish::UnknownKey && self.hurried(source, now).0 < BURST;
-        !self.is_under_way(now) && now >= self.paused && (now >= self.due || may_hurry)
+        !self.is_under_way(now) && now >= self.paused && (self.is_due(source, now) || may_hurry)
     }
 
     /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
@@ -89,7 +101,7 @@ impl Schedule {
     pub fn begun(self, source: &KeySource, wish: Wish, now: u64) -> Self {
         let begun = Self { lease: now.saturating_add(LEASE), ..self };
         // One that is due anyway is not caused by a token.
-        if wish == Wish::Routine || now >= self.due {
+        if wish == Wish::Routine || self.is_due(source, now) {
             return begun;
         }
         let (hurried, cooling_since) = self.hurried(source, now);

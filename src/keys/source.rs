@@ -67,6 +67,18 @@ pub(crate) struct Limits {
     pub(crate) timeout: Timeout,
 }
 
+impl Limits {
+    fn joined(self, other: Self) -> Self {
+        Self {
+            cool_down: CoolDown(self.cool_down.0.min(other.cool_down.0)),
+            default_age: DefaultAge(self.default_age.0.min(other.default_age.0)),
+            max_age: MaxAge(self.max_age.0.min(other.max_age.0)),
+            max_stale: MaxStale(self.max_stale.0.min(other.max_stale.0)),
+            timeout: Timeout(self.timeout.0.max(other.timeout.0)),
+        }
+    }
+}
+
 /// An absolute URI of http or https: only its authority and its path are used, the cluster says where it leads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -326,12 +338,34 @@ impl KeySource {
     /// Milliseconds from a good fetch to the next one, which no request waits for: three quarters of the time for which the
     /// keys are fresh. Where an issuer has withdrawn all its keys, new ones are looked for soon.
     pub(crate) fn pause(&self, lifetime: u64, is_withdrawn: bool) -> u64 {
-        let pause = lifetime.saturating_mul(750);
         match (self.is_on_demand(), is_withdrawn) {
-            (true, _) => pause,
+            (true, _) => lifetime.saturating_mul(750),
             (false, true) => LEAST_PAUSE.saturating_mul(1000),
-            (false, false) => pause.max(LEAST_PAUSE.saturating_mul(1000)),
+            (false, false) => self.pause_of_issuer(lifetime),
         }
+    }
+
+    /// The longest of these pauses.
+    pub(crate) fn longest_pause(&self) -> u64 {
+        if self.is_on_demand() { u64::MAX } else { self.pause_of_issuer(self.limits.max_age.0) }
+    }
+
+    /// A minute at least, but for keys that do not serve so long.
+    fn pause_of_issuer(&self, lifetime: u64) -> u64 {
+        let fresh = lifetime.max(LEAST_PAUSE.saturating_mul(4) / 3);
+        fresh.min(self.limits.max_stale.0).saturating_mul(750)
+    }
+
+    /// The sources of several policies, each once: it is fetched as often as any of them has it, and waited for as long.
+    pub(crate) fn joined<'s>(sources: impl Iterator<Item = &'s Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for source in sources {
+            match joined.iter_mut().find(|own| own.id == source.id) {
+                Some(own) => own.limits = own.limits.joined(source.limits),
+                None => joined.push(source.clone()),
+            }
+        }
+        joined
     }
 
     /// Milliseconds for which keys serve on after a good fetch that called them fresh for so many seconds. A client's

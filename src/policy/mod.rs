@@ -50,6 +50,7 @@ pub struct Policies {
     /// The headers that this configuration writes, and those that the operator adds: removed on every route.
     own_names: OwnNames,
     on_forged: OnForged,
+    key_sources: Vec<KeySource>,
 }
 
 /// What chooses the policy of a request.
@@ -378,6 +379,7 @@ impl Policies {
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
         let own_names = OwnNames::gathered(written.chain(read), document.additional_headers);
         Ok(Self {
+            key_sources: KeySource::joined(resource_servers(&named).flat_map(ResourceServer::key_sources)),
             named,
             choice,
             refusal_lines_per_minute: document.refusal_lines_per_minute,
@@ -394,9 +396,9 @@ impl Policies {
         names.map(|(_, name)| (name, name)).collect::<SortedMap<_, _>>().into_values()
     }
 
-    /// Where the keys of each issuer of each policy are fetched.
-    pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
-        resource_servers(&self.named).flat_map(ResourceServer::key_sources)
+    /// Where the keys of each issuer of each policy are fetched, each place once.
+    pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> + Clone {
+        self.key_sources.iter()
     }
 
     /// Where the keys of clients are fetched when one of them authenticates.

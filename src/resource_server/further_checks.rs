@@ -4,7 +4,8 @@
 //! Every token is tried with one key. With the others only while the worker has time for it in this second, and time is
 //! spent by tokens alone that no key made: a right one costs nothing of it, however many keys it took.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use crate::jose::jwk::{Fingerprint, PublicKey};
 
@@ -13,6 +14,9 @@ use crate::jose::jwk::{Fingerprint, PublicKey};
 /// them, and be tried with three keys more.
 const MOST: u32 = 2_000;
 
+/// Keys that made tokens are remembered: one for each issuer and algorithm would do.
+const MOST_RIGHT: usize = 32;
+
 /// How much of the second is left, and with which key to begin.
 #[derive(Debug, Default)]
 pub(super) struct FurtherChecks {
@@ -20,9 +24,9 @@ pub(super) struct FurtherChecks {
     second: Cell<u64>,
     /// In microseconds.
     spent: Cell<u32>,
-    /// The key that verified a token without `kid` last. An issuer signs with one key for weeks: with that one first, its
-    /// tokens pass whatever others made up.
-    last_right: Cell<Option<Fingerprint>>,
+    /// The keys that made tokens without `kid`, the last one first. An issuer signs with one key for weeks: with that one first,
+    /// its tokens pass whatever others made up.
+    right: RefCell<VecDeque<Fingerprint>>,
 }
 
 impl FurtherChecks {
@@ -39,12 +43,19 @@ impl FurtherChecks {
 
     /// Takes notice of the key that made a token without `kid`.
     pub(super) fn found(&self, key: Fingerprint) {
-        self.last_right.set(Some(key));
+        let mut right = self.right.borrow_mut();
+        if right.front() != Some(&key) {
+            right.retain(|other| *other != key);
+            right.truncate(MOST_RIGHT.saturating_sub(1));
+            right.push_front(key);
+        }
     }
 
-    /// Has the key come first that made the last token without `kid`, if it is among them.
+    /// Has the key come first that made the last token without `kid` of those that one of them made.
     pub(super) fn order(&self, candidates: &mut [&PublicKey]) {
-        if let Some(place) = candidates.iter().position(|key| Some(key.fingerprint()) == self.last_right.get()) {
+        let right = self.right.borrow();
+        let place = |own: &Fingerprint| candidates.iter().position(|key| key.fingerprint() == *own);
+        if let Some(place) = right.iter().find_map(place) {
             candidates.swap(0, place);
         }
     }

@@ -442,7 +442,8 @@ impl ResourceServer {
         match unverified {
             Unverified::Refused(refusal) => Step::Refuse(refused(refusal)),
             Unverified::NeedsKeys(source, wish, refusal) => {
-                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal) })
+                let unavailable = refused(Refusal::because(Reason::KeysUnavailable, source.place()));
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal), unavailable })
             }
             Unverified::NeedsIntrospection(inquiry, refusal) => {
                 Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })

@@ -18,6 +18,9 @@ impl<R> Worker<R> {
         request: R,
         question: AskIntrospection,
     ) -> Wait<R> {
+        if self.is_full() {
+            return Wait::No(request, Outcome::InVain(question.refusal()));
+        }
         let inquiry = question.inquiry().clone();
         if !self.is_asked(&inquiry) {
             if self.asked() >= MOST_UNDER_WAY {

@@ -56,26 +56,35 @@ impl<R> Worker<R> {
     pub fn wait_for_keys(&self, proxy: &dyn Proxy, context: u32, request: R, question: AskKeys) -> Wait<R> {
         let (source, wish) = (question.source().clone(), question.wish());
         if self.take_shared(proxy, &source) {
-            return Wait::No(request, Outcome::NewerKeys);
+            return Wait::No(request, Outcome::SharedKeys);
         }
         let now = proxy.now();
         let (schedule, _) = schedule(proxy, &source);
         let will_come = schedule.is_under_way(now) || schedule.permits(&source, wish, now);
-        if !will_come || self.is_one_too_many(&source) {
+        let nobody_can_look = schedule.is_paused(now) || self.is_full() || self.is_one_too_many(&source);
+        if nobody_can_look {
+            return Wait::No(request, Outcome::InVain(question.unavailable()));
+        }
+        if !will_come {
             return Wait::No(request, Outcome::InVain(question.refusal()));
         }
         let version = self.keys.borrow().version(&source);
         let deadline = now.saturating_add(source.longest_wait());
         let awaited = Awaited::Keys { source, wish, version };
-        self.hold(Waiting { context, request, awaited, deadline, refusal: question.refusal() })
+        self.hold(Waiting { context, request, awaited, deadline, refusal: question.unavailable() })
     }
 
     /// Begins the fetches that are due or wished for, up to so many calls.
-    pub(super) fn tend_keys<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource>, calls: usize) {
+    pub(super) fn tend_keys<'s>(
+        &self,
+        proxy: &dyn Proxy,
+        sources: impl Iterator<Item = &'s KeySource> + Clone,
+        calls: usize,
+    ) {
         let now = proxy.now();
         self.extend_leases(proxy, now);
         let wishes = self.wishes();
-        let routine = sources.map(|source| (source, Wish::Routine));
+        let routine = sources.clone().map(|source| (source, Wish::Routine));
         let mut left = calls;
         for (source, wish) in routine.chain(wishes.iter().map(|(source, wish)| (source, *wish))) {
             let (schedule, revision) = schedule(proxy, source);
@@ -90,7 +99,9 @@ impl<R> Worker<R> {
             let begun = schedule.begun(source, wish, now);
             if share(proxy, source, &begun, revision) {
                 left = fewer;
-                self.advance(proxy, source, now, begun.lease(), Fetch::begin(source));
+                // The configuration's own waits as long as any policy that has it does.
+                let own = sources.clone().find(|own| own.id() == source.id()).unwrap_or(source);
+                self.advance(proxy, source, now, begun.lease(), Fetch::begin(own));
             }
         }
     }

@@ -107,7 +107,7 @@ struct Waiting<R> {
     awaited: Awaited,
     /// Milliseconds since 1970.
     deadline: u64,
-    /// What it comes to if it waits in vain.
+    /// What it comes to if what it waits for does not come.
     refusal: Refusal,
 }
 
@@ -142,8 +142,10 @@ pub struct Ready<R> {
 /// What came of a request's waiting.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Newer keys are here: it is to be judged with them.
+    /// It waited, and newer keys are here: it is to be judged with them.
     NewerKeys,
+    /// Another worker had fetched newer keys before: it is to be judged with them, and may wait yet.
+    SharedKeys,
     /// It is to be judged with this.
     Introspected(Rc<Introspected>),
     /// Nothing: it is to be refused.
@@ -181,10 +183,12 @@ impl<R> Worker<R> {
     }
 
     /// Does what is due. To be called with every tick; `sources` are those of the configuration.
-    pub fn tick<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource>) {
+    pub fn tick<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource> + Clone) {
         self.may_end.set(MOST_ENDED);
-        let calls = self.ask(proxy, MOST_CALLS);
-        self.tend_keys(proxy, sources, calls);
+        // Whoever makes up tokens has questions queue for ever: half of the calls are kept for keys.
+        let kept = MOST_CALLS / 2;
+        let left = self.ask(proxy, MOST_CALLS.saturating_sub(kept));
+        self.tend_keys(proxy, sources, left.saturating_add(kept));
         self.settle(proxy);
     }
 
@@ -248,12 +252,12 @@ impl<R> Worker<R> {
         self.ready.borrow_mut().retain(|ready| ready.context != context);
     }
 
-    /// Has a request wait, or refuses it where too many do.
+    /// Whether so many requests wait that one more is refused.
+    fn is_full(&self) -> bool {
+        self.waiting.borrow().len().saturating_add(self.ready.borrow().len()) >= MOST_WAITING
+    }
+
     fn hold(&self, waiting: Waiting<R>) -> Wait<R> {
-        let count = self.waiting.borrow().len().saturating_add(self.ready.borrow().len());
-        if count >= MOST_WAITING {
-            return Wait::No(waiting.request, Outcome::InVain(waiting.refusal));
-        }
         self.waiting.borrow_mut().push(waiting);
         Wait::Waits
     }

@@ -201,11 +201,11 @@ impl Introspection {
     }
 
     /// Whether one answer of the authorization server serves both: the same is asked, of the same, as the same client. A
-    /// server may answer each client differently (RFC 7662 §2.2). How long an answer is waited for and kept does not matter.
+    /// server may answer each client differently (RFC 7662 §2.2), and who waits longer may get an answer yet. How long one is kept does not matter.
     pub(super) fn asks_as(&self, other: &Self) -> bool {
-        let Self { endpoint, cluster, authentication, client_id, answer, .. } = self;
+        let Self { endpoint, cluster, authentication, client_id, answer, timeout, .. } = self;
         let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.answer);
-        (endpoint, cluster, authentication, client_id, answer) == theirs
+        (endpoint, cluster, authentication, client_id, answer) == theirs && *timeout == other.timeout
     }
 
     pub(in crate::resource_server) fn tokens(&self) -> Tokens {
