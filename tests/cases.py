@@ -756,6 +756,8 @@ def resource_server(world: World) -> Iterator[Case]:
         ("a token behind other parameters is refused", f"a=b&c&access_token={bound}"),
         ("a token behind a semicolon is refused", f"a=b;access_token={bound}"),
         ("a token behind a second question mark is refused", f"a?access_token={bound}"),
+        ("a token behind two question marks is refused", f"?access_token={bound}"),
+        ("a token behind a number sign is refused", f"#access_token={bound}"),
         ("a percent-encoded token parameter is refused", f"access%5ftoken={bound}"),
         ("a token parameter percent-encoded in capitals is refused", f"access%5Ftoken={bound}"),
         (
@@ -2207,6 +2209,9 @@ def client_authentication(world: World) -> Iterator[Case]:
         "has a name of PHP's": f"client_id={bound}&client.id={pki}",
         "has another name of PHP's": f"client_id={bound}&client[id={pki}",
         "has a name of PHP's that a NUL ends": f"client_id={bound}&client[id%00x={pki}",
+        "has a name behind a question mark": f"?client_id={pki}&client_id={bound}",
+        "has a name behind a number sign": f"#client_id={pki}&client_id={bound}",
+        "has a secret behind a question mark": f"client_id={bound}&?client_secret=x",
         "has a name in brackets": f"client_id={bound}&[client_id]={pki}",
         "has a name behind a dot": f"client_id={bound}&.client_id={pki}",
         "has a name behind a byte order mark": f"client_id={bound}&%EF%BB%BFclient_id={pki}",
@@ -2218,6 +2223,7 @@ def client_authentication(world: World) -> Iterator[Case]:
     yield case("the identifier is another one in HTTP Basic", f"client_id={pki}", headers=[FORM, basic(bound)], refusal=ambiguous)
     yield case("what HTTP Basic says is decoded", "", headers=[basic(bound.replace("d", "%64"))], **handed_over)
     yield case("the identifier stands in the query", f"client_id={pki}", path=f"/token?client_id={pki}", refusal=ambiguous)
+    yield case("the identifier stands behind two question marks", f"client_id={pki}", path=f"/token??client_id={pki}", refusal=ambiguous)
     malformed = wrong("token_request_malformed")
     for what, body in {
         "has half an escape": f"client_id={pki}&a=%2",
