@@ -102,6 +102,12 @@ def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
     issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
 
 
+def _access_tokens_verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
+    _verified_by_jwt_authn(configuration)
+    (issuer,) = configuration["policies"]["api"]["resource_server"]["issuers"]
+    issuer["token_type"] = "at+jwt"
+
+
 def _every_form(configuration: dict[str, Any]) -> None:
     configuration["policies"]["clients"]["authorization_server"]["forward_certificate"] = [
         {"dialect": "auth0", "secret": {"environment": "CERTBOUND_SECRET"}},
@@ -172,6 +178,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "fetched-keys": ("resource-server", _fetched_keys),
     "introspection": ("resource-server", _introspection),
     "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
+    "access-tokens-verified-by-jwt-authn": ("resource-server", _access_tokens_verified_by_jwt_authn),
 }
 """Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
 
@@ -1619,18 +1626,34 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     one = world.client_1
     payload = ("metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "access_token")
 
-    def case(sentence: str, claims: Any, token: str | None = None, on: Certificate | None = one, **rest: Any) -> Case:
+    def case(
+        sentence: str,
+        claims: Any,
+        token: str | None = None,
+        on: Certificate | None = one,
+        configuration: str = "verified-by-jwt-authn",
+        **rest: Any,
+    ) -> Case:
         headers = [("authorization", f"Bearer {token}")] if token else []
         if "refusal" not in rest:
             rest["forward"] = dict(headers)
         facts = {payload: encoded_map(claims) if isinstance(claims, dict) else claims}
-        return Case(sentence, "verified-by-jwt-authn", None, "/", on, headers, facts=facts, **rest)
+        return Case(sentence, configuration, None, "/", on, headers, facts=facts, **rest)
 
     claims = world.claims(one, scope="accounts", roles=["a", {"b": True}])
     # jwt_authn has judged the signature; nobody judges it again.
     token = tokens.sign(world.stranger, claims)
     yield case("a token that jwt_authn verified passes", claims, token)
     yield case("a token that jwt_authn verified and removed passes", claims)
+    typed = {"configuration": "access-tokens-verified-by-jwt-authn"}
+    unseen = invalid_token("token_type_unsupported")
+    yield case(
+        "a token that jwt_authn verified passes with the type that it must have",
+        claims,
+        tokens.sign(world.stranger, claims, header={"typ": "at+jwt"}),
+        **typed,
+    )
+    yield case("a token that jwt_authn verified and removed has no type to be seen", claims, refusal=unseen, **typed)
     anonymous = {name: value for name, value in claims.items() if name != "jti"}
     without_jti = tokens.sign(world.stranger, anonymous)
     yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
