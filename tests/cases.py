@@ -2244,6 +2244,14 @@ def client_authentication(world: World) -> Iterator[Case]:
     }.items():
         yield case(f"the identifier {what}", body, refusal=ambiguous)
     yield case("the identifier is another one in HTTP Basic", f"client_id={pki}", headers=[FORM, basic(bound)], refusal=ambiguous)
+    # Envoy joins the values of repeated headers with a comma before any filter sees them.
+    for what, before in {"another scheme": "Bearer x, ", "another scheme and no space": "Bearer x,", "two": "Bearer x, Digest y,\t", "nothing": ", "}.items():
+        joined = ("authorization", before + basic(bound)[1])
+        yield case(f"HTTP Basic behind {what} may name a client", "client_id=other", headers=[FORM, joined], configuration="unlisted-clients-forwarded", refusal=ambiguous)
+    capitals = ("authorization", "Bearer x, BASIC" + basic(bound)[1][5:])
+    yield case("HTTP Basic in capitals behind another scheme may name a client", "client_id=other", headers=[FORM, capitals], configuration="unlisted-clients-forwarded", refusal=ambiguous)
+    lists = ("authorization", 'Digest username="other", basically=x')
+    yield case("another scheme with a list of parameters names no client", "client_id=other", headers=[FORM, lists], configuration="unlisted-clients-forwarded", **handed_over)
     yield case("what HTTP Basic says is decoded", "", headers=[basic(bound.replace("d", "%64"))], **handed_over)
     yield case("the identifier stands in the query", f"client_id={pki}", path=f"/token?client_id={pki}", refusal=ambiguous)
     yield case("the identifier stands behind two question marks", f"client_id={pki}", path=f"/token??client_id={pki}", refusal=ambiguous)
