@@ -102,6 +102,12 @@ def _verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
     issuer["keys"] = {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}
 
 
+def _access_tokens_verified_by_jwt_authn(configuration: dict[str, Any]) -> None:
+    _verified_by_jwt_authn(configuration)
+    (issuer,) = configuration["policies"]["api"]["resource_server"]["issuers"]
+    issuer["token_type"] = "at+jwt"
+
+
 def _every_form(configuration: dict[str, Any]) -> None:
     configuration["policies"]["clients"]["authorization_server"]["forward_certificate"] = [
         {"dialect": "auth0", "secret": {"environment": "CERTBOUND_SECRET"}},
@@ -172,6 +178,7 @@ CHANGED: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "fetched-keys": ("resource-server", _fetched_keys),
     "introspection": ("resource-server", _introspection),
     "verified-by-jwt-authn": ("resource-server", _verified_by_jwt_authn),
+    "access-tokens-verified-by-jwt-authn": ("resource-server", _access_tokens_verified_by_jwt_authn),
 }
 """Configurations by name: a file of envoy/, and what is changed of its plugin configuration."""
 
@@ -756,6 +763,8 @@ def resource_server(world: World) -> Iterator[Case]:
         ("a token behind other parameters is refused", f"a=b&c&access_token={bound}"),
         ("a token behind a semicolon is refused", f"a=b;access_token={bound}"),
         ("a token behind a second question mark is refused", f"a?access_token={bound}"),
+        ("a token behind two question marks is refused", f"?access_token={bound}"),
+        ("a token behind a number sign is refused", f"#access_token={bound}"),
         ("a percent-encoded token parameter is refused", f"access%5ftoken={bound}"),
         ("a token parameter percent-encoded in capitals is refused", f"access%5Ftoken={bound}"),
         (
@@ -1617,18 +1626,34 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     one = world.client_1
     payload = ("metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "access_token")
 
-    def case(sentence: str, claims: Any, token: str | None = None, on: Certificate | None = one, **rest: Any) -> Case:
+    def case(
+        sentence: str,
+        claims: Any,
+        token: str | None = None,
+        on: Certificate | None = one,
+        configuration: str = "verified-by-jwt-authn",
+        **rest: Any,
+    ) -> Case:
         headers = [("authorization", f"Bearer {token}")] if token else []
         if "refusal" not in rest:
             rest["forward"] = dict(headers)
         facts = {payload: encoded_map(claims) if isinstance(claims, dict) else claims}
-        return Case(sentence, "verified-by-jwt-authn", None, "/", on, headers, facts=facts, **rest)
+        return Case(sentence, configuration, None, "/", on, headers, facts=facts, **rest)
 
     claims = world.claims(one, scope="accounts", roles=["a", {"b": True}])
     # jwt_authn has judged the signature; nobody judges it again.
     token = tokens.sign(world.stranger, claims)
     yield case("a token that jwt_authn verified passes", claims, token)
     yield case("a token that jwt_authn verified and removed passes", claims)
+    typed = {"configuration": "access-tokens-verified-by-jwt-authn"}
+    unseen = invalid_token("token_type_unsupported")
+    yield case(
+        "a token that jwt_authn verified passes with the type that it must have",
+        claims,
+        tokens.sign(world.stranger, claims, header={"typ": "at+jwt"}),
+        **typed,
+    )
+    yield case("a token that jwt_authn verified and removed has no type to be seen", claims, refusal=unseen, **typed)
     anonymous = {name: value for name, value in claims.items() if name != "jti"}
     without_jti = tokens.sign(world.stranger, anonymous)
     yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
@@ -2207,6 +2232,9 @@ def client_authentication(world: World) -> Iterator[Case]:
         "has a name of PHP's": f"client_id={bound}&client.id={pki}",
         "has another name of PHP's": f"client_id={bound}&client[id={pki}",
         "has a name of PHP's that a NUL ends": f"client_id={bound}&client[id%00x={pki}",
+        "has a name behind a question mark": f"?client_id={pki}&client_id={bound}",
+        "has a name behind a number sign": f"#client_id={pki}&client_id={bound}",
+        "has a secret behind a question mark": f"client_id={bound}&?client_secret=x",
         "has a name in brackets": f"client_id={bound}&[client_id]={pki}",
         "has a name behind a dot": f"client_id={bound}&.client_id={pki}",
         "has a name behind a byte order mark": f"client_id={bound}&%EF%BB%BFclient_id={pki}",
@@ -2216,8 +2244,17 @@ def client_authentication(world: World) -> Iterator[Case]:
     }.items():
         yield case(f"the identifier {what}", body, refusal=ambiguous)
     yield case("the identifier is another one in HTTP Basic", f"client_id={pki}", headers=[FORM, basic(bound)], refusal=ambiguous)
+    # Envoy joins the values of repeated headers with a comma before any filter sees them.
+    for what, before in {"another scheme": "Bearer x, ", "another scheme and no space": "Bearer x,", "two": "Bearer x, Digest y,\t", "nothing": ", "}.items():
+        joined = ("authorization", before + basic(bound)[1])
+        yield case(f"HTTP Basic behind {what} may name a client", "client_id=other", headers=[FORM, joined], configuration="unlisted-clients-forwarded", refusal=ambiguous)
+    capitals = ("authorization", "Bearer x, BASIC" + basic(bound)[1][5:])
+    yield case("HTTP Basic in capitals behind another scheme may name a client", "client_id=other", headers=[FORM, capitals], configuration="unlisted-clients-forwarded", refusal=ambiguous)
+    lists = ("authorization", 'Digest username="other", basically=x')
+    yield case("another scheme with a list of parameters names no client", "client_id=other", headers=[FORM, lists], configuration="unlisted-clients-forwarded", **handed_over)
     yield case("what HTTP Basic says is decoded", "", headers=[basic(bound.replace("d", "%64"))], **handed_over)
     yield case("the identifier stands in the query", f"client_id={pki}", path=f"/token?client_id={pki}", refusal=ambiguous)
+    yield case("the identifier stands behind two question marks", f"client_id={pki}", path=f"/token??client_id={pki}", refusal=ambiguous)
     malformed = wrong("token_request_malformed")
     for what, body in {
         "has half an escape": f"client_id={pki}&a=%2",

@@ -193,3 +193,20 @@ fn anchors_in_one_another_are_too_many_values() {
     let told = check(&[("envoy.yaml".to_owned(), format!("a: {begin}{}1{end}", "1, ".repeat(20_000)))]).to_string();
     assert!(told.contains("this file has too many values"), "{told}");
 }
+
+/// A text that aliases repeat is copied for each of them, and so is a key.
+#[test]
+fn aliases_of_a_long_text_are_too_much_of_it() {
+    let _alone = ALONE.lock();
+    let long = "x".repeat(1 << 20);
+    for anchored in [format!("&x {long}"), format!("&x {{ {long}: 1 }}"), format!("&x [[{long}]]")] {
+        let file = format!("a: {anchored}\nb: [\n{}]\n", "  *x,\n".repeat(500));
+        let taken = most(&file);
+        assert!(taken < 160 << 20, "{taken}");
+        let told = check(&[("envoy.yaml".to_owned(), file)]).to_string();
+        assert!(told.starts_with("envoy.yaml:66:3: error: ") && told.contains("repeat too much text"), "{told}");
+    }
+    let nested =
+        format!("a: {}{long}{}\n", (0..100).map(|number| format!("&x{number} [")).collect::<String>(), "]".repeat(100));
+    assert!(most(&nested) < 160 << 20);
+}

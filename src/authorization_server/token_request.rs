@@ -152,7 +152,11 @@ impl Authorization {
         let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(value.len());
         let (scheme, credentials) = value.split_at_checked(end).ok_or_else(wrong)?;
         if !scheme.eq_ignore_ascii_case(b"basic") {
-            return Ok(Self::Other);
+            return if holds_basic(value) {
+                Err(ambiguous("HTTP Basic credentials may stand behind others in one Authorization header"))
+            } else {
+                Ok(Self::Other)
+            };
         }
         // Some servers take a tab for the space, or whatever comes.
         let credentials = credentials.strip_prefix(b" ").ok_or_else(wrong)?;
@@ -162,6 +166,17 @@ impl Authorization {
         let client_id = identifier(form_decoded(user).ok_or_else(wrong)?)?;
         Ok(Self::Basic { client_id, verbatim: identifier(user.to_vec())? })
     }
+}
+
+/// Whether HTTP Basic credentials may stand behind those of another scheme, or behind nothing: Envoy joins repeated values with
+/// a comma before any filter sees them.
+fn holds_basic(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let is_basic = |part: &[u8]| {
+        let end = part.iter().position(|byte| !byte.is_ascii_alphanumeric());
+        end.and_then(|end| part.get(..end)).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
+    };
+    parts.next().is_none_or(<[u8]>::is_empty) || parts.any(is_basic)
 }
 
 /// The values of `PARAMETERS`.

@@ -111,8 +111,8 @@ impl Error {
     fn write_sentence(&self, formatter: &mut impl fmt::Write) -> fmt::Result {
         for (position, segment) in self.0.path.iter().rev().enumerate() {
             match segment {
-                Segment::Key(key) if position == 0 => formatter.write_str(&redacted(key))?,
-                Segment::Key(key) => write!(formatter, ".{}", redacted(key))?,
+                Segment::Key(key) if position == 0 => formatter.write_str(&shown(key))?,
+                Segment::Key(key) => write!(formatter, ".{}", shown(key))?,
                 Segment::Index(index) => write!(formatter, "[{index}]")?,
             }
         }
@@ -203,10 +203,10 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     };
     let nearest = known.iter().filter_map(|candidate| Some((near(candidate)?, candidate))).min();
     match nearest {
-        Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {:?}?", redacted(candidate)),
+        Some((_, candidate)) => format!("unknown {what} {found:?}; did you mean {:?}?", shown(candidate)),
         None if known.is_empty() => format!("unknown {what} {found:?}; there are none here"),
         None => {
-            let shortened = |name: &&str| redacted(name).chars().take(LONGEST_NAME).collect::<String>();
+            let shortened = |name: &&str| shown(name).chars().take(LONGEST_NAME).collect::<String>();
             let names: Vec<_> = known.iter().take(MOST_NAMES).map(shortened).collect();
             let more = match known.len().checked_sub(MOST_NAMES) {
                 None | Some(0) => String::new(),

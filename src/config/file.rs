@@ -21,6 +21,9 @@ const MOST_VALUES: usize = 1_000_000;
 
 const TOO_MANY: &str = "this file has too many values";
 
+/// Bytes of the texts and keys that aliases repeat and anchors keep, in one file: four times as many as the largest file.
+const MOST_REPEATED: usize = 64 * 1024 * 1024;
+
 /// One document of a file, with the place of each value.
 #[derive(Debug)]
 pub struct Document {
@@ -211,9 +214,10 @@ struct Reader<'t> {
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
     /// The byte at which each character begins, where these are not the same.
     bytes: Option<Vec<usize>>,
-    anchors: BTreeMap<usize, Node>,
+    anchors: BTreeMap<usize, Rc<Node>>,
     verbatim: BTreeMap<usize, Range<usize>>,
     values: usize,
+    repeated: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -221,7 +225,7 @@ impl<'t> Reader<'t> {
         let text = whole.as_str();
         let bytes = (!text.is_ascii()).then(|| text.char_indices().map(|(byte, _)| byte).collect());
         let (anchors, verbatim) = (BTreeMap::new(), BTreeMap::new());
-        Self { file, whole, text, parser: Parser::new_from_str(text), bytes, anchors, verbatim, values: 0 }
+        Self { file, whole, text, parser: Parser::new_from_str(text), bytes, anchors, verbatim, values: 0, repeated: 0 }
     }
 
     fn documents(mut self) -> Result<Vec<Document>, Error> {
@@ -266,7 +270,8 @@ impl<'t> Reader<'t> {
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Error> {
         let offset = Some(self.byte(span.start));
-        let wrong = |message: &str| Err(Error::new(message.to_owned()).at(offset));
+        let error = |message: &str| Error::new(message.to_owned()).at(offset);
+        let wrong = |message: &str| Err(error(message));
         let Some(depth) = depth.checked_sub(1) else { return wrong("this is nested too deeply") };
         self.values = self.values.saturating_add(1);
         if self.values > MOST_VALUES {
@@ -317,20 +322,30 @@ impl<'t> Reader<'t> {
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else { return wrong("this alias has no anchor") };
-                self.values = self.values.saturating_add(node.count());
-                (0, node.value)
+                self.admit_copy(node.size()).map_err(error)?;
+                (0, node.value.clone())
             }
             _ => return wrong("this is not YAML: a value is missing"),
         };
         let node = Node { value, offset };
         if anchor != 0 {
-            self.values = self.values.saturating_add(node.count());
-            if self.values > MOST_VALUES {
-                return wrong(TOO_MANY);
-            }
-            self.anchors.insert(anchor, node.clone());
+            self.admit_copy(node.size()).map_err(error)?;
+            self.anchors.insert(anchor, Rc::new(node.clone()));
         }
         Ok(node)
+    }
+
+    /// Counts what is about to be copied, so many values and so many bytes of text.
+    fn admit_copy(&mut self, (values, bytes): (usize, usize)) -> Result<(), &'static str> {
+        self.values = self.values.saturating_add(values);
+        self.repeated = self.repeated.saturating_add(bytes);
+        if self.values > MOST_VALUES {
+            Err(TOO_MANY)
+        } else if self.repeated > MOST_REPEATED {
+            Err("the anchors and aliases of this file repeat too much text")
+        } else {
+            Ok(())
+        }
     }
 
     /// Remembers where a text ends that stands in the file as it is, but for white space before its lines.

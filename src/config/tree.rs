@@ -66,15 +66,20 @@ impl Node {
         Self { value, offset: Some(offset) }
     }
 
-    /// How many values it is made of, itself included.
+    /// How many values it is made of, itself included, and how many bytes of text its texts and keys have.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn count(&self) -> usize {
-        let inside: usize = match &self.value {
-            Value::List(items) => items.iter().map(Self::count).sum(),
-            Value::Map(entries) => entries.iter().map(|(_, value)| value.count()).sum(),
-            _ => 0,
-        };
-        inside.saturating_add(1)
+    pub(super) fn size(&self) -> (usize, usize) {
+        let add =
+            |sum: (usize, usize), more: (usize, usize)| (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
+        let itself = (1, 0);
+        match &self.value {
+            Value::String(text) => (1, text.len()),
+            Value::List(items) => items.iter().map(Self::size).fold(itself, add),
+            Value::Map(entries) => {
+                entries.iter().fold(itself, |sum, (key, value)| add(add(sum, (0, key.name.len())), value.size()))
+            }
+            _ => itself,
+        }
     }
 
     /// `raw` is a slice of `text`: where it starts says where its value stands.

@@ -8,8 +8,10 @@ use crate::text::percent;
 ///
 /// PHP reads `.`, a space and a `[` that nothing closes as `_`, ends a name at any other `[` and at a NUL, and drops spaces
 /// before it. Rack 2 and qs drop brackets around it, and qs a dot before it where it is told to. ASP.NET and CFML do not
-/// look at the case.
+/// look at the case. WHATWG's URLSearchParams drops a `?` at the beginning of a form, and npm's query-string a `#` too.
 pub(crate) fn is_parameter(name: &[u8], known: &str) -> bool {
+    let begin = name.iter().position(|byte| !matches!(byte, b'?' | b'#')).unwrap_or(name.len());
+    let name = name.get(begin..).unwrap_or_default();
     // Every parameter of every query comes here. No reading is longer than what stands there, and a plain name has one.
     if name.len() < known.len() {
         return false;
@@ -67,6 +69,8 @@ mod tests {
             "access[token%00",
             "[access_token%00][",
             "acce%E1%BA%9E_token",
+            "?access_token",
+            "#?access.token",
         ] {
             assert!(is_parameter(name.as_bytes(), "access_token"), "{name}");
         }

@@ -186,6 +186,7 @@ impl AccessToken {
         let payload = VerifiedPayload::read(&payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
         let claims = Claims::parse(&payload, REQUIRED)?;
         claims.check_issuer(issuer)?;
+        issuer.check_unseen_type()?;
         // Which algorithm the token was signed with is not among what was left of it.
         // No token will be asked about: there is none to look it up by.
         let proof = Proof::Payload(Object::default());

@@ -114,6 +114,14 @@ impl TryFrom<Fields> for Issuer {
         };
         let needless = (algorithms.is_some() || token_type == TokenType::AccessToken) && matches!(keys, Keys::None);
         check_ways(&keys, introspection.as_ref(), needless)?;
+        if token_type == TokenType::AccessToken
+            && introspection.as_ref().is_some_and(|source| source.tokens() == Tokens::All)
+        {
+            return Err(
+                "with introspection of `tokens: all` no token's own header is looked at: leave `token_type` out"
+                    .to_owned(),
+            );
+        }
         let algorithms = algorithms.unwrap_or_else(|| Algorithm::ALL.to_vec());
         if algorithms.is_empty() {
             return Err("algorithms is empty, so every token would be refused".to_owned());
@@ -206,6 +214,12 @@ impl Issuer {
             TokenType::AccessToken if !token_kind::is_access_token(kind) => Err(Reason::TokenTypeUnsupported),
             TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
         }
+    }
+
+    /// The same of a token whose header nobody can see any more.
+    pub(super) fn check_unseen_type(&self) -> Result<(), Refusal> {
+        self.check_type(None)
+            .map_err(|reason| Refusal::because(reason, "jwt_authn removed the token, so its header cannot be seen"))
     }
 
     /// In seconds.

@@ -34,12 +34,19 @@ fn may_have_user(rest: &[u8]) -> bool {
     is_odd
 }
 
-/// The same of a text that should be a URL, and may lack its beginning.
+/// The same of a text that should be a URL, and may lack its beginning: whatever stands before `//` must be a scheme.
 pub(crate) fn shown(url: &str) -> Cow<'_, str> {
+    let scheme = url.split_once("//").and_then(|(before, _)| before.strip_suffix(':')).unwrap_or_default();
+    let has_scheme = !scheme.is_empty() && scheme.bytes().all(is_of_scheme);
     match url.rsplit_once('@') {
-        Some((_, host)) if !url.contains("//") => Cow::Owned(format!("***@{host}")),
+        Some((user, host)) if !has_scheme && !user.is_empty() => Cow::Owned(["***@", host].concat()),
         _ => redacted(url),
     }
+}
+
+/// RFC 3986 §3.1.
+fn is_of_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 /// Host and port, and the path, of `https://host:port/path`; port and path may be missing. `None` for anything else. Which
@@ -83,8 +90,22 @@ mod tests {
         ] {
             assert_eq!(redacted(text), text);
         }
-        assert_eq!(shown("user:secret@host/"), "***@host/");
-        assert_eq!(shown("https:\\\\user:secret@host"), "***@host");
-        assert_eq!(shown("https://host/a@b"), "https://host/a@b");
+        for text in [
+            "user:secret@host/",
+            "https:\\\\user:secret@host/",
+            "user:sec//ret@host/",
+            "user:secret//x@host/",
+            "https:/user:secret@host/",
+            "//user:secret@host/",
+        ] {
+            assert_eq!(shown(text), "***@host/", "{text}");
+        }
+        assert_eq!(shown("user:secret@host//a"), "***@host//a");
+        assert_eq!(shown("https:/user:secret@host//a"), "***@host//a");
+        assert_eq!(shown("user:secret@host/a?b=https://c"), "***@host/a?b=https://c");
+        assert_eq!(shown("https://user:secret@host//a"), "https://***@host//a");
+        for text in ["https://host/a@b", "@type", "host//a"] {
+            assert_eq!(shown(text), text);
+        }
     }
 }

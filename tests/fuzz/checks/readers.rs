@@ -14,9 +14,17 @@ pub fn names(encoded: &[u8]) -> Vec<String> {
         name.to_uppercase().to_lowercase(),
         name.to_lowercase(),
         trimmed.to_owned(),
+        // URLSearchParams, where it is given the whole of a query or a form, and query-string.
+        name_without_mark(encoded),
         // A C string.
         name.split('\0').next().unwrap().to_owned(),
     ]
+}
+
+/// As it stands at the beginning of a form, where the marks of a query and of a fragment are dropped.
+fn name_without_mark(encoded: &[u8]) -> String {
+    String::from_utf8_lossy(&lenient(encoded.strip_prefix(b"?").or(encoded.strip_prefix(b"#")).unwrap_or(encoded)))
+        .into_owned()
 }
 
 /// php_register_variable_ex.
