@@ -1800,6 +1800,23 @@ def introspection(world: World) -> Iterator[Case]:
         "token_malformed",
         token=tokens.encode_part({"alg": "ES256"}) + ".xx.yy",
     )
+    # RFC 4648 §4 and §5 spell this differently. What is behind the proxy might read any of these, and other claims than
+    # those that the authorization server vouches for.
+    header = json.dumps({"alg": "ES256", "kid": es256.kid, "x": "\u00fb\u00ff\u00fe??>>"}, ensure_ascii=False)
+    for spelling, part in {
+        "in another alphabet": base64.b64encode(header.encode()).decode().rstrip("="),
+        "with a byte order mark": tokens.encode_part("\ufeff" + header),
+        "with a name twice": tokens.encode_part('{"alg": "none", ' + header[1:]),
+        "with bits behind its last byte": tokens.encode_part("{} ")[:-1] + "B",
+        "with a letter too many": tokens.encode_part("{}") + "A",
+    }.items():
+        yield refused(
+            f"a token whose header is one of a JWT {spelling} is not introspected",
+            active(),
+            "token_malformed",
+            token=f"{part}.{tokens.encode_part(world.claims(one))}.AAAA",
+        )
+    yield case("a token that begins like one of a JWT by chance is introspected", active(), token="e_-Aex.yy.zz")
     yield refused("a token too long to be sent on is refused", active(), "token_too_long", token="x" * 8193)
 
     yield case("with tokens: all a JWT is introspected", active(), token=tokens.sign(es256, {}), policy="migration")

@@ -11,6 +11,7 @@ use crate::http::path::PlainPath;
 use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
 use crate::jose::confirmation::{ConfirmationPlace, confirmation};
+use crate::jose::jws::is_meant_for_jwt;
 use crate::outcome::server_response::IssuanceOutcome;
 use crate::reason::Reason;
 use crate::text::base64url;
@@ -175,7 +176,7 @@ impl IssuedTokens {
         let comma = if self.is_required() { "," } else { "; it" };
         vec![
             format!("A JWT that is issued at {paths} {verb} bound to the certificate of its request{comma} {what}."),
-            "An access token that is no JWT passes.".to_owned(),
+            "An access token that is no JWT to any reader passes.".to_owned(),
         ]
     }
 }
@@ -190,16 +191,18 @@ enum Token<'a> {
 /// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it. `room` is where they are
 /// decoded.
 fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
-    // What is not base64url is no object either.
-    let decoded = |part: &str| base64url::decode(part.trim_end_matches('=')).unwrap_or_default();
-    let parts: Vec<_> = token.trim().splitn(4, '.').collect();
-    match parts.as_slice() {
-        [header, payload, _] if json::object(&decoded(header)).is_some() => {
-            *room = decoded(payload);
-            json::object(room).map_or(Token::Malformed, Token::Jwt)
-        }
-        _ => Token::Opaque,
+    let mut parts = token.split('.');
+    let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Token::Opaque;
+    };
+    if !is_meant_for_jwt(token) {
+        return Token::Opaque;
     }
+    // What is not base64url is no object either.
+    let decoded = |part: &str| base64url::decode(part).unwrap_or_default();
+    let has_header = json::object(&decoded(header)).is_some();
+    *room = decoded(payload);
+    json::object(room).filter(|_| has_header).map_or(Token::Malformed, Token::Jwt)
 }
 
 #[cfg(test)]
@@ -224,6 +227,10 @@ mod tests {
 
     fn judged(answer: &str, presented: Option<&str>) -> IssuanceOutcome {
         issued("").judge(Some(answer.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256))
+    }
+
+    fn answer(token: &str) -> String {
+        serde_json::json!({ "token_type": "Bearer", "access_token": token }).to_string()
     }
 
     fn of_claims(claims: &str, presented: Option<&str>) -> IssuanceOutcome {
@@ -277,6 +284,45 @@ mod tests {
             assert_eq!(judged(answer, Some(ONE)), IssuanceOutcome::Unreadable, "{answer}");
         }
         assert_eq!(issued("").judge(None, None), IssuanceOutcome::Unreadable);
+    }
+
+    #[test]
+    fn what_some_reader_takes_for_a_jwt_and_is_not_strictly_one_does_not_pass_as_opaque() {
+        use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+
+        let claims = URL_SAFE_NO_PAD.encode("{}");
+        let of_header = |header: &str| format!("{header}.{claims}.c2ln");
+        // In the alphabets of RFC 4648 §4 and §5 it is spelt differently.
+        let header = "{\"alg\":\"ES256\",\"x\":\"\u{fb}\u{ff}\u{fe}??>>\"}";
+        let right = URL_SAFE_NO_PAD.encode(header);
+        assert_eq!(
+            judged(&answer(&of_header(&right)), Some(ONE)),
+            IssuanceOutcome::NotBound(Reason::ConfirmationMissing)
+        );
+        let (begin, end) = right.split_at(right.len() / 2);
+        for token in [
+            of_header(&STANDARD_NO_PAD.encode(header)),
+            of_header(&STANDARD.encode(header)),
+            of_header(&URL_SAFE.encode("{\"alg\":\"ES512\"} ")),
+            of_header(&format!("{begin}\r\n{end}")),
+            of_header(&format!("{begin}!{end}")),
+            of_header(&URL_SAFE_NO_PAD.encode("\u{feff}{}")),
+            of_header(&URL_SAFE_NO_PAD.encode(" \r\n\u{feff}\t{}")),
+            of_header(&URL_SAFE_NO_PAD.encode("{\"alg\":\"none\",\"alg\":\"ES256\"}")),
+            of_header(&URL_SAFE_NO_PAD.encode("{'alg':'none'}")),
+            of_header("e31"),
+            format!(" {}", of_header(&right)),
+            format!("{}\n", of_header(&right)).replacen("e30.", "e30=.", 1),
+            format!("{right}.e3 0.c2ln"),
+            format!("{right}..c2ln"),
+        ] {
+            assert_eq!(judged(&answer(&token), Some(ONE)), IssuanceOutcome::Unreadable, "{token:?}");
+        }
+        // No text, or none that begins so, or another number of parts: an encrypted one has five.
+        let random = URL_SAFE_NO_PAD.encode(b"{\xff\xfe\x80 random bytes");
+        for token in [of_header(&random), of_header("W10"), format!("{right}.{claims}"), format!("{right}.a.b.c.d")] {
+            assert_eq!(judged(&answer(&token), Some(ONE)), IssuanceOutcome::Opaque, "{token:?}");
+        }
     }
 
     #[test]

@@ -157,8 +157,16 @@ impl<'a> CompactJws<'a> {
     }
 }
 
-/// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is a JSON object.
+/// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is, to some reader, a
+/// text that begins like a JSON object, behind white space and a byte order mark at most. Such a token is read strictly or not
+/// at all: taken for opaque, it would pass to whoever reads it less strictly.
+///
+/// The text must be one to its end, since of random bytes every 256th begins with that character.
 pub(crate) fn is_meant_for_jwt(text: &str) -> bool {
-    let header = text.split_once('.').and_then(|(header, _)| base64url::decode(header));
-    header.is_some_and(|header| json::object(&header).is_some())
+    let header = text.split_once('.').map(|(header, _)| base64url::leniently_decoded(header)).unwrap_or_default();
+    let is_blank = |byte: &&u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
+    // A character that is cut off at the end is no error of a length.
+    let is_text =
+        |header: &[u8]| std::str::from_utf8(header).map_or_else(|error| error.error_len().is_none(), |_| true);
+    header.iter().find(|byte| !is_blank(byte)) == Some(&b'{') && is_text(&header)
 }

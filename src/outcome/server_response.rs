@@ -48,7 +48,7 @@ pub enum IssuanceOutcome {
     NoToken,
     /// A JWT that is not bound to that certificate, for this reason.
     NotBound(Reason),
-    /// It is compressed, too large, or not one JSON object.
+    /// It is compressed, too large, or not one JSON object, or its token is meant for a JWT and is not strictly one.
     Unreadable,
     /// It was broken off before its end, by its server, by the client, or by a proxy that keeps no more of it.
     Interrupted,

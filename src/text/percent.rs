@@ -33,7 +33,7 @@ pub(crate) fn leniently_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
         let (&first, after) = rest.split_first()?;
         let encoded = match after {
-            [b'u' | b'U', b'0', b'0', high, low, after @ ..] | [high, low, after @ ..] if first == b'%' => {
+            [b'u', b'0', b'0', high, low, after @ ..] | [high, low, after @ ..] if first == b'%' => {
                 hexadecimal::byte([*high, *low]).map(|byte| (byte, after))
             }
             _ => None,

@@ -28,13 +28,26 @@ pub fn check(input: &[u8]) {
     let answer = json::unambiguous(input).expect("an ambiguous answer passed");
     let Some(token) = answer.get("access_token") else { return };
     let token = token.as_str().expect("a token that is no string passed");
-    let mut parts = token.trim().split('.');
-    let mut object = || {
-        let bytes = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
-        serde_json::from_slice::<Value>(&bytes).ok().filter(Value::is_object)
+    let parts: Vec<_> = token.split('.').collect();
+    let [header, payload, _] = parts.as_slice() else { return };
+    // Python's decoder passes over what is of no alphabet; a reader may take the other alphabet for this one.
+    let mut lenient: Vec<_> = header.replace('+', "-").replace('/', "_").into_bytes();
+    lenient.retain(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let length = lenient.len() * 3 / 4;
+    lenient.extend(vec![b'A'; (4 - lenient.len() % 4) % 4]);
+    let mut lenient = URL_SAFE_NO_PAD.decode(lenient).unwrap();
+    lenient.truncate(length);
+    let text = match std::str::from_utf8(&lenient) {
+        Ok(text) => text,
+        // A character is cut off at the end.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&lenient[..error.valid_up_to()]).unwrap(),
+        Err(_) => return,
     };
-    let (Some(_), Some(claims)) = (object(), object()) else { return };
-    if parts.count() == 1 {
-        assert_eq!(claims["cnf"]["x5t#S256"], THUMBPRINT, "a token that is not bound passed");
+    if !text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('{') {
+        return;
     }
+    let object = |part: &str| json::unambiguous(&URL_SAFE_NO_PAD.decode(part).ok()?).filter(Value::is_object);
+    object(header).expect("a token passed that some reader takes for a JWT");
+    let claims = object(payload).expect("a JWT passed whose claims are none");
+    assert_eq!(claims["cnf"]["x5t#S256"], THUMBPRINT, "a token that is not bound passed");
 }
