@@ -148,7 +148,8 @@ def _unlisted_clients_forwarded(configuration: dict[str, Any]) -> None:
     server = configuration["policies"]["clients"]["authorization_server"]
     server["client_certificate"] = "validated_by_listener"
     server["client_authentication"]["unlisted_clients"] = "forward"
-    server["client_authentication"]["clients"].append({"client_id": "a+b", "token_endpoint_auth_method": "none"})
+    listed = ("a+b", "50%25", "Twin", "tWIN")
+    server["client_authentication"]["clients"] += [{"client_id": own, "token_endpoint_auth_method": "none"} for own in listed]
 
 
 def _client_keys(configuration: dict[str, Any]) -> None:
@@ -2290,6 +2291,35 @@ def client_authentication(world: World) -> Iterator[Case]:
     yield case("a listed client is not the server's alone", f"client_id={pki}", on=other, **forwarding, refusal=mismatch)
     yield case("a public client is forwarded", "client_id=a%2bb", **forwarding, **handed_over)
     yield case("nobody is nobody's to authenticate", grant, **forwarding, refusal=nobody)
+    # What the server behind may take for a listed client: the identifiers are those that it gets, decoded once.
+    quoted = urllib.parse.quote
+    for what, client_id in {
+        "in small letters": pki.lower(),
+        "in capitals": pki.upper(),
+        "behind a space": f" {pki}",
+        "before spaces": f"{pki}  ",
+        "percent-encoded once more": f"%{ord(pki[0]):02x}{pki[1:]}",
+        "percent-encoded twice more": f"%25{ord(pki[0]):02X}{pki[1:]}",
+        "before a line end that is percent-encoded once more": f"{pki}%0d%0A",
+        "before a NUL that is percent-encoded once more": f"{pki}%00x",
+        "before a no-break space that is percent-encoded once more": f"{pki}%c2%a0",
+        "with the sign of the kelvin, percent-encoded once more": pki.replace("k", "%E2%84%AA"),
+        "in capitals, and percent-encoded once more": quoted(pki.upper()).replace("S", "%73"),
+        "but for a plus that is a space": "a b",
+        "but for a plus that is percent-encoded once more": "A%2bB",
+        "that is percent-encoded, decoded once more": "50%",
+        "that is percent-encoded, encoded once more": "50%2525",
+        "two listed clients would be in another case": "twin",
+    }.items():
+        yield case(f"a form names a listed client {what}", f"client_id={quoted(client_id, safe='')}", **forwarding, refusal=ambiguous)
+    for client_id in (pki.lower(), f"%{ord(pki[0]):02x}{pki[1:]}"):
+        named = [basic(quoted(client_id, safe=""))]
+        yield case(f"HTTP Basic names a listed client as {client_id}", "", headers=named, **forwarding, refusal=ambiguous)
+        yield case(f"an assertion names a listed client as {client_id}", grant + assertion(client_id), **forwarding, refusal=ambiguous)
+    for client_id in ("a+b", "50%25", "Twin", "tWIN"):
+        yield case(f"a listed client is itself and no other: {client_id}", f"client_id={quoted(client_id)}", **forwarding, **handed_over)
+    for client_id in (f"{pki}3", pki[:-1], "s6-BhdRkqt3", "a%b", "%", "60%25", "twins", "a-b"):
+        yield case(f"an identifier that no server takes for a listed one is forwarded: {client_id}", f"client_id={quoted(client_id)}", **forwarding, **handed_over)
     yield case("HTTP Basic names a listed client only where it is not decoded", "", headers=[basic("a+b")], **forwarding, refusal=ambiguous)
     yield case(
         "a certificate of a resumed session is validated where the listener validates",

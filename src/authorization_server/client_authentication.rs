@@ -11,8 +11,9 @@ use super::{Answering, ClientCertificate, Step};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::collections::sorted_map::SortedMap;
+use crate::collections::sorted_map::{SortedMap, sorted};
 use crate::http::edit::Edit;
+use crate::http::leniency;
 use crate::http::request::{Caller, Request};
 use crate::keys::{AskKeys, ClusterName, KeyRing, KeySource, Wish};
 use crate::outcome::decision::{Decision, Ground, Verdict};
@@ -27,6 +28,9 @@ use crate::reason::{Answer, ErrorCode, Reason};
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct ClientAuthentication {
     clients: Clients,
+    /// In their order: what servers may take for one of them, where these authenticate clients that are not listed. Two clients
+    /// may have a reading in common and are themselves all the same: an identifier that is listed is looked up exactly.
+    readings: Vec<Vec<u8>>,
     /// Whether one of them is registered with a certificate of its own.
     knows_self_signed: bool,
     unlisted_clients: UnlistedClients,
@@ -72,7 +76,8 @@ fn usual_largest_body() -> u64 {
 pub(super) enum UnlistedClients {
     /// They are refused.
     Refuse,
-    /// The authorization server authenticates them.
+    /// The authorization server authenticates them. One whose identifier a server may take for a listed one is refused: in
+    /// another case, with white space around it, or percent-encoded once more.
     Forward,
 }
 
@@ -97,9 +102,14 @@ impl TryFrom<Fields> for ClientAuthentication {
         let Fields { subject_dn_matching, request_body, largest_body_bytes, .. } = fields;
         let largest_body = usize::try_from(largest_body_bytes).ok().filter(|bytes| (1024..=1_048_576).contains(bytes));
         let clients = Clients::new(clients, subject_dn_matching, &Origins::try_from(client_keys)?)?;
+        let mut readings = Vec::new();
+        if unlisted_clients == UnlistedClients::Forward {
+            clients.iter().for_each(|(client_id, _)| readings.append(&mut leniency::readings(client_id)));
+        }
         let knows_self_signed = clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)));
         Ok(Self {
             clients,
+            readings: sorted(readings),
             knows_self_signed,
             unlisted_clients,
             request_body,
@@ -177,7 +187,9 @@ impl ClientAuthentication {
         let count = |is: &dyn Fn(&Method) -> bool| self.clients.iter().filter(|(_, client)| is(&client.method)).count();
         let unlisted = match self.unlisted_clients {
             UnlistedClients::Refuse => "every other client is refused",
-            UnlistedClients::Forward => "every other client is the authorization server's to authenticate",
+            UnlistedClients::Forward => {
+                "every other client is the authorization server's to authenticate, unless it may take it for one of these"
+            }
         };
         let headers = match self.request_body {
             RequestBody::HeadersLeave => {
@@ -312,7 +324,7 @@ impl AskBody {
     }
 
     fn judge(&self, body: Option<&[u8]>) -> Result<Judged, Refusal> {
-        let ClientAuthentication { clients, unlisted_clients, largest_body, .. } = &*self.authentication;
+        let ClientAuthentication { clients, readings, unlisted_clients, largest_body, .. } = &*self.authentication;
         let body = body.filter(|body| body.len() <= *largest_body);
         let body = body.ok_or_else(|| {
             Refusal::because(Reason::TokenRequestMalformed, format!("the body is larger than {largest_body} bytes"))
@@ -323,12 +335,16 @@ impl AskBody {
             return Err(of_client(Reason::ClientAmbiguous));
         }
         let Some(client) = clients.get(&client_id) else {
-            return match unlisted_clients {
-                // The identifier of a listed client is the operator's text; a claim is anybody's.
-                UnlistedClients::Refuse if is_claim => Err(Reason::ClientUnknown.into()),
-                UnlistedClients::Refuse => Err(of_client(Reason::ClientUnknown)),
-                UnlistedClients::Forward => Ok(Judged::Forward(self.ground, None)),
+            let is_taken = |reading| readings.binary_search(reading).is_ok();
+            let reason = match unlisted_clients {
+                UnlistedClients::Refuse => Reason::ClientUnknown,
+                UnlistedClients::Forward if leniency::readings(&client_id).iter().any(is_taken) => {
+                    Reason::ClientAmbiguous
+                }
+                UnlistedClients::Forward => return Ok(Judged::Forward(self.ground, None)),
             };
+            // The identifier of a listed client is the operator's text; a claim is anybody's.
+            return Err(if is_claim { reason.into() } else { of_client(reason) });
         };
         let held = &self.held;
         if let Method::AtTheServer = client.method {

@@ -256,6 +256,6 @@ fn is_yaml(line: &str) -> bool {
 /// The text with its percent-encoding undone where it has one; `+` is a space where a form's encoding was used.
 fn percent_decoded(text: &str) -> String {
     let text = if text.contains("-----BEGIN+") { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
-    let decoded: Vec<_> = percent::leniently_decoded(text.as_bytes()).collect();
+    let decoded = percent::leniently_decoded(text.as_bytes());
     String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -1,7 +1,19 @@
-//! What lenient servers make of the name of a parameter. The server behind reads a request with another reader than this
-//! filter: what one of many readers takes for something counts as that thing.
+//! What lenient servers make of the name of a parameter, and of a client's identifier. The server behind reads a request with
+//! another reader than this filter: what one of many readers takes for something counts as that thing.
 
-use crate::text::percent;
+use crate::text::percent::leniently_decoded;
+
+/// What servers may take an identifier for: it itself, or what comes of decoding it once more, or once again. They may pass
+/// over its case and over white space at its ends, and read a `+` as a space.
+pub(crate) fn readings(identifier: &str) -> Vec<Vec<u8>> {
+    let mut readings = Vec::with_capacity(3);
+    let mut text = identifier.as_bytes().to_vec();
+    for _ in 0..3 {
+        readings.push(folded(&text));
+        text = leniently_decoded(&text);
+    }
+    readings
+}
 
 /// Whether some server takes a parameter of this name, as it stands encoded in a query or a form, for the one of this
 /// known name, which is in lower case.
@@ -19,7 +31,7 @@ pub(crate) fn is_parameter(name: &[u8], known: &str) -> bool {
     if name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
         return name.eq_ignore_ascii_case(known.as_bytes());
     }
-    let name: Vec<_> = percent::leniently_decoded(name).collect();
+    let name = leniently_decoded(name);
     let inside = name.split(|byte| matches!(byte, b'[' | b']')).find(|part| !part.is_empty()).unwrap_or_default();
     let underscore = |byte: u8| if matches!(byte, b' ' | b'.' | b'[') { b'_' } else { byte };
     [inside, &name]
@@ -45,14 +57,12 @@ fn folded(text: &[u8]) -> Vec<u8> {
         folded.extend_from_slice(letters);
         rest = after;
     }
-    let is_visible = |byte: &u8| matches!(byte, b'!'..=b'~');
-    let begin = folded.iter().position(is_visible).unwrap_or(folded.len());
-    folded.drain(..begin);
-    let end = folded.iter().position(|byte| *byte == 0).unwrap_or(folded.len());
-    folded.truncate(end);
-    folded.truncate(folded.iter().rposition(is_visible).map_or(0, |last| last.saturating_add(1)));
-    folded.make_ascii_lowercase();
-    folded
+    let is_blank = |byte: &&u8| !matches!(byte, b'!'..=b'~');
+    let blanks = folded.iter().take_while(is_blank).count();
+    let begun = folded.get(blanks..).unwrap_or_default();
+    let begun = begun.split(|byte| *byte == 0).next().unwrap_or_default();
+    let blanks = begun.iter().rev().take_while(is_blank).count();
+    begun.get(..begun.len().saturating_sub(blanks)).unwrap_or_default().to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -89,6 +99,20 @@ mod tests {
             "[ ]access_token",
         ] {
             assert!(!is_parameter(name.as_bytes(), "access_token"), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_read_decoded_up_to_twice_and_without_case_and_white_space() {
+        for (identifier, expected) in [
+            ("Bank", ["bank", "bank", "bank"]),
+            (" a+B ", ["a b", "a b", "a b"]),
+            ("%2542", ["%2542", "%42", "b"]),
+            ("b%C2%A0%00x", ["b%c2%a0%00x", "b", "b"]),
+            ("%", ["%", "%", "%"]),
+            ("", ["", "", ""]),
+        ] {
+            assert_eq!(readings(identifier), expected.map(|text| text.as_bytes().to_vec()), "{identifier}");
         }
     }
 }

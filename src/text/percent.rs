@@ -28,18 +28,19 @@ pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself. .NET has `%u00` before the two as
 /// well.
-pub(crate) fn leniently_decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn leniently_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
-    std::iter::from_fn(move || {
-        let (&first, after) = rest.split_first()?;
-        let encoded = match after {
-            [b'u', b'0', b'0', high, low, after @ ..] | [high, low, after @ ..] if first == b'%' => {
+    while let [first, after @ ..] = rest {
+        let encoded = match rest {
+            [b'%', b'u', b'0', b'0', high, low, after @ ..] | [b'%', high, low, after @ ..] => {
                 hexadecimal::byte([*high, *low]).map(|byte| (byte, after))
             }
             _ => None,
         };
-        let (byte, after) = encoded.unwrap_or((first, after));
+        let (byte, after) = encoded.unwrap_or((*first, after));
+        decoded.push(byte);
         rest = after;
-        Some(byte)
-    })
+    }
+    decoded
 }

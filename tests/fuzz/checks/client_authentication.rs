@@ -22,7 +22,10 @@ const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzM
     A4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZ\
     OVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
 
-static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
+/// Whether other clients are refused, or forwarded.
+static POLICIES: LazyLock<[Policies; 2]> = LazyLock::new(|| ["refuse", "forward"].map(policies));
+
+fn policies(unlisted_clients: &str) -> Policies {
     let text = r#"{"authorization_server": {
         "forward_certificate": [{"dialect": "rfc9440"}],
         "client_authentication": {
@@ -31,11 +34,12 @@ static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
                 {"client_id": "own", "token_endpoint_auth_method": "self_signed_tls_client_auth",
                     "jwks": {"keys": [{"x5c": ["CERTIFICATE"]}]}}
             ],
-            "unlisted_clients": "refuse", "request_body": "headers_wait"
+            "unlisted_clients": "UNLISTED", "request_body": "headers_wait"
         }
     }}"#;
-    Policies::load(text.replace("CERTIFICATE", CERTIFICATE).as_bytes()).unwrap()
-});
+    let text = text.replace("CERTIFICATE", CERTIFICATE).replace("UNLISTED", unlisted_clients);
+    Policies::load(text.as_bytes()).unwrap()
+}
 
 pub fn check(input: &[u8]) {
     let Some((connection, rest)) = input.split_first() else { return };
@@ -61,15 +65,21 @@ pub fn check(input: &[u8]) {
         now: 0,
     };
     let host = Host { validated: Some(validated), certificate: Some(pem.as_bytes()), body: Some(body) };
-    if end(&POLICIES, &request, &PortableEngine, host).is_err() {
+    let [refusing, forwarding] = &*POLICIES;
+    let seen = || readings(behind.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default()).chain(readings(body));
+    if end(forwarding, &request, &PortableEngine, host).is_ok() {
+        for client in seen().chain(user(authorization)).filter(|client| client != b"own" && client != b"pki") {
+            let taken = taken_for(&client);
+            assert!(!taken.iter().any(|client| client == "own" || client == "pki"), "a server takes it for {taken:?}");
+        }
+    }
+    if end(refusing, &request, &PortableEngine, host).is_err() {
         return;
     }
     assert!(presents);
     assert!(authorization.is_empty(), "a client of a certificate passes with other credentials");
-    let query = behind.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
-    let seen = readings(query).chain(readings(body));
     let mut count = 0;
-    for client in seen.filter(|client| !client.is_empty()) {
+    for client in seen().filter(|client| !client.is_empty()) {
         assert!(
             client == b"own" || (client == b"pki" && validated),
             "somebody sees {:?}",
@@ -78,6 +88,21 @@ pub fn check(input: &[u8]) {
         count += 1;
     }
     assert_eq!(count, 1, "the client is named {count} times");
+}
+
+/// The user of HTTP Basic, as it stands there and decoded.
+fn user(authorization: &[u8]) -> Vec<Vec<u8>> {
+    let decoded = authorization.get(6..).and_then(|credentials| STANDARD.decode(credentials.trim_ascii()).ok());
+    let user = decoded.and_then(|credentials| Some(credentials.split(|byte| *byte == b':').next()?.to_vec()));
+    user.into_iter().flat_map(|user| [readers::lenient(&user), user]).collect()
+}
+
+/// What servers may take a client's identifier for that pass over case and white space, and decode it up to two times more.
+fn taken_for(client: &[u8]) -> Vec<String> {
+    let once = readers::lenient(client);
+    let twice = readers::lenient(&once);
+    let folded = |text: &[u8]| String::from_utf8_lossy(text).trim().to_lowercase();
+    [client, &once, &twice].map(folded).into()
 }
 
 /// Every value that some server takes for `client_id`, decoded as leniently as it gets.
