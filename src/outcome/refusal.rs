@@ -61,6 +61,15 @@ impl Refusal {
         refusal
     }
 
+    /// The same request, refused for another reason.
+    #[must_use]
+    pub(crate) fn instead(&self, reason: Reason, detail: impl Into<String>) -> Self {
+        let mut refusal = self.clone();
+        refusal.0.reason = reason;
+        refusal.0.detail = Some(detail.into());
+        refusal
+    }
+
     /// How many bytes it takes, about.
     pub(crate) fn size(&self) -> usize {
         let Particulars { detail, realm, scope, metadata, .. } = &*self.0;

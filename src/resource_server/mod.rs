@@ -442,8 +442,9 @@ impl ResourceServer {
         match unverified {
             Unverified::Refused(refusal) => Step::Refuse(refused(refusal)),
             Unverified::NeedsKeys(source, wish, refusal) => {
-                let unavailable = refused(Refusal::because(Reason::KeysUnavailable, source.place()));
-                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal: refused(refusal), unavailable })
+                let refusal = refused(refusal);
+                let unavailable = refusal.instead(Reason::KeysUnavailable, source.place());
+                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal, unavailable })
             }
             Unverified::NeedsIntrospection(inquiry, refusal) => {
                 Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
