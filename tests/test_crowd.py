@@ -94,7 +94,7 @@ class Case:
         """Status and reason of one that waits in vain, or that is one too many."""
         return {
             "keys": (503, "keys_unavailable"),
-            "new-key": (401, "key_unknown"),
+            "new-key": (503, "keys_unavailable"),
             "introspection": (503, "introspection_unavailable"),
             "client-keys": (503, "client_keys_unavailable"),
         }[self.kind]
