@@ -2,7 +2,7 @@
 //!
 //! The crate is an Envoy proxy-wasm filter and, compiled for any other target, the core of that filter as a
 //! library. The core is deaf to the host: headers, the certificate, the time and the signature engine come in as
-//! values; what goes out is a [`Step`]: forward with these edits, refuse with this [`Refusal`], or one
+//! values; what goes out is a [`Step`]: forward with these edits, refuse with this [`Refused`], or one
 //! question that the host must answer first. Only the private module `host`, compiled for wasm32 alone, names
 //! `proxy_wasm`, and only the module `desk`, compiled for any other target, is for people.
 //!
@@ -46,7 +46,7 @@ pub use config::secret::Environment;
 pub use http::edit::Edit;
 pub use http::request::Request;
 pub use outcome::decision::Decision;
-pub use outcome::refusal::Refusal;
+pub use outcome::refused::Refused;
 pub use policy::Policies;
 pub use policy::step::Step;
 pub use reason::Reason;

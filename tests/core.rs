@@ -25,7 +25,7 @@ use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Environment, Means, Policies, Reason, Refusal, Request, Step};
+use certbound::{Environment, Means, Policies, Reason, Refused, Request, Step};
 use serde_json::Value;
 
 /// A host without `verify_signature`, where only what is built into the module can be verified.
@@ -66,7 +66,7 @@ const ENVIRONMENT: Environment<'_> =
     Environment::Variables(&|name| (name == "CERTBOUND_SECRET").then(|| "0p3n-s3same".to_owned()));
 
 /// How a request goes on, with what would have refused it under a policy that only observes; or the refusal.
-type End = Result<(Vec<(String, Vec<u8>)>, Option<Refusal>), Refusal>;
+type End = Result<(Vec<(String, Vec<u8>)>, Option<Refused>), Refused>;
 
 fn run(policies: &Policies, case: &Case) -> Outcome {
     match end(policies, case) {
@@ -129,16 +129,14 @@ fn end(policies: &Policies, case: &Case) -> End {
             }
             Step::Refuse(refusal) => return Err(refusal),
             Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
-            Step::AskBody(question) => {
-                question.resume(Some(case.body()), &keys, &|| case.now.saturating_mul(1000)).into()
-            }
-            Step::AskKeys { question, .. } => return Err(question.refusal()),
-            Step::AskIntrospection(question) => return Err(question.refusal()),
+            Step::AskBody(question) => question.resume(Some(case.body()), &keys, &|| case.now.saturating_mul(1000)),
+            Step::AskKeys { question, .. } => return Err(question.refused()),
+            Step::AskIntrospection(question) => return Err(question.refused()),
         };
     }
 }
 
-fn refused(refusal: &Refusal) -> Outcome {
+fn refused(refusal: &Refused) -> Outcome {
     Outcome::Refused {
         reason: refusal.reason().name().to_owned(),
         status: refusal.status(),

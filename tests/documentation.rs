@@ -11,8 +11,9 @@ use certbound::http::call::Outcome;
 use certbound::outcome::decision::{Ground, Verdict};
 use certbound::outcome::log::{Circumstances, Event, NotLogged};
 use certbound::outcome::metric::Metric;
+use certbound::outcome::scene::Scene;
 use certbound::outcome::server_response::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
-use certbound::{Policies, Reason, Refusal};
+use certbound::{Policies, Reason};
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -36,7 +37,7 @@ fn the_readme_has_every_reason_with_its_answer() {
     let known: BTreeMap<_, _> = Reason::ALL
         .iter()
         .map(|reason| {
-            let refusal = Refusal::from(*reason);
+            let refusal = Scene::default().refused(*reason);
             let body: serde_json::Value = serde_json::from_str(&refusal.body()).unwrap();
             let code = body["error"].as_str().filter(|_| refusal.status() < 500);
             let code = code.map(|code| format!(" `{code}`")).unwrap_or_default();
@@ -84,7 +85,7 @@ fn every_event_has_the_level_that_the_manual_says() {
     let finding = Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None };
     check(&Event::TokenNotBound("clients", &finding), None);
     for reason in Reason::ALL {
-        let refusal = Refusal::from(*reason);
+        let refusal = Scene::default().refused(*reason);
         check(&Event::Refused(&refusal, circumstances), Some(refusal.status()));
         if refusal.status() < 500 {
             // What an operator has to mend, or another server, no policy observes.

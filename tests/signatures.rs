@@ -110,7 +110,7 @@ impl Api {
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.status()),
             Step::AskKeys { question, .. } => {
                 let wish = question.wish();
-                let reason = question.refusal().reason();
+                let reason = question.refused().reason();
                 let expected = if reason == Reason::KeysUnavailable { Wish::Routine } else { Wish::UnknownKey };
                 assert_eq!(wish, expected);
                 Came::Asked(reason.name())

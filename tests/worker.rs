@@ -206,7 +206,7 @@ impl One {
 
     /// Which reason the refusal of a token has that comes now and waits for nothing.
     fn reason(&self, kid: &str) -> Reason {
-        self.ask(Some(kid)).map_or_else(|reason| reason, |question| question.refusal().reason())
+        self.ask(Some(kid)).map_or_else(|reason| reason, |question| question.refused().reason())
     }
 }
 

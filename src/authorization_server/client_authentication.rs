@@ -7,20 +7,20 @@ use serde::Deserialize;
 
 use super::client::{Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
-use super::{Answering, ClientCertificate, Step};
+use super::{Answering, ClientCertificate, ForwardAnd, Stop};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::{SortedMap, sorted};
 use crate::http::edit::Edit;
 use crate::http::leniency;
-use crate::http::request::{Caller, Request};
-use crate::keys::{AskKeys, ClusterName, KeyRing, KeySource, Wish};
-use crate::outcome::decision::{Decision, Ground, Verdict};
-use crate::outcome::forward::SanitizedHeaders;
+use crate::http::request::Request;
+use crate::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::outcome::decision::Ground;
+use crate::outcome::forward::{Passed, SanitizedHeaders};
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
-use crate::reason::{Answer, ErrorCode, Reason};
+use crate::reason::Reason;
 
 /// Which clients must authenticate by a certificate, and with which.
 #[derive(Debug, Deserialize)]
@@ -169,17 +169,8 @@ impl ClientAuthentication {
     /// Reads the headers of a request.
     // Apart from the path of a request that none of this is asked of.
     #[inline(never)]
-    pub(super) fn begin(self: &Arc<Self>, policy: &str, request: &Request<'_>) -> Result<AskBody, Refusal> {
-        Ok(AskBody {
-            head: Head::read(request)?,
-            authentication: Arc::clone(self),
-            policy: policy.to_owned(),
-            caller: request.caller(),
-            held: Held::default(),
-            cleaned: SanitizedHeaders::default(),
-            answering: None,
-            ground: Ground::NoCertificate,
-        })
+    pub(super) fn begin(self: &Arc<Self>, request: &Request<'_>) -> Result<Begun, Refusal> {
+        Ok(Begun { head: Head::read(request)?, authentication: Arc::clone(self) })
     }
 
     #[cfg(not(target_arch = "wasm32"))]
@@ -237,12 +228,33 @@ pub(super) struct Held {
     pub(super) for_any_client: bool,
 }
 
-/// The question for the body of a request, up to a limit.
-#[derive(Debug)]
-pub struct AskBody {
+/// A request whose headers were read.
+pub(super) struct Begun {
     authentication: Arc<ClientAuthentication>,
-    policy: String,
-    caller: Caller,
+    head: Head,
+}
+
+impl Begun {
+    /// The same, on a connection with this certificate.
+    pub(super) fn about(
+        self,
+        mut held: Held,
+        mut cleaned: SanitizedHeaders,
+        answering: Option<Answering>,
+        ground: Ground,
+    ) -> UntilBody {
+        if held.for_any_client {
+            cleaned.edits.append(&mut held.handing_over);
+        }
+        let Self { authentication, head } = self;
+        UntilBody { authentication, head, held, cleaned, answering, ground }
+    }
+}
+
+/// The judgement of a request whose body names its client.
+#[derive(Debug)]
+pub(crate) struct UntilBody {
+    authentication: Arc<ClientAuthentication>,
     head: Head,
     held: Held,
     /// With the edits that are to be made whatever the body says, and are not made yet.
@@ -251,76 +263,45 @@ pub struct AskBody {
     ground: Ground,
 }
 
-impl AskBody {
-    /// The same question of a connection with this certificate.
-    pub(super) fn about(
-        self,
-        mut held: Held,
-        mut cleaned: SanitizedHeaders,
-        answering: Option<Answering>,
-        ground: Ground,
-    ) -> Self {
-        if held.for_any_client {
-            cleaned.edits.append(&mut held.handing_over);
-        }
-        Self { held, cleaned, answering, ground, ..self }
-    }
-
+impl UntilBody {
     /// Whether the headers must wait for the body.
-    #[must_use]
-    pub fn headers_wait(&self) -> bool {
+    pub(crate) fn headers_wait(&self) -> bool {
         self.authentication.has_headers_wait()
     }
 
     /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
-    pub fn early_edits(&mut self) -> Vec<Edit> {
+    pub(crate) fn early_edits(&mut self) -> Vec<Edit> {
         std::mem::take(&mut self.cleaned.edits)
     }
 
     /// What is to be done with the answer, which may come before the body has. It is handed over once.
-    pub fn take_answering(&mut self) -> Option<Answering> {
+    pub(crate) fn take_answering(&mut self) -> Option<Answering> {
         self.answering.take()
     }
 
     /// How large the body may be, in bytes.
-    #[must_use]
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.authentication.largest_body
-    }
-
-    /// The name of the policy that asks.
-    #[must_use]
-    pub fn policy(&self) -> &str {
-        &self.policy
     }
 
     /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read. `now` gives
     /// milliseconds since 1970.
-    #[must_use]
-    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Step {
-        match self.judge(body) {
-            Ok(Judged::Forward(ground, client_id)) => self.forward(ground, client_id),
-            Ok(Judged::Fetched(source, presented, client_id)) => {
-                Box::new(AskClientKeys { question: self, source, presented, client_id }).resume(keys, now())
+    pub(crate) fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Result<ForwardAnd, Stop> {
+        match self.judge(body)? {
+            Judged::Forward(ground, client_id) => Ok(self.forward(ground, client_id)),
+            Judged::Fetched(source, presented, client_id) => {
+                Box::new(UntilKeys { before: self, source, presented, client_id }).resume(keys, now())
             }
-            Err(refusal) => Step::Refuse(self.refuse(refusal)),
         }
     }
 
     /// Forwards the request, of a client that is authenticated where one is named.
-    fn forward(mut self, ground: Ground, client_id: Option<String>) -> Step {
+    fn forward(mut self, ground: Ground, client_id: Option<String>) -> ForwardAnd {
         if ground == Ground::ClientAuthenticated {
             self.cleaned.edits.append(&mut self.held.handing_over);
         }
-        let decision = Decision::new(&self.policy, Verdict::Forwarded(ground), self.held.presented);
-        let decision = decision.about(client_id.map(|client_id| Rc::new(Identity::of_client(client_id))));
-        Step::Forward(self.cleaned.forward(decision), self.answering)
-    }
-
-    fn refuse(&self, refusal: Refusal) -> Refusal {
-        let is_challenge = refusal.reason().answer() == Answer::Client(ErrorCode::InvalidClient);
-        let realm = (is_challenge && self.head.has_authorization()).then_some(self.policy.as_str());
-        refusal.under(&self.policy, realm).presenting(self.held.presented).to(self.caller)
+        let identity = client_id.map(|client_id| Rc::new(Identity::of_client(client_id)));
+        (self.cleaned.forward(Passed { identity, ..ground.into() }), self.answering)
     }
 
     fn judge(&self, body: Option<&[u8]>) -> Result<Judged, Refusal> {
@@ -394,28 +375,27 @@ enum Judged {
 /// The judgement of a request whose client publishes its certificates: whether the one that it presented is among them is to
 /// be seen. The body has been read, and nothing of it has gone on.
 #[derive(Debug)]
-pub struct AskClientKeys {
-    question: AskBody,
+pub(crate) struct UntilKeys {
+    before: UntilBody,
     source: Box<KeySource>,
     presented: Thumbprint,
     client_id: String,
 }
 
-impl AskClientKeys {
+impl UntilKeys {
     /// Goes on with the keys that are known; `now` in milliseconds since 1970.
-    #[must_use]
-    pub fn resume(self: Box<Self>, keys: &KeyRing, now: u64) -> Step {
+    pub(crate) fn resume(self: Box<Self>, keys: &KeyRing, now: u64) -> Result<ForwardAnd, Stop> {
         let (wish, reason) = match keys.certificates(&self.source, now) {
             Some(own) if own.contains(&self.presented) => {
-                let Self { question, client_id, .. } = *self;
-                return question.forward(Ground::ClientAuthenticated, Some(client_id));
+                let Self { before, client_id, .. } = *self;
+                return Ok(before.forward(Ground::ClientAuthenticated, Some(client_id)));
             }
             // It may be a new one.
             Some(_) => (Wish::UnknownKey, Reason::ClientCertificateMismatch),
             None => (Wish::Routine, Reason::ClientKeysUnavailable),
         };
-        let refusal = self.question.refuse(of_client(reason, &self.client_id));
-        let unavailable = self.question.refuse(of_client(Reason::ClientKeysUnavailable, &self.client_id));
-        Step::AskKeys(AskKeys { source: (*self.source).clone(), wish, refusal, unavailable }, self)
+        let refusal = of_client(reason, &self.client_id);
+        let unavailable = of_client(Reason::ClientKeysUnavailable, &self.client_id);
+        Err(Stop::NeedsKeys { source: self.source.clone(), wish, refusal, unavailable, until: self })
     }
 }

@@ -12,7 +12,7 @@ mod issuance;
 mod json_text;
 mod metadata;
 mod response;
-mod step;
+mod stop;
 mod token_request;
 
 use std::sync::Arc;
@@ -35,22 +35,25 @@ use crate::http::path;
 use crate::http::path::PlainPath;
 use crate::http::request::Request;
 use crate::keys::KeySource;
-use crate::outcome::decision::{Decision, Ground, Verdict};
-use crate::outcome::forward::SanitizedHeaders;
-use crate::outcome::refusal::Refusal;
+use crate::outcome::decision::Ground;
+use crate::outcome::forward::{Forward, SanitizedHeaders};
+use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use answer::Kind;
 pub use answer::{Answering, AtBody, AtHeaders, Told};
-pub use client_authentication::{AskBody, AskClientKeys};
 use client_authentication::{ClientAuthentication, Held};
+pub(crate) use client_authentication::{UntilBody, UntilKeys};
 use facts::Facts;
 use forwarding::Forwarding;
 use issuance::IssuedTokens;
 use metadata::Metadata;
 pub use response::response_edits;
-pub use step::Step;
+pub(crate) use stop::Stop;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// A request that goes on, and what is to be done with the response to it, if anything.
+pub(crate) type ForwardAnd = (Forward, Option<Answering>);
 
 /// The path of each request is compared with them.
 const MOST_ENDPOINTS: usize = 64;
@@ -292,52 +295,45 @@ impl AuthorizationServer {
         path::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
     }
 
-    /// The first step of a request whose forged headers `cleaned` removes.
+    /// How a client is told to authenticate that tried in this request: in the same header (RFC 6749 §5.2).
+    pub(crate) fn challenge(&self, request: &Request<'_>) -> Challenge<'static> {
+        let has_tried = request.values("authorization").next().is_some();
+        if has_tried && self.client_authentication.is_some() { Challenge::Basic } else { Challenge::None }
+    }
+
+    /// Judges a request whose forged headers `cleaned` removes.
     // Apart from what a resource server does: V8 takes memory for a function by its size.
     #[inline(never)]
-    pub(crate) fn start(
+    pub(crate) fn judge(
         &self,
-        policy: &str,
+        scene: &Scene<'_>,
         request: &Request<'_>,
-        connection: &dyn Connection,
-        handed_over: &mut HandedOver,
+        (connection, handed_over): (&dyn Connection, &mut HandedOver),
         mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step {
-        let refused = |refusal: Refusal| Step::Refuse(refusal.under(policy, None).to(request.caller()));
+    ) -> Result<ForwardAnd, Stop> {
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
-        let presented = match request.presented() {
-            Ok(presented) => presented,
-            Err(reason) => return refused(reason.into()),
-        };
+        let presented = scene.certificate()?;
         let answering = self.answering(request, presented);
         if let Some(answering) = &answering {
             cleaned.edits.extend(answering.request_edits(request));
         }
         if !self.is_endpoint(request) {
-            let decision = Decision::new(policy, Verdict::Forwarded(Ground::NoEndpoint), presented);
-            return Step::Forward(cleaned.forward(decision), answering);
+            return Ok((cleaned.forward(Ground::NoEndpoint), answering));
         }
-        let body = match self.client_authentication.as_ref().map(|own| own.begin(policy, request)).transpose() {
-            Ok(body) => body,
-            Err(refusal) => return refused(refusal.presenting(presented)),
-        };
+        let begun = self.client_authentication.as_ref().map(|own| own.begin(request)).transpose()?;
         let (held, ground) = match presented {
             None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
             Some(presented) => {
-                match self.held(policy, request, connection, handed_over, presented, terminated, &mut cleaned) {
-                    Ok(held) => held,
-                    Err(reason) => return refused(Refusal::from(reason).presenting(Some(presented))),
-                }
+                self.held(scene.policy(), request, connection, handed_over, presented, terminated, &mut cleaned)?
             }
         };
-        match body {
-            Some(body) => Step::AskBody(Box::new(body.about(held, cleaned, answering, ground))),
+        match begun {
+            Some(begun) => Err(Stop::NeedsBody(Box::new(begun.about(held, cleaned, answering, ground)))),
             None => {
                 cleaned.edits.extend(held.handing_over);
-                let decision = Decision::new(policy, Verdict::Forwarded(ground), held.presented);
-                Step::Forward(cleaned.forward(decision), answering)
+                Ok((cleaned.forward(ground), answering))
             }
         }
     }

@@ -83,9 +83,8 @@ impl Head {
         Ok(Self { body: body(request), authorization: Authorization::read(request)? })
     }
 
-    /// Whether the client authenticates with `Authorization`, so that the answer to a failure has a challenge
-    /// (RFC 6749 §5.2).
-    pub(super) fn has_authorization(&self) -> bool {
+    /// Whether the client authenticates with `Authorization`.
+    fn has_authorization(&self) -> bool {
         !matches!(self.authorization, Authorization::None)
     }
 

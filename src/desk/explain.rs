@@ -30,6 +30,7 @@ use crate::http::request::Request;
 use crate::keys::{KeyRing, KeySource};
 use crate::outcome::decision::{Decision, Quoted};
 use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 use crate::policy::step::Step;
 use crate::policy::{Choice, Policies, Policy};
 use crate::resource_server::Means;
@@ -307,7 +308,7 @@ impl Question {
                         "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
                         question.source().place()
                     ));
-                    break End::Refuse(question.refusal());
+                    break End::Refuse(question.refused());
                 }
                 Step::AskIntrospection(question) => {
                     let place = question.inquiry().place();
@@ -316,7 +317,7 @@ impl Question {
                             "the authorization server would be asked about the token now ({place}): give its answer \
                              with --introspection"
                         ));
-                        break End::Refuse(question.refusal());
+                        break End::Refuse(question.refused());
                     };
                     told.push(format!("the authorization server is asked about the token ({place})"));
                     let answer = Answer { status: Some(200), body, ..Answer::default() };
@@ -325,7 +326,7 @@ impl Question {
                 }
                 Step::AskBody(question) => {
                     told.push(format!("the body of {} bytes is read before any of it goes on", self.body.len()));
-                    question.resume(Some(&self.body), keys, &|| self.now.saturating_mul(1000)).into()
+                    question.resume(Some(&self.body), keys, &|| self.now.saturating_mul(1000))
                 }
             };
         };
@@ -396,7 +397,7 @@ impl Question {
         let last = match end {
             End::Serve(..) => return Vec::new(),
             End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
-            End::Forward(_, decision) => decision.would_have_refused().map(stage::of),
+            End::Forward(_, decision) => decision.would_have_refused().map(|refused| stage::of(refused)),
             End::Refuse(refusal) => Some(stage::of(refusal)),
         };
         let passed = Stage::ALL.iter().take_while(|stage| last.is_none_or(|last| last != **stage));
@@ -407,7 +408,7 @@ impl Question {
 /// What became of the request.
 enum End {
     Forward(Vec<Edit>, Decision),
-    Refuse(Refusal),
+    Refuse(Refused),
     Serve(Served, Decision),
 }
 

@@ -9,19 +9,19 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::facts;
 use super::http::{carry_out, edit, fail};
 use super::vm::{Arrived, Vm};
-use crate::authorization_server::AskBody;
+use crate::policy::step::AskBody;
 
 /// A request at whose body we wait.
 pub(super) struct Awaiting {
     arrived: Arrived,
-    question: Box<AskBody>,
+    question: AskBody,
     /// How much of the body has come.
     size: usize,
 }
 
 impl Awaiting {
     /// What becomes of the headers of a request with a body, and the request itself, where it is not at its end.
-    pub(super) fn begin(arrived: Arrived, mut question: Box<AskBody>) -> (Option<Self>, Action) {
+    pub(super) fn begin(arrived: Arrived, mut question: AskBody) -> (Option<Self>, Action) {
         let action = if question.headers_wait() {
             Action::Pause
         } else if edit(MapType::HttpRequestHeaders, &question.early_edits()) {
@@ -45,7 +45,7 @@ impl Awaiting {
     pub(super) fn judge(self, vm: &Vm, context: u32) -> Action {
         let Self { arrived, question, size } = self;
         let body = whole(BufferType::HttpRequestBody, size, question.limit());
-        judge(vm, context, arrived, *question, body.as_deref())
+        judge(vm, context, arrived, question, body.as_deref())
     }
 }
 
@@ -62,5 +62,5 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
 /// Judges a request with its whole body; `None` where that is not to be had.
 pub(super) fn judge(vm: &Vm, context: u32, arrived: Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
     let step = question.resume(body, &vm.worker.keys(), &facts::now_in_milliseconds);
-    carry_out(vm, context, arrived, step.into())
+    carry_out(vm, context, arrived, step)
 }

@@ -10,14 +10,14 @@ use super::body::{self, Awaiting};
 use super::response::Reading;
 use super::vm::{Arrived, Parked, Vm};
 use super::{abi, facts, log, proxy};
-use crate::authorization_server::{AskClientKeys, response_edits};
+use crate::authorization_server::response_edits;
 use crate::http::edit::{Edit, Served};
 use crate::http::header_map::HeaderMap;
 use crate::keys::AskKeys;
 use crate::outcome::decision::Decision;
 use crate::outcome::log::Event;
-use crate::outcome::refusal::{GrpcStatus, Refusal};
-use crate::policy::step::Step;
+use crate::outcome::refused::{GrpcStatus, Refused};
+use crate::policy::step::{AskClientKeys, Step};
 use crate::resource_server::introspection::AskIntrospection;
 use crate::worker::{Outcome, Wait};
 
@@ -92,7 +92,7 @@ impl HttpContext for Http {
         self.edits_response = vm.policies.edits_responses(step.policy());
         self.reading = step.take_answering().map(|answering| Reading::new(step.policy(), answering));
         match step {
-            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, arrived, *question, Some(&[])),
+            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, arrived, question, Some(&[])),
             Step::AskBody(question) => {
                 let (awaiting, action) = Awaiting::begin(arrived, question);
                 self.refused = awaiting.is_none();
@@ -179,13 +179,13 @@ pub(super) fn go_on(vm: &Vm, root: u32) {
 /// Decides the request of the current context with what came of its waiting.
 fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Outcome) -> Action {
     let arrived = match outcome {
-        Outcome::InVain(refusal) => return refuse(vm, &arrived, &refusal),
+        Outcome::InVain(refused) => return refuse(vm, &arrived, &refused),
         Outcome::Introspected(introspected) => arrived.with_answer(introspected),
         Outcome::NewerKeys => arrived.with_newest_keys(),
         Outcome::SharedKeys => arrived,
     };
     let step = match client {
-        Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds()).into()),
+        Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds())),
         None => vm.judge(&arrived),
     };
     match step {
@@ -195,13 +195,7 @@ fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Ou
 }
 
 /// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
-fn wait_for_keys(
-    vm: &Vm,
-    context: u32,
-    arrived: Arrived,
-    question: AskKeys,
-    client: Option<Box<AskClientKeys>>,
-) -> Action {
+fn wait_for_keys(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys, client: Option<AskClientKeys>) -> Action {
     let parked = Parked { arrived: arrived.waiting_under(question.policy()), client };
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
@@ -229,14 +223,14 @@ pub(super) fn carry_out(vm: &Vm, context: u32, arrived: Arrived, step: Step) -> 
             vm.going_on.begin(context, decision);
             action
         }
-        Step::Refuse(refusal) => refuse(vm, &arrived, &refusal),
+        Step::Refuse(refused) => refuse(vm, &arrived, &refused),
         Step::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
-        Step::AskBody(question) => body::judge(vm, context, arrived, *question, None),
+        Step::AskBody(question) => body::judge(vm, context, arrived, question, None),
         // Nothing is waited for twice.
-        Step::AskKeys { question, .. } if arrived.has_newest_keys => refuse(vm, &arrived, &question.refusal()),
+        Step::AskKeys { question, .. } if arrived.has_newest_keys => refuse(vm, &arrived, &question.refused()),
         Step::AskKeys { question, client } => wait_for_keys(vm, context, arrived, question, client),
-        Step::AskIntrospection(question) if arrived.is_introspected() => refuse(vm, &arrived, &question.refusal()),
+        Step::AskIntrospection(question) if arrived.is_introspected() => refuse(vm, &arrived, &question.refused()),
         Step::AskIntrospection(question) => wait_for_introspection(vm, context, arrived, question),
     }
 }
@@ -256,22 +250,22 @@ fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> A
 }
 
 /// Answers the request of the current context.
-fn refuse(vm: &Vm, arrived: &Arrived, refusal: &Refusal) -> Action {
-    if vm.admits_to_log(refusal) {
+fn refuse(vm: &Vm, arrived: &Arrived, refused: &Refused) -> Action {
+    if vm.admits_to_log(refused) {
         let route = facts::route_name();
-        log(&Event::Refused(refusal, arrived.circumstances(route.as_deref())));
+        log(&Event::Refused(refused, arrived.circumstances(route.as_deref())));
     }
-    tell(vm, &refusal.decision());
-    let headers = refusal.headers();
+    tell(vm, &refused.decision());
+    let headers = refused.headers();
     // Whether or not the answer can be sent, the request goes no further.
-    let _ = match refusal.grpc_status() {
+    let _ = match refused.grpc_status() {
         Some(status) => {
             let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
             hostcalls::send_grpc_response(grpc_code(status), None, metadata)
         }
         None => {
             let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            hostcalls::send_http_response(u32::from(refusal.status()), headers, Some(refusal.body().as_bytes()))
+            hostcalls::send_http_response(u32::from(refused.status()), headers, Some(refused.body().as_bytes()))
         }
     };
     Action::Pause

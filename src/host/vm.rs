@@ -11,19 +11,18 @@ use super::metrics::Metrics;
 use super::proxy::Host;
 use super::signature::HostEngine;
 use super::{abi, facts, log};
-use crate::authorization_server::AskClientKeys;
 use crate::handover::handed::HandedOver;
 use crate::http::header_map::{HeaderMap, Headers};
 use crate::outcome::decision;
 use crate::outcome::log::{Circumstances, Event};
 use crate::outcome::refusal_log::RefusalLog;
-use crate::policy::step::Step;
+use crate::policy::step::{AskClientKeys, Step};
 use crate::policy::{self, Policies};
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::worker::Worker;
-use crate::{Reason, Refusal, Request};
+use crate::{Reason, Refused, Request};
 
 /// The state of one plugin configuration in one VM. A VM has one thread.
 pub(super) struct Vm {
@@ -55,7 +54,7 @@ pub(super) struct Arrived {
 pub(super) struct Parked {
     pub(super) arrived: Arrived,
     /// Where its judgement goes on, if not at the beginning.
-    pub(super) client: Option<Box<AskClientKeys>>,
+    pub(super) client: Option<AskClientKeys>,
 }
 
 impl Vm {
@@ -119,8 +118,8 @@ impl Vm {
     }
 
     /// Whether a refusal of the request that was judged last is to be written.
-    pub(super) fn admits_to_log(&self, refusal: &Refusal) -> bool {
-        self.refusals.borrow_mut().admits(refusal.policy(), refusal.reason(), self.now.get())
+    pub(super) fn admits_to_log(&self, refused: &Refused) -> bool {
+        self.refusals.borrow_mut().admits(refused.policy(), refused.reason(), self.now.get())
     }
 }
 

@@ -20,9 +20,10 @@ pub struct Request<'a> {
 }
 
 /// What kind of client reads an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Caller {
     /// One that reads HTTP statuses.
+    #[default]
     Http,
     /// One that reads gRPC statuses.
     Grpc,

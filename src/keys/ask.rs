@@ -1,15 +1,15 @@
 //! The question for newer keys.
 
 use super::{KeySource, Wish};
-use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 
 /// The question for keys of a source that are newer than those which the judgement was given.
 #[derive(Debug)]
 pub struct AskKeys {
     pub(crate) source: KeySource,
     pub(crate) wish: Wish,
-    pub(crate) refusal: Refusal,
-    pub(crate) unavailable: Refusal,
+    pub(crate) refused: Refused,
+    pub(crate) unavailable: Refused,
 }
 
 impl AskKeys {
@@ -28,18 +28,18 @@ impl AskKeys {
     /// The name of the policy that asks.
     #[must_use]
     pub fn policy(&self) -> &str {
-        self.refusal.policy()
+        self.refused.policy()
     }
 
     /// What the request comes to where nobody can look whether there are newer keys.
     #[must_use]
-    pub fn unavailable(self) -> Refusal {
+    pub fn unavailable(self) -> Refused {
         self.unavailable
     }
 
     /// What the request comes to where there are no newer keys, or these do not help either.
     #[must_use]
-    pub fn refusal(self) -> Refusal {
-        self.refusal
+    pub fn refused(self) -> Refused {
+        self.refused
     }
 }

@@ -5,10 +5,12 @@ use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::outcome::forward::Passed;
 use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::metric::Metric;
-use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
+use crate::outcome::scene::Scene;
 use crate::reason::Reason;
 use crate::text::json;
 
@@ -21,7 +23,7 @@ pub struct Decision {
     identity: Option<Rc<Identity>>,
     lookup: Option<Lookup>,
     forged_headers: u32,
-    would_have_refused: Option<Refusal>,
+    would_have_refused: Option<Refused>,
     /// When its token expires, in seconds since 1970.
     expires: Option<u64>,
     /// Its line, where that was written before.
@@ -130,13 +132,13 @@ impl Verdict {
 }
 
 impl Decision {
-    /// A decision under the policy of this name, empty where none governs, on a connection with this certificate.
+    /// A decision about the request of this scene.
     #[must_use]
-    pub(crate) fn new(policy: &str, verdict: Verdict, presented: Option<Thumbprint>) -> Self {
+    pub(super) fn new(scene: &Scene<'_>, verdict: Verdict) -> Self {
         Self {
-            policy: policy.to_owned(),
+            policy: scene.policy().to_owned(),
             verdict,
-            presented,
+            presented: scene.presented(),
             identity: None,
             lookup: None,
             forged_headers: 0,
@@ -146,41 +148,30 @@ impl Decision {
         }
     }
 
+    /// The decision to forward that request, which lost this many forged headers.
+    #[must_use]
+    pub(super) fn forwarded(scene: &Scene<'_>, passed: Passed, forged_headers: u32) -> Self {
+        let Passed { ground, identity, lookup, expires, line } = passed;
+        let (verdict, would_have_refused) = match ground {
+            Ok(ground) => (Verdict::Forwarded(ground), None),
+            Err(refusal) => (Verdict::Observed(refusal.reason()), Some(scene.refused(refusal))),
+        };
+        let decision =
+            Self { identity, lookup, forged_headers, would_have_refused, expires, ..Self::new(scene, verdict) };
+        debug_assert!(line.as_deref().is_none_or(|line| line == decision.written()), "another decision's line");
+        Self { line, ..decision }
+    }
+
     /// The same decision about a token that names these.
     #[must_use]
-    pub(crate) fn about(self, identity: Option<Rc<Identity>>) -> Self {
+    pub(super) fn about(self, identity: Option<Rc<Identity>>) -> Self {
         Self { identity, ..self }
     }
 
     /// The same decision about a token that was looked up.
     #[must_use]
-    pub(crate) fn looked_up(self, lookup: Option<Lookup>) -> Self {
+    pub(super) fn looked_up(self, lookup: Option<Lookup>) -> Self {
         Self { lookup, ..self }
-    }
-
-    /// The decision to forward, in spite of this refusal, since the policy only observes.
-    #[must_use]
-    pub(crate) fn despite(self, refusal: Refusal) -> Self {
-        Self { verdict: Verdict::Observed(refusal.reason()), would_have_refused: Some(refusal), line: None, ..self }
-    }
-
-    /// The same decision about a request that lost this many forged headers.
-    #[must_use]
-    pub(crate) fn without_forged_headers(self, forged_headers: u32) -> Self {
-        Self { forged_headers, ..self }
-    }
-
-    /// The same decision about a token that from then on, in seconds since 1970, is refused.
-    #[must_use]
-    pub(crate) fn expiring(self, expires: Option<u64>) -> Self {
-        Self { expires, ..self }
-    }
-
-    /// The same decision, whose line this is.
-    #[must_use]
-    pub(crate) fn told_as(self, line: Option<Rc<str>>) -> Self {
-        debug_assert!(line.as_deref().is_none_or(|line| line == self.written()), "another decision's line");
-        Self { line, ..self }
     }
 
     /// From when on the token of a request that goes on is refused, in seconds since 1970.
@@ -215,7 +206,7 @@ impl Decision {
 
     /// What the policy would have refused the request for, did it not merely observe.
     #[must_use]
-    pub fn would_have_refused(&self) -> Option<&Refusal> {
+    pub fn would_have_refused(&self) -> Option<&Refused> {
         self.would_have_refused.as_ref()
     }
 
@@ -240,29 +231,37 @@ impl Decision {
     }
 
     fn written(&self) -> String {
-        let Self { policy, verdict, presented, identity, .. } = self;
-        let thumbprint = presented.map(|thumbprint| thumbprint.text());
-        let members = [
-            (r#","policy":"#, Some(policy.as_str()).filter(|policy| !policy.is_empty())),
-            (r#","thumbprint":"#, thumbprint.as_deref()),
-            (r#","client":"#, identity.as_deref().and_then(Identity::client)),
-            (r#","subject":"#, identity.as_deref().and_then(Identity::subject)),
-        ];
-        let mut line = String::with_capacity(USUAL_LINE);
-        for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"""#] {
-            line.push_str(piece);
-        }
-        for (name, value) in members {
-            line.push_str(name);
-            // Writing to a string cannot fail.
-            let _ = match value {
-                Some(value) => Quoted(value).write(&mut line),
-                None => line.write_str("null"),
-            };
-        }
-        line.push('}');
-        line
+        written(&self.policy, self.verdict, self.presented, self.identity.as_deref())
     }
+}
+
+/// The line of a request that passes under the policy of this name since its token is bound to its certificate.
+pub(crate) fn line_of_bound(policy: &str, certificate: Thumbprint, identity: &Identity) -> String {
+    written(policy, Verdict::Forwarded(Ground::TokenBound), Some(certificate), Some(identity))
+}
+
+fn written(policy: &str, verdict: Verdict, presented: Option<Thumbprint>, identity: Option<&Identity>) -> String {
+    let thumbprint = presented.map(|thumbprint| thumbprint.text());
+    let members = [
+        (r#","policy":"#, Some(policy).filter(|policy| !policy.is_empty())),
+        (r#","thumbprint":"#, thumbprint.as_deref()),
+        (r#","client":"#, identity.and_then(Identity::client)),
+        (r#","subject":"#, identity.and_then(Identity::subject)),
+    ];
+    let mut line = String::with_capacity(USUAL_LINE);
+    for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"""#] {
+        line.push_str(piece);
+    }
+    for (name, value) in members {
+        line.push_str(name);
+        // Writing to a string cannot fail.
+        let _ = match value {
+            Some(value) => Quoted(value).write(&mut line),
+            None => line.write_str("null"),
+        };
+    }
+    line.push('}');
+    line
 }
 
 /// The name of the policy that a [line](Decision::line) tells of; `None` where it is none, or tells of none.
@@ -314,6 +313,7 @@ impl Quoted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::Caller;
 
     #[test]
     fn a_clients_text_cannot_leave_its_quotes_or_its_line() {
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_access_log_gets_one_json_object() {
-        let refused = Decision::new("", Verdict::Refused(Reason::UnknownPolicy), None);
+        let refused = Scene::default().refused(Reason::UnknownPolicy).decision();
         let value: serde_json::Value = serde_json::from_str(&refused.line()).unwrap();
         let expected = serde_json::json!({
             "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_line_names_its_policy() {
-        let line = |policy| Decision::new(policy, Verdict::Forwarded(Ground::CleanOnly), None).line().into_owned();
+        let line = |policy| Scene::new(policy, Caller::Http, Ok(None)).served(Ground::CleanOnly).line().into_owned();
         assert_eq!(policy_of(line("a.b").as_bytes()), Some("a.b".to_owned()));
         assert_eq!(policy_of(line("").as_bytes()), None);
         for other in ["", "api", "{}", r#"{"policy":1}"#] {

@@ -1,7 +1,12 @@
 //! A request that goes on.
 
+use std::rc::Rc;
+
 use crate::http::edit::Edit;
-use crate::outcome::decision::Decision;
+use crate::outcome::decision::Ground;
+use crate::outcome::identity::Identity;
+use crate::outcome::lookup::Lookup;
+use crate::outcome::refusal::Refusal;
 
 /// Headers, or trailers, without those that claim something about a client certificate.
 #[derive(Debug, Default)]
@@ -16,17 +21,37 @@ pub struct SanitizedHeaders {
 
 /// A request that goes on.
 #[derive(Debug)]
-pub struct Forward {
-    /// After these edits, in this order.
-    pub edits: Vec<Edit>,
-    /// For metrics and logs.
-    pub decision: Decision,
+pub(crate) struct Forward {
+    /// With these headers.
+    pub(crate) headers: SanitizedHeaders,
+    /// For this.
+    pub(crate) passed: Passed,
+}
+
+/// Why a request goes on, and what metrics and logs tell of that.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// Why it goes on; or why it would have been refused, did its policy not merely observe.
+    pub(crate) ground: Result<Ground, Refusal>,
+    /// Whom its token names.
+    pub(crate) identity: Option<Rc<Identity>>,
+    /// Whether its token was verified before, if it was looked up.
+    pub(crate) lookup: Option<Lookup>,
+    /// From when on, in seconds since 1970, its token is refused.
+    pub(crate) expires: Option<u64>,
+    /// Its line in the access log, where that was written before.
+    pub(crate) line: Option<Rc<str>>,
+}
+
+impl From<Ground> for Passed {
+    fn from(ground: Ground) -> Self {
+        Self { ground: Ok(ground), identity: None, lookup: None, expires: None, line: None }
+    }
 }
 
 impl SanitizedHeaders {
-    /// Sends the request on.
-    pub(crate) fn forward(self, decision: Decision) -> Forward {
-        let Self { edits, forged_headers, .. } = self;
-        Forward { edits, decision: decision.without_forged_headers(forged_headers) }
+    /// Sends the request on with them.
+    pub(crate) fn forward(self, passed: impl Into<Passed>) -> Forward {
+        Forward { headers: self, passed: passed.into() }
     }
 }

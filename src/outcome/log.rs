@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use crate::config;
 use crate::outcome::decision::Quoted;
-use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 use crate::outcome::server_response::Finding;
 use crate::reason::{Answer, Reason};
 
@@ -17,9 +17,9 @@ pub enum Event<'a> {
     /// A configuration was not.
     ConfigurationRefused(&'a config::Error),
     /// A request was refused.
-    Refused(&'a Refusal, Circumstances<'a>),
+    Refused(&'a Refused, Circumstances<'a>),
     /// A request was forwarded, since its policy only observes, and would have been refused.
-    WouldHaveRefused(&'a Refusal, Circumstances<'a>),
+    WouldHaveRefused(&'a Refused, Circumstances<'a>),
     /// The keys of an issuer could not be fetched: where from, and why.
     KeysNotFetched(String, &'a str),
     /// An issued access token is not bound to the certificate of its request, under the policy of this name.
@@ -115,7 +115,7 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refusal, circumstances: &Circumstances<'_>) -> fmt::Result {
+fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refused, circumstances: &Circumstances<'_>) -> fmt::Result {
     write!(formatter, "refused: reason={} policy={}", refusal.reason(), or_dash(refusal.policy()))?;
     let thumbprint = |thumbprint: Option<_>| thumbprint.map_or_else(|| "-".to_owned(), |own| format!("{own}"));
     let identity = refusal.identity();

@@ -8,4 +8,6 @@ pub mod lookup;
 pub mod metric;
 pub mod refusal;
 pub mod refusal_log;
+pub mod refused;
+pub mod scene;
 pub mod server_response;

@@ -23,10 +23,11 @@ use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
 use crate::http::host_map;
 use crate::http::request::Request;
 use crate::keys::KeySource;
-use crate::outcome::decision::{Decision, Ground, Verdict};
-use crate::outcome::forward::{Forward, SanitizedHeaders};
+use crate::outcome::decision::Ground;
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refusal_log::LinesPerMinute;
+use crate::outcome::scene::Scene;
 use crate::policy::route::Routes;
 use crate::reason::Reason;
 use crate::resource_server::introspection::Introspection;
@@ -248,25 +249,26 @@ impl Policy {
         self.source().map_or(!is_clean_only, Source::needs_certificate)
     }
 
+    /// The first step of a request whose forged headers are removed.
     fn start(
         &self,
-        name: &str,
+        scene: Scene<'_>,
         request: &Request<'_>,
         means: &mut Means<'_>,
         cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Step {
         match self {
-            Self::ResourceServer(server) => server.start(name, request, means, cleaned, terminated).into(),
+            Self::ResourceServer(server) => match server.judge(&scene, request, means, cleaned, terminated) {
+                Ok(forward) => Step::forward(&scene, forward, None),
+                Err(stop) => Step::at_resource_server(&scene.challenging(server.challenge()), stop),
+            },
             Self::AuthorizationServer(server) => {
-                server.start(name, request, means.connection, means.handed_over, cleaned, terminated).into()
+                let scene = scene.challenging(server.challenge(request));
+                let host = (means.connection, &mut *means.handed_over);
+                Step::at_authorization_server(&scene, server.judge(&scene, request, host, cleaned, terminated))
             }
-            Self::CleanOnly => {
-                let presented = request.presented().ok().flatten();
-                let decision = Decision::new(name, Verdict::Forwarded(Ground::CleanOnly), presented);
-                let Forward { edits, decision } = cleaned.forward(decision);
-                Step::Forward { edits, decision, answering: None }
-            }
+            Self::CleanOnly => Step::forward(&scene, cleaned.forward(Ground::CleanOnly), None),
         }
     }
 }
@@ -455,45 +457,68 @@ impl Policies {
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step {
-        match self.governing(request).and_then(|governing| still_governing(governing, means.judged_under)) {
-            Ok((name, policy)) => self.start_policy(name, policy, request, means),
-            Err(refusal) => {
-                let refusal = refusal.presenting(request.presented().ok().flatten());
-                Step::Refuse(refusal.to(request.caller()))
-            }
+        let refused = |policy, refusal| Step::Refuse(scene(policy, request).refused(refusal));
+        match self.governing(request) {
+            Ok((name, policy)) => match check_redirect(name, means.judged_under) {
+                Ok(()) => self.start_policy(name, policy, request, means),
+                Err(refusal) => refused(name, refusal),
+            },
+            Err(refusal) => refused("", refusal),
         }
     }
 
     fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, means: &mut Means<'_>) -> Step {
-        let Some(source) = policy.source() else {
-            return self.start_cleaned(name, policy, request, means, self.cleaned(request.headers), None);
-        };
-        let behind = Behind { policies: self, name, policy, source };
-        match source.sender(request, means.connection) {
-            Ok(sender) => behind.start(sender, request, means),
-            Err(reason) => behind.refuse(reason, request),
+        match policy.source() {
+            None => self.start_cleaned((name, policy), request, means, self.cleaned(request.headers), None),
+            Some(source) => self.start_behind((name, policy), source, request, means),
+        }
+    }
+
+    /// Judges a request as the client of another TLS terminator made it: the certificate of the connection is not that
+    /// client's, whoever sent the request.
+    fn start_behind(
+        &self,
+        (name, policy): (&str, &Policy),
+        source: &Source,
+        request: &Request<'_>,
+        means: &mut Means<'_>,
+    ) -> Step {
+        let sent = source.sender(request, means.connection).map_err(Refusal::from).and_then(|sender| match sender {
+            Sender::Terminator => Ok((Some(source), source.read(request)?)),
+            Sender::Anybody => Ok((None, None)),
+        });
+        match sent {
+            Ok((terminator, terminated)) => {
+                let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
+                let request = &Request { peer_digest: digest.as_deref(), ..*request };
+                let cleaned = self.cleaned_but(request.headers, terminator);
+                self.start_cleaned((name, policy), request, means, cleaned, terminated)
+            }
+            Err(refusal) => {
+                let nobody = &Request { peer_digest: None, ..*request };
+                Step::Refuse(scene(name, nobody).refused(refusal))
+            }
         }
     }
 
     fn start_cleaned(
         &self,
-        name: &str,
-        policy: &Policy,
+        (name, policy): (&str, &Policy),
         request: &Request<'_>,
         means: &mut Means<'_>,
         mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Step {
+        let scene = scene(name, request);
         // What the client made up is gone since the request was judged first.
         if means.judged_under.is_some() {
             cleaned.forged_headers = 0;
             cleaned.is_refusable = false;
         }
         if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
-            let refusal = Refusal::from(Reason::HeaderForged).under(name, None);
-            return Step::Refuse(refusal.presenting(request.presented().ok().flatten()).to(request.caller()));
+            return Step::Refuse(scene.refused(Reason::HeaderForged));
         }
-        policy.start(name, request, means, cleaned, terminated)
+        policy.start(scene, request, means, cleaned, terminated)
     }
 
     /// Whether a header of this name claims something about a client certificate, to anybody or under this
@@ -612,47 +637,19 @@ impl Policies {
 
 /// An internal redirect has the request judged again, on the route that it leads to: under the same policy, or not at all.
 /// What the first one did to it, or demanded of it, holds for no other.
-fn still_governing<'p>(
-    (name, policy): (&'p str, &'p Policy),
-    first: Option<&str>,
-) -> Result<(&'p str, &'p Policy), Refusal> {
+fn check_redirect(name: &str, first: Option<&str>) -> Result<(), Refusal> {
     match first {
         Some(first) if first != name => {
             let detail = format!("an internal redirect leads from the policy {first:.64} to {name}");
-            Err(Refusal::because(Reason::PolicyChanged, detail).under(name, None))
+            Err(Refusal::because(Reason::PolicyChanged, detail))
         }
-        _ => Ok((name, policy)),
+        _ => Ok(()),
     }
 }
 
-/// A policy behind another TLS terminator.
-#[derive(Clone, Copy, Debug)]
-struct Behind<'p> {
-    policies: &'p Policies,
-    name: &'p str,
-    policy: &'p Policy,
-    source: &'p Source,
-}
-
-impl Behind<'_> {
-    /// Judges a request as the terminator's client made it: the certificate of the connection is not that client's, whoever
-    /// sent the request.
-    fn start(self, sender: Sender, request: &Request<'_>, means: &mut Means<'_>) -> Step {
-        let is_terminators = sender == Sender::Terminator;
-        let terminated = match is_terminators.then(|| self.source.read(request)).transpose() {
-            Ok(terminated) => terminated.flatten(),
-            Err(refusal) => return self.refuse(refusal, request),
-        };
-        let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
-        let request = &Request { peer_digest: digest.as_deref(), ..*request };
-        let Self { policies, name, policy, source } = self;
-        let cleaned = policies.cleaned_but(request.headers, is_terminators.then_some(source));
-        policies.start_cleaned(name, policy, request, means, cleaned, terminated)
-    }
-
-    fn refuse(self, refusal: impl Into<Refusal>, request: &Request<'_>) -> Step {
-        Step::Refuse(refusal.into().under(self.name, None).to(request.caller()))
-    }
+/// What is known of a request before the policy of this name judges it.
+fn scene<'p>(policy: &'p str, request: &Request<'_>) -> Scene<'p> {
+    Scene::new(policy, request.caller(), request.presented())
 }
 
 fn authorization_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {

@@ -1,11 +1,13 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, Answering, AskBody, AskClientKeys};
+use crate::authorization_server::{self, Answering, ForwardAnd, UntilBody, UntilKeys};
 use crate::http::edit::{Edit, Served};
-use crate::keys::AskKeys;
-use crate::outcome::decision::Decision;
+use crate::keys::{AskKeys, KeyRing};
+use crate::outcome::decision::{Decision, Ground};
 use crate::outcome::forward::Forward;
-use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
+use crate::outcome::scene::Scene;
+use crate::reason::Reason;
 use crate::resource_server;
 use crate::resource_server::introspection::AskIntrospection;
 
@@ -23,7 +25,7 @@ pub enum Step {
         answering: Option<Answering>,
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
-    Refuse(Refusal),
+    Refuse(Refused),
     /// Answer the request with this document, and the status 200; nothing of it reaches the upstream.
     Serve {
         /// The document.
@@ -32,16 +34,72 @@ pub enum Step {
         decision: Decision,
     },
     /// Have the request's body come in up to its limit, then [`AskBody::resume`]. Nothing of the body goes on before that.
-    AskBody(Box<AskBody>),
+    AskBody(AskBody),
     /// Have newer keys fetched and go on, or refuse the request.
     AskKeys {
         /// Which keys.
         question: AskKeys,
         /// Where the judgement goes on, with [`AskClientKeys::resume`]; at its beginning where there is nothing.
-        client: Option<Box<AskClientKeys>>,
+        client: Option<AskClientKeys>,
     },
     /// Ask the token's issuer and judge the request again from the beginning with what came of it, or refuse it.
     AskIntrospection(AskIntrospection),
+}
+
+/// The question for the body of a request, up to a limit.
+#[derive(Debug)]
+pub struct AskBody {
+    scene: Box<Scene<'static>>,
+    until: Box<UntilBody>,
+}
+
+/// The judgement of a request that waits for keys of its client. The body has been read, and nothing of it has gone on.
+#[derive(Debug)]
+pub struct AskClientKeys {
+    scene: Box<Scene<'static>>,
+    until: Box<UntilKeys>,
+}
+
+impl AskBody {
+    /// The name of the policy that asks.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.scene.policy()
+    }
+
+    /// Whether the headers must wait for the body.
+    #[must_use]
+    pub fn headers_wait(&self) -> bool {
+        self.until.headers_wait()
+    }
+
+    /// How large the body may be, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.until.limit()
+    }
+
+    /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
+    pub fn early_edits(&mut self) -> Vec<Edit> {
+        self.until.early_edits()
+    }
+
+    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read. `now` gives
+    /// milliseconds since 1970.
+    #[must_use]
+    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Step {
+        let Self { scene, until } = self;
+        Step::at_authorization_server(&scene, until.resume(body, keys, now))
+    }
+}
+
+impl AskClientKeys {
+    /// Goes on with the keys that are known; `now` in milliseconds since 1970.
+    #[must_use]
+    pub fn resume(self, keys: &KeyRing, now: u64) -> Step {
+        let Self { scene, until } = self;
+        Step::at_authorization_server(&scene, until.resume(keys, now))
+    }
 }
 
 impl Step {
@@ -50,7 +108,7 @@ impl Step {
     pub fn policy(&self) -> &str {
         match self {
             Self::Forward { decision, .. } | Self::Serve { decision, .. } => decision.policy(),
-            Self::Refuse(refusal) => refusal.policy(),
+            Self::Refuse(refused) => refused.policy(),
             Self::AskBody(question) => question.policy(),
             Self::AskKeys { question, .. } => question.policy(),
             Self::AskIntrospection(question) => question.policy(),
@@ -61,36 +119,53 @@ impl Step {
     pub fn take_answering(&mut self) -> Option<Answering> {
         match self {
             Self::Forward { answering, .. } => answering.take(),
-            Self::AskBody(question) => question.take_answering(),
+            Self::AskBody(question) => question.until.take_answering(),
             // Its response is our own, or an API's.
             _ => None,
         }
     }
-}
 
-impl From<resource_server::Step> for Step {
-    fn from(step: resource_server::Step) -> Self {
-        match step {
-            resource_server::Step::Forward(Forward { edits, decision }) => {
-                Self::Forward { edits, decision, answering: None }
+    pub(super) fn forward(scene: &Scene<'_>, forward: Forward, answering: Option<Answering>) -> Self {
+        let Forward { headers, passed } = forward;
+        let decision = scene.forwarded(passed, headers.forged_headers);
+        Self::Forward { edits: headers.edits, decision, answering }
+    }
+
+    /// What a policy in front of an API decided.
+    pub(super) fn at_resource_server(scene: &Scene<'_>, stop: resource_server::Stop) -> Self {
+        use resource_server::Stop;
+        match stop {
+            Stop::Refused(refusal) => Self::Refuse(scene.refused(refusal)),
+            Stop::Serve(served) => Self::Serve { served, decision: scene.served(Ground::ProtectedResourceMetadata) },
+            Stop::NeedsKeys(source, wish, refusal) => {
+                let unavailable = refusal.instead(Reason::KeysUnavailable, source.place());
+                let (refused, unavailable) = (scene.refused(refusal), scene.refused(unavailable));
+                Self::AskKeys { question: AskKeys { source: *source, wish, refused, unavailable }, client: None }
             }
-            resource_server::Step::Refuse(refusal) => Self::Refuse(refusal),
-            resource_server::Step::Serve(served, decision) => Self::Serve { served, decision },
-            resource_server::Step::AskKeys(question) => Self::AskKeys { question, client: None },
-            resource_server::Step::AskIntrospection(question) => Self::AskIntrospection(question),
+            Stop::NeedsIntrospection(inquiry, refusal) => {
+                Self::AskIntrospection(AskIntrospection { inquiry, refused: scene.refused(refusal) })
+            }
         }
     }
-}
 
-impl From<authorization_server::Step> for Step {
-    fn from(step: authorization_server::Step) -> Self {
-        match step {
-            authorization_server::Step::Forward(Forward { edits, decision }, answering) => {
-                Self::Forward { edits, decision, answering }
+    /// What a policy in front of an authorization server decided.
+    pub(super) fn at_authorization_server(
+        scene: &Scene<'_>,
+        judged: Result<ForwardAnd, authorization_server::Stop>,
+    ) -> Self {
+        use authorization_server::Stop;
+        match judged {
+            Ok((forward, answering)) => Self::forward(scene, forward, answering),
+            Err(Stop::Refused(refusal)) => Self::Refuse(scene.refused(refusal)),
+            Err(Stop::NeedsBody(until)) => {
+                Self::AskBody(AskBody { scene: Box::new(scene.clone().into_owned()), until })
             }
-            authorization_server::Step::Refuse(refusal) => Self::Refuse(refusal),
-            authorization_server::Step::AskBody(question) => Self::AskBody(question),
-            authorization_server::Step::AskKeys(question, client) => Self::AskKeys { question, client: Some(client) },
+            Err(Stop::NeedsKeys { source, wish, refusal, unavailable, until }) => {
+                let (refused, unavailable) = (scene.refused(refusal), scene.refused(unavailable));
+                let question = AskKeys { source: *source, wish, refused, unavailable };
+                let scene = Box::new(scene.clone().into_owned());
+                Self::AskKeys { question, client: Some(AskClientKeys { scene, until }) }
+            }
         }
     }
 }

@@ -1,24 +1,29 @@
 //! The policy in front of an API: an access token is worth nothing without the certificate that it is bound to
 //! (RFC 8705 §3).
 //!
-//! A type proves each check: [`BearerToken`](bearer_token::BearerToken) is syntax alone, only verification makes an
-//! [`AccessToken`] of it, and only the comparison with the connection's certificate makes an [`Admitted`] of that.
+//! A type proves each check: `BearerToken` is syntax alone, only verification makes an `AccessToken` of it, and only the
+//! comparison with the connection's certificate makes an `Admitted` of that. No token goes on that is not admitted.
 
-pub mod access_token;
+mod access_token;
 pub mod bearer_token;
+mod binding;
+mod claims;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 pub(crate) mod forwarding;
 mod further_checks;
 pub mod introspection;
 mod issuer;
-pub mod judgement;
+mod judgement;
 mod metadata;
-mod step;
+mod prepared;
+mod stop;
 pub mod token_cache;
 mod token_kind;
+mod verification;
 pub mod verified_payload;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,25 +37,25 @@ use crate::handover::handed::HandedOver;
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::OwnName;
-use crate::http::request::{Caller, Request};
+use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
-use crate::keys::{AskKeys, KeyRing, KeySource};
-use crate::outcome::decision::{Decision, Ground, Verdict};
-use crate::outcome::forward::SanitizedHeaders;
+use crate::keys::{KeyRing, KeySource};
+use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
+use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
-use access_token::{AccessToken, Expected, Unverified};
 use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
-use introspection::{AskIntrospection, Inquiry, Introspected, Introspection, Tokens};
+use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
-pub use step::Step;
+use prepared::{Expected, Prepared};
+pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
 
 /// 32 bytes each in every VM, and some 700 kB of configuration.
@@ -357,19 +362,6 @@ impl TryFrom<Fields> for ResourceServer {
     }
 }
 
-/// A request that may pass.
-#[derive(Debug)]
-pub enum Admitted {
-    /// Its token is bound to the certificate of the connection that it came on.
-    Bound(Rc<AccessToken>, Thumbprint),
-    /// Its token is bound to a DPoP key alone, and the operator states that the proof is verified behind.
-    BoundToKey(Rc<AccessToken>),
-    /// Its token is bound to nothing, and the policy lets such tokens pass.
-    Unbound(Rc<AccessToken>),
-    /// The policy only observes, and `required` would have refused it for this.
-    Observed(Rc<AccessToken>, Refusal),
-}
-
 impl ResourceServer {
     /// Where this policy's keys are fetched.
     pub(crate) fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
@@ -398,97 +390,67 @@ impl ResourceServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// The first step of a request whose forged headers `cleaned` removes.
-    pub(crate) fn start(
+    /// How its clients are told to present a token.
+    pub(crate) fn challenge(&self) -> Challenge<'_> {
+        let resource_metadata = self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url()));
+        Challenge::Bearer { realm: Cow::Borrowed(&self.realm.0), resource_metadata }
+    }
+
+    /// Judges a request whose forged headers `cleaned` removes.
+    pub(crate) fn judge(
         &self,
-        policy: &str,
+        scene: &Scene<'_>,
         request: &Request<'_>,
         means: &mut Means<'_>,
         cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
-    ) -> Step {
+    ) -> Result<Forward, Stop> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
-            return self.serve(metadata, policy, request);
+            return Err(self.serve(metadata));
         }
-        match self.candidate(policy, request, means) {
-            Ok((presented, candidate)) => {
-                let (caller, now) = (request.caller(), request.now);
-                let known = terminated.and_then(|terminated| terminated.certificate);
-                Judgement { server: self, policy, caller, now, presented, known, candidate, cleaned }
-                    .conclude(request, means.connection)
-            }
-            Err(unverified) => self.without_candidate(unverified, policy, request),
-        }
+        let candidate = self.candidate(scene, request, means)?;
+        let known = terminated.and_then(|terminated| terminated.certificate);
+        let judgement = Judgement { server: self, presented: scene.presented(), request, known };
+        Ok(judgement.conclude(candidate, means.connection, cleaned)?)
     }
 
     /// The API's metadata, which anybody may read.
     // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
-    fn serve(&self, metadata: &ProtectedResourceMetadata, policy: &str, request: &Request<'_>) -> Step {
+    fn serve(&self, metadata: &ProtectedResourceMetadata) -> Stop {
         let issuers = self.issuers.iter().map(Issuer::identifier);
         let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
-        let verdict = Verdict::Served(Ground::ProtectedResourceMetadata);
-        let decision = Decision::new(policy, verdict, request.presented().ok().flatten());
-        Step::Serve(metadata.document(issuers, &scopes), decision)
-    }
-
-    // As `serve`.
-    #[inline(never)]
-    fn without_candidate(&self, unverified: Unverified<'_>, policy: &str, request: &Request<'_>) -> Step {
-        let refused = |refusal: Refusal| {
-            let refusal = self.refusal(policy, request.caller(), refusal);
-            refusal.presenting(request.presented().ok().flatten())
-        };
-        match unverified {
-            Unverified::Refused(refusal) => Step::Refuse(refused(refusal)),
-            Unverified::NeedsKeys(source, wish, refusal) => {
-                let refusal = refused(refusal);
-                let unavailable = refusal.instead(Reason::KeysUnavailable, source.place());
-                Step::AskKeys(AskKeys { source: source.clone(), wish, refusal, unavailable })
-            }
-            Unverified::NeedsIntrospection(inquiry, refusal) => {
-                Step::AskIntrospection(AskIntrospection { inquiry, refusal: refused(refusal) })
-            }
-        }
-    }
-
-    fn refusal(&self, policy: &str, caller: Caller, refusal: impl Into<Refusal>) -> Refusal {
-        let metadata = self.metadata.as_ref().map(ProtectedResourceMetadata::url);
-        refusal.into().under(policy, Some(&self.realm.0)).described_at(metadata).to(caller)
+        Stop::Serve(metadata.document(issuers, &scopes))
     }
 
     /// Judges what stands in the request itself.
-    fn candidate(
-        &self,
-        policy: &str,
-        request: &Request<'_>,
-        means: &mut Means<'_>,
-    ) -> Result<(Option<Thumbprint>, Candidate), Unverified<'_>> {
-        let presented = request.presented()?;
+    fn candidate(&self, scene: &Scene<'_>, request: &Request<'_>, means: &mut Means<'_>) -> Result<Candidate, Stop> {
+        let (policy, presented) = (scene.policy(), scene.certificate()?);
         if presented.is_some_and(|presented| self.revoked_certificates.0.contains(&presented.bytes())) {
             return Err(Reason::CertificateRevoked.into());
         }
         if self.cors_preflight == CorsPreflight::Forward && request.is_preflight() {
-            return Ok((presented, Candidate::Preflight));
+            return Ok(Candidate::Preflight);
         }
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let (access_token, scheme, lookup) = match Credentials::of(request, self.dpop) {
+        let (token, scheme, lookup) = match Credentials::of(request, self.dpop) {
             Ok(credentials) => {
-                let (access_token, lookup) = self.verified(policy, credentials, request, means)?;
-                (access_token, credentials.scheme(), Some(lookup))
+                let (token, lookup) = self.verified(policy, credentials, request, means)?;
+                (token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = AccessToken::verified_before(&self.issuers, self.expected(policy), means.connection)?;
+                let left = verification::verified_before(&self.issuers, self.expected(policy), means.connection)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
         };
-        access_token
+        token
+            .access_token
             .judge(self.leeway.0, request.now)
-            .map_err(|reason| Refusal::from(reason).about(access_token.identity()).looked_up(lookup))?;
-        Ok((presented, Candidate::Token(access_token, scheme, lookup)))
+            .map_err(|reason| Refusal::from(reason).about(token.identity()).looked_up(lookup))?;
+        Ok(Candidate::Token(token, scheme, lookup))
     }
 
     /// The claims of a token, verified now or before.
@@ -500,9 +462,9 @@ impl ResourceServer {
         credentials: Credentials<'_>,
         request: &Request<'_>,
         means: &mut Means<'_>,
-    ) -> Result<(Rc<AccessToken>, Lookup), Unverified<'_>> {
+    ) -> Result<(Rc<Prepared>, Lookup), Stop> {
         if let Some(claims) = means.tokens.verified(policy, credentials.bytes())
-            && claims.is_current(&self.issuers, request.now, means)
+            && claims.access_token.is_current(&self.issuers, request.now, means)
         {
             return Ok((claims, Lookup::Hit));
         }
@@ -514,10 +476,9 @@ impl ResourceServer {
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
             Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
-            None => AccessToken::verify(bearer_token, &self.issuers, self.expected(policy), request, means),
+            None => verification::verify(bearer_token, &self.issuers, self.expected(policy), request, means),
         };
-        let verified =
-            verified.map_err(|unverified| unverified.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
+        let verified = verified.map_err(|stop| stop.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
         means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
@@ -526,14 +487,14 @@ impl ResourceServer {
     /// What a token comes to that was refused before, if that still holds.
     // As `serve`.
     #[inline(never)]
-    fn remembered(&self, refusal: &Refusal, holds: Holds, now: u64, keys: &KeyRing) -> Option<Unverified<'_>> {
+    fn remembered(&self, refusal: &Refusal, holds: Holds, now: u64, keys: &KeyRing) -> Option<Stop> {
         let refusal = refusal.clone().looked_up(Some(Lookup::Hit));
         match holds {
             Holds::Until(until) => (now < until).then(|| refusal.into()),
             Holds::WithKeys { issuer, keys: tried, is_named } => {
                 let issuer = self.issuers.get(issuer)?;
                 let is_current = issuer.keys(keys, now).is_ok_and(|keys| keys.digest() == tried);
-                is_current.then(|| Unverified::by_keys_of(issuer, is_named, refusal))
+                is_current.then(|| Stop::by_keys_of(issuer, is_named, refusal))
             }
         }
     }
@@ -567,87 +528,27 @@ impl ResourceServer {
     /// What the issuer said of a token, if it was asked.
     // As `serve`.
     #[inline(never)]
-    fn introspected<'i>(
+    fn introspected(
         &self,
         policy: &str,
         token: &str,
-        place: (usize, &'i Issuer),
+        place: (usize, &Issuer),
         source: &Arc<Introspection>,
         request: &Request<'_>,
         means: &mut Means<'_>,
-    ) -> Result<AccessToken, Unverified<'i>> {
+    ) -> Result<Prepared, Stop> {
         let inquiry = Inquiry::about(source, token)?;
         let Some(introspected) = means.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
             let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
-            return Err(Unverified::NeedsIntrospection(inquiry, refusal));
+            return Err(Stop::NeedsIntrospection(inquiry, refusal));
         };
-        let verified = AccessToken::introspected(introspected, place, source, self.expected(policy), request, means);
-        if let Err(Unverified::Refused(refusal)) = &verified
+        let verified = verification::introspected(introspected, place, source, self.expected(policy), request, means);
+        if let Err(Stop::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
             let until = request.now.saturating_add(source.longest_refusal());
             means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), Holds::Until(until)));
         }
         verified
-    }
-
-    /// Judges the binding of a verified token, and after it the scope.
-    fn admit(
-        &self,
-        access_token: Rc<AccessToken>,
-        scheme: Scheme,
-        presented: Option<Thumbprint>,
-    ) -> Result<Admitted, Refusal> {
-        let admitted = self.bind(access_token, scheme, presented)?;
-        let (Admitted::Bound(access_token, _)
-        | Admitted::BoundToKey(access_token)
-        | Admitted::Unbound(access_token)
-        | Admitted::Observed(access_token, _)) = &admitted;
-        access_token.check_scopes()?;
-        Ok(admitted)
-    }
-
-    fn bind(
-        &self,
-        access_token: Rc<AccessToken>,
-        scheme: Scheme,
-        presented: Option<Thumbprint>,
-    ) -> Result<Admitted, Refusal> {
-        match (binding(&access_token, scheme, presented), self.certificate_binding) {
-            (Ok(Binding::Certificate(presented)), _) => Ok(Admitted::Bound(access_token, presented)),
-            (Ok(Binding::DpopKey), _) => Ok(Admitted::BoundToKey(access_token)),
-            (Ok(Binding::Nothing), CertificateBinding::Required) => Err(Reason::ConfirmationMissing.into()),
-            (Ok(Binding::Nothing), CertificateBinding::IfPresent) => Ok(Admitted::Unbound(access_token)),
-            (Ok(Binding::Nothing), CertificateBinding::Observe) => {
-                Ok(Admitted::Observed(access_token, Reason::ConfirmationMissing.into()))
-            }
-            (Err(refusal), CertificateBinding::Observe) => Ok(Admitted::Observed(access_token, refusal)),
-            (Err(refusal), CertificateBinding::Required | CertificateBinding::IfPresent) => Err(refusal),
-        }
-    }
-}
-
-/// What a token is bound to and was held to.
-enum Binding {
-    /// The certificate of the connection.
-    Certificate(Thumbprint),
-    /// A DPoP key, whose proof is verified behind.
-    DpopKey,
-    Nothing,
-}
-
-/// Holds a token to whatever it is bound to.
-fn binding(access_token: &AccessToken, scheme: Scheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
-    let confirmation = access_token.confirmation()?;
-    // As a bearer token it would pass an API that verifies proofs under the scheme DPoP alone.
-    if confirmation.dpop_key && scheme == Scheme::Bearer {
-        return Err(Reason::DpopSchemeMissing.into());
-    }
-    match (confirmation.certificate, presented) {
-        (Some(confirmed), Some(presented)) if confirmed == presented => Ok(Binding::Certificate(presented)),
-        (Some(confirmed), Some(_)) => Err(Refusal::from(Reason::CertificateMismatch).expecting(confirmed)),
-        (Some(confirmed), None) => Err(Refusal::from(Reason::CertificateNotPresented).expecting(confirmed)),
-        (None, _) if confirmation.dpop_key => Ok(Binding::DpopKey),
-        (None, _) => Ok(Binding::Nothing),
     }
 }

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::access_token::AccessToken;
 use super::further_checks::FurtherChecks;
+use super::prepared::Prepared;
 use crate::collections::generations::Generations;
 use crate::outcome::refusal::Refusal;
 
@@ -57,7 +57,7 @@ pub struct TokenCache {
 #[derive(Clone, Debug)]
 pub(super) enum Known {
     /// Its claims.
-    Claims(Rc<AccessToken>),
+    Claims(Rc<Prepared>),
     /// Why it is refused.
     Refused(Rc<Refusal>, Holds),
 }
@@ -100,7 +100,7 @@ impl TokenCache {
     }
 
     /// The claims of a token that this policy verified.
-    pub(super) fn verified(&mut self, policy: &str, token: &[u8]) -> Option<Rc<AccessToken>> {
+    pub(super) fn verified(&mut self, policy: &str, token: &[u8]) -> Option<Rc<Prepared>> {
         match self.verified.find(policy, token)? {
             Known::Claims(claims) => Some(claims),
             Known::Refused(..) => None,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn claims() -> Known {
-        Known::Claims(Rc::new(AccessToken::example()))
+        Known::Claims(Rc::new(Prepared::example()))
     }
 
     fn refused(number: usize) -> (String, Known) {

@@ -13,6 +13,8 @@ use serde_json::Number;
 
 use super::token_kind;
 use crate::http::host_map::entries;
+use crate::outcome::refusal::Refusal;
+use crate::reason::Reason;
 use crate::text::json::{Json, Object};
 
 /// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
@@ -105,6 +107,17 @@ fn is_value(encoded: &[u8], value: &Json<'_>) -> bool {
 
 fn list(encoded: &[u8]) -> Option<Vec<&[u8]>> {
     entries(encoded)?.into_iter().map(|(item, nothing)| nothing.is_empty().then_some(item)).collect()
+}
+
+/// Whether another filter verified a token with this very payload.
+pub(super) fn is_of(payload: &Object<'_>, verified: Option<&[u8]>) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::because(Reason::TokenNotVerified, why));
+    match verified.map(VerifiedPayload::read) {
+        None => refused("there is no payload in the metadata"),
+        Some(None) => refused("the payload in the metadata cannot be read"),
+        Some(Some(verified)) if verified.is(payload) => Ok(()),
+        Some(Some(_)) => refused("the payload in the metadata is another token's"),
+    }
 }
 
 #[cfg(test)]

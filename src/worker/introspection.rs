@@ -19,7 +19,7 @@ impl<R> Worker<R> {
         question: AskIntrospection,
     ) -> Wait<R> {
         if self.is_full() {
-            return Wait::No(request, Outcome::InVain(question.refusal()));
+            return Wait::No(request, Outcome::InVain(question.refused()));
         }
         let inquiry = question.inquiry().clone();
         if !self.is_asked(&inquiry) {
@@ -31,7 +31,7 @@ impl<R> Worker<R> {
         }
         let deadline = proxy.now().saturating_add(inquiry.longest_wait());
         let awaited = Awaited::Introspection(inquiry);
-        self.hold(Waiting { context, request, awaited, deadline, refusal: question.refusal() })
+        self.hold(Waiting { context, request, awaited, deadline, refused: question.refused() })
     }
 
     /// Asks what is still to be asked, up to so many questions; how many more calls may be made.

@@ -66,12 +66,12 @@ impl<R> Worker<R> {
             return Wait::No(request, Outcome::InVain(question.unavailable()));
         }
         if !will_come {
-            return Wait::No(request, Outcome::InVain(question.refusal()));
+            return Wait::No(request, Outcome::InVain(question.refused()));
         }
         let version = self.keys.borrow().version(&source);
         let deadline = now.saturating_add(source.longest_wait());
         let awaited = Awaited::Keys { source, wish, version };
-        self.hold(Waiting { context, request, awaited, deadline, refusal: question.unavailable() })
+        self.hold(Waiting { context, request, awaited, deadline, refused: question.unavailable() })
     }
 
     /// Begins the fetches that are due or wished for, up to so many calls.

@@ -20,7 +20,7 @@ use crate::http::call::{Answer, Call};
 use crate::keys::{Fetch, KeyRing, KeySource, Schedule, SourceId, Wish};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
-use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 use crate::resource_server::introspection::{Inquiry, Introspected};
 
 /// Requests that are answered or resumed between two ticks.
@@ -108,7 +108,7 @@ struct Waiting<R> {
     /// Milliseconds since 1970.
     deadline: u64,
     /// What it comes to if what it waits for does not come.
-    refusal: Refusal,
+    refused: Refused,
 }
 
 #[derive(Debug)]
@@ -149,7 +149,7 @@ pub enum Outcome {
     /// It is to be judged with this.
     Introspected(Rc<Introspected>),
     /// Nothing: it is to be refused.
-    InVain(Refusal),
+    InVain(Refused),
 }
 
 /// Whether a request waits.
@@ -298,10 +298,10 @@ impl<R> Worker<R> {
                 still_waiting.push(waiting);
                 continue;
             };
-            let Waiting { context, request, refusal, .. } = waiting;
+            let Waiting { context, request, refused, .. } = waiting;
             let outcome = match end {
                 End::NewerKeys => Outcome::NewerKeys,
-                End::InVain => Outcome::InVain(refusal),
+                End::InVain => Outcome::InVain(refused),
             };
             ready.push_back(Ready { context, request, outcome });
         }

@@ -8,6 +8,7 @@ use super::Introspection;
 use crate::http::call::{Answer, Call, Outcome};
 use crate::jose::jws::CompactJws;
 use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
 
@@ -31,7 +32,7 @@ pub struct Inquiry {
 #[derive(Debug)]
 pub struct AskIntrospection {
     pub(crate) inquiry: Inquiry,
-    pub(crate) refusal: Refusal,
+    pub(crate) refused: Refused,
 }
 
 impl AskIntrospection {
@@ -44,13 +45,13 @@ impl AskIntrospection {
     /// The name of the policy that asks.
     #[must_use]
     pub fn policy(&self) -> &str {
-        self.refusal.policy()
+        self.refused.policy()
     }
 
     /// What the request comes to where there is no answer.
     #[must_use]
-    pub fn refusal(self) -> Refusal {
-        self.refusal
+    pub fn refused(self) -> Refused {
+        self.refused
     }
 }
 

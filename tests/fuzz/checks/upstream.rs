@@ -7,7 +7,7 @@ use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Refusal, Request, Step};
+use certbound::{Means, Policies, Refused, Request, Step};
 
 use super::header_name;
 
@@ -40,7 +40,7 @@ pub fn end(
     request: &Request<'_>,
     engine: &dyn SignatureEngine,
     host: Host<'_>,
-) -> Result<Headers, Refusal> {
+) -> Result<Headers, Refused> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let handed_over = &mut HandedOver::default();
     let connection = &GivenConnection {
@@ -80,19 +80,19 @@ pub fn end(
                 return Err(refusal);
             }
             Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
-            Step::AskBody(question) => question.resume(host.body, &keys, &|| request.now * 1000).into(),
-            Step::AskKeys { question, .. } => return Err(question.refusal()),
-            Step::AskIntrospection(question) => return Err(question.refusal()),
+            Step::AskBody(question) => question.resume(host.body, &keys, &|| request.now * 1000),
+            Step::AskKeys { question, .. } => return Err(question.refused()),
+            Step::AskIntrospection(question) => return Err(question.refused()),
         };
     }
 }
 
 /// The refusal's line in the log.
-pub fn logged(refusal: &Refusal) -> String {
+pub fn logged(refusal: &Refused) -> String {
     Event::Refused(refusal, Circumstances { route: None, request_id: None }).to_string()
 }
 
-fn judge(refusal: &Refusal) {
+fn judge(refusal: &Refused) {
     let visible = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     let line = logged(refusal);
     // Four texts of others, of 128 characters each, which may be escaped to twelve.

@@ -1,0 +1,174 @@
+//! A refused request: what the client gets and what the operator reads, from one value.
+
+use std::ops::Deref;
+
+use crate::certificate::thumbprint::Thumbprint;
+use crate::http::request::Caller;
+use crate::outcome::decision::{Decision, Verdict};
+use crate::outcome::refusal::Refusal;
+use crate::outcome::scene::{Challenge, Scene};
+use crate::reason::{Answer, ErrorCode};
+
+/// Failed fetches are tried again within seconds.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// One refused request, and [why](Refusal). It owns its status, its challenge and what the log says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    scene: Box<Scene<'static>>,
+    refusal: Refusal,
+}
+
+impl Deref for Refused {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
+impl Refused {
+    pub(super) fn new(scene: Scene<'static>, refusal: Refusal) -> Self {
+        Self { scene: Box::new(scene), refusal }
+    }
+
+    /// The name of the policy that refused; empty where none governs.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        self.scene.policy()
+    }
+
+    /// The certificate that the client proved to hold.
+    #[must_use]
+    pub fn presented(&self) -> Option<Thumbprint> {
+        self.scene.presented()
+    }
+
+    /// What counters and access logs tell of it.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        let decision = Decision::new(&self.scene, Verdict::Refused(self.reason()));
+        decision.about(self.identity().cloned()).looked_up(self.refusal.lookup())
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.reason().answer() {
+            Answer::Client(ErrorCode::InvalidRequest) => 400,
+            // RFC 6749 §5.2.
+            Answer::Client(ErrorCode::InvalidClient) => {
+                if matches!(self.scene.challenge, Challenge::Basic) {
+                    401
+                } else {
+                    400
+                }
+            }
+            Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
+            Answer::Client(ErrorCode::InsufficientScope) => 403,
+            Answer::Unknown => 404,
+            Answer::Misdirected => 421,
+            Answer::TooLarge => 431,
+            Answer::Operator => 500,
+            Answer::Later => 503,
+        }
+    }
+
+    /// The gRPC status, where the caller speaks gRPC: it sees no HTTP status but 200.
+    #[must_use]
+    pub fn grpc_status(&self) -> Option<GrpcStatus> {
+        (self.scene.caller() == Caller::Grpc).then(|| match self.reason().answer() {
+            Answer::Client(ErrorCode::InvalidRequest) | Answer::TooLarge => GrpcStatus::InvalidArgument,
+            Answer::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Answer::Challenge => {
+                GrpcStatus::Unauthenticated
+            }
+            Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
+            // It may try again on a connection of its own, which is what 421 says.
+            Answer::Misdirected | Answer::Later => GrpcStatus::Unavailable,
+            // What gRPC makes of a 404.
+            Answer::Unknown => GrpcStatus::Unimplemented,
+            Answer::Operator => GrpcStatus::Internal,
+        })
+    }
+
+    /// The value of `WWW-Authenticate` (RFC 6750 §3). Nothing in it comes from the request.
+    #[must_use]
+    pub fn challenge(&self) -> Option<String> {
+        let answer = self.reason().answer();
+        let (realm, resource_metadata) = match (&self.scene.challenge, answer) {
+            (Challenge::Basic, Answer::Client(ErrorCode::InvalidClient)) => {
+                return Some(format!("Basic realm=\"{}\"", self.policy()));
+            }
+            (Challenge::Bearer { realm, resource_metadata }, _) => (realm, resource_metadata),
+            (Challenge::None | Challenge::Basic, _) => return None,
+        };
+        let parameter = |name, value: &str| format!(", {name}=\"{value}\"");
+        let metadata = resource_metadata.as_ref().map(|url| parameter("resource_metadata", url)).unwrap_or_default();
+        match answer {
+            Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
+            Answer::Client(code) => {
+                let scope = self.refusal.scope().map(|scope| parameter("scope", scope)).unwrap_or_default();
+                Some(format!(
+                    "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}{metadata}",
+                    code.name(),
+                    self.reason().description()
+                ))
+            }
+            Answer::Unknown | Answer::Misdirected | Answer::TooLarge | Answer::Operator | Answer::Later => None,
+        }
+    }
+
+    /// The response headers besides the status.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = match self.scene.caller() {
+            Caller::Http => {
+                vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())]
+            }
+            Caller::Grpc => vec![("grpc-message", self.reason().description().to_owned())],
+        };
+        if self.reason().answer() == Answer::Later {
+            headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
+        }
+        if let Some(challenge) = self.challenge() {
+            headers.push(("www-authenticate", challenge));
+        }
+        headers
+    }
+
+    /// The response body: a small JSON object. gRPC has none.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let description = self.reason().description();
+        match self.reason().answer() {
+            Answer::Challenge | Answer::Unknown | Answer::Misdirected => {
+                format!("{{\"error_description\":\"{description}\"}}")
+            }
+            Answer::Client(code) => {
+                format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", code.name())
+            }
+            Answer::TooLarge => format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}"),
+            Answer::Operator => format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}"),
+            Answer::Later => {
+                format!("{{\"error\":\"temporarily_unavailable\",\"error_description\":\"{description}\"}}")
+            }
+        }
+    }
+}
+
+/// A status of gRPC, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcStatus {
+    /// The request is malformed.
+    InvalidArgument = 3,
+    /// The token is good for other calls.
+    PermissionDenied = 7,
+    /// The proxy serves no such call.
+    Unimplemented = 12,
+    /// The proxy cannot decide.
+    Internal = 13,
+    /// Not on this connection.
+    Unavailable = 14,
+    /// No token, or none that is any good.
+    Unauthenticated = 16,
+}

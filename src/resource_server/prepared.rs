@@ -1,0 +1,104 @@
+//! A verified token as one policy has to do with it: what would be made of it anew for each request is made once.
+
+use std::rc::Rc;
+
+use super::Scope;
+use super::access_token::AccessToken;
+use super::claims;
+use super::forwarding::{self, ForwardedClaim};
+use crate::http::edit::Edit;
+use crate::jose::confirmation::Dpop;
+use crate::outcome::decision::line_of_bound;
+use crate::outcome::identity::Identity;
+use crate::outcome::refusal::Refusal;
+use crate::reason::Reason;
+use crate::text::json::Object;
+
+/// What a policy has of its own to expect of a token and to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected<'p> {
+    /// Its name.
+    pub(super) policy: &'p str,
+    pub(super) dpop: Dpop,
+    pub(super) required_scopes: &'p [Scope],
+    pub(super) forwarded_claims: &'p [ForwardedClaim],
+}
+
+/// A verified token, prepared for one policy.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) access_token: AccessToken,
+    /// Whether it has the scopes that the policy requires.
+    scope: Result<(), Refusal>,
+    /// The headers that the API gets, with claims of this token.
+    forwarded: Result<Vec<Edit>, Refusal>,
+    /// What access logs print where it passes since it is bound to the certificate: of a token that comes again that is
+    /// the same again.
+    line_of_bound: Option<Rc<str>>,
+}
+
+impl Prepared {
+    /// The token with this payload, for a policy that expects this.
+    pub(super) fn of(access_token: AccessToken, payload: &Object<'_>, expected: Expected<'_>) -> Self {
+        let bound_to = access_token.confirmation().ok().and_then(|confirmation| confirmation.certificate);
+        let line = |certificate| line_of_bound(expected.policy, certificate, access_token.identity()).into();
+        Self {
+            scope: check_scopes(expected.required_scopes, payload),
+            forwarded: forwarding::headers(expected.forwarded_claims, payload),
+            line_of_bound: bound_to.map(line),
+            access_token,
+        }
+    }
+
+    /// Whether it has the scopes that the policy requires.
+    pub(super) fn check_scopes(&self) -> Result<(), Refusal> {
+        self.scope.clone()
+    }
+
+    /// The headers that the API gets, with claims of this token.
+    pub(super) fn forwarded(&self) -> Result<&[Edit], Refusal> {
+        self.forwarded.as_deref().map_err(Clone::clone)
+    }
+
+    /// What access logs print of a request that passes since this token is bound to its certificate; `None` where the
+    /// token is not.
+    pub(super) fn line_of_bound(&self) -> Option<Rc<str>> {
+        self.line_of_bound.clone()
+    }
+
+    /// Whom it names.
+    pub(super) fn identity(&self) -> Rc<Identity> {
+        Rc::clone(self.access_token.identity())
+    }
+
+    #[cfg(test)]
+    pub(super) fn example() -> Self {
+        Self { access_token: AccessToken::example(), scope: Ok(()), forwarded: Ok(Vec::new()), line_of_bound: None }
+    }
+
+    /// How many bytes it takes, about.
+    pub(super) fn size(&self) -> usize {
+        // The token counts itself; of what stands beside it only the rest is counted here.
+        let Self { access_token, scope, forwarded, line_of_bound } = self;
+        let headers = forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
+        let refusals = [scope.as_ref().err(), forwarded.as_ref().err()];
+        let refusals = refusals.into_iter().flatten().map(Refusal::size).fold(0, usize::saturating_add);
+        let line = line_of_bound.as_ref().map_or(0, |line| line.len());
+        let own = size_of::<Self>().saturating_sub(size_of::<AccessToken>());
+        [own, access_token.size(), refusals, headers, line].into_iter().fold(0, usize::saturating_add)
+    }
+}
+
+/// A token's scopes are one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
+fn check_scopes(required: &[Scope], payload: &Object<'_>) -> Result<(), Refusal> {
+    if required.is_empty() {
+        return Ok(());
+    }
+    let granted = claims::text(payload, "scope")?.unwrap_or_default();
+    let required: Vec<_> = required.iter().map(|scope| scope.0.as_str()).collect();
+    if required.iter().all(|scope| granted.split(' ').any(|granted| granted == *scope)) {
+        Ok(())
+    } else {
+        Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
+    }
+}
