@@ -24,6 +24,8 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
+use certbound::policy::run::{End, Given, run as run_to_its_end};
+use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Environment, Means, Policies, Reason, Refused, Request, Step};
 use serde_json::Value;
@@ -66,7 +68,7 @@ const ENVIRONMENT: Environment<'_> =
     Environment::Variables(&|name| (name == "CERTBOUND_SECRET").then(|| "0p3n-s3same".to_owned()));
 
 /// How a request goes on, with what would have refused it under a policy that only observes; or the refusal.
-type End = Result<(Vec<(String, Vec<u8>)>, Option<Refused>), Refused>;
+type Ended = Result<(Vec<(String, Vec<u8>)>, Option<Refused>), Refused>;
 
 fn run(policies: &Policies, case: &Case) -> Outcome {
     match end(policies, case) {
@@ -77,7 +79,7 @@ fn run(policies: &Policies, case: &Case) -> Outcome {
     }
 }
 
-fn end(policies: &Policies, case: &Case) -> End {
+fn end(policies: &Policies, case: &Case) -> Ended {
     let (headers, metadata) = (case.headers(), case.metadata());
     let borrowed_headers = borrowed(&headers);
     let request = Request {
@@ -114,25 +116,23 @@ fn end(policies: &Policies, case: &Case) -> End {
     let means = &mut Means { connection, judged_under, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(&request, means);
-    let mut step = policies.start(&request, means);
+    let second = policies.start(&request, means);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
-    assert_eq!(counted_alike(&first), counted_alike(&step), "{}", case.sentence);
-    loop {
-        step = match step {
-            Step::Forward { edits, decision, .. } => {
-                let mut upstream = headers.clone();
-                for edit in edits {
-                    upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
-                    upstream.extend(edit.value().map(|value| (edit.name().to_owned(), value.as_bytes().to_vec())));
-                }
-                return Ok((upstream, decision.would_have_refused().cloned()));
+    assert_eq!(counted_alike(&first), counted_alike(&second), "{}", case.sentence);
+    let mut first = Some(second);
+    let start = |_: Option<&Introspected>| first.take().expect("nothing is asked twice");
+    let given = Given { body: Some(case.body()), introspection: None, now: case.now.saturating_mul(1000) };
+    match run_to_its_end(start, &keys, given).1 {
+        End::Forward(edits, decision, _) => {
+            let mut upstream = headers.clone();
+            for edit in edits {
+                upstream.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
+                upstream.extend(edit.value().map(|value| (edit.name().to_owned(), value.as_bytes().to_vec())));
             }
-            Step::Refuse(refusal) => return Err(refusal),
-            Step::Serve { served, .. } => panic!("{}: {served:?}", case.sentence),
-            Step::AskBody(question) => question.resume(Some(case.body()), &keys, &|| case.now.saturating_mul(1000)),
-            Step::AskKeys { question, .. } => return Err(question.refused()),
-            Step::AskIntrospection(question) => return Err(question.refused()),
-        };
+            Ok((upstream, decision.would_have_refused().cloned()))
+        }
+        End::Refuse(refused, _) => Err(refused),
+        End::Serve(served, _) => panic!("{}: {served:?}", case.sentence),
     }
 }
 

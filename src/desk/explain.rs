@@ -21,17 +21,14 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::config::file::Document;
 use crate::handover::handed::HandedOver;
-use crate::http::call::Answer;
 use crate::http::connection::{Connection, GivenConnection};
-use crate::http::edit::{Edit, Served};
 use crate::http::header_map::borrowed;
 use crate::http::host_map;
 use crate::http::request::Request;
 use crate::keys::{KeyRing, KeySource};
-use crate::outcome::decision::{Decision, Quoted};
+use crate::outcome::decision::Quoted;
 use crate::outcome::refusal::Refusal;
-use crate::outcome::refused::Refused;
-use crate::policy::step::Step;
+use crate::policy::run::{Asked, End, Given, Missing, run};
 use crate::policy::{Choice, Policies, Policy};
 use crate::resource_server::Means;
 use crate::resource_server::introspection::Introspected;
@@ -278,13 +275,20 @@ impl Question {
         let mut handed_over = HandedOver::default();
         let connection = &self.connection();
         let (engine, keys) = (&DeskEngine, &self.keys);
-        let mut introspected: Option<Introspected> = None;
-        let start = |means: &mut Means<'_>| match &self.policy {
-            None => Ok(self.policies.start(&request, means)),
-            Some(policy) => self.policies.start_under(policy, &request, means).ok_or("there is no such policy"),
-        };
         let (tokens, handed_over) = (&mut tokens, &mut handed_over);
-        let mut step = start(&mut Means { connection, ..Means::new(engine, keys, tokens, handed_over) })?;
+        let governing = self.policy.as_deref();
+        let start = |introspected: Option<&Introspected>| {
+            let means = &mut Means { connection, introspected, ..Means::new(engine, keys, tokens, handed_over) };
+            let under = governing.and_then(|policy| self.policies.start_under(policy, &request, means));
+            // [`Self::under`] knows that there is this policy.
+            under.unwrap_or_else(|| self.policies.start(&request, means))
+        };
+        let given = Given {
+            body: Some(&self.body),
+            introspection: self.introspection.as_deref(),
+            now: self.now.saturating_mul(1000),
+        };
+        let (asked, end) = run(start, keys, given);
         let mut told = vec![];
         if connection.was_asked.get() {
             let validated = self.validated.ok_or(
@@ -293,55 +297,23 @@ impl Question {
             let word = if validated { "validated" } else { "did not validate" };
             told.push(format!("the proxy {word} the chain of the certificate"));
         }
-        let mut missing = None;
-        let mut answering = None;
-        let end = loop {
-            step = match step {
-                Step::Forward { edits, decision, answering: own } => {
-                    answering = own;
-                    break End::Forward(edits, decision);
-                }
-                Step::Refuse(refusal) => break End::Refuse(refusal),
-                Step::Serve { served, decision } => break End::Serve(served, decision),
-                Step::AskKeys { question, .. } => {
-                    missing = Some(format!(
-                        "keys would be fetched now ({}), and the request would wait for them: give them with --keys",
-                        question.source().place()
-                    ));
-                    break End::Refuse(question.refused());
-                }
-                Step::AskIntrospection(question) => {
-                    let place = question.inquiry().place();
-                    let Some(body) = &self.introspection else {
-                        missing = Some(format!(
-                            "the authorization server would be asked about the token now ({place}): give its answer \
-                             with --introspection"
-                        ));
-                        break End::Refuse(question.refused());
-                    };
-                    told.push(format!("the authorization server is asked about the token ({place})"));
-                    let answer = Answer { status: Some(200), body, ..Answer::default() };
-                    let introspected = Some(&*introspected.insert(question.inquiry().clone().receive(&answer)));
-                    start(&mut Means { connection, introspected, ..Means::new(engine, keys, tokens, handed_over) })?
-                }
-                Step::AskBody(question) => {
-                    told.push(format!("the body of {} bytes is read before any of it goes on", self.body.len()));
-                    question.resume(Some(&self.body), keys, &|| self.now.saturating_mul(1000))
-                }
-            };
-        };
+        told.extend(asked.iter().map(|asked| match asked {
+            Asked::Body => format!("the body of {} bytes is read before any of it goes on", self.body.len()),
+            Asked::Introspection(place) => format!("the authorization server is asked about the token ({place})"),
+        }));
         let mut steps = self.beginning(thumbprint, &end);
         steps.append(&mut told);
         steps.extend(self.stages(&end));
-        steps.extend(missing);
+        steps.extend(end.missing());
+        let answering = if let End::Forward(.., answering) = &end { answering.as_ref() } else { None };
         if answering.is_some() && self.answer.is_none() {
             steps.push("the answer of the authorization server would be read: give it with --answer".to_owned());
         }
         steps.push(end.sentence());
         let answer = match (&end, &self.answer) {
-            (End::Forward(_, decision), Some(answer)) => {
+            (End::Forward(_, decision, _), Some(answer)) => {
                 let has_edits = self.policies.edits_responses(decision.policy());
-                let explained = answer.explain(answering.as_ref(), has_edits);
+                let explained = answer.explain(answering, has_edits);
                 steps.push(explained.sentence());
                 Some(explained)
             }
@@ -396,46 +368,54 @@ impl Question {
         let Some(Policy::ResourceServer(server)) = self.policies.get(end.policy()) else { return Vec::new() };
         let last = match end {
             End::Serve(..) => return Vec::new(),
-            End::Forward(_, decision) if decision.verdict().reason() == "preflight" => return Vec::new(),
-            End::Forward(_, decision) => decision.would_have_refused().map(|refused| stage::of(refused)),
-            End::Refuse(refusal) => Some(stage::of(refusal)),
+            End::Forward(_, decision, _) if decision.verdict().reason() == "preflight" => return Vec::new(),
+            End::Forward(_, decision, _) => decision.would_have_refused().map(|refused| stage::of(refused)),
+            End::Refuse(refused, _) => Some(stage::of(refused)),
         };
         let passed = Stage::ALL.iter().take_while(|stage| last.is_none_or(|last| last != **stage));
         passed.filter(|stage| stage.is_of(server)).map(|stage| stage.sentence().to_owned()).collect()
     }
 }
 
-/// What became of the request.
-enum End {
-    Forward(Vec<Edit>, Decision),
-    Refuse(Refused),
-    Serve(Served, Decision),
-}
-
 impl End {
     fn policy(&self) -> &str {
         match self {
-            Self::Forward(_, decision) | Self::Serve(_, decision) => decision.policy(),
-            Self::Refuse(refusal) => refusal.policy(),
+            Self::Forward(_, decision, _) | Self::Serve(_, decision) => decision.policy(),
+            Self::Refuse(refusal, _) => refusal.policy(),
         }
     }
 
     fn presented(&self) -> Option<Thumbprint> {
         match self {
-            Self::Forward(_, decision) | Self::Serve(_, decision) => decision.presented(),
-            Self::Refuse(refusal) => refusal.presented(),
+            Self::Forward(_, decision, _) | Self::Serve(_, decision) => decision.presented(),
+            Self::Refuse(refusal, _) => refusal.presented(),
         }
+    }
+
+    /// What is to be given for the request to go further.
+    fn missing(&self) -> Option<String> {
+        let Self::Refuse(_, Some(missing)) = self else { return None };
+        Some(match missing {
+            Missing::Keys(place) => {
+                format!(
+                    "keys would be fetched now ({place}), and the request would wait for them: give them with --keys"
+                )
+            }
+            Missing::Introspection(place) => format!(
+                "the authorization server would be asked about the token now ({place}): give its answer with --introspection"
+            ),
+        })
     }
 
     fn sentence(&self) -> String {
         match self {
-            Self::Forward(_, decision) => match decision.would_have_refused() {
+            Self::Forward(_, decision, _) => match decision.would_have_refused() {
                 None => format!("forwarded: {}", decision.verdict().reason()),
                 Some(refusal) => {
                     format!("forwarded, since the policy only observes; required would refuse: {}", because(refusal))
                 }
             },
-            Self::Refuse(refusal) => format!("refused: {}", because(refusal)),
+            Self::Refuse(refusal, _) => format!("refused: {}", because(refusal)),
             Self::Serve(served, decision) => format!("served: {}: {}", decision.verdict().reason(), served.body),
         }
     }
@@ -443,7 +423,7 @@ impl End {
     fn explanation(self, steps: Vec<String>) -> Explanation {
         let policy = Some(self.policy().to_owned()).filter(|policy| !policy.is_empty());
         match self {
-            Self::Forward(edits, decision) => Explanation {
+            Self::Forward(edits, decision, _) => Explanation {
                 decision: "forward",
                 policy,
                 status: None,
@@ -463,7 +443,7 @@ impl End {
                 steps,
                 answer: None,
             },
-            Self::Refuse(refusal) => {
+            Self::Refuse(refusal, _) => {
                 let own = refusal.headers().into_iter().map(|(name, value)| (name.to_owned(), value));
                 let grpc = refusal.grpc_status();
                 let status = grpc.map(|status| ("grpc-status".to_owned(), (status as u32).to_string()));

@@ -1,6 +1,8 @@
 //! Which policy governs a request, and what every policy does first.
 
 pub mod route;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run;
 pub mod step;
 
 use std::borrow::Borrow;

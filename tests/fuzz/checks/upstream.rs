@@ -6,6 +6,8 @@ use certbound::http::connection::GivenConnection;
 use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::keys::KeyRing;
 use certbound::outcome::log::{Circumstances, Event};
+use certbound::policy::run::{End, Given, run};
+use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::{Means, Policies, Refused, Request, Step};
 
@@ -51,39 +53,39 @@ pub fn end(
     let means = &mut Means { connection, ..Means::new(engine, &keys, &mut tokens, handed_over) };
     // A token seen before must come to the same as one that is new, but for being counted so.
     let first = policies.start(request, means);
-    let mut step = policies.start(request, means);
+    let second = policies.start(request, means);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
-    assert_eq!(counted_alike(&first), counted_alike(&step));
-    loop {
-        step = match step {
-            Step::Forward { edits, .. } => {
-                let mut seen: Headers =
-                    request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-                let mut set: Vec<&str> = Vec::new();
-                for edit in &edits {
-                    seen.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
-                    set.retain(|name| !name.eq_ignore_ascii_case(edit.name()));
-                    if let Some(value) = edit.value() {
-                        assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
-                        seen.push((edit.name().to_owned(), value.as_bytes().to_vec()));
-                        set.push(edit.name());
-                    }
+    assert_eq!(counted_alike(&first), counted_alike(&second));
+    let mut first = Some(second);
+    let start = |_: Option<&Introspected>| first.take().expect("nothing is asked twice");
+    let given = Given { body: host.body, introspection: None, now: request.now * 1000 };
+    match run(start, &keys, given).1 {
+        End::Forward(edits, ..) => {
+            let mut seen: Headers =
+                request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+            let mut set: Vec<&str> = Vec::new();
+            for edit in &edits {
+                seen.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
+                set.retain(|name| !name.eq_ignore_ascii_case(edit.name()));
+                if let Some(value) = edit.value() {
+                    assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
+                    seen.push((edit.name().to_owned(), value.as_bytes().to_vec()));
+                    set.push(edit.name());
                 }
-                for (name, _) in &seen {
-                    let ours = set.iter().any(|own| own.eq_ignore_ascii_case(name));
-                    assert!(ours || !header_name::is_known(name), "{name:?} passes as it came");
-                }
-                return Ok(seen);
             }
-            Step::Refuse(refusal) => {
-                judge(&refusal);
-                return Err(refusal);
+            for (name, _) in &seen {
+                let ours = set.iter().any(|own| own.eq_ignore_ascii_case(name));
+                assert!(ours || !header_name::is_known(name), "{name:?} passes as it came");
             }
-            Step::Serve { served, .. } => panic!("nobody has metadata served: {served:?}"),
-            Step::AskBody(question) => question.resume(host.body, &keys, &|| request.now * 1000),
-            Step::AskKeys { question, .. } => return Err(question.refused()),
-            Step::AskIntrospection(question) => return Err(question.refused()),
-        };
+            Ok(seen)
+        }
+        End::Refuse(refused, missing) => {
+            if missing.is_none() {
+                judge(&refused);
+            }
+            Err(refused)
+        }
+        End::Serve(served, _) => panic!("nobody has metadata served: {served:?}"),
     }
 }
 
