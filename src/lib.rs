@@ -15,6 +15,50 @@
 //! | §3.2 a token's binding in an introspection answer | [`resource_server::introspection`] |
 //! | §6.5 TLS termination: no forged certificate header survives | [`handover::forwarding_headers`] |
 //!
+//! A host asks for the first [`Step`] of a request, gives what a step asks for, and carries out the last one:
+//!
+//! ```
+//! use certbound::handover::handed::HandedOver;
+//! use certbound::http::header_map::borrowed;
+//! use certbound::jose::signature::{SignatureEngine, Verification};
+//! # use certbound::jose::{jwk::PublicKey, jws::CompactJws};
+//! use certbound::keys::KeyRing;
+//! use certbound::resource_server::token_cache::TokenCache;
+//! use certbound::{Means, Policies, Request, Step};
+//!
+//! # struct Engine;
+//! # impl SignatureEngine for Engine {
+//! #     fn verify(&self, _: &CompactJws<'_>, _: &PublicKey) -> Verification { Verification::Invalid }
+//! # }
+//! let configuration = br#"{"resource_server": {"certificate_binding": "required", "issuers": [
+//!     {"issuer": "https://as.example.com", "audiences": ["api"],
+//!      "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}}]}}"#;
+//! let policies = Policies::load(configuration).unwrap();
+//! let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+//! let mut handed_over = HandedOver::default();
+//! let headers = [(":path".to_owned(), b"/accounts".to_vec())];
+//! let request =
+//!     Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 1_700_000_000 };
+//!
+//! let mut step = policies.start(&request, &mut Means::new(&Engine, &keys, &mut tokens, &mut handed_over));
+//! let status = loop {
+//!     step = match step {
+//!         // Make the edits, and send the request on.
+//!         Step::Forward { .. } | Step::Serve { .. } => break 200,
+//!         Step::Refuse(refused) => break refused.status(),
+//!         // Read the body first: here it is empty.
+//!         Step::AskBody(question) => question.resume(Some(b""), &keys, &|| 1_700_000_000_000),
+//!         // Fetch newer keys, or ask about the token, and start again; without them the request is refused.
+//!         Step::AskKeys { question, .. } => break question.refused().status(),
+//!         Step::AskIntrospection(question) => break question.refused().status(),
+//!     };
+//! };
+//! // There is no token.
+//! assert_eq!(status, 401);
+//! ```
+//!
+//! `policy::run` is that loop for whoever has everything at hand; `src/host` and [`worker`] do it where requests wait.
+//!
 //! What it does not do: it issues no token and validates no certificate chain (Envoy does). README.md says more.
 //!
 //! [RFC 8705]: https://www.rfc-editor.org/rfc/rfc8705

@@ -1,12 +1,11 @@
 //! What a certificate says, in headers of the operator's naming, for servers that do not read certificates themselves.
 
 use serde::Deserialize;
-use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
-use crate::certificate::der::{Element, Elements};
+use crate::certificate::der::Element;
 use crate::certificate::distinguished_name::DistinguishedName;
-use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::names::alternative_names;
 use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::to_be_signed::ToBeSigned;
@@ -147,26 +146,6 @@ fn name(der: &[u8]) -> Option<String> {
 fn serial_number(der: &[u8]) -> Option<String> {
     let contents = Element::only(der)?.contents;
     contents.first().is_some_and(|first| *first < 0x80).then(|| serial_number::hexadecimal(contents))
-}
-
-/// The names of the one extension that has them; none where there is no such extension.
-fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
-    let mut names = None;
-    for field in Elements(rest).filter(|field| field.context() == Some(3)) {
-        for extension in Element::only(field.contents)?.children()? {
-            let parts = extension.children()?;
-            let identifier = parts.first().filter(|identifier| identifier.is(Tag::Oid))?;
-            if ObjectIdentifier::from_contents(identifier.contents)?.as_str() != SubjectAlternativeName::EXTENSION {
-                continue;
-            }
-            let value = parts.last().filter(|value| value.is(Tag::OctetString))?;
-            // RFC 5280 §4.2: servers differ in which of two they read.
-            if names.replace(SubjectAlternativeName::list_from_der(value.contents)?).is_some() {
-                return None;
-            }
-        }
-    }
-    Some(names.unwrap_or_default())
 }
 
 fn item(text: &str) -> String {

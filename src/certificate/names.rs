@@ -35,23 +35,32 @@ impl Names {
     }
 }
 
-fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
+/// The names in the extension subjectAltName, where `rest` are the fields behind the key of a certificate; empty where there is
+/// no such extension. `None` where it is there twice (RFC 5280 §4.2), or anything there cannot be read to its end: readers would
+/// differ in what they take from it.
+pub(crate) fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
     let mut fields = Elements(rest);
-    let mut extensions = fields.by_ref().filter(|field| field.context() == Some(3));
-    let list = extensions.next().filter(|_| extensions.next().is_none())?;
+    let lists: Vec<_> = fields.by_ref().filter(|field| field.context() == Some(3)).collect();
     if !fields.0.is_empty() {
         return None;
     }
-    let list = Element::only(list.contents).filter(|list| list.is(Tag::Sequence))?;
+    let list = match lists.as_slice() {
+        [] => return Some(Vec::new()),
+        [list] => Element::only(list.contents).filter(|list| list.is(Tag::Sequence))?,
+        _ => return None,
+    };
     let values: Vec<_> = list.children()?.iter().map(extension).collect::<Option<_>>()?;
     let mut found =
         values.into_iter().filter(|(identifier, _)| identifier.as_str() == SubjectAlternativeName::EXTENSION);
-    let (_, value) = found.next().filter(|_| found.next().is_none())?;
-    SubjectAlternativeName::list_from_der(value)
+    match (found.next(), found.next()) {
+        (None, _) => Some(Vec::new()),
+        (Some((_, value)), None) => SubjectAlternativeName::list_from_der(value),
+        (Some(_), Some(_)) => None,
+    }
 }
 
 /// The identifier and the value of an extension, critical or not (RFC 5280 §4.1).
-fn extension<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a [u8])> {
+pub(crate) fn extension<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a [u8])> {
     let parts = extension.children().filter(|_| extension.is(Tag::Sequence))?;
     let (identifier, value) = match parts.as_slice() {
         [identifier, value] => (identifier, value),

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
 use crate::certificate::distinguished_name::DistinguishedName;
-use crate::certificate::object_identifier::ObjectIdentifier;
+use crate::certificate::names;
 use crate::certificate::public_key::PublicKey;
 use crate::certificate::serial_number;
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
@@ -172,7 +171,7 @@ impl Inspection {
     fn extensions(&mut self, extensions: &[Element<'_>]) {
         let mut times = BTreeMap::<_, usize>::new();
         for extension in extensions {
-            let Some((identifier, value)) = extension_parts(extension) else {
+            let Some((identifier, value)) = names::extension(extension) else {
                 self.note("an extension cannot be read");
                 continue;
             };
@@ -205,14 +204,6 @@ impl Names {
             other => self.other.push(other.to_string()),
         }
     }
-}
-
-/// The identifier and the value of an extension, critical or not.
-fn extension_parts<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier, &'a [u8])> {
-    let parts = extension.children()?;
-    let identifier = parts.first().filter(|identifier| identifier.is(Tag::Oid))?;
-    let value = parts.last().filter(|value| value.is(Tag::OctetString))?;
-    Some((ObjectIdentifier::from_contents(identifier.contents)?, value.contents))
 }
 
 impl fmt::Display for Inspection {

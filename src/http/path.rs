@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::http::request::Request;
-use crate::text::hexadecimal;
+use crate::text::percent;
 
 /// A path that is written in one way, every character as itself.
 #[derive(Debug, Deserialize)]
@@ -59,23 +59,14 @@ fn read(target: &[u8]) -> Result<Cow<'_, str>, Ambiguity> {
 }
 
 fn decoded(raw: &str) -> Result<Cow<'_, str>, Ambiguity> {
-    let mut parts = raw.split('%');
-    let first = parts.next().unwrap_or_default();
-    if first.len() == raw.len() {
+    if !raw.contains('%') {
         return Ok(Cow::Borrowed(raw));
     }
-    let mut bytes = first.as_bytes().to_vec();
-    for part in parts {
-        let pair = part.as_bytes().split_first_chunk();
-        let (byte, rest) = pair
-            .and_then(|(pair, rest)| Some((hexadecimal::byte(*pair)?, rest)))
-            .ok_or("a percent sign is not followed by two digits")?;
-        // Of what `check` lets pass, these two alone mean something else when they are not encoded.
-        if matches!(byte, b'/' | b'.') {
-            return Err("the path has a slash or a dot that is percent-encoded");
-        }
-        bytes.push(byte);
-        bytes.extend(rest);
+    let bytes = percent::decoded(raw.as_bytes()).ok_or("a percent sign is not followed by two digits")?;
+    // Of what `check` lets pass, these two alone mean something else when they are not encoded.
+    let count = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b'/' | b'.')).count();
+    if count(&bytes) != count(raw.as_bytes()) {
+        return Err("the path has a slash or a dot that is percent-encoded");
     }
     // So no overlong form of a slash either.
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "what is percent-encoded in the path is not UTF-8")
