@@ -18,13 +18,13 @@
 //! A host asks for the first [`Step`] of a request, gives what a step asks for, and carries out the last one:
 //!
 //! ```
-//! use certbound::handover::handed::HandedOver;
+//! use certbound::handover::header_cache::HeaderCache;
 //! use certbound::http::header_map::borrowed;
 //! use certbound::jose::signature::{SignatureEngine, Verification};
 //! # use certbound::jose::{jwk::PublicKey, jws::CompactJws};
 //! use certbound::keys::KeyRing;
 //! use certbound::resource_server::token_cache::TokenCache;
-//! use certbound::{Means, Policies, Request, Step};
+//! use certbound::{Context, Policies, Request, Step};
 //!
 //! # struct Engine;
 //! # impl SignatureEngine for Engine {
@@ -35,12 +35,12 @@
 //!      "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}}]}}"#;
 //! let policies = Policies::load(configuration).unwrap();
 //! let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-//! let mut handed_over = HandedOver::default();
+//! let mut header_cache = HeaderCache::default();
 //! let headers = [(":path".to_owned(), b"/accounts".to_vec())];
 //! let request =
 //!     Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 1_700_000_000 };
 //!
-//! let mut step = policies.start(&request, &mut Means::new(&Engine, &keys, &mut tokens, &mut handed_over));
+//! let mut step = policies.start(&request, &mut Context::new(&Engine, &keys, &mut tokens, &mut header_cache));
 //! let status = loop {
 //!     step = match step {
 //!         // Make the edits, and send the request on.
@@ -94,4 +94,4 @@ pub use outcome::refused::Refused;
 pub use policy::Policies;
 pub use policy::step::Step;
 pub use reason::Reason;
-pub use resource_server::Means;
+pub use resource_server::Context;

@@ -30,7 +30,7 @@ impl ErrorCode {
 
 /// Who has to act on a refusal, and so what the client may learn of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Fault {
     /// The client presented no bearer token: 401 and a challenge without an error code (RFC 6750 §3.1).
     Challenge,
     /// The client made a mistake: 400, 401 or 403, a challenge with this code.
@@ -69,7 +69,7 @@ macro_rules! reasons {
 
             /// What the client is told.
             #[must_use]
-            pub const fn answer(self) -> Answer {
+            pub const fn fault(self) -> Fault {
                 match self { $(Self::$variant => $answer,)+ }
             }
 
@@ -82,8 +82,8 @@ macro_rules! reasons {
     };
 }
 
-use Answer::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
 use ErrorCode::{InsufficientScope, InvalidClient, InvalidRequest, InvalidToken};
+use Fault::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
 
 reasons! {
     /// The metadata of the route, its virtual host or the listener names a policy that the configuration does not have.

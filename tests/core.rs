@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use case_list::{Case, CaseList, Outcome};
-use certbound::handover::handed::HandedOver;
-use certbound::http::call::Answer;
+use certbound::handover::header_cache::HeaderCache;
+use certbound::http::call::Response;
 use certbound::http::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
@@ -27,7 +27,7 @@ use certbound::outcome::log::{Circumstances, Event};
 use certbound::policy::run::{End, Given, run as run_to_its_end};
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Environment, Means, Policies, Reason, Refused, Request, Step};
+use certbound::{Context, Environment, Policies, Reason, Refused, Request, Step};
 use serde_json::Value;
 
 /// A host without `verify_signature`, where only what is built into the module can be verified.
@@ -90,33 +90,34 @@ fn end(policies: &Policies, case: &Case) -> Ended {
     };
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let (connection, mut handed_over) = (&case.connection(), HandedOver::default());
+    let (connection, mut header_cache) = (&case.connection(), HeaderCache::default());
     for headers in case.before() {
         let before = Request { headers: &borrowed(&headers), ..request };
-        let _ = policies.start(&before, &mut Means::new(engine, &keys, &mut tokens, &mut handed_over));
+        let _ = policies.start(&before, &mut Context::new(engine, &keys, &mut tokens, &mut header_cache));
     }
     let (mut introspected, judged_under) = (None, case.judged_under());
     let judged_under = judged_under.as_deref();
     loop {
-        let means = &mut Means {
+        let context = &mut Context {
             introspected: introspected.as_ref(),
             connection,
             judged_under,
-            ..Means::new(engine, &keys, &mut tokens, &mut handed_over)
+            ..Context::new(engine, &keys, &mut tokens, &mut header_cache)
         };
-        match (policies.start(&request, means), &case.introspection) {
+        match (policies.start(&request, context), &case.introspection) {
             // The answer is given once, and after that the request must do with what is kept of it.
             (Step::AskIntrospection(question), Some(body)) if introspected.is_none() => {
-                let answer = Answer { status: Some(200), body: body.as_bytes(), ..Answer::default() };
+                let answer = Response { status: Some(200), body: body.as_bytes(), ..Response::default() };
                 introspected = Some(question.inquiry().clone().receive(&answer));
             }
             _ => break,
         }
     }
-    let means = &mut Means { connection, judged_under, ..Means::new(engine, &keys, &mut tokens, &mut handed_over) };
+    let context =
+        &mut Context { connection, judged_under, ..Context::new(engine, &keys, &mut tokens, &mut header_cache) };
     // A token seen before must come to the same as one that is new, but for being counted so.
-    let first = policies.start(&request, means);
-    let second = policies.start(&request, means);
+    let first = policies.start(&request, context);
+    let second = policies.start(&request, context);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&second), "{}", case.sentence);
     let mut first = Some(second);
@@ -187,11 +188,11 @@ fn no_refusal_tells_the_log_a_token() {
                 now: case.now,
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-            let handed_over = &mut HandedOver::default();
+            let header_cache = &mut HeaderCache::default();
             let connection = &case.connection();
-            let means = &mut Means { connection, ..Means::new(&WithEs512, &keys, &mut tokens, handed_over) };
+            let context = &mut Context { connection, ..Context::new(&WithEs512, &keys, &mut tokens, header_cache) };
             let circumstances = Circumstances { route: Some(b"\xff\n\""), request_id: request.request_id() };
-            let line = match policies.start(&request, means) {
+            let line = match policies.start(&request, context) {
                 Step::Refuse(refusal) => Event::Refused(&refusal, circumstances).to_string(),
                 Step::Forward { decision, .. } => match decision.would_have_refused() {
                     Some(refusal) => Event::WouldHaveRefused(refusal, circumstances).to_string(),

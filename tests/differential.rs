@@ -18,12 +18,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use certbound::handover::handed::HandedOver;
+use certbound::handover::header_cache::HeaderCache;
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Step};
+use certbound::{Context, Policies, Step};
 use fake_host::{Module, Vm};
 use serde::Deserialize;
 
@@ -178,9 +178,9 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         peer_digest: digest.as_deref(),
         now,
     };
-    let (keys, handed_over) = (KeyRing::default(), &mut HandedOver::default());
-    let means = &mut Means::new(&PortableEngine, &keys, tokens, handed_over);
-    match policies.start(&request, means) {
+    let (keys, header_cache) = (KeyRing::default(), &mut HeaderCache::default());
+    let context = &mut Context::new(&PortableEngine, &keys, tokens, header_cache);
+    match policies.start(&request, context) {
         Step::Forward { .. } => None,
         Step::Refuse(refusal) => Some(refusal.reason().name().to_owned()),
         other => panic!("an API's request asks {other:?}"),

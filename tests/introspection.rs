@@ -11,13 +11,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::config::secret::Environment;
-use certbound::handover::handed::HandedOver;
-use certbound::http::call::{Answer, Call, Outcome};
+use certbound::handover::header_cache::HeaderCache;
+use certbound::http::call::{Call, Outcome, Response};
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Request, Step};
+use certbound::{Context, Policies, Request, Step};
 use serde_json::{Value, json};
 
 /// What the Gluu Server's documentation shows, which is the example of RFC 8705 §3.2, letter for letter.
@@ -82,9 +82,10 @@ impl Api {
         let request =
             Request { headers: &headers, route_metadata: None, peer_digest: Some(DIGEST.as_bytes()), now: self.now };
         let keys = KeyRing::default();
-        let handed_over = &mut HandedOver::default();
-        let means = &mut Means { introspected, ..Means::new(&PortableEngine, &keys, &mut self.tokens, handed_over) };
-        match self.policies.start(&request, means) {
+        let header_cache = &mut HeaderCache::default();
+        let context =
+            &mut Context { introspected, ..Context::new(&PortableEngine, &keys, &mut self.tokens, header_cache) };
+        match self.policies.start(&request, context) {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name()),
             Step::AskIntrospection(question) => Came::Asked(Box::new(question)),
@@ -93,7 +94,7 @@ impl Api {
     }
 
     /// What the issuer is asked; the request is answered with this.
-    fn answered(&mut self, token: &str, answer: &Answer<'_>) -> Came {
+    fn answered(&mut self, token: &str, answer: &Response<'_>) -> Came {
         let Came::Asked(question) = self.ask(token, None) else { panic!("the issuer is not asked") };
         let introspected = question.inquiry().clone().receive(answer);
         self.ask(token, Some(&introspected))
@@ -108,8 +109,8 @@ impl Api {
     }
 }
 
-fn ok(body: &str) -> Answer<'_> {
-    Answer { status: Some(200), body: body.as_bytes(), ..Answer::default() }
+fn ok(body: &str) -> Response<'_> {
+    Response { status: Some(200), body: body.as_bytes(), ..Response::default() }
 }
 
 fn is_refused(came: &Came, reason: &str) {
@@ -231,7 +232,7 @@ fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
     let good = good();
     let mut api = Api::new(json!({}));
     for status in [None, Some(500), Some(503), Some(401), Some(302), Some(204), Some(400), Some(504)] {
-        let answer = Answer { status, ..ok(&good) };
+        let answer = Response { status, ..ok(&good) };
         is_refused(&api.answered("opaque", &answer), "introspection_unavailable");
     }
     is_refused(&api.answered("opaque", &ok("")), "introspection_unavailable");

@@ -25,7 +25,7 @@ const ROWS: &[&[&str]] = &[
 
 /// What `lib.rs` gives a second name, for users of the library; inside it a room is named by its own.
 const AT_THE_ROOT: &[&str] =
-    &["Decision", "Edit", "Environment", "Means", "Policies", "Refused", "Request", "Reason", "Step"];
+    &["Decision", "Edit", "Environment", "Context", "Policies", "Refused", "Request", "Reason", "Step"];
 
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {

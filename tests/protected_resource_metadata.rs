@@ -8,11 +8,11 @@
     reason = "a test that cannot go on must stop"
 )]
 
-use certbound::handover::handed::HandedOver;
+use certbound::handover::header_cache::HeaderCache;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Request, Step};
+use certbound::{Context, Policies, Request, Step};
 use serde_json::{Value, json};
 
 fn policies(resource: &str, more: Value) -> Policies {
@@ -33,9 +33,9 @@ fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result
         [(":method", method), (":authority", authority), (":path", path)].map(|(name, value)| (name, value.as_bytes()));
     let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let handed_over = &mut HandedOver::default();
-    let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
-    match policies.start(&request, means) {
+    let header_cache = &mut HeaderCache::default();
+    let context = &mut Context::new(&PortableEngine, &keys, &mut tokens, header_cache);
+    match policies.start(&request, context) {
         Step::Serve { served, decision } => {
             assert!(decision.line().starts_with(r#"{"verdict":"served","reason":"protected_resource_metadata""#));
             assert!(served.headers.contains(&("content-type", "application/json")));

@@ -13,13 +13,13 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound::handover::handed::HandedOver;
+use certbound::handover::header_cache::HeaderCache;
 use certbound::jose::jwk::{Material, PublicKey};
 use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{SignatureEngine, Verification};
-use certbound::keys::{KeyRing, Wish};
+use certbound::keys::{FetchReason, KeyRing};
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Reason, Request, Step};
+use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
 
 const NOW: u64 = 1_800_000_000;
@@ -104,15 +104,17 @@ impl Api {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_bytes())];
         let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: self.now };
-        let handed_over = &mut HandedOver::default();
-        match self.policies.start(&request, &mut Means::new(&self.engine, &self.keys, &mut self.tokens, handed_over)) {
+        let header_cache = &mut HeaderCache::default();
+        match self.policies.start(&request, &mut Context::new(&self.engine, &self.keys, &mut self.tokens, header_cache))
+        {
             Step::Forward { .. } => Came::Forwarded,
             Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.status()),
             Step::AskKeys { question, .. } => {
-                let wish = question.wish();
+                let why = question.why();
                 let reason = question.refused().reason();
-                let expected = if reason == Reason::KeysUnavailable { Wish::Routine } else { Wish::UnknownKey };
-                assert_eq!(wish, expected);
+                let expected =
+                    if reason == Reason::KeysUnavailable { FetchReason::Routine } else { FetchReason::UnknownKey };
+                assert_eq!(why, expected);
                 Came::Asked(reason.name())
             }
             other => panic!("{other:?}"),

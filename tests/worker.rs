@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound::handover::handed::HandedOver;
-use certbound::http::call::{Answer, Call};
+use certbound::handover::header_cache::HeaderCache;
+use certbound::http::call::{Call, Response};
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::AskKeys;
@@ -25,7 +25,7 @@ use certbound::outcome::log::Event;
 use certbound::outcome::metric::Metric;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::worker::{Outcome, Proxy, Wait, Worker};
-use certbound::{Means, Policies, Reason, Request, Step};
+use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
 
 /// 2026-01-01, in seconds.
@@ -144,9 +144,9 @@ impl One {
             let Some((token, call)) = self.calls.borrow_mut().pop() else { return };
             let found = self.process.answers.borrow().get(&call.path).cloned();
             match found {
-                None => self.worker.receive(self, token, &Answer::default()),
+                None => self.worker.receive(self, token, &Response::default()),
                 Some(Published { cache_control, age, body }) => {
-                    let answer = Answer {
+                    let answer = Response {
                         status: Some(200),
                         cache_control: cache_control.as_deref().map(str::as_bytes),
                         age: age.as_deref().map(str::as_bytes),
@@ -178,11 +178,11 @@ impl One {
         let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now };
         let keys = self.worker.keys();
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
-        let handed_over = &mut HandedOver::default();
-        let means = &mut Means::new(&PortableEngine, &keys, &mut tokens, handed_over);
+        let header_cache = &mut HeaderCache::default();
+        let context = &mut Context::new(&PortableEngine, &keys, &mut tokens, header_cache);
         match policy {
-            Some(policy) => self.policies.start_under(policy, &request, means).unwrap(),
-            None => self.policies.start(&request, means),
+            Some(policy) => self.policies.start_under(policy, &request, context).unwrap(),
+            None => self.policies.start(&request, context),
         }
     }
 
@@ -380,7 +380,7 @@ fn one_answer_serves_no_question_of_another_client() {
     assert_eq!(process.asked("/introspect"), 5, "two ask the same");
     let first = one.calls.borrow_mut().remove(0).0;
     let body = br#"{"active": false}"#;
-    one.worker.receive(&one, first, &Answer { status: Some(200), body, ..Answer::default() });
+    one.worker.receive(&one, first, &Response { status: Some(200), body, ..Response::default() });
     let ready: Vec<_> = std::iter::from_fn(|| one.worker.next_ready()).map(|ready| ready.context).collect();
     assert_eq!(ready, [0, 1]);
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::client::{Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
-use super::{Answering, ClientCertificate, ForwardAnd, Stop};
+use super::{ClientCertificate, ForwardAnd, ResponseReader, Stop};
 use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
@@ -15,7 +15,7 @@ use crate::collections::sorted_map::{SortedMap, sorted};
 use crate::http::edit::Edit;
 use crate::http::leniency;
 use crate::http::request::Request;
-use crate::keys::{ClusterName, KeyRing, KeySource, Wish};
+use crate::keys::{ClusterName, FetchReason, KeyRing, KeySource};
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::{Passed, SanitizedHeaders};
 use crate::outcome::identity::Identity;
@@ -240,7 +240,7 @@ impl Begun {
         self,
         mut held: Held,
         mut cleaned: SanitizedHeaders,
-        answering: Option<Answering>,
+        answering: Option<ResponseReader>,
         ground: Ground,
     ) -> UntilBody {
         if held.for_any_client {
@@ -259,7 +259,7 @@ pub(crate) struct UntilBody {
     held: Held,
     /// With the edits that are to be made whatever the body says, and are not made yet.
     cleaned: SanitizedHeaders,
-    answering: Option<Answering>,
+    answering: Option<ResponseReader>,
     ground: Ground,
 }
 
@@ -275,7 +275,7 @@ impl UntilBody {
     }
 
     /// What is to be done with the answer, which may come before the body has. It is handed over once.
-    pub(crate) fn take_answering(&mut self) -> Option<Answering> {
+    pub(crate) fn take_response_reader(&mut self) -> Option<ResponseReader> {
         self.answering.take()
     }
 
@@ -385,17 +385,17 @@ pub(crate) struct UntilKeys {
 impl UntilKeys {
     /// Goes on with the keys that are known; `now` in milliseconds since 1970.
     pub(crate) fn resume(self: Box<Self>, keys: &KeyRing, now: u64) -> Result<ForwardAnd, Stop> {
-        let (wish, reason) = match keys.certificates(&self.source, now) {
+        let (why, reason) = match keys.certificates(&self.source, now) {
             Some(own) if own.contains(&self.presented) => {
                 let Self { before, client_id, .. } = *self;
                 return Ok(before.forward(Ground::ClientAuthenticated, Some(client_id)));
             }
             // It may be a new one.
-            Some(_) => (Wish::UnknownKey, Reason::ClientCertificateMismatch),
-            None => (Wish::Routine, Reason::ClientKeysUnavailable),
+            Some(_) => (FetchReason::UnknownKey, Reason::ClientCertificateMismatch),
+            None => (FetchReason::Routine, Reason::ClientKeysUnavailable),
         };
         let refusal = of_client(reason, &self.client_id);
         let unavailable = of_client(Reason::ClientKeysUnavailable, &self.client_id);
-        Err(Stop::NeedsKeys { source: self.source.clone(), wish, refusal, unavailable, until: self })
+        Err(Stop::NeedsKeys { source: self.source.clone(), why, refusal, unavailable, until: self })
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::answer::{field, is_encoded, length};
+use super::upstream_response::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::http::header_map::Headers;
 use crate::http::path;
@@ -23,7 +23,7 @@ pub(super) const LARGEST: usize = 131_072;
 const MOST_ENDPOINTS: usize = 64;
 
 /// What would have the answer come compressed, or in part.
-pub(super) const UNWANTED: &[&str] = &["accept-encoding", "range", "if-range"];
+pub(super) const STRIPPED_REQUEST_HEADERS: &[&str] = &["accept-encoding", "range", "if-range"];
 
 /// Which access tokens reach the client.
 #[derive(Debug, Deserialize)]

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::answer::{field, is_encoded, length};
 use super::json_text::{Members, list_with};
+use super::upstream_response::{field, is_encoded, length};
 use crate::collections::sorted_map::SortedMap;
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
@@ -29,10 +29,12 @@ const ALIASES: &str = "mtls_endpoint_aliases";
 const USUAL_METHOD: &str = "client_secret_basic";
 
 /// What a document of another length, or from a cache, would belie.
-const BELIED: [&str; 6] = ["content-length", "content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
+const INVALIDATED_BY_REWRITE: [&str; 6] =
+    ["content-length", "content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
 
 /// What would have the document come compressed, in part, or not at all.
-pub(super) const UNWANTED: &[&str] = &["accept-encoding", "range", "if-range", "if-none-match", "if-modified-since"];
+pub(super) const STRIPPED_REQUEST_HEADERS: &[&str] =
+    &["accept-encoding", "range", "if-range", "if-none-match", "if-modified-since"];
 
 /// What is added to the metadata.
 #[derive(Debug, Deserialize)]
@@ -259,7 +261,7 @@ impl Metadata {
         if length(headers).is_some_and(|length| length > LARGEST) {
             return Err(MetadataOutcome::TooLarge);
         }
-        let belied = BELIED.into_iter().filter(|name| field(headers, name).is_some()).map(Edit::remove);
+        let belied = INVALIDATED_BY_REWRITE.into_iter().filter(|name| field(headers, name).is_some()).map(Edit::remove);
         let etag = field(headers, "etag").map(|value| self.etag(value));
         Ok(belied.chain(etag).collect())
     }

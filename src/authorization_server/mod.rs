@@ -1,7 +1,6 @@
 //! The policy in front of an authorization server: it hands over the certificate that the client proved to hold
 //! (RFC 8705 §6.5 leaves the form to the deployment).
 
-mod answer;
 pub mod client;
 mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,6 +13,7 @@ mod metadata;
 mod response;
 mod stop;
 mod token_request;
+mod upstream_response;
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ use crate::config::secret::{Environment, Secret};
 use crate::handover::chain::{self, Chain};
 use crate::handover::dialect::Form;
 use crate::handover::encoding::Encoding;
-use crate::handover::handed::Handed;
-use crate::handover::handed::HandedOver;
+use crate::handover::header_cache::CertificateHeaders;
+use crate::handover::header_cache::HeaderCache;
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::connection::Connection;
 use crate::http::edit::Edit;
@@ -39,8 +39,6 @@ use crate::outcome::decision::Ground;
 use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
-use answer::Kind;
-pub use answer::{Answering, AtBody, AtHeaders, Told};
 use client_authentication::{ClientAuthentication, Held};
 pub(crate) use client_authentication::{UntilBody, UntilKeys};
 use facts::Facts;
@@ -49,11 +47,13 @@ use issuance::IssuedTokens;
 use metadata::Metadata;
 pub use response::response_edits;
 pub(crate) use stop::Stop;
+use upstream_response::Kind;
+pub use upstream_response::{AtBody, AtHeaders, ResponseReader, Told};
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
 /// A request that goes on, and what is to be done with the response to it, if anything.
-pub(crate) type ForwardAnd = (Forward, Option<Answering>);
+pub(crate) type ForwardAnd = (Forward, Option<ResponseReader>);
 
 /// The path of each request is compared with them.
 const MOST_ENDPOINTS: usize = 64;
@@ -259,13 +259,13 @@ impl AuthorizationServer {
     /// What is to be done with the answer to this request.
     // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
-    fn answering(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<Answering> {
+    fn answering(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<ResponseReader> {
         if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
             let is_required = self.binds();
-            return Some(Answering(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
+            return Some(ResponseReader(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
         }
         let issued = self.issued_tokens.as_ref().filter(|own| own.is_asked_for(request))?;
-        Some(Answering(Kind::Issuance { issued: Arc::clone(issued), presented }))
+        Some(ResponseReader(Kind::Issuance { issued: Arc::clone(issued), presented }))
     }
 
     /// Takes the secrets from the environment.
@@ -308,7 +308,7 @@ impl AuthorizationServer {
         &self,
         scene: &Scene<'_>,
         request: &Request<'_>,
-        (connection, handed_over): (&dyn Connection, &mut HandedOver),
+        (connection, header_cache): (&dyn Connection, &mut HeaderCache),
         mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Result<ForwardAnd, Stop> {
@@ -326,7 +326,7 @@ impl AuthorizationServer {
         let (held, ground) = match presented {
             None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
             Some(presented) => {
-                self.held(scene.policy(), request, connection, handed_over, presented, terminated, &mut cleaned)?
+                self.held(scene.policy(), request, connection, header_cache, presented, terminated, &mut cleaned)?
             }
         };
         match begun {
@@ -351,7 +351,7 @@ impl AuthorizationServer {
         policy: &str,
         request: &Request<'_>,
         connection: &dyn Connection,
-        handed_over: &mut HandedOver,
+        header_cache: &mut HeaderCache,
         presented: Thumbprint,
         terminated: Option<Terminated>,
         cleaned: &mut SanitizedHeaders,
@@ -359,9 +359,9 @@ impl AuthorizationServer {
         // What Envoy wrote there is about the connection.
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
         let source = terminated.as_ref().map_or(forwarded, |terminated| terminated.chain_source.as_deref());
-        let known = handed_over.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
+        let known = header_cache.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
         let known = match (known, &terminated) {
-            (None, Some(terminated)) => Some(handed_over.keep(policy, &presented, self.write_terminated(terminated)?)),
+            (None, Some(terminated)) => Some(header_cache.keep(policy, &presented, self.write_terminated(terminated)?)),
             (known, _) => known,
         };
         let verified = match self.verified(connection, terminated.as_ref())? {
@@ -373,7 +373,7 @@ impl AuthorizationServer {
         };
         let handed = match known {
             Some(handed) => handed,
-            None => handed_over.keep(policy, &presented, self.write_presented(&presented, connection, forwarded)?),
+            None => header_cache.keep(policy, &presented, self.write_presented(&presented, connection, forwarded)?),
         };
         Ok(self.hand_over(presented, verified, &handed, cleaned))
     }
@@ -406,7 +406,7 @@ impl AuthorizationServer {
         presented: &Thumbprint,
         connection: &dyn Connection,
         forwarded: Option<&[u8]>,
-    ) -> Result<Handed, Reason> {
+    ) -> Result<CertificateHeaders, Reason> {
         let given = connection.certificate();
         // What another hand wrote counts only if it is the connection's own certificate: the same check as for the host's.
         let in_header = || chain::certificate_of_connection(forwarded?, presented);
@@ -421,7 +421,7 @@ impl AuthorizationServer {
         &self,
         presented: Thumbprint,
         verified: Verified,
-        handed: &Handed,
+        handed: &CertificateHeaders,
         cleaned: &mut SanitizedHeaders,
     ) -> (Held, Ground) {
         let validated = verified == Verified::Success;
@@ -451,14 +451,19 @@ impl AuthorizationServer {
 
     // As `answering`.
     #[inline(never)]
-    fn write_terminated(&self, terminated: &Terminated) -> Result<Handed, Reason> {
+    fn write_terminated(&self, terminated: &Terminated) -> Result<CertificateHeaders, Reason> {
         let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
         let chain_source = terminated.chain_source.clone().filter(|_| self.hands_over_chain());
         self.write(certificate, &terminated.chain, chain_source)
     }
 
     /// Everything that depends on the certificate and its chain alone.
-    fn write(&self, certificate: &Certificate, chain: &Chain, chain_source: Option<Vec<u8>>) -> Result<Handed, Reason> {
+    fn write(
+        &self,
+        certificate: &Certificate,
+        chain: &Chain,
+        chain_source: Option<Vec<u8>>,
+    ) -> Result<CertificateHeaders, Reason> {
         let (mut edits, mut without_chain) = (Vec::new(), false);
         for form in &self.forward_certificate {
             let written = form.write(certificate, chain)?;
@@ -474,7 +479,7 @@ impl AuthorizationServer {
         edits.extend(self.facts.write(certificate)?);
         // Its names are asked for again where clients authenticate by them.
         let certificate = self.client_authentication.as_ref().map(|_| certificate.clone());
-        Ok(Handed { chain_source, certificate, edits, without_chain })
+        Ok(CertificateHeaders { chain_source, certificate, edits, without_chain })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why the judgement of a request to an authorization server stops before it goes on.
 
 use super::client_authentication::{UntilBody, UntilKeys};
-use crate::keys::{KeySource, Wish};
+use crate::keys::{FetchReason, KeySource};
 use crate::outcome::refusal::Refusal;
 
 /// Why it stops.
@@ -16,7 +16,7 @@ pub(crate) enum Stop {
         /// Where they are.
         source: Box<KeySource>,
         /// Why they are wanted.
-        wish: Wish,
+        why: FetchReason,
         /// What it comes to where there are no newer ones.
         refusal: Refusal,
         /// What it comes to where nobody can look.

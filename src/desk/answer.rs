@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::edits::Edits;
 use super::explain::parsed;
 use super::sentence::shown;
-use crate::authorization_server::{Answering, AtBody, AtHeaders, Told, response_edits};
+use crate::authorization_server::{AtBody, AtHeaders, ResponseReader, Told, response_edits};
 use crate::http::edit::Edit;
 use crate::http::header_map::borrowed;
 use crate::outcome::metric::Metric;
@@ -53,7 +53,7 @@ impl ServerAnswer {
     }
 
     /// What becomes of it, where it is read so, and where the server gets `Client-Cert`.
-    pub(super) fn explain(&self, answering: Option<&Answering>, has_edits: bool) -> Explained {
+    pub(super) fn explain(&self, answering: Option<&ResponseReader>, has_edits: bool) -> Explained {
         let headers = borrowed(&self.headers);
         let edits = if has_edits { response_edits(&headers) } else { Vec::new() };
         let Some(answering) = answering else { return Explained::new("forward", None, edits) };

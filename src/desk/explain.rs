@@ -20,7 +20,7 @@ use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::config::file::Document;
-use crate::handover::handed::HandedOver;
+use crate::handover::header_cache::HeaderCache;
 use crate::http::connection::{Connection, GivenConnection};
 use crate::http::header_map::borrowed;
 use crate::http::host_map;
@@ -30,7 +30,7 @@ use crate::outcome::decision::Quoted;
 use crate::outcome::refusal::Refusal;
 use crate::policy::run::{Asked, End, Given, Missing, run};
 use crate::policy::{Choice, Policies, Policy};
-use crate::resource_server::Means;
+use crate::resource_server::Context;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::text::https_url::redacted;
@@ -272,16 +272,16 @@ impl Question {
         let request =
             Request { headers: &headers, route_metadata: None, peer_digest: digest.as_deref(), now: self.now };
         let mut tokens = TokenCache::new(self.policies.token_cache_size());
-        let mut handed_over = HandedOver::default();
+        let mut header_cache = HeaderCache::default();
         let connection = &self.connection();
         let (engine, keys) = (&DeskEngine, &self.keys);
-        let (tokens, handed_over) = (&mut tokens, &mut handed_over);
+        let (tokens, header_cache) = (&mut tokens, &mut header_cache);
         let governing = self.policy.as_deref();
         let start = |introspected: Option<&Introspected>| {
-            let means = &mut Means { connection, introspected, ..Means::new(engine, keys, tokens, handed_over) };
-            let under = governing.and_then(|policy| self.policies.start_under(policy, &request, means));
+            let context = &mut Context { connection, introspected, ..Context::new(engine, keys, tokens, header_cache) };
+            let under = governing.and_then(|policy| self.policies.start_under(policy, &request, context));
             // [`Self::under`] knows that there is this policy.
-            under.unwrap_or_else(|| self.policies.start(&request, means))
+            under.unwrap_or_else(|| self.policies.start(&request, context))
         };
         let given = Given {
             body: Some(&self.body),

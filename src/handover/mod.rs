@@ -4,6 +4,6 @@ pub mod chain;
 pub mod dialect;
 pub mod encoding;
 pub mod forwarding_headers;
-pub mod handed;
+pub mod header_cache;
 pub mod reader;
 pub mod terminator;

@@ -8,12 +8,12 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::facts;
 use super::http::{carry_out, edit, fail};
-use super::vm::{Arrived, Vm};
+use super::vm::{PendingRequest, Vm};
 use crate::policy::step::AskBody;
 
 /// A request at whose body we wait.
 pub(super) struct Awaiting {
-    arrived: Arrived,
+    pending: PendingRequest,
     question: AskBody,
     /// How much of the body has come.
     size: usize,
@@ -21,7 +21,7 @@ pub(super) struct Awaiting {
 
 impl Awaiting {
     /// What becomes of the headers of a request with a body, and the request itself, where it is not at its end.
-    pub(super) fn begin(arrived: Arrived, mut question: AskBody) -> (Option<Self>, Action) {
+    pub(super) fn begin(pending: PendingRequest, mut question: AskBody) -> (Option<Self>, Action) {
         let action = if question.headers_wait() {
             Action::Pause
         } else if edit(MapType::HttpRequestHeaders, &question.early_edits()) {
@@ -29,7 +29,7 @@ impl Awaiting {
         } else {
             return (None, fail());
         };
-        (Some(Self { arrived, question, size: 0 }), action)
+        (Some(Self { pending, question, size: 0 }), action)
     }
 
     /// Takes notice of so much body. The request itself is still there where it goes on waiting.
@@ -43,9 +43,9 @@ impl Awaiting {
 
     /// Judges the request with the body that has come.
     pub(super) fn judge(self, vm: &Vm, context: u32) -> Action {
-        let Self { arrived, question, size } = self;
+        let Self { pending, question, size } = self;
         let body = whole(BufferType::HttpRequestBody, size, question.limit());
-        judge(vm, context, arrived, question, body.as_deref())
+        judge(vm, context, pending, question, body.as_deref())
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
 }
 
 /// Judges a request with its whole body; `None` where that is not to be had.
-pub(super) fn judge(vm: &Vm, context: u32, arrived: Arrived, question: AskBody, body: Option<&[u8]>) -> Action {
+pub(super) fn judge(vm: &Vm, context: u32, pending: PendingRequest, question: AskBody, body: Option<&[u8]>) -> Action {
     let step = question.resume(body, &vm.worker.keys(), &facts::now_in_milliseconds);
-    carry_out(vm, context, arrived, step)
+    carry_out(vm, context, pending, step)
 }

@@ -8,7 +8,7 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::body::{self, Awaiting};
 use super::response::Reading;
-use super::vm::{Arrived, Parked, Vm};
+use super::vm::{Parked, PendingRequest, Vm};
 use super::{abi, facts, log, proxy};
 use crate::authorization_server::response_edits;
 use crate::http::edit::{Edit, Served};
@@ -69,7 +69,7 @@ impl Drop for Http {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
             vm.worker.forget(self.context);
-            vm.going_on.end(self.context);
+            vm.in_flight.end(self.context);
             if let Some(reading) = self.reading.take() {
                 reading.interrupt(vm);
             }
@@ -84,22 +84,22 @@ impl HttpContext for Http {
         // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
         // neither be judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
-        let Some(arrived) = Arrived::read(&vm.policies) else { return fail() };
-        let Some(mut step) = vm.judge(&arrived) else { return fail() };
+        let Some(pending) = PendingRequest::read(&vm.policies) else { return fail() };
+        let Some(mut step) = vm.judge(&pending) else { return fail() };
         if !end_of_stream {
             step.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(step.policy());
-        self.reading = step.take_answering().map(|answering| Reading::new(step.policy(), answering));
+        self.reading = step.take_response_reader().map(|answering| Reading::new(step.policy(), answering));
         match step {
-            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, arrived, question, Some(&[])),
+            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, pending, question, Some(&[])),
             Step::AskBody(question) => {
-                let (awaiting, action) = Awaiting::begin(arrived, question);
+                let (awaiting, action) = Awaiting::begin(pending, question);
                 self.refused = awaiting.is_none();
                 self.awaiting = awaiting;
                 action
             }
-            step => carry_out(vm, self.context, arrived, step),
+            step => carry_out(vm, self.context, pending, step),
         }
     }
 
@@ -177,32 +177,38 @@ pub(super) fn go_on(vm: &Vm, root: u32) {
 }
 
 /// Decides the request of the current context with what came of its waiting.
-fn decide(vm: &Vm, context: u32, Parked { arrived, client }: Parked, outcome: Outcome) -> Action {
-    let arrived = match outcome {
-        Outcome::InVain(refused) => return refuse(vm, &arrived, &refused),
-        Outcome::Introspected(introspected) => arrived.with_answer(introspected),
-        Outcome::NewerKeys => arrived.with_newest_keys(),
-        Outcome::SharedKeys => arrived,
+fn decide(vm: &Vm, context: u32, Parked { pending, client }: Parked, outcome: Outcome) -> Action {
+    let pending = match outcome {
+        Outcome::InVain(refused) => return refuse(vm, &pending, &refused),
+        Outcome::Introspected(introspected) => pending.with_answer(introspected),
+        Outcome::NewerKeys => pending.with_newest_keys(),
+        Outcome::SharedKeys => pending,
     };
     let step = match client {
         Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds())),
-        None => vm.judge(&arrived),
+        None => vm.judge(&pending),
     };
     match step {
-        Some(step) => carry_out(vm, context, arrived, step),
+        Some(step) => carry_out(vm, context, pending, step),
         None => fail(),
     }
 }
 
 /// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
-fn wait_for_keys(vm: &Vm, context: u32, arrived: Arrived, question: AskKeys, client: Option<AskClientKeys>) -> Action {
-    let parked = Parked { arrived: arrived.waiting_under(question.policy()), client };
+fn wait_for_keys(
+    vm: &Vm,
+    context: u32,
+    pending: PendingRequest,
+    question: AskKeys,
+    client: Option<AskClientKeys>,
+) -> Action {
+    let parked = Parked { pending: pending.waiting_under(question.policy()), client };
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
 
 /// The same for the answer about its token.
-fn wait_for_introspection(vm: &Vm, context: u32, arrived: Arrived, question: AskIntrospection) -> Action {
-    let parked = Parked { arrived: arrived.waiting_under(question.policy()), client: None };
+fn wait_for_introspection(vm: &Vm, context: u32, pending: PendingRequest, question: AskIntrospection) -> Action {
+    let parked = Parked { pending: pending.waiting_under(question.policy()), client: None };
     wait(vm, context, vm.worker.wait_for_introspection(&vm.proxy(), context, parked, question))
 }
 
@@ -216,44 +222,44 @@ fn wait(vm: &Vm, context: u32, wait: Wait<Parked>) -> Action {
     }
 }
 
-pub(super) fn carry_out(vm: &Vm, context: u32, arrived: Arrived, step: Step) -> Action {
+pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: Step) -> Action {
     match step {
         Step::Forward { edits, decision, .. } => {
-            let action = forward(vm, &arrived, &edits, &decision);
-            vm.going_on.begin(context, decision);
+            let action = forward(vm, &pending, &edits, &decision);
+            vm.in_flight.begin(context, decision);
             action
         }
-        Step::Refuse(refused) => refuse(vm, &arrived, &refused),
+        Step::Refuse(refused) => refuse(vm, &pending, &refused),
         Step::Serve { served, decision } => serve(vm, &served, &decision),
         // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
-        Step::AskBody(question) => body::judge(vm, context, arrived, question, None),
+        Step::AskBody(question) => body::judge(vm, context, pending, question, None),
         // Nothing is waited for twice.
-        Step::AskKeys { question, .. } if arrived.has_newest_keys => refuse(vm, &arrived, &question.refused()),
-        Step::AskKeys { question, client } => wait_for_keys(vm, context, arrived, question, client),
-        Step::AskIntrospection(question) if arrived.is_introspected() => refuse(vm, &arrived, &question.refused()),
-        Step::AskIntrospection(question) => wait_for_introspection(vm, context, arrived, question),
+        Step::AskKeys { question, .. } if pending.has_newest_keys => refuse(vm, &pending, &question.refused()),
+        Step::AskKeys { question, client } => wait_for_keys(vm, context, pending, question, client),
+        Step::AskIntrospection(question) if pending.is_introspected() => refuse(vm, &pending, &question.refused()),
+        Step::AskIntrospection(question) => wait_for_introspection(vm, context, pending, question),
     }
 }
 
 /// Sends the request of the current context on, after these edits.
-fn forward(vm: &Vm, arrived: &Arrived, edits: &[Edit], decision: &Decision) -> Action {
+fn forward(vm: &Vm, pending: &PendingRequest, edits: &[Edit], decision: &Decision) -> Action {
     // Otherwise a header that should be gone or ours would go on as it came.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();
     }
     if let Some(refusal) = decision.would_have_refused().filter(|refusal| vm.admits_to_log(refusal)) {
         let route = facts::route_name();
-        log(&Event::WouldHaveRefused(refusal, arrived.circumstances(route.as_deref())));
+        log(&Event::WouldHaveRefused(refusal, pending.circumstances(route.as_deref())));
     }
     tell(vm, decision);
     Action::Continue
 }
 
 /// Answers the request of the current context.
-fn refuse(vm: &Vm, arrived: &Arrived, refused: &Refused) -> Action {
+fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
     if vm.admits_to_log(refused) {
         let route = facts::route_name();
-        log(&Event::Refused(refused, arrived.circumstances(route.as_deref())));
+        log(&Event::Refused(refused, pending.circumstances(route.as_deref())));
     }
     tell(vm, &refused.decision());
     let headers = refused.headers();

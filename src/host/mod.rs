@@ -7,8 +7,8 @@
 mod abi;
 mod body;
 mod facts;
-mod going_on;
 mod http;
+mod in_flight;
 mod metrics;
 mod panic;
 mod proxy;
@@ -92,7 +92,7 @@ impl RootContext for Root {
         if let Some(vm) = &self.vm {
             let now = facts::now_in_milliseconds() / 1000;
             vm.tell_overdue(now);
-            vm.going_on.count_expired(&vm.metrics, now);
+            vm.in_flight.count_expired(&vm.metrics, now);
             vm.worker.tick(&vm.proxy(), vm.policies.key_sources());
             http::go_on(vm, self.context);
             proxy::tick_after(vm.worker.next_tick());

@@ -7,7 +7,7 @@ use proxy_wasm::types::{BufferType, MapType};
 
 use super::metrics::Metrics;
 use super::{facts, log};
-use crate::http::call::{Answer, Call};
+use crate::http::call::{Call, Response};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::worker::Proxy;
@@ -50,7 +50,7 @@ impl Proxy for Host<'_> {
 }
 
 /// Reads the answer to a call, which has so many headers and so large a body, and hands it on.
-pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&Answer<'_>)) {
+pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&Response<'_>)) {
     // Without headers there was no answer, and nothing to read.
     let header = |name| {
         let value = || hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
@@ -63,7 +63,7 @@ pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&A
         _ => None,
     };
     let body = body.unwrap_or_default();
-    take(&Answer { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
+    take(&Response { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
 }
 
 /// Has ticks come after so long, where that is to change.

@@ -8,7 +8,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use super::body;
 use super::http::{edit, fail};
 use super::vm::Vm;
-use crate::authorization_server::{Answering, AtBody, AtHeaders, Told};
+use crate::authorization_server::{AtBody, AtHeaders, ResponseReader, Told};
 use crate::http::header_map::Headers;
 use crate::outcome::log::Event;
 
@@ -19,7 +19,7 @@ const WITHHELD: &str =
 /// An answer that is read.
 pub(super) struct Reading {
     policy: String,
-    answering: Answering,
+    answering: ResponseReader,
     /// Whether its body is waited for.
     has_begun: bool,
     /// How much of the body has come.
@@ -27,7 +27,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(policy: &str, answering: Answering) -> Self {
+    pub(super) fn new(policy: &str, answering: ResponseReader) -> Self {
         Self { policy: policy.to_owned(), answering, has_begun: false, size: 0 }
     }
 

@@ -6,19 +6,19 @@ use std::rc::Rc;
 use proxy_wasm::types::MapType;
 
 use super::facts::CurrentConnection;
-use super::going_on::GoingOn;
+use super::in_flight::InFlight;
 use super::metrics::Metrics;
 use super::proxy::Host;
 use super::signature::HostEngine;
 use super::{abi, facts, log};
-use crate::handover::handed::HandedOver;
+use crate::handover::header_cache::HeaderCache;
 use crate::http::header_map::{HeaderMap, Headers};
 use crate::outcome::decision;
 use crate::outcome::log::{Circumstances, Event};
 use crate::outcome::refusal_log::RefusalLog;
 use crate::policy::step::{AskClientKeys, Step};
 use crate::policy::{self, Policies};
-use crate::resource_server::Means;
+use crate::resource_server::Context;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::worker::Worker;
@@ -29,8 +29,8 @@ pub(super) struct Vm {
     pub(super) policies: Policies,
     pub(super) worker: Worker<Parked>,
     tokens: RefCell<TokenCache>,
-    handed_over: RefCell<HandedOver>,
-    pub(super) going_on: GoingOn,
+    header_cache: RefCell<HeaderCache>,
+    pub(super) in_flight: InFlight,
     pub(super) metrics: Metrics,
     refusals: RefCell<RefusalLog>,
     /// When a request was judged last, in seconds since 1970.
@@ -38,7 +38,7 @@ pub(super) struct Vm {
 }
 
 /// A request as it arrived, and what it has waited for.
-pub(super) struct Arrived {
+pub(super) struct PendingRequest {
     headers: HeaderMap,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
@@ -52,7 +52,7 @@ pub(super) struct Arrived {
 
 /// A request that waits.
 pub(super) struct Parked {
-    pub(super) arrived: Arrived,
+    pub(super) pending: PendingRequest,
     /// Where its judgement goes on, if not at the beginning.
     pub(super) client: Option<AskClientKeys>,
 }
@@ -65,8 +65,8 @@ impl Vm {
             policies,
             worker: Worker::default(),
             tokens,
-            handed_over: RefCell::default(),
-            going_on: GoingOn::default(),
+            header_cache: RefCell::default(),
+            in_flight: InFlight::default(),
             metrics: Metrics::default(),
             refusals,
             now: Cell::default(),
@@ -79,27 +79,27 @@ impl Vm {
     }
 
     /// Asks the core; `None` where the headers cannot be read.
-    pub(super) fn judge(&self, arrived: &Arrived) -> Option<Step> {
-        let headers = arrived.headers.headers()?;
-        let request = arrived.request(&headers, facts::now_in_milliseconds() / 1000);
+    pub(super) fn judge(&self, pending: &PendingRequest) -> Option<Step> {
+        let headers = pending.headers.headers()?;
+        let request = pending.request(&headers, facts::now_in_milliseconds() / 1000);
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
         let told_before = request.may_be_redirected().then(facts::told_before).flatten();
         let judged_under = told_before.and_then(|line| decision::policy_of(&line));
-        let means = &mut Means {
+        let context = &mut Context {
             engine: &HostEngine,
             connection: &CurrentConnection,
             keys: &keys,
             tokens: &mut tokens,
-            handed_over: &mut self.handed_over.borrow_mut(),
-            introspected: arrived.introspected.as_deref(),
+            header_cache: &mut self.header_cache.borrow_mut(),
+            introspected: pending.introspected.as_deref(),
             judged_under: judged_under.as_deref(),
         };
-        match &arrived.waits_under {
+        match &pending.waits_under {
             // It goes on where it left off.
-            Some(policy) => self.policies.start_under(policy, &request, means),
-            None => Some(self.policies.start(&request, means)),
+            Some(policy) => self.policies.start_under(policy, &request, context),
+            None => Some(self.policies.start(&request, context)),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Vm {
     }
 }
 
-impl Arrived {
+impl PendingRequest {
     fn request<'a>(&'a self, headers: &'a Headers<'a>, now: u64) -> Request<'a> {
         Request {
             headers,

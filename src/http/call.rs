@@ -32,7 +32,7 @@ impl fmt::Debug for Call {
 
 /// What came back, if anything did.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answer<'a> {
+pub struct Response<'a> {
     /// The HTTP status; `None` where the connection broke or nothing came in time.
     pub status: Option<u16>,
     /// The value of `Cache-Control`, where there is one.
@@ -43,7 +43,7 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Response<'a> {
     /// The body of a good answer that is not longer than this.
     ///
     /// # Errors

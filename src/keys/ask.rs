@@ -1,13 +1,13 @@
 //! The question for newer keys.
 
-use super::{KeySource, Wish};
+use super::{FetchReason, KeySource};
 use crate::outcome::refused::Refused;
 
 /// The question for keys of a source that are newer than those which the judgement was given.
 #[derive(Debug)]
 pub struct AskKeys {
     pub(crate) source: KeySource,
-    pub(crate) wish: Wish,
+    pub(crate) why: FetchReason,
     pub(crate) refused: Refused,
     pub(crate) unavailable: Refused,
 }
@@ -21,8 +21,8 @@ impl AskKeys {
 
     /// Why they are wanted.
     #[must_use]
-    pub fn wish(&self) -> Wish {
-        self.wish
+    pub fn why(&self) -> FetchReason {
+        self.why
     }
 
     /// The name of the policy that asks.

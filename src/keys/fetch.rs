@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::Map;
 
 use crate::certificate::thumbprint::Thumbprint;
-use crate::http::call::{Answer, Call};
+use crate::http::call::{Call, Response};
 use crate::jose::jwk::KeySet;
 use crate::keys::client_key_set::certificates;
 use crate::keys::freshness::Freshness;
@@ -70,7 +70,7 @@ impl Fetch {
 
     /// Goes on with the answer to the last call.
     #[must_use]
-    pub fn receive(self, answer: &Answer<'_>) -> Next {
+    pub fn receive(self, answer: &Response<'_>) -> Next {
         let body = match answer.content(LARGEST_BODY) {
             Ok(body) => body,
             Err(why) => return Next::Failed(why),

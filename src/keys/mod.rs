@@ -14,7 +14,7 @@ mod source;
 pub use ask::AskKeys;
 pub use fetch::{Fetch, Fetched, Next};
 pub use key_ring::{KeyRing, Published};
-pub use schedule::{Schedule, Wish};
+pub use schedule::{FetchReason, Schedule};
 pub(crate) use source::{ClusterName, HttpUri};
 pub use source::{KeySource, SourceId};
 

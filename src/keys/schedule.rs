@@ -36,7 +36,7 @@ pub struct Schedule {
 
 /// Why somebody wants a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum FetchReason {
     /// Keys should be fresh.
     Routine,
     /// A token names a key that nobody knows, or names none and no key that is known made its signature.
@@ -80,8 +80,8 @@ impl Schedule {
 
     /// Whether a fetch may begin now.
     #[must_use]
-    pub fn permits(&self, source: &KeySource, wish: Wish, now: u64) -> bool {
-        let may_hurry = wish == Wish::UnknownKey && self.hurried(source, now).0 < BURST;
+    pub fn permits(&self, source: &KeySource, why: FetchReason, now: u64) -> bool {
+        let may_hurry = why == FetchReason::UnknownKey && self.hurried(source, now).0 < BURST;
         !self.is_under_way(now) && now >= self.paused && (self.is_due(source, now) || may_hurry)
     }
 
@@ -98,10 +98,10 @@ impl Schedule {
 
     /// The record of whoever begins a fetch: it counts only for the one who shares it first.
     #[must_use]
-    pub fn begun(self, source: &KeySource, wish: Wish, now: u64) -> Self {
+    pub fn begun(self, source: &KeySource, why: FetchReason, now: u64) -> Self {
         let begun = Self { lease: now.saturating_add(LEASE), ..self };
         // One that is due anyway is not caused by a token.
-        if wish == Wish::Routine || self.is_due(source, now) {
+        if why == FetchReason::Routine || self.is_due(source, now) {
             return begun;
         }
         let (hurried, cooling_since) = self.hurried(source, now);
@@ -195,17 +195,17 @@ mod tests {
     #[test]
     fn one_fetch_at_a_time_and_a_vm_that_is_gone_stops_none() {
         let source = source();
-        for wish in [Wish::Routine, Wish::UnknownKey] {
-            assert!(Schedule::default().permits(&source, wish, 1_000));
-            let begun = shared(Schedule::default().begun(&source, wish, 1_000));
-            assert!(!begun.permits(&source, wish, 1_001) && begun.is_under_way(1_999));
-            assert!(begun.permits(&source, wish, 2_000));
+        for why in [FetchReason::Routine, FetchReason::UnknownKey] {
+            assert!(Schedule::default().permits(&source, why, 1_000));
+            let begun = shared(Schedule::default().begun(&source, why, 1_000));
+            assert!(!begun.permits(&source, why, 1_001) && begun.is_under_way(1_999));
+            assert!(begun.permits(&source, why, 2_000));
         }
     }
 
     #[test]
     fn who_still_fetches_says_so_before_its_lease_ends_and_nobody_else_does() {
-        let begun = Schedule::default().begun(&source(), Wish::Routine, 1_000);
+        let begun = Schedule::default().begun(&source(), FetchReason::Routine, 1_000);
         assert_eq!(begun.extended(begun.lease(), 1_499), None);
         let extended = begun.extended(begun.lease(), 1_500).unwrap();
         assert!(extended.is_under_way(2_499));
@@ -217,13 +217,13 @@ mod tests {
     #[test]
     fn unknown_keys_cause_three_fetches_at_once_and_one_in_a_cool_down() {
         let source = source();
-        let mut schedule = Schedule::default().begun(&source, Wish::Routine, 0).succeeded(86_400_000, 0);
+        let mut schedule = Schedule::default().begun(&source, FetchReason::Routine, 0).succeeded(86_400_000, 0);
         let mut fetched = Vec::new();
         for second in 0..150 {
             let now = second * 1000;
-            if schedule.permits(&source, Wish::UnknownKey, now) {
+            if schedule.permits(&source, FetchReason::UnknownKey, now) {
                 fetched.push(second);
-                schedule = shared(schedule.begun(&source, Wish::UnknownKey, now)).succeeded(86_400_000, now);
+                schedule = shared(schedule.begun(&source, FetchReason::UnknownKey, now)).succeeded(86_400_000, now);
             }
         }
         assert_eq!(fetched, [0, 1, 2, 30, 60, 90, 120]);
@@ -235,13 +235,13 @@ mod tests {
         let mut schedule = Schedule::default();
         for fetch in 0..10 {
             let now = fetch * 60_000;
-            assert!(schedule.permits(&source, Wish::Routine, now));
-            schedule = shared(schedule.begun(&source, Wish::Routine, now)).succeeded(60_000, now);
+            assert!(schedule.permits(&source, FetchReason::Routine, now));
+            schedule = shared(schedule.begun(&source, FetchReason::Routine, now)).succeeded(60_000, now);
             assert_eq!(schedule.hurried, 0);
-            assert!(schedule.permits(&source, Wish::UnknownKey, now + 1));
+            assert!(schedule.permits(&source, FetchReason::UnknownKey, now + 1));
         }
         // A fetch that is due costs no token's share, whoever waits for it.
-        assert_eq!(schedule.begun(&source, Wish::UnknownKey, 600_000).hurried, 0);
+        assert_eq!(schedule.begun(&source, FetchReason::UnknownKey, 600_000).hurried, 0);
     }
 
     #[test]
@@ -249,10 +249,10 @@ mod tests {
         let (long, short) = (with_cool_down(3600), with_cool_down(1));
         let mut schedule = Schedule::default().succeeded(86_400_000, 0);
         for _ in 0..3 {
-            schedule = shared(schedule.begun(&long, Wish::UnknownKey, 0)).succeeded(86_400_000, 0);
+            schedule = shared(schedule.begun(&long, FetchReason::UnknownKey, 0)).succeeded(86_400_000, 0);
         }
-        assert!(!schedule.permits(&long, Wish::UnknownKey, 1_000));
-        assert!(schedule.permits(&short, Wish::UnknownKey, 1_000));
+        assert!(!schedule.permits(&long, FetchReason::UnknownKey, 1_000));
+        assert!(schedule.permits(&short, FetchReason::UnknownKey, 1_000));
     }
 
     #[test]
@@ -263,9 +263,9 @@ mod tests {
             let now = schedule.paused;
             schedule = schedule.failed(now);
             pauses.push((schedule.paused - now) / 1000);
-            for wish in [Wish::Routine, Wish::UnknownKey] {
-                assert!(!schedule.permits(&source(), wish, schedule.paused - 1));
-                assert!(schedule.permits(&source(), wish, schedule.paused));
+            for why in [FetchReason::Routine, FetchReason::UnknownKey] {
+                assert!(!schedule.permits(&source(), why, schedule.paused - 1));
+                assert!(schedule.permits(&source(), why, schedule.paused));
             }
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn a_fetch_that_a_token_caused_and_that_failed_changes_nothing_of_what_is_due() {
         let fetched = Schedule::default().succeeded(450_000, 0);
-        let failed = fetched.begun(&source(), Wish::UnknownKey, 1_000).failed(2_000);
+        let failed = fetched.begun(&source(), FetchReason::UnknownKey, 1_000).failed(2_000);
         assert_eq!(failed.due, 450_000);
-        assert!(!failed.permits(&source(), Wish::Routine, 449_999));
+        assert!(!failed.permits(&source(), FetchReason::Routine, 449_999));
     }
 }

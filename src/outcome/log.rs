@@ -7,7 +7,7 @@ use crate::config;
 use crate::outcome::decision::Quoted;
 use crate::outcome::refused::Refused;
 use crate::outcome::server_response::Finding;
-use crate::reason::{Answer, Reason};
+use crate::reason::{Fault, Reason};
 
 /// Something that an operator can read in the log.
 #[derive(Debug)]
@@ -66,11 +66,9 @@ impl Event<'_> {
     /// The level at which it is written.
     #[must_use]
     pub fn level(&self) -> Level {
-        let of = |reason: Reason| match reason.answer() {
-            Answer::Operator | Answer::Later => Level::Warn,
-            Answer::Challenge | Answer::Client(_) | Answer::Unknown | Answer::Misdirected | Answer::TooLarge => {
-                Level::Info
-            }
+        let of = |reason: Reason| match reason.fault() {
+            Fault::Operator | Fault::Later => Level::Warn,
+            Fault::Challenge | Fault::Client(_) | Fault::Unknown | Fault::Misdirected | Fault::TooLarge => Level::Info,
         };
         match self {
             Self::Started(..) => Level::Info,

@@ -7,7 +7,7 @@ use crate::http::request::Caller;
 use crate::outcome::decision::{Decision, Verdict};
 use crate::outcome::refusal::Refusal;
 use crate::outcome::scene::{Challenge, Scene};
-use crate::reason::{Answer, ErrorCode};
+use crate::reason::{ErrorCode, Fault};
 
 /// Failed fetches are tried again within seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -54,49 +54,49 @@ impl Refused {
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self.reason().answer() {
-            Answer::Client(ErrorCode::InvalidRequest) => 400,
+        match self.reason().fault() {
+            Fault::Client(ErrorCode::InvalidRequest) => 400,
             // RFC 6749 §5.2.
-            Answer::Client(ErrorCode::InvalidClient) => {
+            Fault::Client(ErrorCode::InvalidClient) => {
                 if matches!(self.scene.challenge, Challenge::Basic) {
                     401
                 } else {
                     400
                 }
             }
-            Answer::Client(ErrorCode::InvalidToken) | Answer::Challenge => 401,
-            Answer::Client(ErrorCode::InsufficientScope) => 403,
-            Answer::Unknown => 404,
-            Answer::Misdirected => 421,
-            Answer::TooLarge => 431,
-            Answer::Operator => 500,
-            Answer::Later => 503,
+            Fault::Client(ErrorCode::InvalidToken) | Fault::Challenge => 401,
+            Fault::Client(ErrorCode::InsufficientScope) => 403,
+            Fault::Unknown => 404,
+            Fault::Misdirected => 421,
+            Fault::TooLarge => 431,
+            Fault::Operator => 500,
+            Fault::Later => 503,
         }
     }
 
     /// The gRPC status, where the caller speaks gRPC: it sees no HTTP status but 200.
     #[must_use]
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
-        (self.scene.caller() == Caller::Grpc).then(|| match self.reason().answer() {
-            Answer::Client(ErrorCode::InvalidRequest) | Answer::TooLarge => GrpcStatus::InvalidArgument,
-            Answer::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Answer::Challenge => {
+        (self.scene.caller() == Caller::Grpc).then(|| match self.reason().fault() {
+            Fault::Client(ErrorCode::InvalidRequest) | Fault::TooLarge => GrpcStatus::InvalidArgument,
+            Fault::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Fault::Challenge => {
                 GrpcStatus::Unauthenticated
             }
-            Answer::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
+            Fault::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // It may try again on a connection of its own, which is what 421 says.
-            Answer::Misdirected | Answer::Later => GrpcStatus::Unavailable,
+            Fault::Misdirected | Fault::Later => GrpcStatus::Unavailable,
             // What gRPC makes of a 404.
-            Answer::Unknown => GrpcStatus::Unimplemented,
-            Answer::Operator => GrpcStatus::Internal,
+            Fault::Unknown => GrpcStatus::Unimplemented,
+            Fault::Operator => GrpcStatus::Internal,
         })
     }
 
     /// The value of `WWW-Authenticate` (RFC 6750 §3). Nothing in it comes from the request.
     #[must_use]
     pub fn challenge(&self) -> Option<String> {
-        let answer = self.reason().answer();
-        let (realm, resource_metadata) = match (&self.scene.challenge, answer) {
-            (Challenge::Basic, Answer::Client(ErrorCode::InvalidClient)) => {
+        let fault = self.reason().fault();
+        let (realm, resource_metadata) = match (&self.scene.challenge, fault) {
+            (Challenge::Basic, Fault::Client(ErrorCode::InvalidClient)) => {
                 return Some(format!("Basic realm=\"{}\"", self.policy()));
             }
             (Challenge::Bearer { realm, resource_metadata }, _) => (realm, resource_metadata),
@@ -104,9 +104,9 @@ impl Refused {
         };
         let parameter = |name, value: &str| format!(", {name}=\"{value}\"");
         let metadata = resource_metadata.as_ref().map(|url| parameter("resource_metadata", url)).unwrap_or_default();
-        match answer {
-            Answer::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
-            Answer::Client(code) => {
+        match fault {
+            Fault::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
+            Fault::Client(code) => {
                 let scope = self.refusal.scope().map(|scope| parameter("scope", scope)).unwrap_or_default();
                 Some(format!(
                     "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}{metadata}",
@@ -114,7 +114,7 @@ impl Refused {
                     self.reason().description()
                 ))
             }
-            Answer::Unknown | Answer::Misdirected | Answer::TooLarge | Answer::Operator | Answer::Later => None,
+            Fault::Unknown | Fault::Misdirected | Fault::TooLarge | Fault::Operator | Fault::Later => None,
         }
     }
 
@@ -127,7 +127,7 @@ impl Refused {
             }
             Caller::Grpc => vec![("grpc-message", self.reason().description().to_owned())],
         };
-        if self.reason().answer() == Answer::Later {
+        if self.reason().fault() == Fault::Later {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
         }
         if let Some(challenge) = self.challenge() {
@@ -140,16 +140,16 @@ impl Refused {
     #[must_use]
     pub fn body(&self) -> String {
         let description = self.reason().description();
-        match self.reason().answer() {
-            Answer::Challenge | Answer::Unknown | Answer::Misdirected => {
+        match self.reason().fault() {
+            Fault::Challenge | Fault::Unknown | Fault::Misdirected => {
                 format!("{{\"error_description\":\"{description}\"}}")
             }
-            Answer::Client(code) => {
+            Fault::Client(code) => {
                 format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", code.name())
             }
-            Answer::TooLarge => format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}"),
-            Answer::Operator => format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}"),
-            Answer::Later => {
+            Fault::TooLarge => format!("{{\"error\":\"invalid_request\",\"error_description\":\"{description}\"}}"),
+            Fault::Operator => format!("{{\"error\":\"server_error\",\"error_description\":\"{description}\"}}"),
+            Fault::Later => {
                 format!("{{\"error\":\"temporarily_unavailable\",\"error_description\":\"{description}\"}}")
             }
         }

@@ -34,7 +34,7 @@ use crate::policy::route::Routes;
 use crate::reason::Reason;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::token_cache::TokenCacheSize;
-use crate::resource_server::{Means, ResourceServer};
+use crate::resource_server::{Context, ResourceServer};
 use crate::text::https_url::redacted;
 
 /// Its options are names of headers too (RFC 9110 §7.6.1).
@@ -256,18 +256,18 @@ impl Policy {
         &self,
         scene: Scene<'_>,
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
         cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Step {
         match self {
-            Self::ResourceServer(server) => match server.judge(&scene, request, means, cleaned, terminated) {
+            Self::ResourceServer(server) => match server.judge(&scene, request, context, cleaned, terminated) {
                 Ok(forward) => Step::forward(&scene, forward, None),
                 Err(stop) => Step::at_resource_server(&scene.challenging(server.challenge()), stop),
             },
             Self::AuthorizationServer(server) => {
                 let scene = scene.challenging(server.challenge(request));
-                let host = (means.connection, &mut *means.handed_over);
+                let host = (context.connection, &mut *context.header_cache);
                 Step::at_authorization_server(&scene, server.judge(&scene, request, host, cleaned, terminated))
             }
             Self::CleanOnly => Step::forward(&scene, cleaned.forward(Ground::CleanOnly), None),
@@ -458,21 +458,21 @@ impl Policies {
 
     /// The first step of a request. Whatever the policy, forged certificate headers are removed.
     #[must_use]
-    pub fn start(&self, request: &Request<'_>, means: &mut Means<'_>) -> Step {
+    pub fn start(&self, request: &Request<'_>, context: &mut Context<'_>) -> Step {
         let refused = |policy, refusal| Step::Refuse(scene(policy, request).refused(refusal));
         match self.governing(request) {
-            Ok((name, policy)) => match check_redirect(name, means.judged_under) {
-                Ok(()) => self.start_policy(name, policy, request, means),
+            Ok((name, policy)) => match check_redirect(name, context.judged_under) {
+                Ok(()) => self.start_policy(name, policy, request, context),
                 Err(refusal) => refused(name, refusal),
             },
             Err(refusal) => refused("", refusal),
         }
     }
 
-    fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, means: &mut Means<'_>) -> Step {
+    fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, context: &mut Context<'_>) -> Step {
         match policy.source() {
-            None => self.start_cleaned((name, policy), request, means, self.cleaned(request.headers), None),
-            Some(source) => self.start_behind((name, policy), source, request, means),
+            None => self.start_cleaned((name, policy), request, context, self.cleaned(request.headers), None),
+            Some(source) => self.start_behind((name, policy), source, request, context),
         }
     }
 
@@ -483,9 +483,9 @@ impl Policies {
         (name, policy): (&str, &Policy),
         source: &Source,
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
     ) -> Step {
-        let sent = source.sender(request, means.connection).map_err(Refusal::from).and_then(|sender| match sender {
+        let sent = source.sender(request, context.connection).map_err(Refusal::from).and_then(|sender| match sender {
             Sender::Terminator => Ok((Some(source), source.read(request)?)),
             Sender::Anybody => Ok((None, None)),
         });
@@ -494,7 +494,7 @@ impl Policies {
                 let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
                 let request = &Request { peer_digest: digest.as_deref(), ..*request };
                 let cleaned = self.cleaned_but(request.headers, terminator);
-                self.start_cleaned((name, policy), request, means, cleaned, terminated)
+                self.start_cleaned((name, policy), request, context, cleaned, terminated)
             }
             Err(refusal) => {
                 let nobody = &Request { peer_digest: None, ..*request };
@@ -507,20 +507,20 @@ impl Policies {
         &self,
         (name, policy): (&str, &Policy),
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
         mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Step {
         let scene = scene(name, request);
         // What the client made up is gone since the request was judged first.
-        if means.judged_under.is_some() {
+        if context.judged_under.is_some() {
             cleaned.forged_headers = 0;
             cleaned.is_refusable = false;
         }
         if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
             return Step::Refuse(scene.refused(Reason::HeaderForged));
         }
-        policy.start(scene, request, means, cleaned, terminated)
+        policy.start(scene, request, context, cleaned, terminated)
     }
 
     /// Whether a header of this name claims something about a client certificate, to anybody or under this
@@ -610,9 +610,9 @@ impl Policies {
     /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
     /// policy.
     #[must_use]
-    pub fn start_under(&self, name: &str, request: &Request<'_>, means: &mut Means<'_>) -> Option<Step> {
+    pub fn start_under(&self, name: &str, request: &Request<'_>, context: &mut Context<'_>) -> Option<Step> {
         let (name, policy) = self.named.get_key_value(name)?;
-        Some(self.start_policy(name.as_str(), policy, request, means))
+        Some(self.start_policy(name.as_str(), policy, request, context))
     }
 
     /// A name that does not exist refuses: a typing error must not open a route.

@@ -1,7 +1,7 @@
 //! One request from its beginning to its end where everything is at hand: what a host waits for is given, or missing.
 
-use crate::authorization_server::Answering;
-use crate::http::call::Answer;
+use crate::authorization_server::ResponseReader;
+use crate::http::call::Response;
 use crate::http::edit::{Edit, Served};
 use crate::keys::KeyRing;
 use crate::outcome::decision::Decision;
@@ -43,7 +43,7 @@ pub enum Missing {
 #[derive(Debug)]
 pub enum End {
     /// It goes on, as [`Step::Forward`] says.
-    Forward(Vec<Edit>, Decision, Option<Answering>),
+    Forward(Vec<Edit>, Decision, Option<ResponseReader>),
     /// It is refused, perhaps because something is missing.
     Refuse(Refused, Option<Missing>),
     /// The client gets this document.
@@ -79,7 +79,7 @@ pub fn run(
                 let Some(body) = body else {
                     break End::Refuse(question.refused(), Some(Missing::Introspection(place)));
                 };
-                let answer = Answer { status: Some(200), body, ..Answer::default() };
+                let answer = Response { status: Some(200), body, ..Response::default() };
                 asked.push(Asked::Introspection(place));
                 start(Some(&question.inquiry().clone().receive(&answer)))
             }

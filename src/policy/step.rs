@@ -1,6 +1,6 @@
 //! What a request's judgement comes to next.
 
-use crate::authorization_server::{self, Answering, ForwardAnd, UntilBody, UntilKeys};
+use crate::authorization_server::{self, ForwardAnd, ResponseReader, UntilBody, UntilKeys};
 use crate::http::edit::{Edit, Served};
 use crate::keys::{AskKeys, KeyRing};
 use crate::outcome::decision::{Decision, Ground};
@@ -22,7 +22,7 @@ pub enum Step {
         /// For metrics and logs.
         decision: Decision,
         /// What is to be done with the response to it, if anything.
-        answering: Option<Answering>,
+        answering: Option<ResponseReader>,
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refused),
@@ -116,16 +116,16 @@ impl Step {
     }
 
     /// What is to be done with the response of the upstream. It is handed over once.
-    pub fn take_answering(&mut self) -> Option<Answering> {
+    pub fn take_response_reader(&mut self) -> Option<ResponseReader> {
         match self {
             Self::Forward { answering, .. } => answering.take(),
-            Self::AskBody(question) => question.until.take_answering(),
+            Self::AskBody(question) => question.until.take_response_reader(),
             // Its response is our own, or an API's.
             _ => None,
         }
     }
 
-    pub(super) fn forward(scene: &Scene<'_>, forward: Forward, answering: Option<Answering>) -> Self {
+    pub(super) fn forward(scene: &Scene<'_>, forward: Forward, answering: Option<ResponseReader>) -> Self {
         let Forward { headers, passed } = forward;
         let decision = scene.forwarded(passed, headers.forged_headers);
         Self::Forward { edits: headers.edits, decision, answering }
@@ -137,10 +137,10 @@ impl Step {
         match stop {
             Stop::Refused(refusal) => Self::Refuse(scene.refused(refusal)),
             Stop::Serve(served) => Self::Serve { served, decision: scene.served(Ground::ProtectedResourceMetadata) },
-            Stop::NeedsKeys(source, wish, refusal) => {
+            Stop::NeedsKeys(source, why, refusal) => {
                 let unavailable = refusal.instead(Reason::KeysUnavailable, source.place());
                 let (refused, unavailable) = (scene.refused(refusal), scene.refused(unavailable));
-                Self::AskKeys { question: AskKeys { source: *source, wish, refused, unavailable }, client: None }
+                Self::AskKeys { question: AskKeys { source: *source, why, refused, unavailable }, client: None }
             }
             Stop::NeedsIntrospection(inquiry, refusal) => {
                 Self::AskIntrospection(AskIntrospection { inquiry, refused: scene.refused(refusal) })
@@ -160,9 +160,9 @@ impl Step {
             Err(Stop::NeedsBody(until)) => {
                 Self::AskBody(AskBody { scene: Box::new(scene.clone().into_owned()), until })
             }
-            Err(Stop::NeedsKeys { source, wish, refusal, unavailable, until }) => {
+            Err(Stop::NeedsKeys { source, why, refusal, unavailable, until }) => {
                 let (refused, unavailable) = (scene.refused(refusal), scene.refused(unavailable));
-                let question = AskKeys { source: *source, wish, refused, unavailable };
+                let question = AskKeys { source: *source, why, refused, unavailable };
                 let scene = Box::new(scene.clone().into_owned());
                 Self::AskKeys { question, client: Some(AskClientKeys { scene, until }) }
             }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Means;
+use super::Context;
 use super::claims::Claims;
 use super::issuer::Issuer;
 use super::token_kind::{self, Stand};
@@ -84,17 +84,17 @@ impl AccessToken {
 
     /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago, or the other
     /// filter says so of this request too.
-    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, means: &Means<'_>) -> bool {
+    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, context: &Context<'_>) -> bool {
         let Some(issuer) = issuers.get(self.issuer) else { return false };
         let name = issuer.payload_in_metadata().unwrap_or_default();
         match &self.proof {
-            Proof::Key(key) => issuer.keys(means.keys, now).is_ok_and(|keys| keys.has(key)),
+            Proof::Key(key) => issuer.keys(context.keys, now).is_ok_and(|keys| keys.has(key)),
             Proof::Introspection(until) => now < *until,
             Proof::Identifier(own) => {
-                means.connection.verified_claim(name, "jti").is_some_and(|jti| jti == own.as_bytes())
+                context.connection.verified_claim(name, "jti").is_some_and(|jti| jti == own.as_bytes())
             }
             Proof::Payload(own) => {
-                verified_payload::is_of(own, means.connection.verified_payload(name).as_deref()).is_ok()
+                verified_payload::is_of(own, context.connection.verified_payload(name).as_deref()).is_ok()
             }
         }
     }

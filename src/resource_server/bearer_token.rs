@@ -47,7 +47,7 @@ impl<'a> Credentials<'a> {
         } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case(b"dpop") {
             Scheme::Dpop
         } else {
-            return Err(no_scheme_of_ours(value));
+            return Err(unsupported_scheme(value));
         };
         let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
         Ok(Self { bytes: credentials.split_at_checked(spaces).unwrap_or_default().1, scheme })
@@ -90,7 +90,7 @@ impl<'a> BearerToken<'a> {
 
 /// What is wrong with a value of another scheme.
 #[cold]
-fn no_scheme_of_ours(value: &[u8]) -> Reason {
+fn unsupported_scheme(value: &[u8]) -> Reason {
     match std::str::from_utf8(value) {
         Err(_) => Reason::AuthorizationMalformed,
         Ok(value) if holds_another(value) => Reason::AuthorizationRepeated,

@@ -33,7 +33,7 @@ use serde::Deserialize;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
-use crate::handover::handed::HandedOver;
+use crate::handover::header_cache::HeaderCache;
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::OwnName;
@@ -62,7 +62,7 @@ use token_cache::{Holds, Known, TokenCache};
 const MOST_REVOKED: usize = 10_000;
 
 /// What a judgement may use and does not own: the values of one VM at one moment.
-pub struct Means<'m> {
+pub struct Context<'m> {
     /// Verifies signatures.
     pub engine: &'m dyn SignatureEngine,
     /// What the host knows of the request's connection.
@@ -72,22 +72,22 @@ pub struct Means<'m> {
     /// The tokens that were verified so far.
     pub tokens: &'m mut TokenCache,
     /// The headers that were written for certificates so far.
-    pub handed_over: &'m mut HandedOver,
+    pub header_cache: &'m mut HeaderCache,
     /// What came of the question about the request's token, if it was asked.
     pub introspected: Option<&'m Introspected>,
     /// The name of the policy that judged the request first, where the proxy has redirected it internally since.
     pub judged_under: Option<&'m str>,
 }
 
-impl<'m> Means<'m> {
+impl<'m> Context<'m> {
     /// Where nothing is known of the connection, and no question was asked.
     pub fn new(
         engine: &'m dyn SignatureEngine,
         keys: &'m KeyRing,
         tokens: &'m mut TokenCache,
-        handed_over: &'m mut HandedOver,
+        header_cache: &'m mut HeaderCache,
     ) -> Self {
-        Self { engine, connection: &UNKNOWN, keys, tokens, handed_over, introspected: None, judged_under: None }
+        Self { engine, connection: &UNKNOWN, keys, tokens, header_cache, introspected: None, judged_under: None }
     }
 }
 
@@ -401,17 +401,17 @@ impl ResourceServer {
         &self,
         scene: &Scene<'_>,
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
         cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Result<Forward, Stop> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
             return Err(self.serve(metadata));
         }
-        let candidate = self.candidate(scene, request, means)?;
+        let candidate = self.candidate(scene, request, context)?;
         let known = terminated.and_then(|terminated| terminated.certificate);
         let judgement = Judgement { server: self, presented: scene.presented(), request, known };
-        Ok(judgement.conclude(candidate, means.connection, cleaned)?)
+        Ok(judgement.conclude(candidate, context.connection, cleaned)?)
     }
 
     /// The API's metadata, which anybody may read.
@@ -424,7 +424,12 @@ impl ResourceServer {
     }
 
     /// Judges what stands in the request itself.
-    fn candidate(&self, scene: &Scene<'_>, request: &Request<'_>, means: &mut Means<'_>) -> Result<Candidate, Stop> {
+    fn candidate(
+        &self,
+        scene: &Scene<'_>,
+        request: &Request<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Candidate, Stop> {
         let (policy, presented) = (scene.policy(), scene.certificate()?);
         if presented.is_some_and(|presented| self.revoked_certificates.0.contains(&presented.bytes())) {
             return Err(Reason::CertificateRevoked.into());
@@ -437,11 +442,11 @@ impl ResourceServer {
         }
         let (token, scheme, lookup) = match Credentials::of(request, self.dpop) {
             Ok(credentials) => {
-                let (token, lookup) = self.verified(policy, credentials, request, means)?;
+                let (token, lookup) = self.verified(policy, credentials, request, context)?;
                 (token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
-                let left = verification::verified_before(&self.issuers, self.expected(policy), means.connection)?;
+                let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
                 (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
             }
             Err(reason) => return Err(reason.into()),
@@ -461,26 +466,26 @@ impl ResourceServer {
         policy: &str,
         credentials: Credentials<'_>,
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(Rc<Prepared>, Lookup), Stop> {
-        if let Some(claims) = means.tokens.verified(policy, credentials.bytes())
-            && claims.access_token.is_current(&self.issuers, request.now, means)
+        if let Some(claims) = context.tokens.verified(policy, credentials.bytes())
+            && claims.access_token.is_current(&self.issuers, request.now, context)
         {
             return Ok((claims, Lookup::Hit));
         }
-        if let Some((refusal, holds)) = means.tokens.refused(policy, credentials.bytes())
-            && let Some(refused) = self.remembered(&refusal, holds, request.now, means.keys)
+        if let Some((refusal, holds)) = context.tokens.refused(policy, credentials.bytes())
+            && let Some(refused) = self.remembered(&refusal, holds, request.now, context.keys)
         {
             return Err(refused);
         }
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
-            Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, means),
-            None => verification::verify(bearer_token, &self.issuers, self.expected(policy), request, means),
+            Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, context),
+            None => verification::verify(bearer_token, &self.issuers, self.expected(policy), request, context),
         };
         let verified = verified.map_err(|stop| stop.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
         let verified = Rc::new(verified);
-        means.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
+        context.tokens.insert(policy, bearer_token.text(), Known::Claims(Rc::clone(&verified)));
         Ok((verified, Lookup::Miss))
     }
 
@@ -535,19 +540,19 @@ impl ResourceServer {
         place: (usize, &Issuer),
         source: &Arc<Introspection>,
         request: &Request<'_>,
-        means: &mut Means<'_>,
+        context: &mut Context<'_>,
     ) -> Result<Prepared, Stop> {
         let inquiry = Inquiry::about(source, token)?;
-        let Some(introspected) = means.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
+        let Some(introspected) = context.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
             let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
             return Err(Stop::NeedsIntrospection(inquiry, refusal));
         };
-        let verified = verification::introspected(introspected, place, source, self.expected(policy), request, means);
+        let verified = verification::introspected(introspected, place, source, self.expected(policy), request, context);
         if let Err(Stop::Refused(refusal)) = &verified
             && refusal.reason() != Reason::IntrospectionUnavailable
         {
             let until = request.now.saturating_add(source.longest_refusal());
-            means.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), Holds::Until(until)));
+            context.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), Holds::Until(until)));
         }
         verified
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::further_checks::FurtherChecks;
 use super::prepared::Prepared;
-use crate::collections::generations::Generations;
+use crate::collections::bounded_cache::BoundedCache;
 use crate::outcome::refusal::Refusal;
 
 /// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
@@ -47,8 +47,8 @@ const SHARE_OF_REFUSED: usize = 8;
 /// whole token.
 #[derive(Debug)]
 pub struct TokenCache {
-    verified: Generations<Box<[u8]>, Known>,
-    refused: Generations<Box<[u8]>, Known>,
+    verified: BoundedCache<Box<[u8]>, Known>,
+    refused: BoundedCache<Box<[u8]>, Known>,
     /// What tokens cost that are neither.
     pub(super) further_checks: FurtherChecks,
 }
@@ -93,8 +93,8 @@ impl TokenCache {
     pub fn new(size: TokenCacheSize) -> Self {
         let of_refused = size.0 / SHARE_OF_REFUSED;
         Self {
-            verified: Generations::new(size.0.saturating_sub(of_refused)),
-            refused: Generations::new(of_refused),
+            verified: BoundedCache::new(size.0.saturating_sub(of_refused)),
+            refused: BoundedCache::new(of_refused),
             further_checks: FurtherChecks::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Means;
+use super::Context;
 use super::access_token::{AccessToken, Proof};
 use super::bearer_token::BearerToken;
 use super::claims::{Claims, shortened};
@@ -18,7 +18,7 @@ use crate::http::request::Request;
 use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::Verification;
-use crate::keys::Wish;
+use crate::keys::FetchReason;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::Object;
@@ -34,7 +34,7 @@ pub(super) fn verify(
     issuers: &[Issuer],
     expected: Expected<'_>,
     request: &Request<'_>,
-    means: &mut Means<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Prepared, Stop> {
     let mut room = Vec::new();
     let token = CompactJws::parse(bearer_token.text(), &mut room)?;
@@ -45,22 +45,22 @@ pub(super) fn verify(
     let proof = match issuer.payload_in_metadata() {
         Some(name) => {
             issuer.check_algorithm(token.algorithm())?;
-            verified_payload::is_of(token.payload(), means.connection.verified_payload(name).as_deref())?;
+            verified_payload::is_of(token.payload(), context.connection.verified_payload(name).as_deref())?;
             match claims.identifier {
                 Some(identifier) if !identifier.is_empty() => Proof::Identifier(identifier.to_owned()),
                 _ => Proof::Payload(token.payload().clone().into_owned()),
             }
         }
-        None => match verify_signature(&token, issuer, request.now, means) {
+        None => match verify_signature(&token, issuer, request.now, context) {
             Ok(key) => Proof::Key(key),
             Err(stop) => {
                 if let Some(refusal) = stop.refusal().filter(|refusal| refusal.reason() == Reason::SignatureInvalid)
-                    && let Ok(keys) = issuer.keys(means.keys, request.now)
+                    && let Ok(keys) = issuer.keys(context.keys, request.now)
                 {
                     let (keys, is_named) = (keys.digest(), token.key_id().is_some());
                     let holds = Holds::WithKeys { issuer: place, keys, is_named };
                     let known = Known::Refused(Rc::new(refusal.clone()), holds);
-                    means.tokens.insert(expected.policy, token.text(), known);
+                    context.tokens.insert(expected.policy, token.text(), known);
                 }
                 return Err(stop);
             }
@@ -106,10 +106,10 @@ pub(super) fn introspected(
     source: &Introspection,
     expected: Expected<'_>,
     request: &Request<'_>,
-    means: &Means<'_>,
+    context: &Context<'_>,
 ) -> Result<Prepared, Stop> {
     let verified = |jwt: &CompactJws<'_>| {
-        let verified = verify_signature(jwt, issuer, request.now, means).map(drop);
+        let verified = verify_signature(jwt, issuer, request.now, context).map(drop);
         // Whatever is wrong with the answer, it says nothing against the token.
         verified.map_err(|stop: Stop| {
             stop.map(|refusal| introspected.unavailable(&format!("the answer: {}", refusal.reason())))
@@ -143,16 +143,21 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
 }
 
 /// The key that made the signature.
-fn verify_signature(token: &CompactJws<'_>, issuer: &Issuer, now: u64, means: &Means<'_>) -> Result<Fingerprint, Stop> {
+fn verify_signature(
+    token: &CompactJws<'_>,
+    issuer: &Issuer,
+    now: u64,
+    context: &Context<'_>,
+) -> Result<Fingerprint, Stop> {
     let algorithm = token.algorithm();
     issuer.check_algorithm(algorithm)?;
-    let keys = issuer.keys(means.keys, now).map_err(|source| match source {
+    let keys = issuer.keys(context.keys, now).map_err(|source| match source {
         Some(source) => {
-            Stop::needs_keys(source, Wish::Routine, Refusal::because(Reason::KeysUnavailable, source.place()))
+            Stop::needs_keys(source, FetchReason::Routine, Refusal::because(Reason::KeysUnavailable, source.place()))
         }
         None => Stop::from(Reason::TokenNotVerified),
     })?;
-    let (is_named, further_checks) = (token.key_id().is_some(), &means.tokens.further_checks);
+    let (is_named, further_checks) = (token.key_id().is_some(), &context.tokens.further_checks);
     let mut candidates: Vec<_> = keys.candidates(algorithm, token.key_id()).collect();
     if !is_named {
         further_checks.order(&mut candidates);
@@ -165,7 +170,7 @@ fn verify_signature(token: &CompactJws<'_>, issuer: &Issuer, now: u64, means: &M
             }
             spent = spent.saturating_add(key.cost(algorithm));
         }
-        match means.engine.verify(token, key) {
+        match context.engine.verify(token, key) {
             Verification::Valid => {
                 if !is_named {
                     further_checks.found(key.fingerprint());

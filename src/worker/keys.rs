@@ -2,7 +2,7 @@
 
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
 use crate::http::call;
-use crate::keys::{AskKeys, Fetch, Fetched, KeyRing, KeySource, Next, Schedule, SourceId, Wish};
+use crate::keys::{AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Next, Schedule, SourceId};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::text::hexadecimal;
@@ -54,13 +54,13 @@ impl<R> Worker<R> {
 
     /// Has a request wait for keys.
     pub fn wait_for_keys(&self, proxy: &dyn Proxy, context: u32, request: R, question: AskKeys) -> Wait<R> {
-        let (source, wish) = (question.source().clone(), question.wish());
+        let (source, why) = (question.source().clone(), question.why());
         if self.take_shared(proxy, &source) {
             return Wait::No(request, Outcome::SharedKeys);
         }
         let now = proxy.now();
         let (schedule, _) = schedule(proxy, &source);
-        let will_come = schedule.is_under_way(now) || schedule.permits(&source, wish, now);
+        let will_come = schedule.is_under_way(now) || schedule.permits(&source, why, now);
         let nobody_can_look = schedule.is_paused(now) || self.is_full() || self.is_one_too_many(&source);
         if nobody_can_look {
             return Wait::No(request, Outcome::InVain(question.unavailable()));
@@ -70,7 +70,7 @@ impl<R> Worker<R> {
         }
         let version = self.keys.borrow().version(&source);
         let deadline = now.saturating_add(source.longest_wait());
-        let awaited = Awaited::Keys { source, wish, version };
+        let awaited = Awaited::Keys { source, why, version };
         self.hold(Waiting { context, request, awaited, deadline, refused: question.unavailable() })
     }
 
@@ -83,20 +83,20 @@ impl<R> Worker<R> {
     ) {
         let now = proxy.now();
         self.extend_leases(proxy, now);
-        let wishes = self.wishes();
-        let routine = sources.clone().map(|source| (source, Wish::Routine));
+        let reasons = self.reasons();
+        let routine = sources.clone().map(|source| (source, FetchReason::Routine));
         let mut left = calls;
-        for (source, wish) in routine.chain(wishes.iter().map(|(source, wish)| (source, *wish))) {
+        for (source, why) in routine.chain(reasons.iter().map(|(source, why)| (source, *why))) {
             let (schedule, revision) = schedule(proxy, source);
             let is_newer = schedule.version > self.keys.borrow().version(source);
             // A record that is announced and cannot be read is fetched again.
             let is_lost = is_newer && !self.take_shared(proxy, source);
-            let wish = if is_lost { Wish::UnknownKey } else { wish };
-            if !schedule.permits(source, wish, now) {
+            let why = if is_lost { FetchReason::UnknownKey } else { why };
+            if !schedule.permits(source, why, now) {
                 continue;
             }
             let Some(fewer) = left.checked_sub(1) else { return };
-            let begun = schedule.begun(source, wish, now);
+            let begun = schedule.begun(source, why, now);
             if share(proxy, source, &begun, revision) {
                 left = fewer;
                 // The configuration's own waits as long as any policy that has it does.
@@ -107,16 +107,16 @@ impl<R> Worker<R> {
     }
 
     /// The sources that requests wait for, each with why and as often as its limits differ.
-    fn wishes(&self) -> Vec<(KeySource, Wish)> {
-        let mut wishes: Vec<(KeySource, Wish)> = Vec::new();
+    fn reasons(&self) -> Vec<(KeySource, FetchReason)> {
+        let mut reasons: Vec<(KeySource, FetchReason)> = Vec::new();
         for waiting in self.waiting.borrow().iter() {
-            if let Awaited::Keys { source, wish, .. } = &waiting.awaited
-                && !wishes.iter().any(|(own, why)| own == source && why == wish)
+            if let Awaited::Keys { source, why, .. } = &waiting.awaited
+                && !reasons.iter().any(|(own, other)| own == source && other == why)
             {
-                wishes.push((source.clone(), *wish));
+                reasons.push((source.clone(), *why));
             }
         }
-        wishes
+        reasons
     }
 
     /// Says of the fetches that this worker makes that they are still under way.

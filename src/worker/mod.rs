@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::http::call::{Answer, Call};
-use crate::keys::{Fetch, KeyRing, KeySource, Schedule, SourceId, Wish};
+use crate::http::call::{Call, Response};
+use crate::keys::{Fetch, FetchReason, KeyRing, KeySource, Schedule, SourceId};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::outcome::refused::Refused;
@@ -116,7 +116,7 @@ enum Awaited {
     /// Keys that are newer than this version, which did not help.
     Keys {
         source: KeySource,
-        wish: Wish,
+        why: FetchReason,
         version: u64,
     },
     Introspection(Inquiry),
@@ -193,7 +193,7 @@ impl<R> Worker<R> {
     }
 
     /// Takes the answer to a call.
-    pub fn receive(&self, proxy: &dyn Proxy, token: u32, answer: &Answer<'_>) {
+    pub fn receive(&self, proxy: &dyn Proxy, token: u32, answer: &Response<'_>) {
         let pending = self.calls.borrow_mut().extract_if(.., |(own, _)| *own == token).next();
         match pending {
             None => return,
@@ -277,7 +277,7 @@ impl<R> Worker<R> {
                 Awaited::Keys { source, version, .. } if self.keys.borrow().version(source) > *version => {
                     Some(End::NewerKeys)
                 }
-                Awaited::Keys { source, wish, .. } => {
+                Awaited::Keys { source, why, .. } => {
                     let known = schedules.iter().find(|(id, _)| id == source.id()).map(|(_, schedule)| *schedule);
                     let schedule = known.unwrap_or_else(|| {
                         let (schedule, _) = keys::schedule(proxy, source);
@@ -286,7 +286,7 @@ impl<R> Worker<R> {
                     });
                     // A fetch that may begin has not failed: it begins with a tick. One that has ended may have brought
                     // them to another worker.
-                    let will_come = schedule.is_under_way(now) || schedule.permits(source, *wish, now);
+                    let will_come = schedule.is_under_way(now) || schedule.permits(source, *why, now);
                     let is_over = is_late || !will_come;
                     is_over.then(|| if self.take_shared(proxy, source) { End::NewerKeys } else { End::InVain })
                 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Introspection;
-use crate::http::call::{Answer, Call, Outcome};
+use crate::http::call::{Call, Outcome, Response};
 use crate::jose::jws::CompactJws;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
@@ -125,7 +125,7 @@ impl Inquiry {
 
     /// What came of it. An answer that is not understood is none.
     #[must_use]
-    pub fn receive(self, answer: &Answer<'_>) -> Introspected {
+    pub fn receive(self, answer: &Response<'_>) -> Introspected {
         let read = |body: &[u8]| match self.source.client_of_jwt() {
             Some(_) => std::str::from_utf8(body)
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))

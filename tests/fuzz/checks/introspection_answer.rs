@@ -3,13 +3,13 @@
 
 use std::sync::LazyLock;
 
-use certbound::handover::handed::HandedOver;
-use certbound::http::call::Answer;
+use certbound::handover::header_cache::HeaderCache;
+use certbound::http::call::Response;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Reason, Request, Step};
+use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::Value;
 
 use super::{json, token_kind};
@@ -30,15 +30,16 @@ fn judge(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step {
     let digest = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
     let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now: NOW };
     let keys = KeyRing::default();
-    let handed_over = &mut HandedOver::default();
-    POLICIES.start(&request, &mut Means { introspected, ..Means::new(&PortableEngine, &keys, tokens, handed_over) })
+    let header_cache = &mut HeaderCache::default();
+    POLICIES
+        .start(&request, &mut Context { introspected, ..Context::new(&PortableEngine, &keys, tokens, header_cache) })
 }
 
 pub fn check(input: &[u8]) {
     let mut tokens = TokenCache::new(POLICIES.token_cache_size());
     let Step::AskIntrospection(question) = judge(&mut tokens, None) else { panic!("the issuer is not asked") };
     let introspected =
-        question.inquiry().clone().receive(&Answer { status: Some(200), body: input, ..Answer::default() });
+        question.inquiry().clone().receive(&Response { status: Some(200), body: input, ..Response::default() });
     match judge(&mut tokens, Some(&introspected)) {
         Step::Forward { .. } => {
             let answer = json::unambiguous(input).expect("an ambiguous answer is believed");

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::Policies;
-use certbound::http::call::Answer;
+use certbound::http::call::Response;
 use certbound::keys::{Fetch, KeyRing, KeySource, Next};
 use sha2::{Digest as _, Sha256};
 
@@ -38,7 +38,7 @@ static CLIENT: LazyLock<KeySource> = LazyLock::new(|| {
     Policies::load(text.as_bytes()).unwrap().client_key_sources().next().unwrap().clone()
 });
 
-fn check_client(answer: &Answer<'_>) {
+fn check_client(answer: &Response<'_>) {
     let Next::Call(fetch, call) = Fetch::begin(&CLIENT) else { panic!("a fetch begins with a call") };
     assert_eq!((call.cluster.as_str(), call.authority.as_str()), ("client", "client.example"));
     match fetch.receive(answer) {
@@ -66,7 +66,7 @@ fn check_client(answer: &Answer<'_>) {
 pub fn check(input: &[u8]) {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let (head, body) = (lines.next(), lines.next().unwrap_or_default());
-    let answer = &Answer { status: Some(200), cache_control: head, age: head, body };
+    let answer = &Response { status: Some(200), cache_control: head, age: head, body };
     check_client(answer);
     assert_eq!(SOURCES.len(), 2);
     for source in SOURCES.iter() {

@@ -1,7 +1,7 @@
 //! What a request comes to, and what the upstream sees of it.
 
-use certbound::authorization_server::Answering;
-use certbound::handover::handed::HandedOver;
+use certbound::authorization_server::ResponseReader;
+use certbound::handover::header_cache::HeaderCache;
 use certbound::http::connection::GivenConnection;
 use certbound::jose::signature::{PortableEngine, SignatureEngine};
 use certbound::keys::KeyRing;
@@ -9,7 +9,7 @@ use certbound::outcome::log::{Circumstances, Event};
 use certbound::policy::run::{End, Given, run};
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Refused, Request, Step};
+use certbound::{Context, Policies, Refused, Request, Step};
 
 use super::header_name;
 
@@ -24,12 +24,12 @@ pub struct Host<'a> {
 }
 
 /// What is to be done with the answer to a request, whose client's certificate is not validated.
-pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<Answering> {
+pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<ResponseReader> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let handed_over = &mut HandedOver::default();
+    let header_cache = &mut HeaderCache::default();
     let connection = &GivenConnection { is_chain_validated: Some(false), ..GivenConnection::default() };
-    let means = &mut Means { connection, ..Means::new(&PortableEngine, &keys, &mut tokens, handed_over) };
-    match policies.start(request, means) {
+    let context = &mut Context { connection, ..Context::new(&PortableEngine, &keys, &mut tokens, header_cache) };
+    match policies.start(request, context) {
         Step::Forward { answering, .. } => answering,
         other => panic!("{other:?}"),
     }
@@ -44,16 +44,16 @@ pub fn end(
     host: Host<'_>,
 ) -> Result<Headers, Refused> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
-    let handed_over = &mut HandedOver::default();
+    let header_cache = &mut HeaderCache::default();
     let connection = &GivenConnection {
         certificate: host.certificate.map(<[u8]>::to_vec),
         is_chain_validated: host.validated,
         ..GivenConnection::default()
     };
-    let means = &mut Means { connection, ..Means::new(engine, &keys, &mut tokens, handed_over) };
+    let context = &mut Context { connection, ..Context::new(engine, &keys, &mut tokens, header_cache) };
     // A token seen before must come to the same as one that is new, but for being counted so.
-    let first = policies.start(request, means);
-    let second = policies.start(request, means);
+    let first = policies.start(request, context);
+    let second = policies.start(request, context);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&second));
     let mut first = Some(second);

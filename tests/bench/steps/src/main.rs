@@ -20,7 +20,7 @@ use certbound::certificate::registered_name::NameMatching;
 use certbound::certificate::thumbprint::Thumbprint;
 use certbound::handover::encoding::Encoding;
 use certbound::handover::forwarding_headers::is_forwarding_header;
-use certbound::handover::handed::HandedOver;
+use certbound::handover::header_cache::HeaderCache;
 use certbound::http::connection::GivenConnection;
 use certbound::http::header_map::borrowed;
 use certbound::jose::jwk::PublicKey;
@@ -28,7 +28,7 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
-use certbound::{Means, Policies, Request, Step};
+use certbound::{Context, Policies, Request, Step};
 use divan::{Bencher, black_box};
 
 /// `make cases` writes them.
@@ -61,7 +61,7 @@ struct Judged {
 /// What is kept from request to request.
 struct Kept {
     tokens: TokenCache,
-    handed_over: HandedOver,
+    header_cache: HeaderCache,
 }
 
 impl Judged {
@@ -80,7 +80,7 @@ impl Judged {
     }
 
     fn nothing_kept(&self) -> Kept {
-        Kept { tokens: TokenCache::new(self.policies.token_cache_size()), handed_over: HandedOver::default() }
+        Kept { tokens: TokenCache::new(self.policies.token_cache_size()), header_cache: HeaderCache::default() }
     }
 
     /// Judges it. A benchmark of what is refused would measure something else.
@@ -92,11 +92,11 @@ impl Judged {
             now: self.now,
         };
         let keys = KeyRing::default();
-        let means = &mut Means {
+        let context = &mut Context {
             connection: &self.connection,
-            ..Means::new(engine, &keys, &mut kept.tokens, &mut kept.handed_over)
+            ..Context::new(engine, &keys, &mut kept.tokens, &mut kept.header_cache)
         };
-        match self.policies.start(&request, means) {
+        match self.policies.start(&request, context) {
             step @ Step::Forward { .. } => drop(black_box(step)),
             other => panic!("{other:?}"),
         }

@@ -11,7 +11,7 @@ use crate::outcome::metric::Metric;
 
 /// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
 #[derive(Default)]
-pub(super) struct GoingOn {
+pub(super) struct InFlight {
     /// The host numbers its contexts, so nobody can have them fall on one place.
     by_context: RefCell<HashMap<u32, Admitted, FixedState>>,
     /// The second, since 1970, at which they were looked through last.
@@ -24,7 +24,7 @@ struct Admitted {
     expires: u64,
 }
 
-impl GoingOn {
+impl InFlight {
     /// Takes notice of a request that goes on.
     pub(super) fn begin(&self, context: u32, decision: Decision) {
         if let Some(expires) = decision.expires() {

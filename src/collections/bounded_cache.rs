@@ -17,7 +17,7 @@ static SEED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(Random
 /// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is
 /// forgotten whole. So what is used stays, at the cost of two look-ups and no list.
 #[derive(Debug)]
-pub(crate) struct Generations<K, V> {
+pub(crate) struct BoundedCache<K, V> {
     /// The most bytes of one generation.
     half: usize,
     /// Keys are as long as tokens: std's own hash takes several times as long.
@@ -47,7 +47,7 @@ impl<K, V> Default for Generation<K, V> {
     }
 }
 
-impl<K: AsRef<[u8]>, V: Clone> Generations<K, V> {
+impl<K: AsRef<[u8]>, V: Clone> BoundedCache<K, V> {
     /// An empty cache.
     pub(crate) fn new(most_bytes: usize) -> Self {
         let hasher = SeedableRandomState::with_seed(RandomState::new().hash_one(0_u8), &SEED);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_and_what_is_not_goes() {
-        let mut cache = Generations::new(1000);
+        let mut cache = BoundedCache::new(1000);
         cache.insert("a", "used".to_owned(), 1, 10);
         cache.insert("a", "unused".to_owned(), 2, 10);
         for number in 0..1000 {
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_one_policy_is_nothing_to_another() {
-        let mut cache = Generations::new(1000);
+        let mut cache = BoundedCache::new(1000);
         cache.insert("a", "one", 1, 10);
         assert_eq!((cache.find("a", b"one"), cache.find("b", b"one"), cache.find("a", b"two")), (Some(1), None, None));
     }
 
     #[test]
     fn the_same_again_takes_the_place_of_the_first() {
-        let mut cache = Generations::new(1000);
+        let mut cache = BoundedCache::new(1000);
         cache.insert("a", "kept", 0, 10);
         for _ in 0..1000 {
             cache.insert("a", "one", 1, 100);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_takes_more_than_a_generation_is_not_kept_and_displaces_nothing() {
-        let mut cache = Generations::new(1000);
+        let mut cache = BoundedCache::new(1000);
         cache.insert("a", "kept", 0, 500);
         cache.insert("a", "large", 1, 501);
         assert_eq!((cache.find("a", b"kept"), cache.find("a", b"large")), (Some(0), None));

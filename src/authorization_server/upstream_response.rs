@@ -15,7 +15,7 @@ use crate::outcome::server_response::{Finding, Passage};
 
 /// What is to be done with the answer to one request.
 #[derive(Clone, Debug)]
-pub struct Answering(pub(super) Kind);
+pub struct ResponseReader(pub(super) Kind);
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
@@ -79,12 +79,12 @@ fn told(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumb
     (Told { metric: Metric::IssuedTokens(passage, outcome), finding }, is_withheld)
 }
 
-impl Answering {
+impl ResponseReader {
     /// What the request for it must not ask.
     pub(super) fn request_edits(&self, request: &Request<'_>) -> impl Iterator<Item = Edit> {
         let unwanted = match self.0 {
-            Kind::Metadata { .. } => metadata::UNWANTED,
-            Kind::Issuance { .. } => issuance::UNWANTED,
+            Kind::Metadata { .. } => metadata::STRIPPED_REQUEST_HEADERS,
+            Kind::Issuance { .. } => issuance::STRIPPED_REQUEST_HEADERS,
         };
         unwanted.iter().copied().filter(|name| request.values(name).next().is_some()).map(Edit::remove)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::collections::generations::Generations;
+use crate::collections::bounded_cache::BoundedCache;
 use crate::http::edit::Edit;
 
 /// How much of a VM's memory it takes at most. With a certificate's usual 2 KiB in each of two forms, some 1000
@@ -17,7 +17,7 @@ const OVERHEAD: usize = 256;
 
 /// The headers for one certificate under one policy.
 #[derive(Debug)]
-pub(crate) struct Handed {
+pub(crate) struct CertificateHeaders {
     /// Where the chain came from; `None` where the policy hands over none.
     pub(crate) chain_source: Option<Vec<u8>>,
     /// The certificate itself, where clients authenticate by what is in it.
@@ -28,15 +28,15 @@ pub(crate) struct Handed {
 
 /// What was written in one VM, for all its policies.
 #[derive(Debug)]
-pub struct HandedOver(Generations<[u8; 32], Rc<Handed>>);
+pub struct HeaderCache(BoundedCache<[u8; 32], Rc<CertificateHeaders>>);
 
-impl Default for HandedOver {
+impl Default for HeaderCache {
     fn default() -> Self {
-        Self(Generations::new(MOST_BYTES))
+        Self(BoundedCache::new(MOST_BYTES))
     }
 }
 
-impl Handed {
+impl CertificateHeaders {
     fn size(&self) -> usize {
         let edits = self.edits.iter().fold(0_usize, |sum, edit| {
             sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
@@ -47,20 +47,25 @@ impl Handed {
     }
 }
 
-impl HandedOver {
+impl HeaderCache {
     /// What this policy wrote for the certificate with this thumbprint, the chain being from the same text.
     pub(crate) fn find(
         &mut self,
         policy: &str,
         certificate: &Thumbprint,
         chain_source: Option<&[u8]>,
-    ) -> Option<Rc<Handed>> {
+    ) -> Option<Rc<CertificateHeaders>> {
         let found = self.0.find(policy, &certificate.bytes())?;
         (found.chain_source.as_deref() == chain_source).then_some(found)
     }
 
     /// Keeps what was written.
-    pub(crate) fn keep(&mut self, policy: &str, certificate: &Thumbprint, handed: Handed) -> Rc<Handed> {
+    pub(crate) fn keep(
+        &mut self,
+        policy: &str,
+        certificate: &Thumbprint,
+        handed: CertificateHeaders,
+    ) -> Rc<CertificateHeaders> {
         let handed = Rc::new(handed);
         self.0.insert(policy, certificate.bytes(), Rc::clone(&handed), handed.size());
         handed
@@ -71,14 +76,14 @@ impl HandedOver {
 mod tests {
     use super::*;
 
-    fn handed(source: Option<&[u8]>, value: &str) -> Handed {
+    fn handed(source: Option<&[u8]>, value: &str) -> CertificateHeaders {
         let edits = vec![Edit::set("client-cert", value.to_owned())];
-        Handed { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false }
+        CertificateHeaders { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false }
     }
 
     #[test]
     fn it_is_found_by_policy_certificate_and_chain() {
-        let mut cache = HandedOver::default();
+        let mut cache = HeaderCache::default();
         let (one, two) = (Thumbprint::of_der(b"1"), Thumbprint::of_der(b"2"));
         cache.keep("a", &one, handed(Some(b"chain"), "1"));
         assert!(cache.find("a", &one, Some(b"chain")).is_some());
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_certificates_takes_no_more_than_its_bytes_and_what_is_used_stays() {
-        let mut cache = HandedOver::default();
+        let mut cache = HeaderCache::default();
         let used = Thumbprint::of_der(b"used");
         cache.keep("a", &used, handed(None, "used"));
         let value = "x".repeat(2000);
