@@ -59,7 +59,7 @@
 //!
 //! `policy::run` is that loop for whoever has everything at hand; `src/host` and [`worker`] do it where requests wait.
 //!
-//! What it does not do: it issues no token and validates no certificate chain (Envoy does). README.md and docs/ say more.
+//! What it does not do: it issues no token and validates no certificate chain (Envoy does). README.md says more.
 //!
 //! [RFC 8705]: https://www.rfc-editor.org/rfc/rfc8705
 

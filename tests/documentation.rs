@@ -1,4 +1,4 @@
-//! The tables of docs/ and the enums are one truth.
+//! The tables of README.md and envoy/README.md and the enums are one truth.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
 
@@ -15,14 +15,18 @@ use certbound::outcome::scene::Scene;
 use certbound::outcome::server_response::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::{Policies, Reason};
 
-fn page(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/docs/{name}.md", env!("CARGO_MANIFEST_DIR"))).unwrap()
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+fn manual() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md")).unwrap()
 }
 
 #[test]
-fn the_manual_has_every_reason_with_its_answer() {
-    let reasons = page("reasons");
-    let rows: Vec<(String, String)> = reasons
+fn the_readme_has_every_reason_with_its_answer() {
+    let readme = readme();
+    let rows: Vec<(String, String)> = readme
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once(" | ")?.0.to_owned())))
@@ -45,7 +49,7 @@ fn the_manual_has_every_reason_with_its_answer() {
 
 /// The rows of the table of log lines: the beginnings of lines, the first digit of the answer, the level.
 fn log_table() -> Vec<(Vec<String>, Option<char>, String)> {
-    let manual = page("metrics-and-logs");
+    let manual = manual();
     let (_, table) = manual.split_once("| the line begins with | level | answer |\n").unwrap();
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
@@ -95,7 +99,7 @@ fn every_event_has_the_level_that_the_manual_says() {
 
 #[test]
 fn the_manual_names_every_outcome_of_an_answer() {
-    let manual = page("metrics-and-logs") + &page("authorization-servers");
+    let manual = manual();
     for outcome in MetadataOutcome::ALL {
         assert!(manual.contains(&format!("`{}`", outcome.name())), "{outcome:?}");
     }
@@ -103,7 +107,7 @@ fn the_manual_names_every_outcome_of_an_answer() {
 
 #[test]
 fn the_manual_names_every_metric_and_every_ground() {
-    let manual = page("metrics-and-logs") + &page("authorization-servers");
+    let manual = manual();
     for ground in Ground::ALL {
         assert!(manual.contains(&format!("`{}`", ground.name())), "{ground:?}");
     }
@@ -126,7 +130,7 @@ fn the_manual_names_every_metric_and_every_ground() {
 
 #[test]
 fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
-    let manual = page("command-line");
+    let manual = manual();
     let tests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check.rs")).unwrap();
     for name in Warning::ALL.iter().map(|warning| warning.name()) {
         assert!(manual.contains(&format!("\n| `{name}` | ")), "{name}");
@@ -136,7 +140,7 @@ fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
 
 #[test]
 fn the_manual_has_every_header_that_is_removed() {
-    let manual = page("forged-headers");
+    let manual = manual();
     let (before, rest) = manual.split_once("<!-- forged headers -->\n").unwrap();
     let (table, after) = rest.split_once("<!-- /forged headers -->").unwrap();
     let rows = ROWS.iter().map(|row| format!("| `{}` | {} | {} |\n", row.name, row.claim.name(), row.of.join(", ")));
@@ -145,7 +149,7 @@ fn the_manual_has_every_header_that_is_removed() {
     let expected = std::iter::once(head).chain(rows).chain([named]).collect::<String>();
     if std::env::var_os("WRITE_GOLDEN").is_some() {
         let text = format!("{before}<!-- forged headers -->\n{expected}<!-- /forged headers -->{after}");
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/forged-headers.md"), text).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md"), text).unwrap();
     } else {
         assert_eq!(table, expected, "WRITE_GOLDEN=1 writes it");
     }

@@ -1,4 +1,4 @@
-"""What the documents show is what is there."""
+"""What the README shows is what is there."""
 
 import json
 import re
@@ -17,11 +17,9 @@ from test_demo import demo
 from test_inspect import APPENDIX_A
 from test_keys import JWKS_URI, running
 
-README = shipped.ROOT / "README.md"
-PAGES = [README, *sorted((shipped.ROOT / "docs").glob("*.md"))]
-DOCUMENTS = [*PAGES, *(shipped.ROOT / name for name in ("SECURITY.md", "envoy/README.md", "findings/README.md"))]
-TEXT = "".join(page.read_text() for page in PAGES)
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+README = (shipped.ROOT / "README.md").read_text()
+MANUAL = (shipped.ROOT / "envoy" / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README + MANUAL, re.DOTALL | re.MULTILINE)
 ROLES = ("resource_server:", "authorization_server:", "policies:")
 CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml" and text.startswith(ROLES)]
 THUMBPRINT = re.compile(r"[\w-]{43}")
@@ -35,13 +33,8 @@ def shipped_with(world: World, plugin_configuration: dict) -> str:
     return yaml.safe_dump(document)
 
 
-def test_the_readme_is_short_and_the_pages_are_in_their_index() -> None:
-    assert len(README.read_text().splitlines()) < 200
-    index = (shipped.ROOT / "docs" / "README.md").read_text()
-    for page in PAGES:
-        if page.parent.name == "docs" and page.name != "README.md":
-            assert f"[{page.name}]({page.name})" in index
-            assert f"[docs/{page.name}](docs/{page.name})" in README.read_text()
+def test_it_has_at_most_400_lines() -> None:
+    assert len(README.splitlines()) <= 400
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split(":")[0])
@@ -54,9 +47,9 @@ def test_every_configuration_starts(text: str, world: World, tmp_path: Path) -> 
 def test_there_are_configurations_of_every_role_to_start() -> None:
     roles = [text.split(":")[0] for text in CONFIGURATIONS]
     assert {role: roles.count(role) for role in sorted(set(roles))} == {
-        "authorization_server": 3,
+        "authorization_server": 2,
         "policies": 2,
-        "resource_server": 3,
+        "resource_server": 2,
     }
 
 
@@ -124,32 +117,13 @@ def test_the_capabilities_that_it_lists_are_enough(world: World, tmp_path: Path)
 
 def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:
     makefile = (shipped.ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s])", TEXT)):
+    for target in set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s])", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def anchors(page: Path) -> set[str]:
-    """What the headings of a page are linked by."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def test_every_link_leads_to_a_file_and_to_a_heading() -> None:
-    seen = 0
-    for document_with_links in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)\s:]+)\)", document_with_links.read_text()):
-            path, _, anchor = target.partition("#")
-            file = (document_with_links.parent / path).resolve() if path else document_with_links
-            assert file.exists(), (document_with_links, target)
-            assert not anchor or anchor in anchors(file), (document_with_links, target)
-            seen += 1
-    assert seen > 100
-
-
-def test_every_finding_has_a_line_in_its_readme() -> None:
-    text = (shipped.ROOT / "findings" / "README.md").read_text()
-    assert {path.name for path in (shipped.ROOT / "findings").glob("*.sh")} == set(re.findall(r"^\| \[(.*?\.sh)\]", text, re.MULTILINE))
+def test_every_link_leads_to_a_file() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (shipped.ROOT / path).exists(), path
 
 
 def test_every_file_to_copy_has_a_row_in_its_readme() -> None:
