@@ -15,6 +15,8 @@ TERMINATORS := target/terminators/.installed
 
 export PYTHONPATH := tests
 export PYTHONDONTWRITEBYTECODE := 1
+# A test that waits for ever must not take the others with it in silence: it ends the run and says where it stood.
+export PYTEST_ADDOPTS := --timeout=600 --timeout-method=thread
 export PIP_CACHE_DIR := $(CURDIR)/target/cache/pip
 export npm_config_cache := $(CURDIR)/target/cache/npm
 

@@ -765,7 +765,6 @@ def resource_server(world: World) -> Iterator[Case]:
         ("a token behind a semicolon is refused", f"a=b;access_token={bound}"),
         ("a token behind a second question mark is refused", f"a?access_token={bound}"),
         ("a token behind two question marks is refused", f"?access_token={bound}"),
-        ("a token behind a number sign is refused", f"#access_token={bound}"),
         ("a percent-encoded token parameter is refused", f"access%5ftoken={bound}"),
         ("a token parameter percent-encoded in capitals is refused", f"access%5Ftoken={bound}"),
         (

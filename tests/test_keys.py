@@ -333,7 +333,9 @@ def test_a_real_authorization_server_rotates_its_keys_under_load_and_goes_away(w
         while not stopped.is_set():
             statuses.append(api.ask(first).status)
 
-    with stack, ThreadPoolExecutor(4) as pool:
+    # Whatever fails, the load ends before its pool is waited for.
+    with stack, ThreadPoolExecutor(4) as pool, contextlib.ExitStack() as last:
+        last.callback(stopped.set)
         workers = [pool.submit(load) for _ in range(3)]
         away = time.monotonic() + 10
         while time.monotonic() < away:

@@ -13,4 +13,4 @@ def certbound(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs it with these arguments, whatever comes of it."""
     command = [COMMAND, *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=10, cwd=directory)
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=directory)
