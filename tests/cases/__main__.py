@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cases import World, as_json
+from cases import World
+from cases.export import as_json
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as directory:

@@ -12,7 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from cases import World, as_json
+from cases import World
+from cases.export import as_json
 from rig import shipped
 
 CONFIGURATIONS = shipped.ROOT / "tests" / "desk" / "configurations"
