@@ -86,6 +86,8 @@ def cases(world: World) -> list[Case]:
     ]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
+    # pytest has a number in place of a longer one.
+    assert max(map(len, sentences)) <= 100, "a sentence is too long to be a test's name"
     return found
 
 

@@ -39,9 +39,9 @@ def binding(world: World) -> Iterator[Case]:
         facts={"connection.peer_certificate_valid": b"\0"},
     )
     yield refused("a stolen token without a certificate is refused", bound, "certificate_not_presented", on=None)
-    yield refused("a token that is bound to nothing is refused", sign(bound_to=None), "confirmation_missing")
+    yield refused("a token that is bound to nothing is refused on a client certificate", sign(bound_to=None), "confirmation_missing")
     yield refused(
-        "a token that is bound to nothing is refused without a certificate too",
+        "a token that is bound to nothing is refused without a client certificate as confirmation_missing",
         sign(bound_to=None),
         "confirmation_missing",
         on=None,
@@ -52,34 +52,34 @@ def binding(world: World) -> Iterator[Case]:
         payload = json.dumps({**world.claims(), "cnf": cnf})
         yield refused(f"a confirmation that is {name} is refused", raw(payload=payload), reason)
         yield refused(
-            f"a confirmation that is {name} is refused during a migration too",
+            f"a confirmation that is {name} is refused under if_present",
             raw(payload=payload),
             reason,
             policy="migration",
         )
     yield passes(
-        "a member of the confirmation that is no method of proof does not matter",
+        "a member of cnf that is no confirmation method is ignored beside the right thumbprint",
         sign(cnf={"x5t#S256": one.thumbprint, "proxy-principals#spiffe": ["spiffe://a/b"]}),
     )
 
     # Other bindings.
-    yield passes("during a migration a token that is bound to nothing passes", sign(bound_to=None), policy="migration")
+    yield passes("a token that is bound to nothing passes on a client certificate under if_present", sign(bound_to=None), policy="migration")
     yield passes(
-        "during a migration a token that is bound to nothing passes without a certificate",
+        "a token that is bound to nothing passes without a client certificate under if_present",
         sign(bound_to=None),
         policy="migration",
         on=None,
     )
-    yield passes("during a migration a bound token passes on its certificate", bound, policy="migration")
+    yield passes("a bound token passes on its certificate under if_present", bound, policy="migration")
     yield refused(
-        "during a migration a bound token on another certificate is refused",
+        "a bound token on another certificate is refused under if_present",
         bound,
         "certificate_mismatch",
         policy="migration",
         on=two,
     )
     yield refused(
-        "during a migration a bound token without a certificate is refused",
+        "a bound token without a client certificate is refused under if_present",
         bound,
         "certificate_not_presented",
         policy="migration",
@@ -88,46 +88,46 @@ def binding(world: World) -> Iterator[Case]:
 
     # Gluu and Janssen: x5t#S256 as a claim of its own.
     yield passes(
-        "a thumbprint at the top level counts where the issuer is known to write it there",
+        "a token with x5t#S256 at the top level passes under confirmation: top_level",
         sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
         policy="gluu",
     )
     yield refused(
-        "a thumbprint at the top level on another certificate is refused",
+        "a token with x5t#S256 at the top level is refused on another certificate",
         sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
         "certificate_mismatch",
         policy="gluu",
         on=two,
     )
     yield passes(
-        "a thumbprint in both places passes where they are equal", sign(**{"x5t#S256": one.thumbprint}), policy="gluu"
+        "a token with the same x5t#S256 at the top level and in cnf passes", sign(**{"x5t#S256": one.thumbprint}), policy="gluu"
     )
     yield refused(
-        "two different thumbprints are refused",
+        "a token with different x5t#S256 at the top level and in cnf is refused",
         sign(**{"x5t#S256": two.thumbprint}),
         "confirmation_conflict",
         policy="gluu",
     )
     yield refused(
-        "a thumbprint at the top level of the wrong type is refused",
+        "a token whose x5t#S256 at the top level is a number is refused",
         sign(bound_to=None, **{"x5t#S256": 1}),
         "confirmation_malformed",
         policy="gluu",
     )
     yield refused(
-        "a thumbprint at the top level that is null is none",
+        "a token whose x5t#S256 at the top level is null is refused as bound to nothing",
         raw(payload=json.dumps({**world.claims(), "x5t#S256": None})),
         "confirmation_missing",
         policy="gluu",
     )
-    yield passes("a thumbprint in cnf counts for such an issuer too", bound, policy="gluu")
+    yield passes("a token with x5t#S256 in cnf passes under confirmation: top_level", bound, policy="gluu")
     yield refused(
-        "a thumbprint at the top level is refused where it is not expected",
+        "a token with x5t#S256 at the top level is refused without confirmation: top_level",
         sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
         "confirmation_at_top_level",
     )
     yield refused(
-        "a thumbprint at the top level is refused where it is not expected during a migration too",
+        "a token with x5t#S256 at the top level is refused under if_present without confirmation: top_level",
         sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
         "confirmation_at_top_level",
         policy="migration",
@@ -157,7 +157,7 @@ def confirmations(world: World) -> list[tuple[str, Any, str]]:
         "a thumbprint that is too long": {"x5t#S256": one.thumbprint + "A"},
         "a thumbprint in standard base64": {"x5t#S256": "+/" + one.thumbprint[2:]},
         "a thumbprint in hexadecimal digits": {"x5t#S256": one.digest},
-        "the thumbprint of RFC 8705's figures 2 and 3, which is not canonical": {
+        "RFC 8705's uncanonical thumbprint": {
             "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
         },
     }
@@ -168,10 +168,10 @@ def confirmations(world: World) -> list[tuple[str, Any, str]]:
         "a DPoP key beside the thumbprint": {"jkt": one.thumbprint, "x5t#S256": one.thumbprint},
         "a key beside the thumbprint": {"jwk": world.keys["ES256"].jwk, "x5t#S256": one.thumbprint},
         "a key id beside the thumbprint": {"kid": "1", "x5t#S256": one.thumbprint},
-        "a method that nobody knows": {"unheard of": one.thumbprint},
+        "an unknown confirmation method": {"unheard of": one.thumbprint},
     }
     mismatch = {
-        "a thumbprint of another case of letters": {"x5t#S256": other_case(one.thumbprint)},
+        "a thumbprint with another case": {"x5t#S256": other_case(one.thumbprint)},
         "a thumbprint of another certificate": {"x5t#S256": world.client_2.thumbprint},
     }
     return [
@@ -196,15 +196,15 @@ def observed(world: World) -> Iterator[Case]:
     # Observing: nothing is refused for its binding.
     for name, cnf, reason in confirmations(world):
         yield carrying(
-            "observe", f"a confirmation that is {name} is noted where it is only observed", confirmed(cnf), note=reason
+            "observe", f"a confirmation that is {name} is forwarded and noted under observe", confirmed(cnf), note=reason
         )
-    yield carrying("observe", "an observed token on its certificate is not noted", bound)
+    yield carrying("observe", "a bound token on its certificate is forwarded without a note under observe", bound)
     for sentence, token, on, reason in [
-        ("an observed token on another certificate is noted", bound, two, "certificate_mismatch"),
-        ("an observed token without a certificate is noted", bound, None, "certificate_not_presented"),
-        ("an observed token that is bound to nothing is noted", sign(bound_to=None), one, "confirmation_missing"),
+        ("a bound token on another certificate is forwarded and noted under observe", bound, two, "certificate_mismatch"),
+        ("a bound token without a client certificate is forwarded and noted under observe", bound, None, "certificate_not_presented"),
+        ("a token that is bound to nothing is forwarded and noted under observe", sign(bound_to=None), one, "confirmation_missing"),
         (
-            "an observed thumbprint at the top level is noted",
+            "a token with x5t#S256 at the top level is forwarded and noted under observe",
             sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
             one,
             "confirmation_at_top_level",
@@ -213,30 +213,30 @@ def observed(world: World) -> Iterator[Case]:
         yield carrying("observe", sentence, token, on=on, note=reason)
     yield carrying(
         "observe",
-        "an observed request loses its forged headers",
+        "a request on another certificate loses its forged headers under observe",
         bound,
         on=two,
         headers=forged_headers(),
         note="certificate_mismatch",
     )
     for sentence, token, reason in [
-        ("an expired token is refused by a policy that observes", sign(exp=world.now - 3600), "token_expired"),
-        ("a changed token is refused by a policy that observes", flipped(bound), "signature_invalid"),
-        ("another audience is refused by a policy that observes", sign(aud="other"), "audience_mismatch"),
-        ("an ID token is refused by a policy that observes", sign(bound_to=None, typ="ID"), "token_type_unsupported"),
+        ("an expired token is refused under observe", sign(exp=world.now - 3600), "token_expired"),
+        ("a token with a changed signature is refused under observe", flipped(bound), "signature_invalid"),
+        ("a token for another audience is refused under observe", sign(aud="other"), "audience_mismatch"),
+        ("an ID token is refused under observe", sign(bound_to=None, typ="ID"), "token_type_unsupported"),
     ]:
         yield carrying("observe", sentence, token, refusal=invalid_token(reason))
-    yield case("observe", "no token is refused by a policy that observes", refusal=no_token("token_missing"))
+    yield case("observe", "a request without a token is refused under observe", refusal=no_token("token_missing"))
     yield carrying(
         "observe",
-        "the DPoP scheme is refused by a policy that observes",
+        "the scheme DPoP is refused under observe",
         bound,
         scheme="DPoP",
         refusal=no_token("scheme_unsupported"),
     )
     yield carrying(
         "scopes-observe",
-        "a lack of scope is refused by a policy that observes",
+        "a token without the required scope is refused under observe",
         bound,
         on=two,
         refusal=insufficient_scope("accounts"),
@@ -253,38 +253,38 @@ def dpop(world: World) -> Iterator[Case]:
     both = {**jkt, "x5t#S256": one.thumbprint}
     dpop: dict[str, Any] = {"scheme": "DPoP"}
     for policy in ("dpop", "dpop-migration", "dpop-observe"):
-        yield carrying(policy, f"a token with a DPoP key passes the policy {policy}", confirmed(jkt), **dpop)
+        yield carrying(policy, f"a token with a DPoP key passes on a client certificate under {policy}", confirmed(jkt), **dpop)
         yield carrying(
-            policy, f"a token with a DPoP key needs no certificate by {policy}", confirmed(jkt), on=None, **dpop
+            policy, f"a token with a DPoP key passes without a client certificate under {policy}", confirmed(jkt), on=None, **dpop
         )
         yield carrying(
-            policy, f"a token with both passes the policy {policy} on its certificate", confirmed(both), **dpop
+            policy, f"a token with jkt and x5t#S256 passes on its certificate under {policy}", confirmed(both), **dpop
         )
-        yield carrying(policy, f"a bound token passes the policy {policy} as a bearer token", bound)
+        yield carrying(policy, f"a token with a thumbprint alone passes under the scheme Bearer under {policy}", bound)
     for sentence, cnf, reason, options in [
-        ("with both on another certificate", both, "certificate_mismatch", {"on": two, **dpop}),
-        ("with both and no certificate", both, "certificate_not_presented", {"on": None, **dpop}),
+        ("with jkt and x5t#S256 on another certificate", both, "certificate_mismatch", {"on": two, **dpop}),
+        ("with jkt and x5t#S256 without a client certificate", both, "certificate_not_presented", {"on": None, **dpop}),
         ("with a DPoP key under the scheme Bearer", jkt, "dpop_scheme_missing", {}),
-        ("with both under the scheme Bearer", both, "dpop_scheme_missing", {}),
-        ("with a DPoP key of the wrong type", {"jkt": 1}, "confirmation_malformed", dpop),
-        ("with a DPoP key and another one", {**jkt, "jwk": {}}, "confirmation_unsupported", dpop),
-        ("with a method that nobody knows", {"unheard of": "x"}, "confirmation_unsupported", dpop),
+        ("with jkt and x5t#S256 under the scheme Bearer", both, "dpop_scheme_missing", {}),
+        ("whose jkt is a number", {"jkt": 1}, "confirmation_malformed", dpop),
+        ("with jkt and jwk", {**jkt, "jwk": {}}, "confirmation_unsupported", dpop),
+        ("with an unknown confirmation method", {"unheard of": "x"}, "confirmation_unsupported", dpop),
     ]:
         for policy in ("dpop", "dpop-migration"):
             yield carrying(
                 policy,
-                f"a token {sentence} is refused by {policy}",
+                f"a token {sentence} is refused under {policy}",
                 confirmed(cnf),
                 refusal=invalid_token(reason),
                 **options,
             )
         yield carrying(
-            "dpop-observe", f"a token {sentence} is noted by dpop-observe", confirmed(cnf), note=reason, **options
+            "dpop-observe", f"a token {sentence} is forwarded and noted under dpop-observe", confirmed(cnf), note=reason, **options
         )
-    yield carrying("dpop", "the scheme DPoP is compared without case", confirmed(jkt), scheme="dpop")
+    yield carrying("dpop", "a token with a DPoP key passes under the scheme dpop in small letters", confirmed(jkt), scheme="dpop")
     yield carrying(
         "dpop",
-        "a token that is bound to nothing is refused under the scheme DPoP too",
+        "a token that is bound to nothing is refused under the scheme DPoP",
         sign(bound_to=None),
         refusal=invalid_token("confirmation_missing"),
         **dpop,

@@ -24,7 +24,7 @@ def revoked_or_out_of_date(world: World) -> Iterator[Case]:
     for number, form in ((0, "as x5t#S256"), (1, "in hexadecimal digits")):
         yield carrying(
             "revocation",
-            f"a certificate that is listed {form} is refused with a token that is bound to it",
+            f"a certificate that revoked_certificates lists {form} is refused with its own token",
             sign(bound_to=world.revoked[number]),
             on=world.revoked[number],
             refusal=invalid_token("certificate_revoked"),
@@ -35,20 +35,20 @@ def revoked_or_out_of_date(world: World) -> Iterator[Case]:
         on=world.revoked[0],
         refusal=invalid_token("certificate_revoked"),
     )
-    yield carrying("revocation", "a certificate that is not listed passes", bound)
-    yield carrying("validity", "a certificate that is valid passes", bound)
+    yield carrying("revocation", "a certificate that revoked_certificates does not list passes", bound)
+    yield carrying("validity", "a certificate within its validity passes", bound)
     yield carrying(
         "validity",
-        "no certificate is none that is out of date",
+        "a request without a client certificate is refused as such where validity is checked",
         bound,
         on=None,
         refusal=invalid_token("certificate_not_presented"),
     )
     for sentence, not_before, not_after, reason in [
-        ("a certificate passes in its first second", 0, 3600, None),
-        ("a certificate passes in its last second", -3600, 0, None),
-        ("a certificate is refused a second before it is valid", 1, 3600, "certificate_not_yet_valid"),
-        ("a certificate is refused a second after it was valid", -3600, -1, "certificate_expired"),
+        ("a certificate passes in the second of its notBefore", 0, 3600, None),
+        ("a certificate passes in the second of its notAfter", -3600, 0, None),
+        ("a certificate is refused a second before its notBefore", 1, 3600, "certificate_not_yet_valid"),
+        ("a certificate is refused a second after its notAfter", -3600, -1, "certificate_expired"),
     ]:
         dated = world.dated(not_before, not_after)
         # Envoy's own TLS would end the handshake: this stands for a listener that accepts every certificate.
@@ -58,11 +58,11 @@ def revoked_or_out_of_date(world: World) -> Iterator[Case]:
         yield carrying("validity", sentence, sign(bound_to=dated), **options)
         if reason:
             del options["refusal"]
-            yield carrying("observe", f"not so where it is not checked: {sentence}", sign(bound_to=dated), **options)
+            yield carrying("observe", sentence.replace("is refused", "passes unless validity is checked"), sign(bound_to=dated), **options)
     for sentence, pem, reason in [
-        ("the validity of a certificate that the host does not hand over is unknown", None, "certificate_unavailable"),
-        ("the validity of another certificate does not count", two.pem.encode(), "certificate_digest_mismatch"),
-        ("the validity of what is no certificate is unknown", b"\xff", "certificate_malformed"),
+        ("a request whose certificate the host does not hand over is refused where validity is checked", None, "certificate_unavailable"),
+        ("a certificate from the host with another digest is refused where validity is checked", two.pem.encode(), "certificate_digest_mismatch"),
+        ("a certificate from the host that cannot be read is refused where validity is checked", b"\xff", "certificate_malformed"),
     ]:
         yield carrying(
             "validity", sentence, bound, facts={"connection.peer_certificate": pem}, refusal=cannot_decide(reason)
@@ -76,18 +76,18 @@ def digests(world: World) -> Iterator[Case]:
 
     # Hosts that are not as expected.
     yield passes(
-        "a digest in upper case is the same digest",
+        "a peer certificate digest in capitals is taken as the same digest",
         bound,
         facts={"connection.sha256_peer_certificate_digest": one.digest.upper().encode()},
     )
     yield case(
-        "a digest that is none refuses every token",
+        "a peer certificate digest that is not hexadecimal is refused at an API",
         headers=[("authorization", f"Bearer {bound}")],
         facts={"connection.sha256_peer_certificate_digest": b"\xff" * 64},
         refusal=cannot_decide("peer_digest_malformed"),
     )
     yield refused(
-        "an empty digest is no certificate",
+        "an empty peer certificate digest is taken as no client certificate",
         bound,
         "certificate_not_presented",
         facts={"connection.sha256_peer_certificate_digest": b""},

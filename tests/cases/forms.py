@@ -106,16 +106,16 @@ def forms(world: World) -> Iterator[Case]:
             "!corp",
         )
     ]
-    yield case("every form hands over the certificate without a chain where there is none", forward=leaf)
+    yield case("every form has the certificate alone where there is no chain", forward=leaf)
     yield case(
-        "what a client made up of an operator's own names is replaced", headers=[*forged_headers(), *own], forward=leaf
+        "forged headers of the operator's own names are replaced", headers=[*forged_headers(), *own], forward=leaf
     )
-    yield case("and removed without a certificate", headers=[*forged_headers(), *own], on=None, forward=absent)
+    yield case("forged headers of the operator's own names are removed without a client certificate", headers=[*forged_headers(), *own], on=None, forward=absent)
     yield case(
-        "a certificate whose chain is not valid is told like none", on=world.impostor, validated=False, forward=absent
+        "a certificate that is not validated is told like none in every form", on=world.impostor, validated=False, forward=absent
     )
     yield Case(
-        "and removed on the routes of other policies", "every-form", None, "/auth", one, [*own, *forged_headers()], {}
+        "forged headers of the operator's own names are removed under another policy", "every-form", None, "/auth", one, [*own, *forged_headers()], {}
     )
 
     # What no client can say to an Envoy that hands over no chain: a host's fact keeps these from the real one.
@@ -136,7 +136,7 @@ def forms(world: World) -> Iterator[Case]:
         **on_this_host,
     )
     yield case(
-        "the chain of another certificate is nobody's",
+        "the chain of another certificate is left out",
         headers=[("x-forwarded-client-cert", f'{xfcc(two)};Chain="{two.url_encoded}{one.url_encoded}"')],
         forward=leaf,
         **on_this_host,
@@ -160,42 +160,42 @@ def forms(world: World) -> Iterator[Case]:
         "x-fact-sha256": san.digest,
         "x-fact-verified": "SUCCESS",
     }
-    yield case("what a certificate says is in the headers that are named for it", on=san, forward=told, **facts)
+    yield case("facts are written in the headers that the operator names", on=san, forward=told, **facts)
     failed = {"x-fact-verified": "FAILED:the chain of the certificate was not validated"}
     subject = {"x-fact-subject": "CN=client-1,O=Example Bank,C=NL"}
     yield case(
-        "a certificate that is merely presented is told so",
+        "the fact verified is FAILED for a certificate that is merely presented",
         on=world.impostor,
         validated=False,
         forward={"x-clientcert": world.impostor.apache_form, **failed, **subject},
         **facts,
     )
-    yield case("no certificate is told as none", on=None, forward={"x-fact-verified": "NONE"}, **facts)
+    yield case("the fact verified is NONE without a client certificate", on=None, forward={"x-fact-verified": "NONE"}, **facts)
     for path in ("/token", "/token/par", "/token?a=b", "/%74oken"):
-        gets_it = case(f"the endpoint {path} gets the certificate", forward={"x-clientcert": one.apache_form}, **facts)
+        gets_it = case(f"a certificate is handed over at the endpoint {path}", forward={"x-clientcert": one.apache_form}, **facts)
         # Envoy's own routes compare a path as it is.
         yield replace(gets_it, path=path, as_it_came="%" in path)
     nothing = [(name, FORGED) for name in told]
     for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR", "/token/%3Bx", "/token/x;y"):
-        elsewhere = case(f"{path} is no endpoint and gets nothing", headers=nothing, forward={}, **facts)
+        elsewhere = case(f"no certificate is handed over at {path}, which is no endpoint", headers=nothing, forward={}, **facts)
         yield replace(elsewhere, path=path)
 
     keycloak = {"configuration": "keycloak", "forward": {"ssl_client_cert": one.apache_form}}
-    yield case("a chain for which there is no room is left out", headers=chain, **keycloak, **on_this_host)
+    yield case("a chain that exceeds max_bytes is left out", headers=chain, **keycloak, **on_this_host)
     yield case(
-        "a certificate for which there is no room is refused",
+        "a certificate that exceeds max_bytes is refused",
         configuration="too-small",
         refusal=Refusal("certificate_too_large", 431, "invalid_request", challenge=False),
     )
-    yield case("what Envoy may have written is no forgery", headers=chain[:1], **keycloak)
+    yield case("X-Forwarded-Client-Cert is not refused as forged under on_forged: refuse", headers=chain[:1], **keycloak)
     for name in ("X-SSL-cipher", "x_ssl_subject", "WL-Proxy-SSL", "ssl!session~id", "$WSCS"):
         # No certificate, and no word that one was verified.
         fact = [(name.lower(), FORGED)]
-        yield case(f"a forged {name} is removed where certificates are refused", headers=fact, **keycloak)
+        yield case(f"a forged {name} is removed under on_forged: refuse", headers=fact, **keycloak)
     for name in ("x-clientcert", "SSL_CLIENT_CERT", "cert.chain_0", "cert_chain_3", "$WSCC", "x^client|verify"):
         refusal = Refusal("header_forged", 400, "invalid_request", challenge=False)
         forged = [(name.lower(), FORGED)]
-        yield case(f"a forged {name} is refused where the operator says so", headers=forged, configuration="keycloak", refusal=refusal)
+        yield case(f"a forged {name} is refused under on_forged: refuse", headers=forged, configuration="keycloak", refusal=refusal)
         yield Case(
-            f"a forged {name} is refused on an open route too", "keycloak", None, "/auth", None, forged, refusal=refusal
+            f"a forged {name} is refused on an open route under on_forged: refuse", "keycloak", None, "/auth", None, forged, refusal=refusal
         )

@@ -67,13 +67,13 @@ def introspection(world: World) -> Iterator[Case]:
         claims = {name: value for name, value in claims.items() if value is not None}
         return tokens.sign(key, claims, header={"typ": "token-introspection+jwt", **header})
 
-    yield case("while nobody can be asked a token that needs it is refused for the time being", None, refusal=unavailable)
+    yield case("an opaque token is refused with 503 while the authorization server cannot be asked", None, refusal=unavailable)
     yield case("an active token on the certificate that it is bound to passes", active())
     yield refused("an active token on another certificate is refused", active(), "certificate_mismatch", on=two)
     yield refused("an active token that is bound to nothing is refused", active(None), "confirmation_missing")
-    yield refused("a token that is not active is refused", {"active": False}, "token_inactive")
+    yield refused("an inactive token is refused", {"active": False}, "token_inactive")
     yield refused(
-        "a token that is not active is refused whatever else is said of it", {**active(), "active": False}, "token_inactive"
+        "an inactive token is refused whatever else the answer says", {**active(), "active": False}, "token_inactive"
     )
     for name, answer in [
         ("true as a text", {**active(), "active": "true"}),
@@ -83,7 +83,7 @@ def introspection(world: World) -> Iterator[Case]:
         ("a list", {**active(), "active": [True]}),
         ("there twice", '{"active": false, ' + json.dumps(active())[1:]),
     ]:
-        yield case(f"an answer whose active is {name} is none", answer, refusal=unavailable)
+        yield case(f"an answer whose active is {name} is refused with 503", answer, refusal=unavailable)
     for name, text in [
         ("empty", ""),
         ("HTML", "<html>Please sign in</html>"),
@@ -94,28 +94,28 @@ def introspection(world: World) -> Iterator[Case]:
         ("too long", json.dumps(active()) + " " * 65536),
         ("a signed one where none is asked for", signed(active())),
     ]:
-        yield case(f"an answer that is {name} is none", text, refusal=unavailable)
+        yield case(f"an answer that is {name} is refused with 503", text, refusal=unavailable)
     yield refused("an active token for another API is refused", active(aud=OTHER_AUDIENCE), "audience_mismatch")
-    yield refused("an active token that says not for whom it is is refused", active(aud=None), "claim_missing")
+    yield refused("an active token without aud is refused", active(aud=None), "claim_missing")
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
-    yield case("an active token need say neither its issuer nor when it ends", active(iss=None, exp=None))
+    yield case("an active token without iss and exp passes", active(iss=None, exp=None))
     yield refused("an active token that has expired is refused", active(exp=world.now - 60), "token_expired")
     yield refused("an active token that is not valid yet is refused", active(nbf=world.now + 86400), "token_not_yet_valid")
-    yield refused("an active token with a time that is none is refused", active(exp="soon"), "claim_malformed")
+    yield refused("an active token whose exp is a word is refused", active(exp="soon"), "claim_malformed")
     yield refused(
-        "an active token with its confirmation at the top level is refused where that is not said",
+        "an active token with x5t#S256 at the top level is refused without confirmation: top_level",
         active(None, **{"x5t#S256": one.thumbprint}),
         "confirmation_at_top_level",
     )
     for name, cnf, reason in confirmations(world):
         yield refused(f"an active token whose confirmation is {name} is refused", {**active(None), "cnf": cnf}, reason)
     yield case(
-        "a JWT is verified and not introspected where there are keys",
+        "a JWT is verified with the issuer's keys and not introspected",
         None,
         token=tokens.sign(es256, world.claims(one)),
     )
     yield refused(
-        "a token that is meant for a JWT and is none is not introspected",
+        "a token with a JWT's header and no JSON behind it is refused and not introspected",
         active(),
         "token_malformed",
         token=tokens.encode_part({"alg": "ES256"}) + ".xx.yy",
@@ -131,31 +131,31 @@ def introspection(world: World) -> Iterator[Case]:
         "with a letter too many": tokens.encode_part("{}") + "A",
     }.items():
         yield refused(
-            f"a token whose header is one of a JWT {spelling} is not introspected",
+            f"a token with a JWT's header {spelling} is refused and not introspected",
             active(),
             "token_malformed",
             token=f"{part}.{tokens.encode_part(world.claims(one))}.AAAA",
         )
-    yield case("a token that begins like one of a JWT by chance is introspected", active(), token="e_-Aex.yy.zz")
-    yield refused("a token too long to be sent on is refused", active(), "token_too_long", token="x" * 8193)
+    yield case("an opaque token in three parts is introspected", active(), token="e_-Aex.yy.zz")
+    yield refused("an opaque token of 8,193 bytes is refused", active(), "token_too_long", token="x" * 8193)
 
-    yield case("with tokens: all a JWT is introspected", active(), token=tokens.sign(es256, {}), policy="migration")
+    yield case("a JWT is introspected under tokens: all", active(), token=tokens.sign(es256, {}), policy="migration")
     yield case(
-        "with audience: if_present an answer with a token_type need have none",
+        "an answer with token_type and without aud passes under audience: if_present",
         active(aud=None, token_type="Bearer"),
         policy="migration",
     )
     yield refused(
-        "an answer with neither a token_type nor an audience says too little", active(aud=None), "claim_missing", policy="migration"
+        "an answer without token_type and aud is refused under audience: if_present", active(aud=None), "claim_missing", policy="migration"
     )
     yield refused(
-        "an answer whose token_type is null needs an audience",
+        "an answer whose token_type is null and without aud is refused under audience: if_present",
         {**active(aud=None), "token_type": None},
         "claim_missing",
         policy="migration",
     )
     yield refused(
-        "with audience: if_present another audience is refused all the same",
+        "an answer with another aud is refused under audience: if_present",
         active(aud=OTHER_AUDIENCE),
         "audience_mismatch",
         policy="migration",
@@ -165,32 +165,32 @@ def introspection(world: World) -> Iterator[Case]:
     for kind in ("Bearer", "bearer", "BEARER", "DPoP", "access_token"):
         yield case(f"an active token of the type {kind} passes", active(token_type=kind))
     for kind in ("Refresh", "ID", "N_A", "mac", "access", "", " Bearer", "Own-Word", 1, ["Bearer"]):
-        yield refused(f"an active token of the type {kind} is refused", active(token_type=kind), "token_type_unsupported")
+        yield refused(f"an active token of the type {kind!r} is refused", active(token_type=kind), "token_type_unsupported")
     for kind in ("Own-Word", "own-WORD", "bearer"):
-        yield case(f"an active token of the type {kind} passes where the policy names one", active(token_type=kind), policy="migration")
+        yield case(f"an active token of the type {kind} passes where token_types names Own-Word", active(token_type=kind), policy="migration")
     yield refused(
-        "an active token of another type than the policy names is refused",
+        "an active token of the type Own is refused where token_types names Own-Word",
         active(token_type="Own"),
         "token_type_unsupported",
         policy="migration",
     )
     yield refused(
-        "an active refresh token that is bound to nothing is refused during a migration",
+        "an active refresh token that is bound to nothing is refused under if_present",
         active(None, token_type="Refresh", typ="Refresh"),
         "token_type_unsupported",
         policy="migration",
     )
     for name, marks in other_tokens():
-        yield refused(f"{name} that is active is no access token", active(**marks), "token_type_unsupported")
+        yield refused(f"{name} is refused where it is active", active(**marks), "token_type_unsupported")
     for name, marks in access_tokens():
-        yield case(f"a nonce in an answer does not matter beside {name}", active(nonce="n", **marks))
+        yield case(f"an active token with a nonce passes beside {name}", active(nonce="n", **marks))
 
     top = {**active(None), "x5t#S256": one.thumbprint}
-    yield case("an active token with its confirmation at the top level passes where that is said", signed(top), policy="gluu")
-    yield refused("a signed answer may say that a token is not active", signed({"active": False}), "token_inactive", policy="gluu")
+    yield case("a signed answer with x5t#S256 at the top level passes under confirmation: top_level", signed(top), policy="gluu")
+    yield refused("an inactive token is refused by a signed answer", signed({"active": False}), "token_inactive", policy="gluu")
     for name, more in [("token_type", {"token_type": "Refresh"}), ("typ", {"typ": "Refresh"}), ("hash", {"at_hash": "x"})]:
         yield refused(
-            f"a signed answer may say by its {name} that the token is another",
+            f"a token that is no access token by its {name} is refused by a signed answer",
             signed({**top, **more}),
             "token_type_unsupported",
             policy="gluu",
@@ -207,4 +207,4 @@ def introspection(world: World) -> Iterator[Case]:
         ("without its time", signed(active(), iat=None)),
         ("without its content", signed(None)),
     ]:
-        yield case(f"an answer that is {name} is refused as none", text, policy="gluu", refusal=unavailable)
+        yield case(f"an answer that is {name} is refused with 503 under answer: jwt", text, policy="gluu", refusal=unavailable)

@@ -71,36 +71,36 @@ def two_issuers(world: World) -> Iterator[Case]:
         return tokens.assemble(part(parts), part(claims), key, algorithm or key.algorithm)
 
     rsa = keys["RS256"]
-    yield case("the first issuer's token passes", sign(keys["ES256"], first))
-    yield case("the second issuer's token passes", sign(rsa, second, "PS256", kid=None))
+    yield case("a token of the first of two issuers passes", sign(keys["ES256"], first))
+    yield case("a token of the second of two issuers passes", sign(rsa, second, "PS256", kid=None))
     yield case(
-        "an algorithm that the first issuer may not use is refused",
+        "an algorithm that the first issuer's algorithms do not list is refused",
         sign(keys["EdDSA"], first),
         refusal=invalid_token("algorithm_not_allowed"),
     )
     yield case(
-        "a key is not used with another algorithm than it says",
+        "a key with alg PS256 is not used for RS256",
         sign(rsa, second, "RS256", kid=None),
         refusal=invalid_token("key_unknown"),
     )
     yield case(
-        "a key without a key id does not serve a token with one",
+        "a token with kid is refused where the issuer's key has none",
         sign(rsa, second, "PS256"),
         refusal=invalid_token("key_unknown"),
     )
     yield case(
-        "a key of one issuer does not serve the other",
+        "a token of one issuer that the other's key signed is refused",
         sign(keys["ES256"], second),
         refusal=invalid_token("key_unknown"),
     )
     yield case(
-        "an audience of one issuer does not serve the other",
+        "a token of one issuer for the other's audience is refused",
         sign(keys["ES256"], {**first, "aud": OTHER_AUDIENCE}),
         refusal=invalid_token("audience_mismatch"),
     )
-    yield case("the leeway is what the configuration says", sign(keys["ES256"], first), later=LIFETIME + 59)
+    yield case("a token passes in the last second of leeway_seconds: 60", sign(keys["ES256"], first), later=LIFETIME + 59)
     yield case(
-        "the leeway is no more than the configuration says",
+        "a token is refused a second after leeway_seconds: 60",
         sign(keys["ES256"], first),
         later=LIFETIME + 60,
         refusal=invalid_token("token_expired"),
@@ -110,7 +110,7 @@ def two_issuers(world: World) -> Iterator[Case]:
 def fetched_keys(world: World) -> Iterator[Case]:
     token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
     yield Case(
-        "while no keys could be fetched every token is refused for the time being",
+        "a token is refused with 503 while no keys could be fetched",
         "fetched-keys",
         None,
         "/",
@@ -143,32 +143,32 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     # jwt_authn has judged the signature; nobody judges it again.
     token = tokens.sign(world.stranger, claims)
     yield case("a token that jwt_authn verified passes", claims, token)
-    yield case("a token that jwt_authn verified and removed passes", claims)
+    yield case("a token that jwt_authn verified and removed passes by its payload", claims)
     typed = {"configuration": "access-tokens-verified-by-jwt-authn"}
     unseen = invalid_token("token_type_unsupported")
     yield case(
-        "a token that jwt_authn verified passes with the type that it must have",
+        "a token that jwt_authn verified passes with typ at+jwt under token_type: at+jwt",
         claims,
         tokens.sign(world.stranger, claims, header={"typ": "at+jwt"}),
         **typed,
     )
-    yield case("a token that jwt_authn verified and removed has no type to be seen", claims, refusal=unseen, **typed)
+    yield case("a token that jwt_authn verified and removed is refused under token_type: at+jwt", claims, refusal=unseen, **typed)
     anonymous = {name: value for name, value in claims.items() if name != "jti"}
     without_jti = tokens.sign(world.stranger, anonymous)
     yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
     for sentence, verified, own in [
-        ("a token of which jwt_authn verified another is refused", world.claims(one, jti="2"), claims),
+        ("a token is refused where jwt_authn verified one with another jti", world.claims(one, jti="2"), claims),
         ("a token with a claim more than the verified one is refused", claims, {**claims, "admin": True}),
         ("a token with a wider scope than the verified one is refused", claims, {**claims, "scope": "accounts all"}),
         ("a token with another list than the verified one is refused", claims, {**claims, "roles": ["a"]}),
-        ("a token is refused where jwt_authn left nothing", None, claims),
-        ("a token is refused where what jwt_authn left cannot be read", b"\xff", claims),
+        ("a token is refused where jwt_authn left no payload", None, claims),
+        ("a payload of jwt_authn's that cannot be read is refused beside a token", b"\xff", claims),
     ]:
         yield case(sentence, verified, tokens.sign(world.stranger, own), refusal=invalid_token("token_not_verified"))
     # The one that passed above: what was learnt of it then says nothing of what was verified now.
     for sentence, verified in [
         ("a token seen before is refused where jwt_authn verified another", world.claims(one, jti="2")),
-        ("a token seen before is refused where jwt_authn left nothing", None),
+        ("a token seen before is refused where jwt_authn left no payload", None),
     ]:
         yield case(sentence, verified, token, refusal=invalid_token("token_not_verified"))
     yield case(
@@ -177,9 +177,9 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         without_jti,
         refusal=invalid_token("token_not_verified"),
     )
-    yield case("no token is refused where jwt_authn left nothing", None, refusal=no_token("token_missing"))
+    yield case("a request without a token is refused where jwt_authn left no payload", None, refusal=no_token("token_missing"))
     yield case(
-        "what jwt_authn left and cannot be read is refused", b"\xff", refusal=invalid_token("token_not_verified")
+        "a payload of jwt_authn's that cannot be read is refused without a token", b"\xff", refusal=invalid_token("token_not_verified")
     )
     stolen = invalid_token("certificate_mismatch")
     yield case("a verified token on another certificate is refused", claims, token, world.client_2, refusal=stolen)
@@ -195,13 +195,13 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
     yield case("a removed token for several audiences passes", world.claims(one, aud=["other", AUDIENCE]))
     for name, marks in other_tokens():
         refusal = invalid_token("token_type_unsupported")
-        yield case(f"{name} that jwt_authn verified is no access token", world.claims(one, **marks), refusal=refusal)
+        yield case(f"{name} is refused where jwt_authn verified it", world.claims(one, **marks), refusal=refusal)
     marked = world.claims(one, at_hash="77QmUPtjPfzWtF2AnpK9RQ")
     yield case(
-        "an ID token that jwt_authn verified and left there is no access token",
+        "an ID token that jwt_authn verified and forwarded is refused",
         marked,
         tokens.sign(world.stranger, marked),
         refusal=invalid_token("token_type_unsupported"),
     )
     for name, marks in access_tokens():
-        yield case(f"a nonce in a removed token does not matter beside {name}", world.claims(one, nonce="n", **marks))
+        yield case(f"a removed token with a nonce passes beside {name}", world.claims(one, nonce="n", **marks))

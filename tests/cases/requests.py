@@ -36,34 +36,34 @@ def carriage(world: World) -> Iterator[Case]:
     case, passes, bound = api.case, api.passes, api.bound
 
     # Carriage: RFC 6750 §2.1.
-    yield passes("the scheme is compared without case", bound, scheme="bEaReR ")
-    yield passes("more than one space may stand behind the scheme", bound, scheme="Bearer   ")
+    yield passes("the scheme bEaReR in mixed case passes", bound, scheme="bEaReR ")
+    yield passes("a token behind three spaces passes", bound, scheme="Bearer   ")
     yield case("a request without a token is challenged without an error code", refusal=no_token("token_missing"))
     for sentence, value, refusal in [
         (
-            "another scheme is challenged without an error code",
+            "the scheme Basic is challenged without an error code",
             "Basic Y2xpZW50OnNlY3JldA==",
             no_token("scheme_unsupported"),
         ),
         ("the DPoP scheme is challenged without an error code", f"DPoP {bound}", no_token("scheme_unsupported")),
-        ("a scheme without a token is malformed", "Bearer", invalid_request("authorization_malformed")),
-        ("a tab behind the scheme is another scheme", f"Bearer\t{bound}", no_token("scheme_unsupported")),
+        ("the scheme Bearer without a token is refused as malformed", "Bearer", invalid_request("authorization_malformed")),
+        ("a tab between scheme and token is refused as another scheme", f"Bearer\t{bound}", no_token("scheme_unsupported")),
         (
-            "two tokens in one value are refused",
+            "two Bearer tokens in one Authorization value are refused",
             f"Bearer {bound}, Bearer {bound}",
             invalid_request("authorization_repeated"),
         ),
-        ("a token with a space in it is malformed", f"Bearer {bound} x", invalid_request("authorization_malformed")),
-        ("a token with a quote in it is malformed", f'Bearer "{bound}"', invalid_request("authorization_malformed")),
+        ("a token with a space in it is refused as malformed", f"Bearer {bound} x", invalid_request("authorization_malformed")),
+        ("a token in quotes is refused as malformed", f'Bearer "{bound}"', invalid_request("authorization_malformed")),
         (
-            "a byte that is not UTF-8 in Authorization is malformed",
+            "bytes in Authorization that are not UTF-8 are refused as malformed",
             b"Bearer \xff\xfe",
             invalid_request("authorization_malformed"),
         ),
     ]:
         yield case(sentence, headers=[("authorization", value)], refusal=refusal)
     yield case(
-        "a Basic value and a Bearer value are refused",
+        "an Authorization header with Basic and one with Bearer are refused",
         headers=[("authorization", "Basic Y2xpZW50OnNlY3JldA=="), ("authorization", f"Bearer {bound}")],
         refusal=invalid_request("authorization_repeated"),
     )
@@ -73,7 +73,7 @@ def carriage(world: World) -> Iterator[Case]:
         refusal=invalid_request("authorization_repeated"),
     )
     yield case(
-        "a byte that is not UTF-8 in another header does not matter",
+        "bytes in another header that are not UTF-8 pass",
         headers=[("authorization", f"Bearer {bound}"), ("x-note", b"\xff\x80")],
         forward={"authorization": f"Bearer {bound}"},
     )
@@ -108,7 +108,7 @@ def carriage(world: World) -> Iterator[Case]:
         ("a token parameter with a bracket is refused, which PHP reads as an underscore", f"access[token={bound}"),
         ("a token parameter with a bracket before a NUL is refused", f"access[token%00x={bound}"),
         ("a token parameter in brackets is refused, which qs and Rack drop", f"[access_token]={bound}"),
-        ("a token parameter in brackets is refused that are encoded and two", f"%5b%5baccess_token%5d%5d={bound}"),
+        ("a token parameter in two percent-encoded brackets is refused", f"%5b%5baccess_token%5d%5d={bound}"),
         ("a token parameter behind a dot is refused, which qs drops", f".access_token={bound}"),
         ("a token parameter in the escapes of .NET is refused", f"access%u005Ftoken={bound}"),
         ("a token parameter with a long s is refused, whose capital is S", f"acce%C5%BF%C5%BF_token={bound}"),
@@ -135,7 +135,7 @@ def carriage(world: World) -> Iterator[Case]:
 
     # No forged certificate header reaches the API.
     yield case(
-        "an API gets no forged certificate header",
+        "forged certificate headers are removed from a good request to an API",
         headers=[("authorization", f"Bearer {bound}"), *forged_headers()],
         forward={"authorization": f"Bearer {bound}"},
     )
@@ -147,29 +147,29 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
     case, carrying, sign, bound = api.case, api.carrying, api.sign, api.bound
 
     # The query, where the API has a parameter of its own.
-    yield carrying("own-parameter", "a parameter of the API's own passes", bound, path="/own-parameter/?access_token=x")
+    yield carrying("own-parameter", "access_token in the query passes with a good token under access_token_query: ignore", bound, path="/own-parameter/?access_token=x")
     yield case(
         "own-parameter",
-        "a token in the query is not read where the API has such a parameter",
+        "a token in the query alone is refused as missing under access_token_query: ignore",
         path=f"/own-parameter/?access_token={bound}",
         refusal=no_token("token_missing"),
     )
 
     # CORS: a preflight has no token.
     asking = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")]
-    yield case("browsers", "a preflight passes where the policy says so", method="OPTIONS", headers=asking, forward={})
+    yield case("browsers", "a CORS preflight without a token passes under cors_preflight: forward", method="OPTIONS", headers=asking, forward={})
     yield case(
         "browsers",
-        "a preflight loses its forged headers",
+        "a CORS preflight loses its forged headers under cors_preflight: forward",
         method="OPTIONS",
         headers=[*asking, *forged_headers()],
         forward={},
     )
     for policy, sentence, method, headers in [
-        ("browsers", "OPTIONS without an origin is no preflight", "OPTIONS", asking[1:]),
-        ("browsers", "OPTIONS without a method that is asked for is no preflight", "OPTIONS", asking[:1]),
-        ("browsers", "GET is no preflight", "GET", asking),
-        ("scopes", "a preflight needs a token unless the policy says otherwise", "OPTIONS", asking),
+        ("browsers", "OPTIONS without Origin needs a token under cors_preflight: forward", "OPTIONS", asking[1:]),
+        ("browsers", "OPTIONS without Access-Control-Request-Method needs a token under cors_preflight: forward", "OPTIONS", asking[:1]),
+        ("browsers", "GET with the headers of a preflight needs a token under cors_preflight: forward", "GET", asking),
+        ("scopes", "a CORS preflight needs a token without cors_preflight: forward", "OPTIONS", asking),
     ]:
         yield case(policy, sentence, method=method, headers=headers, refusal=no_token("token_missing"))
 
@@ -183,7 +183,7 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
         ("nowhere", "a route without a policy", bound, cannot_decide("unknown_policy"), 13),
     ]:
         refusal = replace(refusal, grpc_status=number)
-        sentence = f"a gRPC call with {sentence} gets the status {number}"
+        sentence = f"a gRPC call with {sentence} gets the gRPC status {number}"
         yield (
             carrying(policy, sentence, token, refusal=refusal, **grpc)
             if token
@@ -191,7 +191,7 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
         )
     yield case(
         "scopes",
-        "a gRPC call names its format",
+        "a gRPC call as application/grpc+proto without a token gets the gRPC status 16",
         method="POST",
         headers=[("content-type", "application/grpc+proto")],
         refusal=replace(no_token("token_missing"), grpc_status=16),
@@ -199,7 +199,7 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
     for kind in ("application/grpc-web", "application/grpc; charset=x", "application/grpcs", "application/json"):
         yield case(
             "scopes",
-            f"{kind} is no gRPC",
+            f"a call as {kind} without a token gets an HTTP status",
             method="POST",
             headers=[("content-type", kind)],
             refusal=no_token("token_missing"),
@@ -208,23 +208,23 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
 
     # The server name of the TLS handshake, which is localhost.
     for authority in ("localhost", "LocalHost", "localhost:8443", "localhost."):
-        yield carrying("server-name", f"{authority} is the server name", bound, authority=authority)
+        yield carrying("server-name", f"the host {authority} passes with the server name localhost under must_match", bound, authority=authority)
     for authority in ("api.example.com", "localhost.example.com", "localhost..", "127.0.0.1", "[::1]:8443"):
         yield carrying(
-            "server-name", f"{authority} is not the server name", bound, authority=authority, refusal=misdirected()
+            "server-name", f"the host {authority} is refused with the server name localhost under must_match", bound, authority=authority, refusal=misdirected()
         )
-        yield carrying("observe", f"{authority} passes where any server name does", bound, authority=authority)
+        yield carrying("observe", f"the host {authority} passes with the server name localhost without must_match", bound, authority=authority)
     for name, value in (("no server name", None), ("an empty server name", b"")):
         yield carrying(
             "server-name",
-            f"{name} is no host's",
+            f"a request with {name} is refused under must_match",
             bound,
             facts={"connection.requested_server_name": value},
             refusal=misdirected(),
         )
     yield carrying(
         "server-name",
-        "a gRPC call for another server name is told to try another connection",
+        "a gRPC call to another host than the server name gets the gRPC status 14",
         bound,
         authority="api.example.com",
         refusal=replace(misdirected(), grpc_status=14),
@@ -232,7 +232,7 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
     )
     yield carrying(
         "server-name",
-        "the server name is judged beside the token",
+        "a token with a changed signature is refused as such under must_match",
         flipped(bound),
         refusal=invalid_token("signature_invalid"),
     )
@@ -249,16 +249,16 @@ def toward_the_upstream(world: World) -> Iterator[Case]:
         return Case(sentence, "variants", policy, path, one, [("authorization", f"Bearer {token}"), *forged], forward={})
 
     set_here = {"x-subject": "client-1", "x-client-thumbprint": one.thumbprint}
-    yield replace(case("claims and the thumbprint reach the API, and a client's own do not"), forward=set_here)
+    yield replace(case("forward_claims and forward_thumbprint replace what the client wrote in their headers"), forward=set_here)
     yield replace(
         case(
-            "a claim that is no text reaches the API as JSON in ASCII",
+            "a claim that is a list is forwarded as JSON in ASCII with encoding: json",
             client_id="a client",
             roles=["caf\u00e9", {"a\r\n": 1.5}],
         ),
         forward={**set_here, "x-client-id": "a client", "x-roles": '["caf\\u00e9",{"a\\r\\n":1.5}]'},
     )
-    yield replace(case("an own header of another policy does not pass an open route", policy="open", path="/health"))
+    yield replace(case("a header of another policy's forward_claims is removed on an open route", policy="open", path="/health"))
     for name, claims in {
         "beyond ASCII": {"sub": "caf\u00e9"},
         "with a line end": {"sub": "a\r\nx-admin: 1"},
@@ -270,7 +270,7 @@ def toward_the_upstream(world: World) -> Iterator[Case]:
         "that is too long as JSON": {"roles": ["a" * 4096]},
     }.items():
         yield replace(
-            case(f"a claim {name} that should reach the API is refused", **claims),
+            case(f"a claim {name} is refused where forward_claims names it", **claims),
             forward=None,
             refusal=invalid_token("claim_malformed"),
         )

@@ -36,14 +36,14 @@ def routes(world: World) -> Iterator[Case]:
             unbound,
             refusal=invalid_token("confirmation_missing"),
         )
-    yield Case("an open route needs no token", "resource-server", "open", "/health", None, forged_headers(), forward={})
+    yield Case("a request without a token passes an open route, which removes forged headers", "resource-server", "open", "/health", None, forged_headers(), forward={})
     yield case(
         "a route with a name that no policy has is refused",
         {metadata: encoded_map({"policy": "off"})},
         "unknown_policy",
     )
     yield case(
-        "a policy's name is compared with its case", {metadata: encoded_map({"policy": "Open"})}, "unknown_policy"
+        "a policy's name in another case is refused as unknown", {metadata: encoded_map({"policy": "Open"})}, "unknown_policy"
     )
     yield case("a route with an empty name is refused", {metadata: encoded_map({"policy": ""})}, "unknown_policy")
     yield case(
@@ -67,7 +67,7 @@ def routes(world: World) -> Iterator[Case]:
         return {("filter_state", "wasm.certbound"): line.encode()}
 
     yield Case(
-        "an internal redirect under the same policy is judged as every request",
+        "a good token passes after an internal redirect under the same policy",
         "resource-server",
         None,
         "/",
@@ -97,7 +97,7 @@ def routes(world: World) -> Iterator[Case]:
         refusal=cannot_decide("policy_changed"),
     )
     yield Case(
-        "a request that no policy judged before an internal redirect is judged as every request",
+        "a good token passes after an internal redirect from a route without a policy",
         "resource-server",
         None,
         "/",
@@ -107,7 +107,7 @@ def routes(world: World) -> Iterator[Case]:
         forward={"authorization": token[1]},
     )
     yield Case(
-        "what was told of a request that is no internal redirect does not matter",
+        "a policy in the filter state is ignored without an internal redirect",
         "resource-server",
         None,
         "/",
@@ -117,7 +117,7 @@ def routes(world: World) -> Iterator[Case]:
         forward={"authorization": token[1]},
     )
     yield Case(
-        "the filter's own header is not forged where an internal redirect brings it again",
+        "a header of the filter's own is not refused as forged after an internal redirect",
         "keycloak",
         "clients",
         "/token",
@@ -136,16 +136,16 @@ def routes(world: World) -> Iterator[Case]:
             return Case(sentence, "resource-server", None, "/", one, forged_headers(), facts=facts, forward={})
 
         opens = {further: encoded_map({"policy": "open"})}
-        yield open_by(f"a {name}'s metadata names the policy of its routes", opens)
+        yield open_by(f"a {name}'s metadata sets the policy of its routes", opens)
         yield open_by(
-            f"a route's metadata is nearer than its {name}'s",
+            f"a route's metadata overrides its {name}'s",
             {further: encoded_map({"policy": "api"}), metadata: encoded_map({"policy": "open"})},
         )
         yield open_by(
-            f"a route's metadata without an entry leaves it to its {name}'s", {**opens, metadata: encoded_map({})}
+            f"a route's empty metadata leaves the policy to its {name}'s", {**opens, metadata: encoded_map({})}
         )
         yield case(
-            f"a route's malformed metadata does not leave it to its {name}'s",
+            f"a route's malformed metadata is refused beside its {name}'s",
             {**opens, metadata: encoded_map({"polcy": "api"})},
             "route_metadata_malformed",
         )
@@ -171,35 +171,35 @@ def routes_of_the_configuration(world: World) -> Iterator[Case]:
 
     scoped, plain, lacking = bearer(scope="payments"), bearer(), insufficient_scope("payments")
     for path in ("/payments", "/payments/1", "/%70ayments", "/payments?/../health"):
-        yield case(f"the route of {path} needs a scope that the token lacks", path, plain, refusal=lacking)
-        yield case(f"the route of {path} needs a scope that the token has", path, scoped, forward=dict(scoped))
+        yield case(f"the path {path} is refused without the scope of /payments", path, plain, refusal=lacking)
+        yield case(f"the path {path} passes with the scope of /payments", path, scoped, forward=dict(scoped))
     for authority in (
         *("api.example.com:8443", "API.Example.com", "api.example.com."),
         *("eu.api.example.com", "a.b.api.example.com"),
     ):
-        yield case(f"the host {authority} has its route", "/payments", plain, authority, refusal=lacking)
+        yield case(f"the host {authority} is taken for the route of its name", "/payments", plain, authority, refusal=lacking)
     for path in ("/", "/payments-2", "/Payments", "/caf%C3%A9%20au%20lait", "/health/", "/health2"):
-        yield case(f"the route of {path} is the one for the others", path, plain, forward=dict(plain))
-        yield case(f"the route of {path} needs a token", path, [], refusal=no_token("token_missing"))
-    yield case("a route for all hosts is for any", "/health", forged_headers(), "other.example.org", forward={})
+        yield case(f"the path {path} is taken for the route /", path, plain, forward=dict(plain))
+        yield case(f"the path {path} is refused without a token", path, [], refusal=no_token("token_missing"))
+    yield case("a route without hosts is taken for any host", "/health", forged_headers(), "other.example.org", forward={})
     for authority in ("other.example.org", "example.com", "badapi.example.com", "api.example.com.example.org"):
-        yield case(f"no route is for the host {authority}", "/", plain, authority, refusal=no_route())
+        yield case(f"the host {authority} is refused as route_unknown", "/", plain, authority, refusal=no_route())
     yield case(
-        "a gRPC call that no route is for gets the status of gRPC",
+        "a gRPC call without a route gets the gRPC status 12",
         "/accounts.Accounts/List",
         [("content-type", "application/grpc"), ("te", "trailers")],
         "other.example.org",
         refusal=replace(no_route(), grpc_status=12),
     )
     for path in ("/health;x", "/health%3Bx", "/%25", "/a%0ab", "/%ff"):
-        yield case(f"the path {path} has more than one reading", path, plain, refusal=ambiguous())
+        yield case(f"the path {path} is refused as target_ambiguous", path, plain, refusal=ambiguous())
     for authority in ("api.example.com..", "api..example.com"):
-        yield case(f"the host {authority} has more than one reading", "/", plain, authority, refusal=ambiguous())
+        yield case(f"the host {authority} is refused as target_ambiguous", "/", plain, authority, refusal=ambiguous())
     for path in (
         *("//payments", "/health/../payments", "/./payments", "/health/.", "/%2e%2e/payments", "/payments%2f1"),
         *("/%5cpayments", "/payments%00", "/health#/payments", "/health\\payments", "/health/..;/payments"),
     ):
-        yield case(f"the path {path} has more than one reading", path, plain, as_it_came=True, refusal=ambiguous())
+        yield case(f"the path {path} is refused as target_ambiguous", path, plain, as_it_came=True, refusal=ambiguous())
     for level in ("route", "virtual_host", "listener"):
         for name in ("open", "api", "nobody"):
             yield case(

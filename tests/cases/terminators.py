@@ -98,17 +98,17 @@ def behind_terminators(world: World) -> Iterator[Case]:
 
     escaped, der = ("x-edge-cert", one.url_encoded), base64.b64encode(one.der).decode()
     passes = {"forward": dict([token])}
-    yield case("the certificate that a terminator names is the client's", "/certificate", edge, [escaped, token], **passes)
-    yield case("another certificate on the connection is no terminator's", "/certificate", named, [escaped, token], refusal=none)
-    yield case("without a certificate there is no terminator", "/certificate", None, [escaped, token], refusal=none)
-    yield case("the client's own certificate does not make it the terminator", "/certificate", one, [escaped, token], refusal=none)
-    yield case("nor does its own certificate count without the terminator", "/certificate", one, [token], refusal=none)
-    yield case("the terminator's certificate is no client's", "/certificate", edge, [of_edge], refusal=none)
+    yield case("a terminator's header counts on the terminator's certificate", "/certificate", edge, [escaped, token], **passes)
+    yield case("a terminator's header does not count on another certificate", "/certificate", named, [escaped, token], refusal=none)
+    yield case("a terminator's header does not count without a certificate", "/certificate", None, [escaped, token], refusal=none)
+    yield case("a terminator's header does not count on the client's own certificate", "/certificate", one, [escaped, token], refusal=none)
+    yield case("the client's own certificate does not count without a terminator's header", "/certificate", one, [token], refusal=none)
+    yield case("a token that is bound to the terminator's certificate is refused without a header", "/certificate", edge, [of_edge], refusal=none)
     yield case(
-        "a token of the terminator is held to the client that the header names",
+        "a token that is bound to the terminator's certificate is refused beside a client's in the header",
         "/certificate", edge, [escaped, of_edge], refusal=invalid_token("certificate_mismatch"),
     )  # fmt: skip
-    yield case("an empty header names no certificate", "/certificate", edge, [("x-edge-cert", ""), token], refusal=none)
+    yield case("an empty terminator's header is taken as no client certificate", "/certificate", edge, [("x-edge-cert", ""), token], refusal=none)
     yield case("a terminator's header that is repeated is refused", "/certificate", edge, [escaped, escaped, token], refusal=malformed)
     for what, value in {
         "has no certificate": FORGED,
@@ -125,7 +125,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
     own = ("x-client-cert", der)
     thumbprint = {**passes["forward"], "x-thumbprint": one.thumbprint}
     yield case("a terminator proves itself by a name in a validated certificate", "/name", named, [own, token], forward=thumbprint)
-    yield case("another name proves nothing", "/name", edge, [own, token], refusal=none)
+    yield case("a certificate without the terminator's name proves nothing", "/name", edge, [own, token], refusal=none)
     yield case(
         "a name in a certificate that is not validated proves nothing",
         "/name", named, [own, token], facts={"connection.peer_certificate_valid": b"\0"}, refusal=none,
@@ -148,22 +148,22 @@ def behind_terminators(world: World) -> Iterator[Case]:
     expired = world.dated(-7200, -3600)
     old = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(expired)))
     yield case(
-        "the dates of the certificate that a terminator names are looked at",
+        "an expired certificate in a terminator's header is refused where validity is checked",
         "/name", named, [("x-client-cert", base64.b64encode(expired.der).decode()), old],
         refusal=invalid_token("certificate_expired"),
     )  # fmt: skip
     stated = ("x-edge-cert", der)
-    yield case("a name counts where the listener validates", "/stated", named, [stated, token], **passes)
+    yield case("a terminator's name counts under chain: validated_by_listener", "/stated", named, [stated, token], **passes)
     yield case(
-        "the listener's word for a terminator counts on any host",
+        "a terminator's name counts under validated_by_listener on a host that does not tell validity",
         "/stated", named, [stated, token], facts={"connection.peer_certificate_valid": None}, **passes,
     )  # fmt: skip
 
     secret = ("x-edge-secret", SECRET)
     known = ("x-edge-x5t", one.thumbprint)
-    yield case("a terminator proves itself by a secret, and a thumbprint is enough", "/secret", None, [secret, known, token], **passes)
+    yield case("a thumbprint in a terminator's header counts with the secret", "/secret", None, [secret, known, token], **passes)
     for what, headers in {
-        "no secret": [],
+        "a thumbprint without a secret": [],
         "another secret": [("x-edge-secret", FORGED)],
         "half of the secret": [("x-edge-secret", SECRET[:-1])],
         "an empty secret": [("x-edge-secret", "")],
@@ -171,7 +171,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
         "the secret under another name": [("x_edge_secret", SECRET)],
     }.items():
         yield case(f"{what} proves nothing", "/secret", None, [*headers, known, token], refusal=none)
-    yield case("a thumbprint in other digits is refused", "/secret", None, [secret, ("x-edge-x5t", one.digest), token], refusal=malformed)
+    yield case("a thumbprint in hexadecimal digits is refused where base64url is configured", "/secret", None, [secret, ("x-edge-x5t", one.digest), token], refusal=malformed)
 
     gluu, cert = {"x-clientcert": one.apache_form}, ("client-cert", one.rfc9440_form)
     chain = ", ".join([edge.rfc9440_form, named.rfc9440_form])
@@ -179,20 +179,20 @@ def behind_terminators(world: World) -> Iterator[Case]:
     verified, said = ("x-edge-verify", "SUCCESS"), {"x-fact-verified": "SUCCESS"}
     from_edge = [secret, cert, ("client-cert-chain", chain)]
     yield case("a validated certificate and its chain are handed on", "/rfc9440", None, [*from_edge, verified], forward={**both, **said})
-    yield case("a connection's own certificate is not what is handed on", "/rfc9440", edge, [*from_edge, verified], forward={**both, **said})
+    yield case("the certificate in the header is handed on, not the connection's own", "/rfc9440", edge, [*from_edge, verified], forward={**both, **said})
     nothing = {"forward": {"x-fact-verified": "NONE"}}
-    yield case("what the terminator did not validate is not handed on", "/rfc9440", None, [*from_edge, ("x-edge-verify", "FAILED:x")], **nothing)
-    yield case("without the terminator's word nothing is handed on", "/rfc9440", None, from_edge, **nothing)
-    yield case("two words of the terminator are none", "/rfc9440", None, [*from_edge, verified, ("x-edge-verify", "NONE")], **nothing)
-    yield case("without the secret nothing is handed on", "/rfc9440", None, [*from_edge[1:], verified], **nothing)
-    yield case("without the secret the connection's own certificate is not handed on", "/rfc9440", one, [*from_edge[1:], verified], **nothing)
-    yield case("a chain that is none is refused", "/rfc9440", None, [secret, cert, ("client-cert-chain", FORGED), verified], refusal=malformed)
+    yield case("a certificate with the terminator's word FAILED is not handed on", "/rfc9440", None, [*from_edge, ("x-edge-verify", "FAILED:x")], **nothing)
+    yield case("a certificate without the terminator's word is not handed on", "/rfc9440", None, from_edge, **nothing)
+    yield case("a certificate with two words of the terminator is not handed on", "/rfc9440", None, [*from_edge, verified, ("x-edge-verify", "NONE")], **nothing)
+    yield case("a certificate without the secret is not handed on", "/rfc9440", None, [*from_edge[1:], verified], **nothing)
+    yield case("the connection's own certificate is not handed on without the secret", "/rfc9440", one, [*from_edge[1:], verified], **nothing)
+    yield case("a terminator's chain that cannot be read is refused", "/rfc9440", None, [secret, cert, ("client-cert-chain", FORGED), verified], refusal=malformed)
     yield case(
-        "what clients make up beside the terminator is removed",
+        "forged headers beside the terminator's are removed",
         "/apache", None, [*((name, value) for name, value in forged_headers() if "edge" not in name), secret, ("x-edge-cert", one.apache_form)],
         forward={**gluu, "client-cert": one.rfc9440_form, **said},
     )  # fmt: skip
-    yield case("Apache's word for no certificate is none", "/apache", None, [secret, ("x-edge-cert", "(null)")], **nothing)
+    yield case("Apache's (null) is taken as no client certificate", "/apache", None, [secret, ("x-edge-cert", "(null)")], **nothing)
     presented = {**gluu, "client-cert": one.rfc9440_form}
     for value, word in {"SUCCESS": "SUCCESS", "NONE": "FAILED:the chain of the certificate was not validated"}.items():
         yield case(

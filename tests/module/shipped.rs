@@ -247,9 +247,9 @@ fn metadata_is_read_from_the_nearest_outwards_until_it_says_something() {
         });
         calls.collect()
     };
-    assert_eq!(metadata("an open route needs no token"), ["route"]);
-    assert_eq!(metadata("a virtual host's metadata names the policy of its routes"), ["route", "virtual_host"]);
-    assert_eq!(metadata("a listener's metadata names the policy of its routes"), ["route", "virtual_host", "listener"]);
+    assert_eq!(metadata("a request without a token passes an open route, which removes forged headers"), ["route"]);
+    assert_eq!(metadata("a virtual host's metadata sets the policy of its routes"), ["route", "virtual_host"]);
+    assert_eq!(metadata("a listener's metadata sets the policy of its routes"), ["route", "virtual_host", "listener"]);
 }
 
 #[test]
@@ -258,13 +258,19 @@ fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
     let asked =
         |fact: &[&'static str]| [&facts[..], &["proxy_call_foreign_function verify_signature"], fact, &TOLD].concat();
     let server_name = ["proxy_get_property connection.requested_server_name"];
-    assert_eq!(calls("localhost is the server name"), asked(&server_name));
+    assert_eq!(calls("the host localhost passes with the server name localhost under must_match"), asked(&server_name));
     let certificate = ["proxy_get_property connection.peer_certificate"];
-    assert_eq!(calls("a certificate that is valid passes"), asked(&certificate));
+    assert_eq!(calls("a certificate within its validity passes"), asked(&certificate));
     let revoked = [&facts[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
-    assert_eq!(calls("a certificate that is listed as x5t#S256 is refused with a token that is bound to it"), revoked);
-    assert_eq!(calls("an observed token on another certificate is noted"), asked(&LOGGED));
-    assert_eq!(calls("a preflight passes where the policy says so"), [&facts[..], &TOLD].concat());
+    assert_eq!(
+        calls("a certificate that revoked_certificates lists as x5t#S256 is refused with its own token"),
+        revoked
+    );
+    assert_eq!(calls("a bound token on another certificate is forwarded and noted under observe"), asked(&LOGGED));
+    assert_eq!(
+        calls("a CORS preflight without a token passes under cors_preflight: forward"),
+        [&facts[..], &TOLD].concat()
+    );
 }
 
 #[test]
@@ -277,7 +283,7 @@ fn a_refusal_costs_its_log_line_its_route_name_and_its_answer() {
 fn an_open_route_costs_the_facts_and_a_call_for_each_header_that_is_removed() {
     let facts = facts_of_a_named_route();
     let removed = |call: &String| call.starts_with("proxy_remove_header_map_value request ");
-    let calls = calls("an open route needs no token");
+    let calls = calls("a request without a token passes an open route, which removes forged headers");
     let defined = "proxy_define_metric certbound_forged_headers_removed_total";
     let expected = [&facts[..], &[defined], &TOLD].concat();
     assert!(calls.iter().skip(facts.len()).take_while(|call| removed(call)).count() > 20);
@@ -319,7 +325,7 @@ fn a_client_that_authenticates_costs_its_body_and_its_certificate() {
         &TOLD,
     ]
     .concat();
-    assert_eq!(calls("a client is the one that its certificate names"), expected);
+    assert_eq!(calls("a client whose certificate has its registered subject is forwarded"), expected);
 }
 
 #[test]
@@ -545,7 +551,7 @@ fn a_certificate_is_read_only_where_it_is_handed_over() {
     ]
     .concat();
     assert_eq!(calls("a validated certificate is handed over in every dialect"), expected);
-    assert_eq!(calls("without a certificate nothing is handed over"), [&facts[..], &TOLD].concat());
+    assert_eq!(calls("no header is written without a client certificate"), [&facts[..], &TOLD].concat());
 }
 
 #[test]
@@ -589,16 +595,17 @@ fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
         "proxy_replace_header_map_value response vary",
     ];
     for sentence in
-        ["a validated certificate is handed over in every dialect", "without a certificate nothing is handed over"]
+        ["a validated certificate is handed over in every dialect", "no header is written without a client certificate"]
     {
         let (calls, headers) = answered(sentence);
         assert_eq!(calls, edits);
         assert_eq!(headers, [("vary".to_owned(), "*".to_owned())]);
     }
     // No call for any other policy.
-    for sentence in
-        ["an open route needs no token", "a self-signed certificate is handed over where the policy says so"]
-    {
+    for sentence in [
+        "a request without a token passes an open route, which removes forged headers",
+        "a self-signed certificate is handed over under client_certificate: presented",
+    ] {
         assert!(answered(sentence).0.is_empty());
     }
 }
