@@ -26,11 +26,11 @@ help: ## List the targets
 
 .PHONY: demo
 demo: module $(VENV) $(AS) ## Show the whole path of RFC 8705 with a real Envoy and a real authorization server
-	@$(PYTHON) tests/demo.py
+	@$(PYTHON) tests/demo/demo.py
 
 .PHONY: run
 run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to try; Ctrl-C stops them
-	@$(PYTHON) tests/demo.py --keep
+	@$(PYTHON) tests/demo/demo.py --keep
 
 .PHONY: test
 test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
@@ -39,19 +39,19 @@ test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases 
 
 .PHONY: soak
 soak: module $(VENV) ## Have as many requests wait as may, in every way that there is, in a real Envoy: a quarter of an hour
-	SOAK=1 $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-soak -v tests/test_crowd.py
+	SOAK=1 $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-soak -v tests/envoy/test_crowd.py
 
-HOSTS := $(notdir $(basename $(wildcard tests/hosts/*.txt)))
+HOSTS := $(notdir $(basename $(wildcard tests/envoy/hosts/*.txt)))
 
 # The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone.
-ABOUT_NO_ENVOY := $(addsuffix .py,bench inspect behind_terminators oidc_provider peer_mod_oauth2 schema terminators tls_directives)
+ABOUT_NO_ENVOY := $(addprefix tests/,bench desk/test_inspect.py desk/test_schema.py peers)
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
-test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/hosts/differences.yaml says must fail
+test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/envoy/hosts/differences.yaml says must fail
 $(addprefix test-host-,$(HOSTS)): test-host-%: module desk $(VENV) $(AS) target/hosts/%/.installed
 	ENVOY=$(CURDIR)/target/hosts/$*/bin/envoy ENVOY_MINIMUM=$* $(PYTHON) -m pytest -p no:cacheprovider \
-		--basetemp=target/pytest-$* $(addprefix --ignore=tests/test_,$(ABOUT_NO_ENVOY)) -k "not broken_filter" tests
+		--basetemp=target/pytest-$* $(addprefix --ignore=,$(ABOUT_NO_ENVOY)) -k "not broken_filter" tests
 
-target/hosts/%/.installed: tests/hosts/%.txt
+target/hosts/%/.installed: tests/envoy/hosts/%.txt
 	@echo "installing Envoy $* under $(@D)"
 	@rm -rf $(@D)
 	@python3 -m venv $(@D)
@@ -142,15 +142,15 @@ module: wasm-target $(BINARYEN) ## Build the filter: target/certbound.wasm
 # caller is joined to it only while it is small: V8 takes memory for a function by its size. Nothing lies in the first
 # kilobyte of memory, where the stack ends.
 LINKED := target/wasm32-wasip1/release/certbound.wasm
-$(MODULE): $(LINKED) tests/binaryen/exports.json $(BINARYEN)
+$(MODULE): $(LINKED) tests/module/binaryen/exports.json $(BINARYEN)
 	@echo "optimizing $@"
 	@node $(@D)/binaryen/without_backtraces.mjs $< $@.reduced
-	@$(@D)/binaryen/node_modules/.bin/wasm-metadce --graph-file tests/binaryen/exports.json $@.reduced -o $@.reduced > /dev/null
+	@$(@D)/binaryen/node_modules/.bin/wasm-metadce --graph-file tests/module/binaryen/exports.json $@.reduced -o $@.reduced > /dev/null
 	@$(@D)/binaryen/node_modules/.bin/wasm-opt -Os --low-memory-unused --one-caller-inline-max-function-size=60 \
 		--merge-similar-functions $@.reduced -o $@
 	@rm $@.reduced
 
-$(BINARYEN): tests/binaryen/package.json tests/binaryen/package-lock.json tests/binaryen/without_backtraces.mjs
+$(BINARYEN): tests/module/binaryen/package.json tests/module/binaryen/package-lock.json tests/module/binaryen/without_backtraces.mjs
 	@echo "installing Binaryen, which optimizes the module, under $(@D)"
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
@@ -170,16 +170,16 @@ schema: desk ## Write the JSON Schemas of envoy/ anew, from the types that read 
 .PHONY: cases
 cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 	@echo "making the certificates and tokens of the cases"
-	@$(PYTHON) tests/cases.py target/cases.json
+	@$(PYTHON) -m cases target/cases.json
 	@$(PYTHON) tests/fuzz/seeds.py target/cases.json target/fuzz/seeds
 
 .PHONY: differential
 differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run
-	@$(PYTHON) tests/differential.py target/differential.ndjson $(SEED)
+	@$(PYTHON) tests/peers/differential.py target/differential.ndjson $(SEED)
 
 .PHONY: client-names
 client-names: $(VENV) ## Write the certificates and registered names of the comparison; SEED=N for those of an earlier run
-	@$(PYTHON) tests/client_names.py target/client_names.ndjson $(SEED)
+	@$(PYTHON) tests/peers/client_names.py target/client_names.ndjson $(SEED)
 
 .PHONY: clean
 clean: ## Remove everything that was built or downloaded
@@ -197,7 +197,7 @@ $(VENV): tests/requirements.txt
 	@touch $@
 
 # The authorization server is a peer: without Node the tests that need it are named as skipped, and CI fails.
-$(AS): tests/authorization_server/server.mjs tests/authorization_server/client.mjs tests/authorization_server/package.json tests/authorization_server/package-lock.json
+$(AS): tests/peers/authorization_server/server.mjs tests/peers/authorization_server/client.mjs tests/peers/authorization_server/package.json tests/peers/authorization_server/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@if command -v npm > /dev/null; then \
@@ -207,11 +207,11 @@ $(AS): tests/authorization_server/server.mjs tests/authorization_server/client.m
 		echo "Node is not installed, and CI needs the authorization server" >&2; exit 1; \
 	fi
 
-# So are Debian's servers: mod_oauth2 of the release whose behaviour tests/mod_oauth2/differences.yaml describes, and the
-# TLS terminators that tests/test_terminators.py compares with.
+# So are Debian's servers: mod_oauth2 of the release whose behaviour tests/peers/mod_oauth2/differences.yaml describes, and the
+# TLS terminators that tests/peers/test_terminators.py compares with.
 $(MOD_OAUTH2): PACKAGES := apache2-bin libapache2-mod-oauth2
 $(TERMINATORS): PACKAGES := apache2-bin nginx haproxy
-$(MOD_OAUTH2) $(TERMINATORS): tests/debian/unpack
+$(MOD_OAUTH2) $(TERMINATORS): tests/peers/debian/unpack
 	@if grep -qsx 'VERSION_CODENAME=bookworm' /etc/os-release; then \
 		echo "unpacking Debian's $(PACKAGES) under $(@D)"; \
 		rm -rf $(@D) && $< $(@D) $(PACKAGES) && touch $@; \

@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// tests/cases.py and tests/differential.py have signatures of other libraries.
+    /// tests/cases and tests/peers/differential.py have signatures of other libraries.
     #[test]
     fn what_is_no_key_or_no_signature_verifies_nothing() {
         let odd = [&[0xff; 255][..], &[1]].concat();

@@ -32,7 +32,7 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
             for issuer in policy.get("resource_server", {}).get("issuers", []):
                 if "jwks" in issuer.get("keys", {}):
                     yield "key_set", json.dumps(issuer["keys"]["jwks"]).encode()
-    for path in [*ROOT.glob("envoy/*.yaml"), *ROOT.glob("tests/configurations/*/*.yaml")]:
+    for path in [*ROOT.glob("envoy/*.yaml"), *ROOT.glob("tests/desk/configurations/*/*.yaml")]:
         yield "configuration_file", uncommented(path.read_text()).replace("{ keys: [] }", KEYS).encode()
     deep = b"[" * 1900 + b"]" * 1900
     yield "configuration", b'{"policies":' + deep + b"}"

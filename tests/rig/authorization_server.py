@@ -1,4 +1,4 @@
-"""The authorization server of tests/authorization_server: oidc-provider, an OpenID certified implementation."""
+"""The authorization server of tests/peers/authorization_server: oidc-provider, an OpenID certified implementation."""
 
 import json
 import os

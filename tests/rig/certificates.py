@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +20,14 @@ from rig import der as der_writer
 
 Key = Literal["p256", "p384", "p521", "rsa2048", "rsa4096", "ed25519"]
 Subject = Sequence[tuple[str, str]]
+
+APPENDIX_A = """
+MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcw
+OVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9Oyl
+MbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD
+/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=
+"""
+"""RFC 8705's own certificate, in base64: figure 6."""
 
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -214,6 +222,13 @@ def self_signed(
     return _issue(
         directory, name, distinguished_name, key, dns, uri, ip, email, server, not_before, not_after, issuer=None
     )
+
+
+def jwk(certificate: Certificate) -> dict[str, Any]:
+    """The certificate's key with the certificate (RFC 7517, section 4.7)."""
+    numbers = x509.load_der_x509_certificate(certificate.der).public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(each.to_bytes(32)).rstrip(b"=").decode() for each in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "x5c": [base64.b64encode(certificate.der).decode()]}
 
 
 def _issue(

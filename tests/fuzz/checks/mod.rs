@@ -1,6 +1,6 @@
 //! What must hold whatever comes in: one check for each kind of input, each a function of any bytes that panics where
 //! something does not hold. A fuzzer calls them (`targets/`), and so does every run of the tests
-//! (`tests/fuzz_seeds.rs`), with the seeds and a few thousand inputs of its own.
+//! (`tests/fuzz/fuzz_seeds.rs`), with the seeds and a few thousand inputs of its own.
 //!
 //! A check goes through the public entry points and judges by a few lines of its own.
 

@@ -9,7 +9,7 @@
     reason = "a benchmark that cannot go on must stop"
 )]
 
-#[path = "../../../case_list/mod.rs"]
+#[path = "../../../cases/case_list.rs"]
 mod case_list;
 
 use case_list::{Case, CaseList};

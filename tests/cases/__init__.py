@@ -1,0 +1,114 @@
+"""The one list of cases. It is run three times: against the core and against the built module in a fake host
+(tests/core/cases.rs and tests/module/shipped.rs read it as JSON, which `python -m cases FILE` writes), and against the shipped
+files of envoy/ in a real Envoy, over HTTP/1.1 and HTTP/2 (tests/envoy/test_cases.py).
+
+A case is a sentence, a request, and what must become of it. Tokens and certificates are made anew in every run, by
+software that shares nothing with certbound.
+
+A topic is a file. Its configurations stand in it, and so do its variants: policies with one key that the shipped file does
+not set."""
+
+from typing import Any
+
+import yaml
+from rig import shipped
+
+from cases import (
+    api,
+    authorization_server,
+    binding,
+    certificates,
+    claims,
+    client_authentication,
+    forms,
+    introspection,
+    issuers,
+    jws,
+    requests,
+    routes,
+    terminators,
+)
+from cases.case import Case, Header
+from cases.configuration import Configuration
+from cases.forged import forged_headers
+from cases.world import AUDIENCE, FORGED, ISSUER, LIFETIME, SECRET, World
+
+__all__ = [
+    "AUDIENCE",
+    "CONFIGURATIONS",
+    "FORGED",
+    "ISSUER",
+    "LIFETIME",
+    "Case",
+    "Header",
+    "World",
+    "cases",
+    "envoy_configuration",
+    "forged_headers",
+]
+
+CONFIGURATIONS: dict[str, Configuration] = {
+    **api.CONFIGURATIONS,
+    **issuers.CONFIGURATIONS,
+    **introspection.CONFIGURATIONS,
+    **authorization_server.CONFIGURATIONS,
+    **forms.CONFIGURATIONS,
+    **client_authentication.CONFIGURATIONS,
+    **terminators.CONFIGURATIONS,
+    **routes.CONFIGURATIONS,
+}
+
+
+def cases(world: World) -> list[Case]:
+    found = [
+        *binding.binding(world),
+        *binding.observed(world),
+        *binding.dpop(world),
+        *certificates.revoked_or_out_of_date(world),
+        *certificates.digests(world),
+        *requests.carriage(world),
+        *requests.kinds_of_requests(world),
+        *requests.toward_the_upstream(world),
+        *jws.signatures(world),
+        *jws.floods(world),
+        *claims.claims(world),
+        *claims.type_lifetime_and_scope(world),
+        *issuers.two_issuers(world),
+        *issuers.fetched_keys(world),
+        *issuers.verified_by_jwt_authn(world),
+        *introspection.introspection(world),
+        *authorization_server.authorization_server(world),
+        *forms.forms(world),
+        *client_authentication.client_authentication(world),
+        *terminators.behind_terminators(world),
+        *routes.routes(world),
+        *routes.routes_of_the_configuration(world),
+    ]
+    sentences = [case.sentence for case in found]
+    assert len(set(sentences)) == len(sentences), "two cases have one sentence"
+    # pytest has a number in place of a longer one.
+    assert max(map(len, sentences)) <= 100, "a sentence is too long to be a test's name"
+    return found
+
+
+def envoy_configuration(name: str, world: World, **ports: int) -> dict[str, Any]:
+    """The Envoy configuration of that name."""
+    configuration = CONFIGURATIONS[name]
+    document = yaml.safe_load(_text_of(configuration.file, world, **ports))
+    plugin = shipped.plugin(document)
+    if configuration.has_secret:
+        plugin["vm_config"]["environment_variables"] = {"key_values": {"CERTBOUND_SECRET": SECRET}}
+    # The clients of the cases send the root as well, as OpenSSL completes what it has; tests/peers/test_terminators.py has
+    # chains.
+    shipped.manager(document).pop("set_current_client_cert_details", None)
+    configuration.change(plugin["configuration"]["value"], world)
+    return document
+
+
+def _text_of(file: str, world: World, **ports: int) -> str:
+    if file == "variants":
+        variants = {}
+        for topic in (binding, certificates, claims, jws, requests):
+            variants |= topic.variants(world)
+        return shipped.with_variants(_text_of("resource-server", world, **ports), variants)
+    return shipped.read(file, **world.substitutions(), **ports)

@@ -1,0 +1,11 @@
+//! Depth 1: the native library, without a host.
+
+#[path = "../cases/case_list.rs"]
+mod case_list;
+mod cases;
+mod configuration;
+mod introspection;
+mod layers;
+mod protected_resource_metadata;
+mod signatures;
+mod worker;

@@ -1,0 +1,633 @@
+//! What `certbound check` says: of every example that is shipped, of every mistake, and of what around the filter works
+//! against it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use certbound::desk::check::{Report, Warning, check};
+use certbound::desk::schema::{file_schema, schema};
+
+/// RFC 7517 appendix A.1.
+const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+
+const SECRET_OF_A_TERMINATOR: &str = "secret_header: X-Edge-Secret, secret: { environment: EDGE_SECRET }";
+const CERTIFICATE_OF_A_TERMINATOR: &str = "terminator_certificates: [A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0]";
+
+fn one(name: &str, text: &str) -> Report {
+    check(&[(name.to_owned(), text.to_owned())])
+}
+
+/// The files of a folder that end so, with their names from the root of the repository.
+fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.to_str().unwrap().ends_with(end));
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
+
+/// The example of an API, with a key in place of the empty set.
+fn resource_server() -> String {
+    let shipped = fs::read_to_string("envoy/resource-server.yaml").unwrap();
+    shipped.replace("jwks: { keys: [] }", &format!("jwks: {{ keys: [{KEY}] }}"))
+}
+
+fn authorization_server() -> String {
+    fs::read_to_string("envoy/authorization-server.yaml").unwrap()
+}
+
+/// The file with one role in place of its policies.
+fn one_role(text: &str) -> String {
+    let (before, policies) = text.split_once("                  value:\n").unwrap();
+    let (_, after) = policies.split_once("          - name: envoy.filters.http.router").unwrap();
+    format!(
+        "{before}                  value: {{ clean_only: {{}} }}\n          - name: envoy.filters.http.router{after}"
+    )
+}
+
+/// Compares with a file, or writes it where that is asked for.
+fn golden(path: &Path, found: &str) {
+    if std::env::var_os("WRITE_GOLDEN").is_some() {
+        fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(found, expected, "{}", path.display());
+}
+
+fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replace(old, new)
+    })
+}
+
+/// The name of each finding, and the text of the line at which it is.
+fn findings(text: &str) -> Vec<(String, String)> {
+    let report = one("envoy.yaml", text);
+    let found = report.findings().iter().map(|finding| {
+        let shown = finding.to_string();
+        let line: usize = shown.strip_prefix("envoy.yaml:").unwrap().split(':').next().unwrap().parse().unwrap();
+        let line = text.lines().take(line).last().unwrap().trim().trim_start_matches("- ").to_owned();
+        (finding.warning.map_or("error", Warning::name).to_owned(), line)
+    });
+    found.collect()
+}
+
+#[test]
+fn every_invalid_configuration_is_refused_with_the_sentence_beside_it() {
+    let mut seen = 0;
+    for folder in ["tests/desk/configurations/invalid", "tests/desk/configurations/invalid/beyond-the-schema"] {
+        for path in files(folder, ".yaml") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let report = one(name, &fs::read_to_string(&path).unwrap());
+            golden(&path.with_extension("txt"), &report.to_string());
+            assert_eq!(report.exit_code(false), 2, "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 90, "{seen}");
+}
+
+#[test]
+fn every_valid_configuration_is_described_with_the_sentences_beside_it() {
+    for path in files("tests/desk/configurations/valid", ".yaml") {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let report = one(name, &fs::read_to_string(&path).unwrap());
+        golden(&path.with_extension("txt"), &report.to_string());
+        assert_eq!(report.exit_code(true), 0, "{name}");
+    }
+}
+
+/// A file that is shipped with an empty key set says that it must be changed; with keys it is flawless. What ECDS brings
+/// belongs to the file that watches it.
+#[test]
+fn every_example_has_its_sentences_and_no_warning() {
+    let with_keys = |text: &str| text.replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
+    for path in files("envoy", ".yaml") {
+        let name = path.to_str().unwrap();
+        let sentences =
+            Path::new("tests/desk/configurations/examples").join(path.with_extension("txt").file_name().unwrap());
+        let with = match name {
+            "envoy/policies-by-ecds.yaml" => vec![name, "envoy/certbound.ecds.yaml"],
+            _ => vec![name],
+        };
+        let read = |name: &&str| ((*name).to_owned(), fs::read_to_string(name).unwrap());
+        let shipped: Vec<_> = with.iter().map(read).collect();
+        let changed: Vec<_> = shipped.iter().map(|(name, text)| (name.clone(), with_keys(text))).collect();
+        let report = check(&changed);
+        golden(&sentences, &report.to_string());
+        assert_eq!(report.exit_code(true), 0, "{name}");
+        if shipped != changed {
+            let report = check(&shipped);
+            assert_eq!(report.exit_code(false), 2, "{name}");
+            assert!(
+                report.findings().iter().all(|finding| finding.to_string().contains("the key set is empty")),
+                "{report}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_works_against_the_filter_is_named_at_its_place() {
+    let (api, clients) = (resource_server(), authorization_server());
+    let no_context = |text: &str| {
+        let (before, rest) = text.split_once("            validation_context:").unwrap();
+        let (_, after) = rest.split_once("      filters:").unwrap();
+        format!("{before}            validation_context: {{}}\n      filters:{after}")
+    };
+    let fetched = replaced(&api, &[(&format!("jwks: {{ keys: [{KEY}] }}"), "jwks_uri: https://as.example.com/jwks, cluster: api")])
+        .replace("                              jwks_uri: https://as.example.com/jwks, cluster: api", "                              jwks_uri: https://as.example.com/jwks\n                              cluster: api");
+    let router = "          - name: envoy.filters.http.router";
+    let later = |kind: &str| {
+        let filter = format!(
+            "          - name: later\n            typed_config: {{ \"@type\": type.googleapis.com/{kind} }}\n{router}"
+        );
+        replaced(&api, &[(router, &filter)])
+    };
+    let no_requests = "          normalize_path: true\n";
+    let audiences = "audiences: [https://api.example.com]";
+    let without_tls = |text: &str| {
+        replaced(
+            text,
+            &[
+                ("name: envoy.transport_sockets.tls", "name: raw"),
+                ("tls.v3.DownstreamTlsContext", "raw_buffer.v3.RawBuffer"),
+            ],
+        )
+    };
+    let by_terminator = |proof: &str| {
+        let source =
+            format!("client_certificate_source: {{ header: X-Edge-Cert, encoding: pem_url, proof: {{ {proof} }} }}");
+        let stated = "client_certificate: validated_by_listener";
+        replaced(
+            &clients,
+            &[("client_certificate: validated\n", &format!("{stated}\n                          {source}\n"))],
+        )
+    };
+    for (what, text, expected) in [
+        ("nothing", api.clone(), vec![]),
+        ("fetched keys", fetched.clone(), vec![]),
+        ("no certificate", no_context(&api), vec![("certificate_not_requested", "common_tls_context:")]),
+        (
+            "no certificate for the server",
+            no_context(&clients),
+            vec![("certificate_not_requested", "common_tls_context:")],
+        ),
+        (
+            "no TLS",
+            replaced(
+                &api,
+                &[
+                    ("name: envoy.transport_sockets.tls", "name: raw"),
+                    ("tls.v3.DownstreamTlsContext", "raw_buffer.v3.RawBuffer"),
+                ],
+            ),
+            vec![("certificate_not_requested", "transport_socket:")],
+        ),
+        (
+            "a list without Ed25519",
+            replaced(&api, &[("              - ed25519\n", "")]),
+            vec![("signature_algorithm_not_offered", "signature_algorithms:")],
+        ),
+        (
+            "FAIL_OPEN",
+            replaced(&api, &[("FAIL_RELOAD", "FAIL_OPEN")]),
+            vec![("fail_open", "failure_policy: FAIL_OPEN")],
+        ),
+        (
+            "fail_open",
+            replaced(&api, &[("failure_policy: FAIL_RELOAD", "fail_open: true")]),
+            vec![("fail_open", "fail_open: true")],
+        ),
+        (
+            "FAIL_CLOSED",
+            replaced(&api, &[("FAIL_RELOAD", "FAIL_CLOSED")]),
+            vec![("fail_closed_for_ever", "failure_policy: FAIL_CLOSED")],
+        ),
+        (
+            "validated by a listener that does not",
+            replaced(&clients, &[("client_certificate: validated\n", "client_certificate: validated_by_listener\n")]),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "presented",
+            replaced(&clients, &[("client_certificate: validated\n", "client_certificate: presented\n")]),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "resumption",
+            replaced(
+                &clients,
+                &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
+            ),
+            vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "no chain",
+            replaced(&clients, &[("set_current_client_cert_details: { chain: true }", "server_name: clients")]),
+            vec![("chain_not_handed_over", "typed_config:")],
+        ),
+        (
+            "a chain that is not set",
+            replaced(&clients, &[("SANITIZE_SET", "SANITIZE")]),
+            vec![("chain_not_handed_over", "set_current_client_cert_details: { chain: true }")],
+        ),
+        (
+            "a terminator that anybody can be",
+            by_terminator("terminator_san: { dns: edge.example.com, chain: validated_by_listener }"),
+            vec![("terminator_not_proved", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        ("a terminator with a secret and no TLS", without_tls(&by_terminator(SECRET_OF_A_TERMINATOR)), vec![]),
+        (
+            "a terminator with a certificate and no TLS",
+            without_tls(&by_terminator(CERTIFICATE_OF_A_TERMINATOR)),
+            vec![("certificate_not_requested", "transport_socket:")],
+        ),
+        ("a terminator with a certificate", by_terminator(CERTIFICATE_OF_A_TERMINATOR), vec![]),
+        (
+            "a terminator whose session is resumed",
+            replaced(
+                &by_terminator("terminator_san: { dns: edge.example.com }"),
+                &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
+            ),
+            vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "no tls_inspector",
+            replaced(&api, &[("certificate_binding: required", "server_name: must_match")]),
+            vec![("server_name_unknown", "name: api")],
+        ),
+        (
+            "X-Forwarded-Client-Cert believed",
+            replaced(&api, &[("codec_type: AUTO", "forward_client_cert_details: APPEND_FORWARD")]),
+            vec![("forwarded_certificate_believed", "forward_client_cert_details: APPEND_FORWARD")],
+        ),
+        (
+            "no timeout",
+            replaced(&fetched, &[("          stream_idle_timeout: 60s\n", "")]),
+            vec![("stream_idle_timeout_missing", "typed_config:")],
+        ),
+        (
+            "a timeout that is off",
+            replaced(&api, &[("stream_idle_timeout: 60s", "stream_idle_timeout: 0s")]),
+            vec![("stream_idle_timeout_missing", "stream_idle_timeout: 0s")],
+        ),
+        ("a path as it came", replaced(&api, &[(no_requests, "")]), vec![("path_not_normalized", "typed_config:")]),
+        (
+            "a route by a certificate header",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health, headers: [ { name: X-SSL-Client-Verify, present_match: true } ] }",
+                )],
+            ),
+            vec![(
+                "route_matches_certificate_header",
+                "match: { path: /health, headers: [ { name: X-SSL-Client-Verify, present_match: true } ] }",
+            )],
+        ),
+        (
+            "a route by a header that the configuration removes",
+            replaced(
+                &api,
+                &[
+                    (
+                        "match: { path: /health }",
+                        "match: { path: /health, headers: [ { name: x_corp_cert, present_match: true } ] }",
+                    ),
+                    ("default_policy: api", "default_policy: api\n                    additional_headers: [X-Corp-*]"),
+                ],
+            ),
+            vec![(
+                "route_matches_certificate_header",
+                "match: { path: /health, headers: [ { name: x_corp_cert, present_match: true } ] }",
+            )],
+        ),
+        (
+            "Lua after",
+            later("envoy.extensions.filters.http.lua.v3.Lua"),
+            vec![("changed_after_decision", "name: later")],
+        ),
+        ("CORS after", later("envoy.extensions.filters.http.cors.v3.Cors"), vec![]),
+        (
+            "the router before",
+            {
+                let (before, rest) = api.split_once("          - name: certbound\n").unwrap();
+                let (own, after) = rest.split_once(router).unwrap();
+                let (typed, after) = after.split_once("          route_config:").unwrap();
+                format!("{before}{router}{typed}          - name: certbound\n{own}          route_config:{after}")
+            },
+            vec![("error", "name: certbound")],
+        ),
+        (
+            "a policy that nothing chooses",
+            replaced(&api, &[("metadata: { filter_metadata: { certbound: { policy: gluu } } }", "")]),
+            vec![("policy_never_chosen", "value:")],
+        ),
+        (
+            "metadata beside routes",
+            replaced(
+                &api,
+                &[
+                    ("default_policy: api", "routes: [ { policy: api, path_prefix: / } ]"),
+                    ("                metadata: { filter_metadata: { certbound: { policy: migration } } }\n", ""),
+                    ("                metadata: { filter_metadata: { certbound: { policy: gluu } } }\n", ""),
+                ],
+            ),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open } } }"),
+                ("policy_never_chosen", "value:"),
+                ("policy_never_chosen", "value:"),
+                ("policy_never_chosen", "value:"),
+            ],
+        ),
+        (
+            "a filter that runs nowhere unless a route enables it",
+            replaced(
+                &api,
+                &[("          - name: certbound\n", "          - name: certbound\n            disabled: true\n")],
+            ),
+            vec![("filter_disabled", "name: certbound")],
+        ),
+        (
+            "a filter that a route disables",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health }\n                typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }",
+                )],
+            ),
+            vec![(
+                "filter_disabled",
+                "typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true } }",
+            )],
+        ),
+        (
+            "a policy that is not there",
+            replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: opne }")]),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: opne } } }"),
+                ("policy_never_chosen", "value:"),
+            ],
+        ),
+        (
+            "metadata beside one role",
+            one_role(&api),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open } } }"),
+                ("error", "metadata: { filter_metadata: { certbound: { policy: migration } } }"),
+                ("error", "metadata: { filter_metadata: { certbound: { policy: gluu } } }"),
+            ],
+        ),
+        (
+            "another key in the metadata",
+            replaced(&api, &[("certbound: { policy: open }", "certbound: { policy: open, mode: x }")]),
+            vec![
+                ("error", "metadata: { filter_metadata: { certbound: { policy: open, mode: x } } }"),
+                ("policy_never_chosen", "value:"),
+            ],
+        ),
+        (
+            "a cluster that is not there",
+            replaced(
+                &fetched,
+                &[(
+                    "cluster: api\n                            algorithms",
+                    "cluster: apo\n                            algorithms",
+                )],
+            ),
+            vec![("error", "name: certbound")],
+        ),
+        (
+            "headers that cannot wait",
+            replaced(
+                &fs::read_to_string("envoy/client-authentication.yaml").unwrap(),
+                &[("                allow_on_headers_stop_iteration: true\n", "")],
+            ),
+            vec![("headers_cannot_wait", "config:")],
+        ),
+        (
+            "an audience that may be a client's id",
+            replaced(&api, &[(audiences, "audiences: [https://api.example.com, c1]")]),
+            vec![("id_token_may_pass", "value:")],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that are only observed",
+            replaced(&api, &[(audiences, "audiences: [c1]"), ("if_present", "observe")]),
+            vec![("id_token_may_pass", "value:")],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that must be bound",
+            replaced(&api, &[(audiences, "audiences: [c1]"), ("if_present", "required")]),
+            vec![],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that say that they are access tokens",
+            replaced(
+                &api,
+                &[(
+                    &format!(
+                        "- issuer: https://as.example.com          # CHANGE\n                            {audiences}"
+                    ),
+                    "- issuer: https://as.example.com\n                            audiences: [c1]\n                            token_type: at+jwt",
+                )],
+            ),
+            vec![],
+        ),
+        (
+            "an audience that may be a client's id, of tokens that need a scope",
+            replaced(
+                &api,
+                &[
+                    (audiences, "audiences: [c1]"),
+                    ("if_present", "if_present\n                          required_scopes: [a]"),
+                ],
+            ),
+            vec![],
+        ),
+        (
+            "typed_per_filter_config",
+            replaced(
+                &api,
+                &[(
+                    "match: { path: /health }",
+                    "match: { path: /health }\n                typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm } }",
+                )],
+            ),
+            vec![(
+                "error",
+                "typed_per_filter_config: { certbound: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm } }",
+            )],
+        ),
+    ] {
+        let expected: Vec<_> = expected.into_iter().map(|(name, line)| (name.to_owned(), line.to_owned())).collect();
+        assert_eq!(findings(&text), expected, "{what}");
+    }
+}
+
+#[test]
+fn settings_of_jwt_authn_that_break_verified_by_are_named() {
+    let keys = format!("jwks: {{ keys: [{KEY}] }}");
+    let api = resource_server();
+    let (first, rest) = api.split_once(&keys).unwrap();
+    let verified = "verified_by: jwt_authn\n                              payload_in_metadata: verified";
+    let api = format!("{first}{verified}{rest}");
+    let with = |provider: &str, more: &str| {
+        let filter = format!(
+            "          - name: jwt_authn\n            typed_config:\n              \"@type\": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\n              providers:\n                as: {provider}\n{more}          - name: certbound\n"
+        );
+        replaced(&api, &[("          - name: certbound\n", &filter)])
+    };
+    let from = "from_headers: [ { name: Authorization, value_prefix: \"Bearer \" } ]";
+    let right = format!("{{ issuer: https://as.example.com, payload_in_metadata: verified, {from} }}");
+    let extra = format!("                other: {right}\n");
+    let open = "              rules: [ { requires: { extract_only_without_validation: {} } } ]\n";
+    for (what, text, expected) in [
+        ("right", with(&right, ""), None),
+        ("none", api.clone(), Some("jwt_authn_missing")),
+        ("no payload", with(&right.replace("verified", "payload"), ""), Some("jwt_authn_payload_missing")),
+        ("two payloads", with(&right, &extra), Some("jwt_authn_payload_ambiguous")),
+        ("another issuer", with(&right.replace("https://as", "https://other"), ""), Some("jwt_authn_issuer_differs")),
+        ("tokens from anywhere", with(&right.replace(from, "forward: true"), ""), Some("jwt_authn_takes_other_tokens")),
+        (
+            "tokens from cookies",
+            with(&right.replace(from, &format!("{from}, from_cookies: [ t ]")), ""),
+            Some("jwt_authn_takes_other_tokens"),
+        ),
+        (
+            "tokens from another header",
+            with(&right.replace("name: Authorization", "name: X-Token"), ""),
+            Some("jwt_authn_takes_other_tokens"),
+        ),
+        ("nobody verifies", with(&right, open), Some("jwt_authn_does_not_verify")),
+    ] {
+        let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
+    }
+}
+
+#[test]
+fn what_works_against_the_filter_in_a_cluster_is_named() {
+    let key = format!("{{ keys: [{KEY}] }}");
+    let istio = replaced(&fs::read_to_string("envoy/istio.yaml").unwrap(), &[("{ keys: [] }", &key)]);
+    let gateway = replaced(&fs::read_to_string("envoy/envoy-gateway.yaml").unwrap(), &[("{ keys: [] }", &key)]);
+    let verified = "{ verified_by: jwt_authn, payload_in_metadata: verified }";
+    let inline = format!("jwks: {key}");
+    for (what, text, expected) in [
+        ("Istio", istio.clone(), ""),
+        ("FAIL_OPEN", istio.replace("FAIL_RELOAD", "FAIL_OPEN"), "fail_open"),
+        ("FAIL_CLOSE", istio.replace("FAIL_RELOAD", "FAIL_CLOSE"), "fail_closed_for_ever"),
+        (
+            "Istio's jwt_authn",
+            istio.replace(&inline, "JWKS").replace("{ JWKS }", verified).replace("AUTHZ", "AUTHN"),
+            "jwt_authn_missing",
+        ),
+        ("Istio's Gateway", istio.replace("OPTIONAL_MUTUAL", "SIMPLE"), "certificate_not_requested"),
+        ("Envoy Gateway", gateway.clone(), ""),
+        ("failOpen", gateway.replace("failOpen: false", "failOpen: true"), "fail_open"),
+        (
+            "Envoy Gateway's jwt_authn",
+            gateway.replace(&inline, "JWKS").replace("{ JWKS }", verified),
+            "jwt_authn_missing",
+        ),
+        ("no clientValidation", gateway.replace("clientValidation:", "cipherSuites:"), "certificate_not_requested"),
+    ] {
+        let names: std::collections::BTreeSet<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>().join(" "), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_file_without_a_configuration_and_one_that_cannot_be_read_are_errors() {
+    for (text, expected) in [
+        (
+            "static_resources: {}\n",
+            "x.yaml: error: there is no configuration of certbound in this file; where it comes by ECDS, give that file too\n1 error, 0 warnings\n",
+        ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\n",
+            "x.yaml: error: there is no configuration of certbound in this file; where it comes by ECDS, give that file too\n1 error, 0 warnings\n",
+        ),
+    ] {
+        let report = one("x.yaml", text);
+        assert_eq!((report.to_string().as_str(), report.exit_code(false)), (expected, 2), "{text}");
+    }
+}
+
+#[test]
+fn a_warning_is_exit_code_1_only_when_it_is_asked_for() {
+    let report = one("envoy.yaml", &replaced(&resource_server(), &[("FAIL_RELOAD", "FAIL_OPEN")]));
+    assert_eq!((report.exit_code(false), report.exit_code(true)), (0, 1));
+}
+
+#[test]
+fn json_in_a_string_value_is_placed_in_the_file() {
+    let (before, rest) = authorization_server()
+        .split_once("                  \"@type\": type.googleapis.com/google.protobuf.Struct\n")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let (_, after) = rest.split_once("          - name: envoy.filters.http.router").unwrap();
+    let json = "                  value: |\n                    {\n                      \"clean_onyl\": {}\n                    }\n";
+    let text = format!(
+        "{before}                  \"@type\": type.googleapis.com/google.protobuf.StringValue\n{json}          - name: envoy.filters.http.router{after}"
+    );
+    let line = text.lines().position(|line| line.contains("clean_onyl")).unwrap() + 1;
+    let report = one("envoy.yaml", &text).to_string();
+    assert!(
+        report.starts_with(&format!(
+            "envoy.yaml:{line}:23: error: clean_onyl: unknown key \"clean_onyl\"; did you mean \"clean_only\"?\n"
+        )),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_schemas_that_are_shipped_are_those_that_the_types_make() {
+    for (name, made) in [("certbound", schema()), ("file", file_schema())] {
+        let shipped = fs::read_to_string(format!("envoy/{name}.schema.json")).unwrap();
+        assert_eq!(shipped, made, "write it anew: make schema");
+    }
+}
+
+#[test]
+fn certificates_that_nobody_validated_are_warned_of_where_a_name_in_them_could_pass() {
+    let shipped = fs::read_to_string("envoy/client-authentication.yaml").unwrap();
+    let (before, rest) = shipped.split_once("                            # A certificate from the CA above").unwrap();
+    let (_, after) = rest.split_once("                            # This very certificate").unwrap();
+    let registered = format!("{before}                            # This very certificate{after}");
+    let found = |text: &str| -> Vec<String> {
+        let report = check(&[("clients.yaml".to_owned(), text.to_owned())]);
+        report
+            .findings()
+            .iter()
+            .map(ToString::to_string)
+            .filter(|text| text.contains("untrusted_certificate"))
+            .collect()
+    };
+    let certificates = |text: &str, value: &str| {
+        replaced(text, &[("client_certificate: validated\n", &format!("client_certificate: {value}\n"))])
+    };
+    // What the listener did not validate is nobody's under this.
+    assert!(found(&shipped).is_empty());
+    let by_listener = found(&certificates(&shipped, "validated_by_listener"));
+    assert!(
+        by_listener.len() == 1 && by_listener[0].contains("by certbound itself; say `client_certificate: validated`"),
+        "{by_listener:?}"
+    );
+    // Of registered certificates none needs a chain, and no other client comes through.
+    let presented = certificates(&registered, "presented");
+    assert!(found(&presented).is_empty());
+    let forwarded = found(&replaced(&presented, &[("unlisted_clients: refuse", "unlisted_clients: forward")]));
+    assert!(forwarded.len() == 1 && forwarded[0].contains("say `unlisted_clients: refuse` or"), "{forwarded:?}");
+}

@@ -1,0 +1,7 @@
+//! The command `certbound`, and the documentation that names what it and the filter say.
+
+#[path = "../cases/case_list.rs"]
+mod case_list;
+mod check;
+mod documentation;
+mod explain;

@@ -1,0 +1,106 @@
+"""TLS on the shipped files in a real Envoy: sessions that are resumed, keys of every type, and revocation."""
+
+import re
+import ssl
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cases import World, envoy_configuration
+from rig import shipped, tokens
+from rig.certificates import Authority, Key
+from rig.client import Client, ConnectionRefusedByPeer
+from rig.envoy import Envoy
+from rig.ports import free_port
+from rig.proxy import Proxy
+from rig.upstream import Upstream
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_a_resumed_session_still_has_its_certificate(
+    world: World, proxies: dict[str, Proxy], version: ssl.TLSVersion
+) -> None:
+    proxy = proxies["resource-server"]
+    headers = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(world.client_1)))]
+    for certificate, status in ((world.client_1, 200), (world.client_2, 401)):
+        with proxy.client(certificate, maximum_version=version) as client:
+            assert client.request("GET", "/", headers=headers).status == status
+            session = client.tls_session
+        with proxy.client(certificate, tls_session=session) as client:
+            assert client.request("GET", "/", headers=headers).status == status
+            assert client.resumed and client.tls_version == version.name.replace("v1_", "v1.")
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_sessions_are_not_resumed_in_front_of_the_authorization_server(
+    world: World, proxies: dict[str, Proxy], version: ssl.TLSVersion
+) -> None:
+    proxy = proxies["authorization-server"]
+    with proxy.client(world.client_1, maximum_version=version) as client:
+        client.request("POST", "/token")
+        session = client.tls_session
+    # With nothing offered there is nothing to resume; where there is, Envoy must not take it.
+    with proxy.client(
+        world.client_1, **({"tls_session": session} if session else {"maximum_version": version})
+    ) as client:
+        client.request("POST", "/token")
+        assert not client.resumed
+        assert proxy.upstream.requests[-1].all("x-clientcert") == [world.client_1.apache_form]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+@pytest.mark.parametrize("key", ["p256", "p384", "p521", "rsa2048", "ed25519"])
+def test_a_client_certificate_of_every_type_of_key_is_seen(
+    world: World, proxies: dict[str, Proxy], key: Key, version: ssl.TLSVersion
+) -> None:
+    certificate = world.authority.issue(f"{key}-{version.name}", key=key)
+    token = tokens.sign(world.keys["ES256"], world.claims(certificate))
+    with proxies["resource-server"].client(certificate, maximum_version=version) as client:
+        assert client.request("GET", "/", headers=[("authorization", f"Bearer {token}")]).status == 200
+        assert client.tls_version == version.name.replace("v1_", "v1.")
+
+
+def test_a_certificate_on_the_list_that_the_shipped_file_shows_ends_the_handshake(world: World, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    good, revoked = (authority.issue(name) for name in ("good", "revoked"))
+    listener = free_port()
+    with Upstream() as upstream:
+        substitutions = {**world.substitutions(), "client_ca": authority.pem_path}
+        text = shipped.read(
+            "resource-server", **substitutions, listener=listener, upstream=upstream.port, admin=free_port()
+        )
+        text = shipped.uncommented(text, "crl:")
+        text = text.replace("/etc/certbound/client-ca.crl", str(authority.revoke(revoked)))
+        with Envoy(text, tmp_path, name="crl"):
+            token = tokens.sign(world.keys["ES256"], world.claims(good))
+            with Client(listener, ca_path=world.authority.pem_path, certificate=good) as client:
+                assert client.request("GET", "/", headers=[("authorization", f"Bearer {token}")]).status == 200
+            with pytest.raises(ConnectionRefusedByPeer, match="CERTIFICATE_REVOKED"):
+                with Client(listener, ca_path=world.authority.pem_path, certificate=revoked) as client:
+                    client.request("GET", "/")
+
+
+def test_a_certificate_in_the_filter_state_is_handed_over_where_the_connection_has_none_to_give(
+    world: World, tmp_path: Path
+) -> None:
+    """As envoy/README.md shows it. An Envoy before 1.38 has it nowhere else; a later one asks the connection."""
+    listener = free_port()
+    manual = (shipped.ROOT / "envoy" / "README.md").read_text()
+    (filter_state,) = re.findall(r"```yaml\n(- name: set-filter-state\n.*?)```", manual, re.DOTALL)
+    with Upstream() as upstream:
+        ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+        document = envoy_configuration("validated-by-listener", world, **ports)
+        manager = shipped.manager(document)
+        manager["http_filters"][:0] = yaml.safe_load(filter_state)
+        with (
+            Envoy(yaml.safe_dump(document), tmp_path, name="filter-state"),
+            Client(listener, ca_path=world.authority.pem_path, certificate=world.client_1) as client,
+            Client(listener, ca_path=world.authority.pem_path) as nobody,
+        ):
+            assert client.request("POST", "/token").status == 200
+            assert upstream.requests[-1].all("x-clientcert") == [world.client_1.apache_form]
+            assert nobody.request("POST", "/token").status == 200
+            assert upstream.requests[-1].all("x-clientcert") == []
