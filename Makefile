@@ -106,7 +106,7 @@ $(CARGO_FUZZ):
 BENCH_BUILD := --locked --release --quiet --target-dir target/bench/build
 
 .PHONY: bench
-bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter costs, beside others; SUBJECTS=rs.seen,empty ROUNDS=20 for a part, WRITE=1 for the README
+bench: module empty-filter $(VENV) $(MOD_OAUTH2) ## Measure what the filter costs, beside others; SUBJECTS=rs.seen,empty ROUNDS=20 for a part, WRITE=1 for docs/performance.md
 	cargo build $(BENCH_BUILD) --manifest-path tests/bench/load/Cargo.toml
 	$(PYTHON) -m bench $(addprefix --subjects=,$(SUBJECTS)) $(addprefix --rounds=,$(ROUNDS)) $(if $(WRITE),--write)
 

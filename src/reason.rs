@@ -1,4 +1,4 @@
-//! Why a request is refused: one closed enum, named alike in the log, the tests and the README's table.
+//! Why a request is refused: one closed enum, named alike in the log, the tests and docs/reasons.md.
 
 use std::fmt;
 

@@ -60,7 +60,7 @@ def main() -> None:
     print(f"written: {arguments.json}")
     if arguments.write:
         report.write(rows, outcomes, points, start, arguments.rounds)
-        print(f"written: {report.RESULTS}, {report.PLOT}, {report.README}")
+        print(f"written: {report.RESULTS}, {report.PLOT}, {report.PAGE}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--module", type=Path, default=MODULE, help="certbound, in place of target/certbound.wasm")
     parser.add_argument("--beside", type=Path, help="another certbound, for subjects of its own in the same run")
     parser.add_argument("--json", type=Path, default=ROOT / "target" / "bench.json", help="where the result goes")
-    parser.add_argument("--write", action="store_true", help="write the README's table, results.md and the plot anew")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md, results.md and the plot anew")
     arguments = parser.parse_args()
     if arguments.rounds < 7:
         print("fewer than 7 rounds: for a look, not for a result")

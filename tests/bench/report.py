@@ -1,4 +1,4 @@
-"""What a run says: for the terminal, for target/bench.json, and for the README."""
+"""What a run says: for the terminal, for target/bench.json, and for docs/performance.md."""
 
 import platform
 import re
@@ -17,7 +17,7 @@ from bench.plot import svg
 from bench.subjects import SUBJECTS, TARGETS, Subject, Target
 
 HERE = Path(__file__).parent
-RESULTS, PLOT, README = HERE / "results.md", HERE / "growth.svg", ROOT / "README.md"
+RESULTS, PLOT, PAGE = HERE / "results.md", HERE / "growth.svg", ROOT / "docs" / "performance.md"
 START_TARGETS = {"module KB": 600, "start s": 0.8, "memory MB": 45}
 FLAT = 0.15
 """What costs may differ from those at the smallest size."""
@@ -158,21 +158,21 @@ def summary(
 
 
 def write(made: Sequence[Row], reached: Sequence[Outcome], points: Points, start: Start, rounds: int) -> None:
-    """Writes the results, the plot, and what the README shows between its marks.
+    """Writes the results, the plot, and what docs/performance.md shows between its marks.
 
-    Raises ValueError when the README has no such marks.
+    Raises ValueError when the page has no such marks.
     """
     PLOT.write_text(svg(points))
     RESULTS.write_text(_results(made, reached, points, start, rounds))
     shown, count = re.subn(
         r"(?<=<!-- bench -->\n).*?(?=<!-- /bench -->)",
         lambda _: _short(reached, {row.subject.name: row for row in made}, start),
-        README.read_text(),
+        PAGE.read_text(),
         flags=re.DOTALL,
     )
     if count != 1:
-        raise ValueError("the README has no place for the table, <!-- bench --> and <!-- /bench -->")
-    README.write_text(shown)
+        raise ValueError(f"{PAGE} has no place for the table, <!-- bench --> and <!-- /bench -->")
+    PAGE.write_text(shown)
 
 
 def _short(reached: Sequence[Outcome], made: Mapping[str, Row], start: Start) -> str:

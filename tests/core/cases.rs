@@ -229,8 +229,8 @@ fn claims(bytes: &[u8]) -> Vec<Value> {
     claims.filter_map(|claims| serde_json::from_slice(&claims).ok()).filter(Value::is_object).collect()
 }
 
-/// README: "no claim before its signature was verified, or its issuer or `jwt_authn` vouched for it". What stands in the
-/// configuration as well is the operator's own.
+/// docs/metrics-and-logs.md: "A claim is logged only once its signature was verified, or once its issuer or `jwt_authn`
+/// vouched for it." What stands in the configuration as well is the operator's own.
 #[test]
 fn no_refusal_tells_the_log_a_claim_that_nobody_verified() {
     let list = CaseList::read();

@@ -1,4 +1,4 @@
-//! The tables of README.md and envoy/README.md and the enums are one truth.
+//! The tables of the manual (docs/) and the enums are one truth.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on must stop")]
 
@@ -15,22 +15,23 @@ use certbound::outcome::scene::Scene;
 use certbound::outcome::server_response::{Finding, IssuanceOutcome, MetadataOutcome, Passage};
 use certbound::{Policies, Reason};
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+/// Where a page of the manual is.
+fn path(page: &str) -> String {
+    format!("{}/docs/{page}.md", env!("CARGO_MANIFEST_DIR"))
 }
 
-fn manual() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md")).unwrap()
+fn page(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap()
 }
 
 #[test]
-fn the_readme_has_every_reason_with_its_answer() {
-    let readme = readme();
-    let rows: Vec<(String, String)> = readme
+fn the_manual_has_every_reason_with_its_response() {
+    let reasons = page("reasons");
+    let rows: Vec<(String, String)> = reasons
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once(" | ")?.0.to_owned())))
-        .filter(|(_, answer)| answer.starts_with(|first: char| first.is_ascii_digit()))
+        .filter(|(_, response)| response.starts_with(|first: char| first.is_ascii_digit()))
         .collect();
     let documented: BTreeMap<_, _> = rows.iter().cloned().collect();
     assert_eq!(documented.len(), rows.len(), "a reason stands twice");
@@ -47,10 +48,10 @@ fn the_readme_has_every_reason_with_its_answer() {
     assert_eq!(documented, known);
 }
 
-/// The rows of the table of log lines: the beginnings of lines, the first digit of the answer, the level.
+/// The rows of the table of log lines: the beginnings of lines, the first digit of the response's status, the level.
 fn log_table() -> Vec<(Vec<String>, Option<char>, String)> {
-    let manual = manual();
-    let (_, table) = manual.split_once("| the line begins with | level | answer |\n").unwrap();
+    let manual = page("metrics-and-logs");
+    let (_, table) = manual.split_once("| the line begins with | level | response |\n").unwrap();
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
@@ -98,8 +99,8 @@ fn every_event_has_the_level_that_the_manual_says() {
 }
 
 #[test]
-fn the_manual_names_every_outcome_of_an_answer() {
-    let manual = manual();
+fn the_manual_names_every_outcome_of_a_response() {
+    let manual = page("authorization-servers");
     for outcome in MetadataOutcome::ALL {
         assert!(manual.contains(&format!("`{}`", outcome.name())), "{outcome:?}");
     }
@@ -107,7 +108,7 @@ fn the_manual_names_every_outcome_of_an_answer() {
 
 #[test]
 fn the_manual_names_every_metric_and_every_ground() {
-    let manual = manual();
+    let manual = page("metrics-and-logs");
     for ground in Ground::ALL {
         assert!(manual.contains(&format!("`{}`", ground.name())), "{ground:?}");
     }
@@ -130,7 +131,7 @@ fn the_manual_names_every_metric_and_every_ground() {
 
 #[test]
 fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
-    let manual = manual();
+    let manual = page("command-line");
     let tests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/desk/check.rs")).unwrap();
     for name in Warning::ALL.iter().map(|warning| warning.name()) {
         assert!(manual.contains(&format!("\n| `{name}` | ")), "{name}");
@@ -140,7 +141,7 @@ fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
 
 #[test]
 fn the_manual_has_every_header_that_is_removed() {
-    let manual = manual();
+    let manual = page("security");
     let (before, rest) = manual.split_once("<!-- forged headers -->\n").unwrap();
     let (table, after) = rest.split_once("<!-- /forged headers -->").unwrap();
     let rows = ROWS.iter().map(|row| format!("| `{}` | {} | {} |\n", row.name, row.claim.name(), row.of.join(", ")));
@@ -149,7 +150,7 @@ fn the_manual_has_every_header_that_is_removed() {
     let expected = std::iter::once(head).chain(rows).chain([named]).collect::<String>();
     if std::env::var_os("WRITE_GOLDEN").is_some() {
         let text = format!("{before}<!-- forged headers -->\n{expected}<!-- /forged headers -->{after}");
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/envoy/README.md"), text).unwrap();
+        std::fs::write(path("security"), text).unwrap();
     } else {
         assert_eq!(table, expected, "WRITE_GOLDEN=1 writes it");
     }

@@ -1,4 +1,4 @@
-"""What the README shows is what is there."""
+"""What the README and the manual show is what is there."""
 
 import json
 import re
@@ -17,9 +17,12 @@ from rig.fetched_keys import JWKS_URI, running
 from rig.key_server import KeyServer, document
 from rig.ports import free_port
 
-README = (shipped.ROOT / "README.md").read_text()
-MANUAL = (shipped.ROOT / "envoy" / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README + MANUAL, re.DOTALL | re.MULTILINE)
+ROOT = shipped.ROOT
+README, INDEX, FILES, FINDINGS = (ROOT / folder / "README.md" for folder in ("", "docs", "envoy", "findings"))
+MANUAL = [README, FILES, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*MANUAL, FINDINGS, *(ROOT / name for name in ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"))]
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [block for page in MANUAL for block in FENCED.findall(page.read_text())]
 ROLES = ("resource_server:", "authorization_server:", "policies:")
 CONFIGURATIONS = [text for kind, text in BLOCKS if kind == "yaml" and text.startswith(ROLES)]
 THUMBPRINT = re.compile(r"[\w-]{43}")
@@ -33,8 +36,8 @@ def shipped_with(world: World, plugin_configuration: dict) -> str:
     return yaml.safe_dump(document)
 
 
-def test_it_has_at_most_400_lines() -> None:
-    assert len(README.splitlines()) <= 400
+def test_the_readme_has_less_than_200_lines() -> None:
+    assert len(README.read_text().splitlines()) < 200
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split(":")[0])
@@ -47,9 +50,9 @@ def test_every_configuration_starts(text: str, world: World, tmp_path: Path) -> 
 def test_there_are_configurations_of_every_role_to_start() -> None:
     roles = [text.split(":")[0] for text in CONFIGURATIONS]
     assert {role: roles.count(role) for role in sorted(set(roles))} == {
-        "authorization_server": 2,
+        "authorization_server": 3,
         "policies": 2,
-        "resource_server": 2,
+        "resource_server": 3,
     }
 
 
@@ -61,25 +64,25 @@ def test_the_demo_shows_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def at_the_desk(command: str) -> tuple[list[str], str]:
-    """The arguments of a command that the README shows, and what it says that the command prints."""
+    """The arguments of a command that the manual shows, and what it says that the command prints."""
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and f"$ certbound {command} " in text]
     line, _, rest = shown[shown.index(f"$ certbound {command} ") :].partition("\n")
     return line.split()[2:], rest.split("$ certbound")[0]
 
 
-def test_the_certificate_of_rfc_8705_is_described_as_the_readme_shows(tmp_path: Path) -> None:
+def test_the_certificate_of_rfc_8705_is_described_as_the_manual_shows(tmp_path: Path) -> None:
     arguments, expected = at_the_desk("inspect")
     (tmp_path / arguments[-1]).write_text(f"-----BEGIN CERTIFICATE-----{APPENDIX_A}-----END CERTIFICATE-----\n")
     assert certbound(*arguments, directory=tmp_path).stdout.decode() == expected
 
 
-def test_a_stolen_token_is_explained_as_the_readme_shows(world: World, tmp_path: Path) -> None:
+def test_a_stolen_token_is_explained_as_the_manual_shows(world: World, tmp_path: Path) -> None:
     arguments, expected = at_the_desk("explain")
     token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
     headers = [["Host", "api.example.com"], ["Authorization", f"Bearer {token}"]]
     request = {"method": "GET", "path": "/accounts", "headers": headers}
     (tmp_path / "request.json").write_text(json.dumps(request))
-    configuration = shipped.ROOT / "tests" / "desk" / "configurations" / "valid" / "resource-server-alone.yaml"
+    configuration = ROOT / "tests" / "desk" / "configurations" / "valid" / "resource-server-alone.yaml"
     (tmp_path / "api.yaml").write_text(configuration.read_text())
     (tmp_path / "thief.pem").write_bytes(world.client_2.certificate_path.read_bytes())
     (tmp_path / "jwks.json").write_text(json.dumps(tokens.jwks(world.keys["ES256"])))
@@ -87,7 +90,7 @@ def test_a_stolen_token_is_explained_as_the_readme_shows(world: World, tmp_path:
     assert THUMBPRINT.sub("...", output) == THUMBPRINT.sub("...", expected)
 
 
-def test_the_mistake_is_named_as_the_readme_shows(world: World, tmp_path: Path) -> None:
+def test_the_mistake_is_named_as_the_manual_shows(world: World, tmp_path: Path) -> None:
     (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("the configuration is refused")]
     value = shipped.plugin_configuration(shipped.read("resource-server", **world.substitutions()))
     issuer = value["policies"]["api"]["resource_server"]["issuers"][0]
@@ -116,17 +119,60 @@ def test_the_capabilities_that_it_lists_are_enough(world: World, tmp_path: Path)
 
 
 def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:
-    makefile = (shipped.ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s])", README)):
+    makefile = (ROOT / "Makefile").read_text()
+    texts = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", texts, re.MULTILINE))
+    assert named >= {"demo", "test", "module", "run", "bench", "test-hosts"}
+    for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_every_link_leads_to_a_file() -> None:
-    for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (shipped.ROOT / path).exists(), path
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert len(slugs) == len(set(slugs)), f"{page}: two headings have one anchor"
+    return set(slugs)
 
 
-def test_every_file_to_copy_has_a_row_in_its_readme() -> None:
-    table = (shipped.ROOT / "envoy" / "README.md").read_text()
-    for path in (shipped.ROOT / "envoy").glob("*.yaml"):
-        assert f"[{path.name}]({path.name})" in table
+def links(page: Path) -> list[tuple[str, str]]:
+    """The path and the anchor of each relative link."""
+    found = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", FENCED.sub("", page.read_text()))
+    return [(path, anchor) for path, anchor in found if not path.startswith("https://")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_to_a_heading(page: Path) -> None:
+    for path, anchor in links(page):
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), path
+        assert not anchor or anchor in anchors(to), f"{path}#{anchor}"
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    linked = [path for path, _ in links(INDEX)]
+    pages = {page.name for page in INDEX.parent.iterdir()} - {"README.md"}
+    assert {path for path in linked if "/" not in path} == pages
+    assert len(linked) == len(set(linked))
+    assert "docs/README.md" in [path for path, _ in links(README)]
+
+
+def test_every_page_that_some_file_names_is_there() -> None:
+    """Comments and messages name pages too."""
+    named = re.compile(r"\b(?:docs|envoy|findings)/[\w-]+\.md\b(?:#([\w-]+))?")
+    texts = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "envoy").iterdir(), *(ROOT / "tests").glob("**/*.py"), *PAGES]
+    found = {match for text in texts for match in named.finditer(text.read_text())}
+    assert found
+    for match in found:
+        page = ROOT / match[0].partition("#")[0]
+        assert page.exists(), match[0]
+        assert not match[1] or match[1] in anchors(page), match[0]
+
+
+@pytest.mark.parametrize(("folder", "pattern"), [(FILES, "*.yaml"), (FINDINGS, "*.sh")], ids=["envoy", "findings"])
+def test_every_file_has_a_row_in_the_readme_beside_it(folder: Path, pattern: str) -> None:
+    rows = re.findall(r"^\| \[.*$", folder.read_text(), re.MULTILINE)
+    paths = list(folder.parent.glob(pattern))
+    assert paths
+    for path in paths:
+        assert sum(f"[{path.name}]({path.name})" in row for row in rows) == 1, path

@@ -67,19 +67,21 @@ def test_every_configuration_of_the_cases_is_valid(validator: Draft202012Validat
         assert not errors, name
 
 
-def yaml_of_the_readme() -> Iterator[Any]:
-    for block in re.findall(r"```yaml\n(.*?)```", (shipped.ROOT / "README.md").read_text(), re.DOTALL):
-        document = yaml.safe_load(block)
-        if {"policies", "resource_server", "authorization_server"} & document.keys():
-            yield document
+def yaml_of_the_manual() -> Iterator[Any]:
+    for page in (shipped.ROOT / "README.md", *(shipped.ROOT / "docs").glob("*.md")):
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+            document = yaml.safe_load(block)
+            roles = {"policies", "resource_server", "authorization_server"}
+            if isinstance(document, dict) and roles & document.keys():
+                yield document
 
 
-def test_the_configurations_of_the_readme_are_valid(validator: Draft202012Validator) -> None:
+def test_the_configurations_of_the_manual_are_valid(validator: Draft202012Validator) -> None:
     count = 0
-    for document in yaml_of_the_readme():
+    for document in yaml_of_the_manual():
         validator.validate(json.loads(json.dumps(document).replace('"keys": []', '"keys": [{"kty": "EC"}]')))
         count += 1
-    assert count >= 4
+    assert count >= 8
 
 
 def test_every_key_has_a_description_and_every_default_and_example_is_allowed() -> None:

@@ -212,7 +212,7 @@ def test_a_connection_header_cannot_take_the_certificate_away(running: Running) 
             assert running.last().all(name) == [value], name
 
 
-# What Apache's and nginx's directives are in Envoy: the table of envoy/README.md.
+# What Apache's and nginx's directives are in Envoy: the table of docs/terminators.md.
 
 REQUIRED = "          require_client_certificate: true\n"
 DEPTH = "max_verify_depth: 10"

@@ -526,7 +526,7 @@ def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, 
                 while client._stream.readline().strip():
                     pass
                 time.sleep(max(0.0, expires + 0.5 - time.time()))
-                # What was admitted goes on, as the README says; what comes now is refused.
+                # What was admitted goes on, as the manual says; what comes now is refused.
                 client.send(b"still here")
                 assert client._stream.read(10) == b"still here"
                 with api.client() as late:

@@ -86,9 +86,9 @@ def test_a_certificate_on_the_list_that_the_shipped_file_shows_ends_the_handshak
 def test_a_certificate_in_the_filter_state_is_handed_over_where_the_connection_has_none_to_give(
     world: World, tmp_path: Path
 ) -> None:
-    """As envoy/README.md shows it. An Envoy before 1.38 has it nowhere else; a later one asks the connection."""
+    """As docs/platforms.md shows it. An Envoy before 1.38 has it nowhere else; a later one asks the connection."""
     listener = free_port()
-    manual = (shipped.ROOT / "envoy" / "README.md").read_text()
+    manual = (shipped.ROOT / "docs" / "platforms.md").read_text()
     (filter_state,) = re.findall(r"```yaml\n(- name: set-filter-state\n.*?)```", manual, re.DOTALL)
     with Upstream() as upstream:
         ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}

@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 DEFAULT_ALGORITHMS = (*(family + size for family in ("RS", "PS", "ES") for size in ("256", "384", "512")), "EdDSA")
-"""README: what an issuer may sign with unless the configuration says less."""
+"""docs/configuration.md: what an issuer may sign with unless the configuration says less."""
 
 DEFAULT_LEEWAY = 10
-"""README: seconds."""
+"""docs/configuration.md: seconds."""
 
 YEAR_9999 = 253402300799
 
@@ -40,7 +40,7 @@ OTHER_KINDS = re.compile(
     "|offline|serialized-id|(initial|registration)accesstoken|execute-actions|(verify|update)-email|reset-credentials"
     "|idp-verify-account-via-email|orgivt|impersonate"
 )
-"""README: what these servers call a token that is no access token."""
+"""docs/security.md: what these servers call a token that is no access token."""
 
 
 @dataclass(frozen=True)

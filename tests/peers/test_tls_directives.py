@@ -1,4 +1,4 @@
-"""envoy/README.md's table of Apache's and nginx's directives for client certificates and Envoy's settings for the same:
+"""docs/terminators.md's table of Apache's and nginx's directives for client certificates and Envoy's settings for them:
 each row is run on all three, with the same clients, and gives the same outcome, or the difference that it states."""
 
 import datetime
@@ -291,8 +291,8 @@ def test_the_same_clients_get_in(deployment: Deployment, row: Row, server: str) 
     assert found == {**row.expected, **differences}
 
 
-def test_the_readme_has_a_line_for_each_row() -> None:
-    text = (shipped.ROOT / "envoy" / "README.md").read_text().partition("directives for client certificates\n")[2]
+def test_the_manual_has_a_line_for_each_row() -> None:
+    text = (shipped.ROOT / "docs" / "terminators.md").read_text().partition("\n## In place of Apache or nginx\n")[2]
     text = text.partition("\n## ")[0]
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(lines) == len(ROWS)

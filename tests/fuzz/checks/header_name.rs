@@ -10,7 +10,7 @@ use certbound::{Policies, Request};
 
 use super::upstream::{Host, end};
 
-/// As the README and the documentation of these proxies name them.
+/// As docs/security.md and the documentation of these proxies name them.
 const NAMES: &[&str] = &[
     "-wscc",
     "-wscs",
