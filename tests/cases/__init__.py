@@ -1,5 +1,5 @@
 """The one list of cases. It is run three times: against the core and against the built module in a fake host
-(tests/core/cases.rs and tests/module/shipped.rs read it as JSON, which `python -m cases FILE` writes), and against the shipped
+(tests/core/cases.rs and tests/module/cases.rs read it as JSON, which `python -m cases FILE` writes), and against the shipped
 files of envoy/ in a real Envoy, over HTTP/1.1 and HTTP/2 (tests/envoy/test_cases.py).
 
 A case is a sentence, a request, and what must become of it. Tokens and certificates are made anew in every run, by

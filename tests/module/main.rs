@@ -1,7 +1,13 @@
 //! Depth 2: the built module (`make module`) in a fake host.
 
+mod artifact;
 #[path = "../cases/case_list.rs"]
 mod case_list;
+mod cases;
 mod crowd;
 mod fake_host;
-mod shipped;
+mod host_calls;
+mod log;
+mod metrics;
+mod responses;
+mod run;
