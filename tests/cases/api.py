@@ -53,7 +53,9 @@ class Shipped:
     ) -> str:
         """A token of the first client's, or bound to another certificate or none."""
         bound_to = claims.pop("bound_to", self._one)
-        return tokens.sign(key or self._es256, self._world.claims(bound_to, **claims), header=header, algorithm=algorithm)
+        return tokens.sign(
+            key or self._es256, self._world.claims(bound_to, **claims), header=header, algorithm=algorithm
+        )
 
     def raw(self, header: str | bytes | None = None, payload: str | bytes | None = None) -> str:
         """A token with a right signature over whatever stands in it."""

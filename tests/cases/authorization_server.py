@@ -67,7 +67,9 @@ def authorization_server(world: World) -> Iterator[Case]:
     self_signed_form = {"x-clientcert": impostor.apache_form, "x-forwarded-client-cert": xfcc(impostor)}
     unvalidated = {"on": impostor, "validated": False, "configuration": "self-signed-clients"}
     yield case(
-        "a self-signed certificate is handed over under client_certificate: presented", forward=self_signed_form, **unvalidated
+        "a self-signed certificate is handed over under client_certificate: presented",
+        forward=self_signed_form,
+        **unvalidated,
     )
     yield case(
         "a rebuilt X-Forwarded-Client-Cert replaces the forged one",
@@ -95,7 +97,9 @@ def authorization_server(world: World) -> Iterator[Case]:
         facts={"connection.peer_certificate_valid": None},
         **by_listener,
     )
-    yield case("a certificate is handed over at a path below the token endpoint", path="/token/introspection", forward=both)
+    yield case(
+        "a certificate is handed over at a path below the token endpoint", path="/token/introspection", forward=both
+    )
 
     percent_encoded = one.url_encoded.encode()
     yield case(

@@ -39,7 +39,11 @@ def binding(world: World) -> Iterator[Case]:
         facts={"connection.peer_certificate_valid": b"\0"},
     )
     yield refused("a stolen token without a certificate is refused", bound, "certificate_not_presented", on=None)
-    yield refused("a token that is bound to nothing is refused on a client certificate", sign(bound_to=None), "confirmation_missing")
+    yield refused(
+        "a token that is bound to nothing is refused on a client certificate",
+        sign(bound_to=None),
+        "confirmation_missing",
+    )
     yield refused(
         "a token that is bound to nothing is refused without a client certificate as confirmation_missing",
         sign(bound_to=None),
@@ -63,7 +67,11 @@ def binding(world: World) -> Iterator[Case]:
     )
 
     # Other bindings.
-    yield passes("a token that is bound to nothing passes on a client certificate under if_present", sign(bound_to=None), policy="migration")
+    yield passes(
+        "a token that is bound to nothing passes on a client certificate under if_present",
+        sign(bound_to=None),
+        policy="migration",
+    )
     yield passes(
         "a token that is bound to nothing passes without a client certificate under if_present",
         sign(bound_to=None),
@@ -100,7 +108,9 @@ def binding(world: World) -> Iterator[Case]:
         on=two,
     )
     yield passes(
-        "a token with the same x5t#S256 at the top level and in cnf passes", sign(**{"x5t#S256": one.thumbprint}), policy="gluu"
+        "a token with the same x5t#S256 at the top level and in cnf passes",
+        sign(**{"x5t#S256": one.thumbprint}),
+        policy="gluu",
     )
     yield refused(
         "a token with different x5t#S256 at the top level and in cnf is refused",
@@ -157,9 +167,7 @@ def confirmations(world: World) -> list[tuple[str, Any, str]]:
         "a thumbprint that is too long": {"x5t#S256": one.thumbprint + "A"},
         "a thumbprint in standard base64": {"x5t#S256": "+/" + one.thumbprint[2:]},
         "a thumbprint in hexadecimal digits": {"x5t#S256": one.digest},
-        "RFC 8705's uncanonical thumbprint": {
-            "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
-        },
+        "RFC 8705's uncanonical thumbprint": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
     }
     unsupported = {
         "another spelling of the member": {"x5t#s256": one.thumbprint},
@@ -196,13 +204,31 @@ def observed(world: World) -> Iterator[Case]:
     # Observing: nothing is refused for its binding.
     for name, cnf, reason in confirmations(world):
         yield carrying(
-            "observe", f"a confirmation that is {name} is forwarded and noted under observe", confirmed(cnf), note=reason
+            "observe",
+            f"a confirmation that is {name} is forwarded and noted under observe",
+            confirmed(cnf),
+            note=reason,
         )
     yield carrying("observe", "a bound token on its certificate is forwarded without a note under observe", bound)
     for sentence, token, on, reason in [
-        ("a bound token on another certificate is forwarded and noted under observe", bound, two, "certificate_mismatch"),
-        ("a bound token without a client certificate is forwarded and noted under observe", bound, None, "certificate_not_presented"),
-        ("a token that is bound to nothing is forwarded and noted under observe", sign(bound_to=None), one, "confirmation_missing"),
+        (
+            "a bound token on another certificate is forwarded and noted under observe",
+            bound,
+            two,
+            "certificate_mismatch",
+        ),
+        (
+            "a bound token without a client certificate is forwarded and noted under observe",
+            bound,
+            None,
+            "certificate_not_presented",
+        ),
+        (
+            "a token that is bound to nothing is forwarded and noted under observe",
+            sign(bound_to=None),
+            one,
+            "confirmation_missing",
+        ),
         (
             "a token with x5t#S256 at the top level is forwarded and noted under observe",
             sign(bound_to=None, **{"x5t#S256": one.thumbprint}),
@@ -253,9 +279,15 @@ def dpop(world: World) -> Iterator[Case]:
     both = {**jkt, "x5t#S256": one.thumbprint}
     dpop: dict[str, Any] = {"scheme": "DPoP"}
     for policy in ("dpop", "dpop-migration", "dpop-observe"):
-        yield carrying(policy, f"a token with a DPoP key passes on a client certificate under {policy}", confirmed(jkt), **dpop)
         yield carrying(
-            policy, f"a token with a DPoP key passes without a client certificate under {policy}", confirmed(jkt), on=None, **dpop
+            policy, f"a token with a DPoP key passes on a client certificate under {policy}", confirmed(jkt), **dpop
+        )
+        yield carrying(
+            policy,
+            f"a token with a DPoP key passes without a client certificate under {policy}",
+            confirmed(jkt),
+            on=None,
+            **dpop,
         )
         yield carrying(
             policy, f"a token with jkt and x5t#S256 passes on its certificate under {policy}", confirmed(both), **dpop
@@ -279,9 +311,15 @@ def dpop(world: World) -> Iterator[Case]:
                 **options,
             )
         yield carrying(
-            "dpop-observe", f"a token {sentence} is forwarded and noted under dpop-observe", confirmed(cnf), note=reason, **options
+            "dpop-observe",
+            f"a token {sentence} is forwarded and noted under dpop-observe",
+            confirmed(cnf),
+            note=reason,
+            **options,
         )
-    yield carrying("dpop", "a token with a DPoP key passes under the scheme dpop in small letters", confirmed(jkt), scheme="dpop")
+    yield carrying(
+        "dpop", "a token with a DPoP key passes under the scheme dpop in small letters", confirmed(jkt), scheme="dpop"
+    )
     yield carrying(
         "dpop",
         "a token that is bound to nothing is refused under the scheme DPoP",

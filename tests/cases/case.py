@@ -30,7 +30,7 @@ class Refusal:
 class Case:
     sentence: str
     configuration: str
-    """A file of envoy/, without its ending; or "variants", see World.variants; or one of CHANGED."""
+    """A file of envoy/, without its ending; or another name of `cases.CONFIGURATIONS`."""
     policy: str | None
     """The policy that the route of `path` names in that file; None where it names none."""
     path: str
@@ -54,7 +54,7 @@ class Case:
     as_it_came: bool = False
     """The path as the client sent it, which the shipped file has Envoy normalize; tests/envoy/test_routes.py has that off."""
     introspection: str | None = None
-    """What the authorization server answers about the token; in a real Envoy it is tests/envoy/test_introspection.py that asks."""
+    """What the authorization server answers about the token; in a real Envoy tests/envoy/test_introspection.py asks."""
     before: Sequence[str] = ()
     """The tokens of requests that came before, in the same second; no real Envoy can play it."""
     without_host_cryptography: bool = False

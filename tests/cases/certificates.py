@@ -58,11 +58,28 @@ def revoked_or_out_of_date(world: World) -> Iterator[Case]:
         yield carrying("validity", sentence, sign(bound_to=dated), **options)
         if reason:
             del options["refusal"]
-            yield carrying("observe", sentence.replace("is refused", "passes unless validity is checked"), sign(bound_to=dated), **options)
+            yield carrying(
+                "observe",
+                sentence.replace("is refused", "passes unless validity is checked"),
+                sign(bound_to=dated),
+                **options,
+            )
     for sentence, pem, reason in [
-        ("a request whose certificate the host does not hand over is refused where validity is checked", None, "certificate_unavailable"),
-        ("a certificate from the host with another digest is refused where validity is checked", two.pem.encode(), "certificate_digest_mismatch"),
-        ("a certificate from the host that cannot be read is refused where validity is checked", b"\xff", "certificate_malformed"),
+        (
+            "a request whose certificate the host does not hand over is refused where validity is checked",
+            None,
+            "certificate_unavailable",
+        ),
+        (
+            "a certificate from the host with another digest is refused where validity is checked",
+            two.pem.encode(),
+            "certificate_digest_mismatch",
+        ),
+        (
+            "a certificate from the host that cannot be read is refused where validity is checked",
+            b"\xff",
+            "certificate_malformed",
+        ),
     ]:
         yield carrying(
             "validity", sentence, bound, facts={"connection.peer_certificate": pem}, refusal=cannot_decide(reason)

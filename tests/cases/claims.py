@@ -40,19 +40,22 @@ def claims(world: World) -> Iterator[Case]:
     for kind in ("at+jwt", "application/at+jwt"):
         yield passes(f"a token with a nonce passes with typ {kind}", sign({"typ": kind}, nonce="n"))
         yield refused(
-            f"a token whose claim typ is ID is refused with the header typ {kind}", sign({"typ": kind}, typ="ID"), "token_type_unsupported"
+            f"a token whose claim typ is ID is refused with the header typ {kind}",
+            sign({"typ": kind}, typ="ID"),
+            "token_type_unsupported",
         )
     for name, claims in [
         ("unknown words in typ, token_use and purpose", {"typ": "JWT", "token_use": "service", "purpose": "payment"}),
         # RFC 7662 has this member in an answer; in a token no standard does, and some servers have words of their own.
         ("an unknown token_type", {"token_type": "access"}),
-        ("typ, tokenName and token_use that are no text", {"typ": 1, "tokenName": ["id_token"], "token_use": {"id": True}}),
+        (
+            "typ, tokenName and token_use that are no text",
+            {"typ": 1, "tokenName": ["id_token"], "token_use": {"id": True}},
+        ),
     ]:
         yield passes(f"a token with {name} passes", sign(**claims))
     for name in ("nonce", "at_hash", "events", "typ"):
-        yield passes(
-            f"a token whose {name} is null passes", raw(payload=json.dumps({**world.claims(one), name: None}))
-        )
+        yield passes(f"a token whose {name} is null passes", raw(payload=json.dumps({**world.claims(one), name: None})))
 
     # Claims: RFC 7519 §4.1.
     for sentence, token, reason in [
@@ -61,7 +64,11 @@ def claims(world: World) -> Iterator[Case]:
         ("iss that is a list is refused as malformed", sign(iss=[ISSUER]), "claim_malformed"),
         ("a token without an issuer is refused", sign(iss=None), "claim_missing"),
         ("a token for another audience is refused", sign(aud="https://other.example.com"), "audience_mismatch"),
-        ("aud that is a list of other audiences is refused", sign(aud=["https://other.example.com"]), "audience_mismatch"),
+        (
+            "aud that is a list of other audiences is refused",
+            sign(aud=["https://other.example.com"]),
+            "audience_mismatch",
+        ),
         ("aud that is an empty list is refused", sign(aud=[]), "audience_mismatch"),
         ("aud that is a number is refused as malformed", sign(aud=1), "claim_malformed"),
         ("aud that is a list with a number is refused as malformed", sign(aud=[1, AUDIENCE]), "claim_malformed"),
@@ -91,9 +98,7 @@ def claims(world: World) -> Iterator[Case]:
         yield refused(sentence, token, reason)
     yield passes("aud that is a list with the API's audience passes", sign(aud=["https://other.example.com", AUDIENCE]))
     yield passes("exp with a fraction passes with ES256", sign(exp=world.now + LIFETIME + 0.5))
-    yield passes(
-        "exp with a fraction passes with PS256", sign(key=world.keys["PS256"], exp=world.now + LIFETIME + 0.5)
-    )
+    yield passes("exp with a fraction passes with PS256", sign(key=world.keys["PS256"], exp=world.now + LIFETIME + 0.5))
     for name in ("ES256", "PS256"):
         chain = sign({"x5c": ["M" * 3000] * 3, "salt": "AAAA"}, key=world.keys[name])
         yield passes(f"a header of 9 kB passes with {name}", chain)
@@ -102,9 +107,7 @@ def claims(world: World) -> Iterator[Case]:
         sign(iss="https://as\r\nrefused: reason=none policy=\u65e5\u202e"),
         "issuer_not_trusted",
     )
-    yield refused(
-        "kid with a line end is refused and logged in one line", sign({"kid": "1\r\n\x1b[2J"}), "key_unknown"
-    )
+    yield refused("kid with a line end is refused and logged in one line", sign({"kid": "1\r\n\x1b[2J"}), "key_unknown")
 
     yield refused("iat of tomorrow is refused", sign(iat=world.now + 86400), "token_not_yet_valid")
 
@@ -187,16 +190,29 @@ def type_lifetime_and_scope(world: World) -> Iterator[Case]:
             sign({"typ": kind}),
             refusal=invalid_token("token_type_unsupported"),
         )
-    yield carrying("at-jwt", "a token without typ is refused under token_type: at+jwt", bound, refusal=invalid_token("token_type_unsupported"))
+    yield carrying(
+        "at-jwt",
+        "a token without typ is refused under token_type: at+jwt",
+        bound,
+        refusal=invalid_token("token_type_unsupported"),
+    )
     yield carrying("short-lived", "a token of exactly max_lifetime_seconds passes", sign(exp=world.now + LIFETIME))
     for sentence, claims, reason in [
-        ("a token of a second more than max_lifetime_seconds is refused", {"exp": world.now + LIFETIME + 1}, "token_lifetime_too_long"),
+        (
+            "a token of a second more than max_lifetime_seconds is refused",
+            {"exp": world.now + LIFETIME + 1},
+            "token_lifetime_too_long",
+        ),
         (
             "a token of half a second more than max_lifetime_seconds is refused",
             {"exp": world.now + LIFETIME + 0.5},
             "token_lifetime_too_long",
         ),
-        ("a token that was issued a day ago is refused under max_lifetime_seconds", {"iat": world.now - 86400}, "token_lifetime_too_long"),
+        (
+            "a token that was issued a day ago is refused under max_lifetime_seconds",
+            {"iat": world.now - 86400},
+            "token_lifetime_too_long",
+        ),
         ("a token without iat is refused under max_lifetime_seconds", {"iat": None}, "claim_missing"),
     ]:
         yield carrying("short-lived", sentence, sign(**claims), refusal=invalid_token(reason))
@@ -219,7 +235,12 @@ def type_lifetime_and_scope(world: World) -> Iterator[Case]:
         sign(scope=["accounts"]),
         refusal=invalid_token("claim_malformed"),
     )
-    yield carrying("scopes", "the required scopes in scp in place of scope are refused as insufficient", sign(scp=["accounts", "payments:write"]), refusal=wanted)
+    yield carrying(
+        "scopes",
+        "the required scopes in scp in place of scope are refused as insufficient",
+        sign(scp=["accounts", "payments:write"]),
+        refusal=wanted,
+    )
     yield carrying(
         "scopes",
         "a token on another certificate without the required scope is refused as certificate_mismatch",

@@ -10,7 +10,7 @@ from cases.world import World
 @dataclass(frozen=True)
 class Configuration:
     file: str
-    """The name of a file of envoy/, without its ending; or "variants", which is resource-server with the variants of all topics."""
+    """A file of envoy/, without its ending; or "variants": resource-server with the variants of all topics."""
     change: Callable[[dict[str, Any], World], None] = lambda configuration, world: None
     """What becomes of the plugin configuration."""
     has_secret: bool = False

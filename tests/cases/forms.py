@@ -110,12 +110,26 @@ def forms(world: World) -> Iterator[Case]:
     yield case(
         "forged headers of the operator's own names are replaced", headers=[*forged_headers(), *own], forward=leaf
     )
-    yield case("forged headers of the operator's own names are removed without a client certificate", headers=[*forged_headers(), *own], on=None, forward=absent)
     yield case(
-        "a certificate that is not validated is told like none in every form", on=world.impostor, validated=False, forward=absent
+        "forged headers of the operator's own names are removed without a client certificate",
+        headers=[*forged_headers(), *own],
+        on=None,
+        forward=absent,
+    )
+    yield case(
+        "a certificate that is not validated is told like none in every form",
+        on=world.impostor,
+        validated=False,
+        forward=absent,
     )
     yield Case(
-        "forged headers of the operator's own names are removed under another policy", "every-form", None, "/auth", one, [*own, *forged_headers()], {}
+        "forged headers of the operator's own names are removed under another policy",
+        "every-form",
+        None,
+        "/auth",
+        one,
+        [*own, *forged_headers()],
+        {},
     )
 
     # What no client can say to an Envoy that hands over no chain: a host's fact keeps these from the real one.
@@ -147,7 +161,7 @@ def forms(world: World) -> Iterator[Case]:
     serial_number = f"{parsed.serial_number:X}"
     told = {
         "x-clientcert": san.apache_form,
-        "x-fact-subject": "CN=Zo\\C3\\AB\\, \\\"client\\\",C=NL",
+        "x-fact-subject": 'CN=Zo\\C3\\AB\\, \\"client\\",C=NL',
         "x-fact-issuer": "CN=Example CA",
         "x-fact-serial_number": serial_number.zfill(len(serial_number) + len(serial_number) % 2),
         "x-fact-not_before": f"{parsed.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
@@ -170,14 +184,20 @@ def forms(world: World) -> Iterator[Case]:
         forward={"x-clientcert": world.impostor.apache_form, **failed, **subject},
         **facts,
     )
-    yield case("the fact verified is NONE without a client certificate", on=None, forward={"x-fact-verified": "NONE"}, **facts)
+    yield case(
+        "the fact verified is NONE without a client certificate", on=None, forward={"x-fact-verified": "NONE"}, **facts
+    )
     for path in ("/token", "/token/par", "/token?a=b", "/%74oken"):
-        gets_it = case(f"a certificate is handed over at the endpoint {path}", forward={"x-clientcert": one.apache_form}, **facts)
+        gets_it = case(
+            f"a certificate is handed over at the endpoint {path}", forward={"x-clientcert": one.apache_form}, **facts
+        )
         # Envoy's own routes compare a path as it is.
         yield replace(gets_it, path=path, as_it_came="%" in path)
     nothing = [(name, FORGED) for name in told]
     for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR", "/token/%3Bx", "/token/x;y"):
-        elsewhere = case(f"no certificate is handed over at {path}, which is no endpoint", headers=nothing, forward={}, **facts)
+        elsewhere = case(
+            f"no certificate is handed over at {path}, which is no endpoint", headers=nothing, forward={}, **facts
+        )
         yield replace(elsewhere, path=path)
 
     keycloak = {"configuration": "keycloak", "forward": {"ssl_client_cert": one.apache_form}}
@@ -187,7 +207,9 @@ def forms(world: World) -> Iterator[Case]:
         configuration="too-small",
         refusal=Refusal("certificate_too_large", 431, "invalid_request", challenge=False),
     )
-    yield case("X-Forwarded-Client-Cert is not refused as forged under on_forged: refuse", headers=chain[:1], **keycloak)
+    yield case(
+        "X-Forwarded-Client-Cert is not refused as forged under on_forged: refuse", headers=chain[:1], **keycloak
+    )
     for name in ("X-SSL-cipher", "x_ssl_subject", "WL-Proxy-SSL", "ssl!session~id", "$WSCS"):
         # No certificate, and no word that one was verified.
         fact = [(name.lower(), FORGED)]
@@ -195,7 +217,18 @@ def forms(world: World) -> Iterator[Case]:
     for name in ("x-clientcert", "SSL_CLIENT_CERT", "cert.chain_0", "cert_chain_3", "$WSCC", "x^client|verify"):
         refusal = Refusal("header_forged", 400, "invalid_request", challenge=False)
         forged = [(name.lower(), FORGED)]
-        yield case(f"a forged {name} is refused under on_forged: refuse", headers=forged, configuration="keycloak", refusal=refusal)
+        yield case(
+            f"a forged {name} is refused under on_forged: refuse",
+            headers=forged,
+            configuration="keycloak",
+            refusal=refusal,
+        )
         yield Case(
-            f"a forged {name} is refused on an open route under on_forged: refuse", "keycloak", None, "/auth", None, forged, refusal=refusal
+            f"a forged {name} is refused on an open route under on_forged: refuse",
+            "keycloak",
+            None,
+            "/auth",
+            None,
+            forged,
+            refusal=refusal,
         )

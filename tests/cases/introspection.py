@@ -47,7 +47,9 @@ def introspection(world: World) -> Iterator[Case]:
     unavailable = Refusal("introspection_unavailable", 503, "temporarily_unavailable", challenge=False)
     paths = {"api": "/", "migration": "/migration/", "gluu": "/gluu/"}
 
-    def case(sentence: str, answer: Any, *, token: str = opaque, policy: str = "api", on: Certificate = one, **rest: Any) -> Case:
+    def case(
+        sentence: str, answer: Any, *, token: str = opaque, policy: str = "api", on: Certificate = one, **rest: Any
+    ) -> Case:
         text = answer if answer is None or isinstance(answer, str) else json.dumps(answer)
         name = None if policy == "api" else policy
         headers = [("authorization", f"Bearer {token}")]
@@ -67,7 +69,9 @@ def introspection(world: World) -> Iterator[Case]:
         claims = {name: value for name, value in claims.items() if value is not None}
         return tokens.sign(key, claims, header={"typ": "token-introspection+jwt", **header})
 
-    yield case("an opaque token is refused with 503 while the authorization server cannot be asked", None, refusal=unavailable)
+    yield case(
+        "an opaque token is refused with 503 while the authorization server cannot be asked", None, refusal=unavailable
+    )
     yield case("an active token on the certificate that it is bound to passes", active())
     yield refused("an active token on another certificate is refused", active(), "certificate_mismatch", on=two)
     yield refused("an active token that is bound to nothing is refused", active(None), "confirmation_missing")
@@ -100,7 +104,9 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
     yield case("an active token without iss and exp passes", active(iss=None, exp=None))
     yield refused("an active token that has expired is refused", active(exp=world.now - 60), "token_expired")
-    yield refused("an active token that is not valid yet is refused", active(nbf=world.now + 86400), "token_not_yet_valid")
+    yield refused(
+        "an active token that is not valid yet is refused", active(nbf=world.now + 86400), "token_not_yet_valid"
+    )
     yield refused("an active token whose exp is a word is refused", active(exp="soon"), "claim_malformed")
     yield refused(
         "an active token with x5t#S256 at the top level is refused without confirmation: top_level",
@@ -146,7 +152,10 @@ def introspection(world: World) -> Iterator[Case]:
         policy="migration",
     )
     yield refused(
-        "an answer without token_type and aud is refused under audience: if_present", active(aud=None), "claim_missing", policy="migration"
+        "an answer without token_type and aud is refused under audience: if_present",
+        active(aud=None),
+        "claim_missing",
+        policy="migration",
     )
     yield refused(
         "an answer whose token_type is null and without aud is refused under audience: if_present",
@@ -165,9 +174,15 @@ def introspection(world: World) -> Iterator[Case]:
     for kind in ("Bearer", "bearer", "BEARER", "DPoP", "access_token"):
         yield case(f"an active token of the type {kind} passes", active(token_type=kind))
     for kind in ("Refresh", "ID", "N_A", "mac", "access", "", " Bearer", "Own-Word", 1, ["Bearer"]):
-        yield refused(f"an active token of the type {kind!r} is refused", active(token_type=kind), "token_type_unsupported")
+        yield refused(
+            f"an active token of the type {kind!r} is refused", active(token_type=kind), "token_type_unsupported"
+        )
     for kind in ("Own-Word", "own-WORD", "bearer"):
-        yield case(f"an active token of the type {kind} passes where token_types names Own-Word", active(token_type=kind), policy="migration")
+        yield case(
+            f"an active token of the type {kind} passes where token_types names Own-Word",
+            active(token_type=kind),
+            policy="migration",
+        )
     yield refused(
         "an active token of the type Own is refused where token_types names Own-Word",
         active(token_type="Own"),
@@ -186,9 +201,19 @@ def introspection(world: World) -> Iterator[Case]:
         yield case(f"an active token with a nonce passes beside {name}", active(nonce="n", **marks))
 
     top = {**active(None), "x5t#S256": one.thumbprint}
-    yield case("a signed answer with x5t#S256 at the top level passes under confirmation: top_level", signed(top), policy="gluu")
-    yield refused("an inactive token is refused by a signed answer", signed({"active": False}), "token_inactive", policy="gluu")
-    for name, more in [("token_type", {"token_type": "Refresh"}), ("typ", {"typ": "Refresh"}), ("hash", {"at_hash": "x"})]:
+    yield case(
+        "a signed answer with x5t#S256 at the top level passes under confirmation: top_level",
+        signed(top),
+        policy="gluu",
+    )
+    yield refused(
+        "an inactive token is refused by a signed answer", signed({"active": False}), "token_inactive", policy="gluu"
+    )
+    for name, more in [
+        ("token_type", {"token_type": "Refresh"}),
+        ("typ", {"typ": "Refresh"}),
+        ("hash", {"at_hash": "x"}),
+    ]:
         yield refused(
             f"a token that is no access token by its {name} is refused by a signed answer",
             signed({**top, **more}),
@@ -198,7 +223,10 @@ def introspection(world: World) -> Iterator[Case]:
     for name, text in [
         ("unsigned where it must be signed", json.dumps(active())),
         ("of another type", signed(active(), {"typ": "JWT"})),
-        ("of no type", tokens.sign(es256, {"iss": ISSUER, "aud": "api", "iat": world.now, "token_introspection": active()})),
+        (
+            "of no type",
+            tokens.sign(es256, {"iss": ISSUER, "aud": "api", "iat": world.now, "token_introspection": active()}),
+        ),
         ("signed by a stranger", signed(active(), key=world.stranger)),
         ("signed with an unknown key", signed(active(), {"kid": "unheard of"})),
         ("from another issuer", signed(active(), iss=OTHER_ISSUER)),
@@ -207,4 +235,6 @@ def introspection(world: World) -> Iterator[Case]:
         ("without its time", signed(active(), iat=None)),
         ("without its content", signed(None)),
     ]:
-        yield case(f"an answer that is {name} is refused with 503 under answer: jwt", text, policy="gluu", refusal=unavailable)
+        yield case(
+            f"an answer that is {name} is refused with 503 under answer: jwt", text, policy="gluu", refusal=unavailable
+        )

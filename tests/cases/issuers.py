@@ -98,7 +98,9 @@ def two_issuers(world: World) -> Iterator[Case]:
         sign(keys["ES256"], {**first, "aud": OTHER_AUDIENCE}),
         refusal=invalid_token("audience_mismatch"),
     )
-    yield case("a token passes in the last second of leeway_seconds: 60", sign(keys["ES256"], first), later=LIFETIME + 59)
+    yield case(
+        "a token passes in the last second of leeway_seconds: 60", sign(keys["ES256"], first), later=LIFETIME + 59
+    )
     yield case(
         "a token is refused a second after leeway_seconds: 60",
         sign(keys["ES256"], first),
@@ -152,7 +154,12 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         tokens.sign(world.stranger, claims, header={"typ": "at+jwt"}),
         **typed,
     )
-    yield case("a token that jwt_authn verified and removed is refused under token_type: at+jwt", claims, refusal=unseen, **typed)
+    yield case(
+        "a token that jwt_authn verified and removed is refused under token_type: at+jwt",
+        claims,
+        refusal=unseen,
+        **typed,
+    )
     anonymous = {name: value for name, value in claims.items() if name != "jti"}
     without_jti = tokens.sign(world.stranger, anonymous)
     yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
@@ -177,9 +184,13 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         without_jti,
         refusal=invalid_token("token_not_verified"),
     )
-    yield case("a request without a token is refused where jwt_authn left no payload", None, refusal=no_token("token_missing"))
     yield case(
-        "a payload of jwt_authn's that cannot be read is refused without a token", b"\xff", refusal=invalid_token("token_not_verified")
+        "a request without a token is refused where jwt_authn left no payload", None, refusal=no_token("token_missing")
+    )
+    yield case(
+        "a payload of jwt_authn's that cannot be read is refused without a token",
+        b"\xff",
+        refusal=invalid_token("token_not_verified"),
     )
     stolen = invalid_token("certificate_mismatch")
     yield case("a verified token on another certificate is refused", claims, token, world.client_2, refusal=stolen)

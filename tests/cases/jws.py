@@ -67,7 +67,11 @@ def signatures(world: World) -> Iterator[Case]:
         ("a token of four parts is malformed", f"{bound}.{signature}", "token_malformed"),
         ("an encrypted token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
         ("a token with an empty signature is refused", f"{header}.{payload}.", "signature_invalid"),
-        ("a token whose signature is padded base64url is refused as malformed", f"{header}.{payload}.{signature}=", "token_malformed"),
+        (
+            "a token whose signature is padded base64url is refused as malformed",
+            f"{header}.{payload}.{signature}=",
+            "token_malformed",
+        ),
         (
             "a token whose signature is uncanonical base64url is refused as malformed",
             f"{header}.{payload}.{uncanonical(signature)}",
@@ -104,7 +108,11 @@ def signatures(world: World) -> Iterator[Case]:
             "algorithm_not_allowed",
         ),
         ("the algorithm None is refused", sign({"alg": "None"}), "algorithm_not_allowed"),
-        ("HS256 with the issuer's public key as the secret is refused", hmac_with_public_key(world), "algorithm_not_allowed"),
+        (
+            "HS256 with the issuer's public key as the secret is refused",
+            hmac_with_public_key(world),
+            "algorithm_not_allowed",
+        ),
         ("the unknown algorithm XY256 is refused", sign({"alg": "XY256"}), "algorithm_not_allowed"),
         ("the algorithm ES256 with a space before it is refused", sign({"alg": " ES256"}), "algorithm_not_allowed"),
         ("the algorithm es256 in small letters is refused", sign({"alg": "es256"}), "algorithm_not_allowed"),
@@ -113,7 +121,11 @@ def signatures(world: World) -> Iterator[Case]:
             sign({"alg": "ES256K"}),
             "algorithm_not_allowed",
         ),
-        ("the algorithm ES384 is refused where the issuer's algorithms do not list it", sign(key=world.keys["ES384"]), "algorithm_not_allowed"),
+        (
+            "the algorithm ES384 is refused where the issuer's algorithms do not list it",
+            sign(key=world.keys["ES384"]),
+            "algorithm_not_allowed",
+        ),
         ("a header without an algorithm is malformed", raw(header='{"kid":"ES256-1"}'), "token_malformed"),
         ("an algorithm that is no string is malformed", sign({"alg": 256}), "token_malformed"),
         ("crit with exp is refused", sign({"crit": ["exp"]}), "token_header_unsupported"),
@@ -222,7 +234,9 @@ def floods(world: World) -> Iterator[Case]:
     # Whoever makes up tokens without a key id has each tried with every key, for a while. In a second of their own: the
     # module serves all cases with one worker.
     def unnamed(key: str, claims: dict[str, Any]) -> str:
-        return tokens.assemble(tokens.encode_part({"alg": "PS256"}), tokens.encode_part(claims), world.keys[key], "PS256")
+        return tokens.assemble(
+            tokens.encode_part({"alg": "PS256"}), tokens.encode_part(claims), world.keys[key], "PS256"
+        )
 
     made_up = [flipped(unnamed("PS256", world.claims(one, jti=f"made up {number}"))) for number in range(5)]
     second, fourth = (unnamed(key, world.claims(one, jti=key)) for key in ("PS256", "PS512"))

@@ -46,14 +46,26 @@ def carriage(world: World) -> Iterator[Case]:
             no_token("scheme_unsupported"),
         ),
         ("the DPoP scheme is challenged without an error code", f"DPoP {bound}", no_token("scheme_unsupported")),
-        ("the scheme Bearer without a token is refused as malformed", "Bearer", invalid_request("authorization_malformed")),
-        ("a tab between scheme and token is refused as another scheme", f"Bearer\t{bound}", no_token("scheme_unsupported")),
+        (
+            "the scheme Bearer without a token is refused as malformed",
+            "Bearer",
+            invalid_request("authorization_malformed"),
+        ),
+        (
+            "a tab between scheme and token is refused as another scheme",
+            f"Bearer\t{bound}",
+            no_token("scheme_unsupported"),
+        ),
         (
             "two Bearer tokens in one Authorization value are refused",
             f"Bearer {bound}, Bearer {bound}",
             invalid_request("authorization_repeated"),
         ),
-        ("a token with a space in it is refused as malformed", f"Bearer {bound} x", invalid_request("authorization_malformed")),
+        (
+            "a token with a space in it is refused as malformed",
+            f"Bearer {bound} x",
+            invalid_request("authorization_malformed"),
+        ),
         ("a token in quotes is refused as malformed", f'Bearer "{bound}"', invalid_request("authorization_malformed")),
         (
             "bytes in Authorization that are not UTF-8 are refused as malformed",
@@ -127,7 +139,10 @@ def carriage(world: World) -> Iterator[Case]:
             "a parameter whose name goes on behind access_token passes",
             "/?access_token_type=x&my_access_token=y&_access_token=z",
         ),
-        ("a parameter that has another with access_token in it passes", "/?a[access_token]=x&access%5btoken%5d=y&a.access_token=z"),
+        (
+            "a parameter that has another with access_token in it passes",
+            "/?a[access_token]=x&access%5btoken%5d=y&a.access_token=z",
+        ),
         ("a parameter whose value is access_token passes", "/?type=access_token&%zz=%4&="),
         ("a path with access_token in it passes", "/access_token"),
     ]:
@@ -147,7 +162,12 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
     case, carrying, sign, bound = api.case, api.carrying, api.sign, api.bound
 
     # The query, where the API has a parameter of its own.
-    yield carrying("own-parameter", "access_token in the query passes with a good token under access_token_query: ignore", bound, path="/own-parameter/?access_token=x")
+    yield carrying(
+        "own-parameter",
+        "access_token in the query passes with a good token under access_token_query: ignore",
+        bound,
+        path="/own-parameter/?access_token=x",
+    )
     yield case(
         "own-parameter",
         "a token in the query alone is refused as missing under access_token_query: ignore",
@@ -157,7 +177,13 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
 
     # CORS: a preflight has no token.
     asking = [("origin", "https://app.example.com"), ("access-control-request-method", "GET")]
-    yield case("browsers", "a CORS preflight without a token passes under cors_preflight: forward", method="OPTIONS", headers=asking, forward={})
+    yield case(
+        "browsers",
+        "a CORS preflight without a token passes under cors_preflight: forward",
+        method="OPTIONS",
+        headers=asking,
+        forward={},
+    )
     yield case(
         "browsers",
         "a CORS preflight loses its forged headers under cors_preflight: forward",
@@ -167,7 +193,12 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
     )
     for policy, sentence, method, headers in [
         ("browsers", "OPTIONS without Origin needs a token under cors_preflight: forward", "OPTIONS", asking[1:]),
-        ("browsers", "OPTIONS without Access-Control-Request-Method needs a token under cors_preflight: forward", "OPTIONS", asking[:1]),
+        (
+            "browsers",
+            "OPTIONS without Access-Control-Request-Method needs a token under cors_preflight: forward",
+            "OPTIONS",
+            asking[:1],
+        ),
         ("browsers", "GET with the headers of a preflight needs a token under cors_preflight: forward", "GET", asking),
         ("scopes", "a CORS preflight needs a token without cors_preflight: forward", "OPTIONS", asking),
     ]:
@@ -208,12 +239,26 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
 
     # The server name of the TLS handshake, which is localhost.
     for authority in ("localhost", "LocalHost", "localhost:8443", "localhost."):
-        yield carrying("server-name", f"the host {authority} passes with the server name localhost under must_match", bound, authority=authority)
+        yield carrying(
+            "server-name",
+            f"the host {authority} passes with the server name localhost under must_match",
+            bound,
+            authority=authority,
+        )
     for authority in ("api.example.com", "localhost.example.com", "localhost..", "127.0.0.1", "[::1]:8443"):
         yield carrying(
-            "server-name", f"the host {authority} is refused with the server name localhost under must_match", bound, authority=authority, refusal=misdirected()
+            "server-name",
+            f"the host {authority} is refused with the server name localhost under must_match",
+            bound,
+            authority=authority,
+            refusal=misdirected(),
         )
-        yield carrying("observe", f"the host {authority} passes with the server name localhost without must_match", bound, authority=authority)
+        yield carrying(
+            "observe",
+            f"the host {authority} passes with the server name localhost without must_match",
+            bound,
+            authority=authority,
+        )
     for name, value in (("no server name", None), ("an empty server name", b"")):
         yield carrying(
             "server-name",
@@ -241,15 +286,28 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
 def toward_the_upstream(world: World) -> Iterator[Case]:
     one, es256 = world.client_1, world.keys["ES256"]
     # HTTP/1.1 and HTTP/2 alike, and as CGI-like servers fold them.
-    own = ("x-subject", "x_subject", "x.subject", "x!subject", "x-client-id", "x-roles", "x-client-thumbprint", "x~client*thumbprint")
+    own = (
+        "x-subject",
+        "x_subject",
+        "x.subject",
+        "x!subject",
+        "x-client-id",
+        "x-roles",
+        "x-client-thumbprint",
+        "x~client*thumbprint",
+    )
     forged = [(name, FORGED) for name in own]
 
     def case(sentence: str, *, policy: str = "upstream", path: str = "/upstream/", **claims: Any) -> Case:
         token = tokens.sign(es256, world.claims(one, **claims))
-        return Case(sentence, "variants", policy, path, one, [("authorization", f"Bearer {token}"), *forged], forward={})
+        return Case(
+            sentence, "variants", policy, path, one, [("authorization", f"Bearer {token}"), *forged], forward={}
+        )
 
     set_here = {"x-subject": "client-1", "x-client-thumbprint": one.thumbprint}
-    yield replace(case("forward_claims and forward_thumbprint replace what the client wrote in their headers"), forward=set_here)
+    yield replace(
+        case("forward_claims and forward_thumbprint replace what the client wrote in their headers"), forward=set_here
+    )
     yield replace(
         case(
             "a claim that is a list is forwarded as JSON in ASCII with encoding: json",
@@ -258,7 +316,9 @@ def toward_the_upstream(world: World) -> Iterator[Case]:
         ),
         forward={**set_here, "x-client-id": "a client", "x-roles": '["caf\\u00e9",{"a\\r\\n":1.5}]'},
     )
-    yield replace(case("a header of another policy's forward_claims is removed on an open route", policy="open", path="/health"))
+    yield replace(
+        case("a header of another policy's forward_claims is removed on an open route", policy="open", path="/health")
+    )
     for name, claims in {
         "beyond ASCII": {"sub": "caf\u00e9"},
         "with a line end": {"sub": "a\r\nx-admin: 1"},

@@ -7,7 +7,17 @@ from typing import Any
 
 from rig import tokens
 
-from cases.case import Case, Header, ambiguous, cannot_decide, encoded_map, insufficient_scope, invalid_token, no_route, no_token
+from cases.case import (
+    Case,
+    Header,
+    ambiguous,
+    cannot_decide,
+    encoded_map,
+    insufficient_scope,
+    invalid_token,
+    no_route,
+    no_token,
+)
 from cases.configuration import Configuration
 from cases.forged import forged_headers
 from cases.world import World
@@ -36,14 +46,24 @@ def routes(world: World) -> Iterator[Case]:
             unbound,
             refusal=invalid_token("confirmation_missing"),
         )
-    yield Case("a request without a token passes an open route, which removes forged headers", "resource-server", "open", "/health", None, forged_headers(), forward={})
+    yield Case(
+        "a request without a token passes an open route, which removes forged headers",
+        "resource-server",
+        "open",
+        "/health",
+        None,
+        forged_headers(),
+        forward={},
+    )
     yield case(
         "a route with a name that no policy has is refused",
         {metadata: encoded_map({"policy": "off"})},
         "unknown_policy",
     )
     yield case(
-        "a policy's name in another case is refused as unknown", {metadata: encoded_map({"policy": "Open"})}, "unknown_policy"
+        "a policy's name in another case is refused as unknown",
+        {metadata: encoded_map({"policy": "Open"})},
+        "unknown_policy",
     )
     yield case("a route with an empty name is refused", {metadata: encoded_map({"policy": ""})}, "unknown_policy")
     yield case(
@@ -177,11 +197,15 @@ def routes_of_the_configuration(world: World) -> Iterator[Case]:
         *("api.example.com:8443", "API.Example.com", "api.example.com."),
         *("eu.api.example.com", "a.b.api.example.com"),
     ):
-        yield case(f"the host {authority} is taken for the route of its name", "/payments", plain, authority, refusal=lacking)
+        yield case(
+            f"the host {authority} is taken for the route of its name", "/payments", plain, authority, refusal=lacking
+        )
     for path in ("/", "/payments-2", "/Payments", "/caf%C3%A9%20au%20lait", "/health/", "/health2"):
         yield case(f"the path {path} is taken for the route /", path, plain, forward=dict(plain))
         yield case(f"the path {path} is refused without a token", path, [], refusal=no_token("token_missing"))
-    yield case("a route without hosts is taken for any host", "/health", forged_headers(), "other.example.org", forward={})
+    yield case(
+        "a route without hosts is taken for any host", "/health", forged_headers(), "other.example.org", forward={}
+    )
     for authority in ("other.example.org", "example.com", "badapi.example.com", "api.example.com.example.org"):
         yield case(f"the host {authority} is refused as route_unknown", "/", plain, authority, refusal=no_route())
     yield case(
