@@ -36,7 +36,7 @@ impl ResourceServer {
             }
         }
         if !self.required_scopes.is_empty() {
-            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(&scope.0)).collect();
+            let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(scope.as_str())).collect();
             let scopes: Vec<_> = scopes.iter().map(|scope| &**scope).collect();
             say(&format!("A token that lacks a scope of {} gets 403.", listed(&scopes, "and")));
         }

@@ -11,15 +11,16 @@ mod claims;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
 pub(crate) mod forwarding;
-mod further_checks;
 pub mod introspection;
 mod issuer;
 mod judgement;
 mod metadata;
 mod prepared;
+mod scope;
 mod stop;
 pub mod token_cache;
 mod token_kind;
+mod unnamed_key_checks;
 mod verification;
 pub mod verified_payload;
 
@@ -55,6 +56,7 @@ use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
 use prepared::{Expected, Prepared};
+use scope::Scope;
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
 
@@ -230,12 +232,6 @@ enum CertificateValidity {
     Checked,
 }
 
-/// A scope that tokens must have (RFC 6749 §3.3), whose characters need no escape in a challenge.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
-struct Scope(#[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!#-\[\]-~]+$")))] String);
-
 /// Certificates that are refused whatever a token says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(try_from = "Vec<Thumbprint>")]
@@ -266,19 +262,6 @@ impl TryFrom<String> for Realm {
             Err("a realm is told to every client, and this is a URL with a user in it")
         } else {
             Ok(Self(text))
-        }
-    }
-}
-
-impl TryFrom<String> for Scope {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if !text.is_empty() && text.bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err("a scope is visible ASCII text without ' ', '\"' and '\\'".to_owned())
         }
     }
 }
@@ -419,7 +402,7 @@ impl ResourceServer {
     #[inline(never)]
     fn serve(&self, metadata: &ProtectedResourceMetadata) -> Stop {
         let issuers = self.issuers.iter().map(Issuer::identifier);
-        let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.0.as_str()).collect();
+        let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.as_str()).collect();
         Stop::Serve(metadata.document(issuers, &scopes))
     }
 

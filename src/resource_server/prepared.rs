@@ -2,16 +2,14 @@
 
 use std::rc::Rc;
 
-use super::Scope;
 use super::access_token::AccessToken;
-use super::claims;
 use super::forwarding::{self, ForwardedClaim};
+use super::scope::{Scope, check_scopes};
 use crate::http::edit::Edit;
 use crate::jose::confirmation::Dpop;
 use crate::outcome::decision::line_of_bound;
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
-use crate::reason::Reason;
 use crate::text::json::Object;
 
 /// What a policy has of its own to expect of a token and to do with it.
@@ -86,19 +84,5 @@ impl Prepared {
         let line = line_of_bound.as_ref().map_or(0, |line| line.len());
         let own = size_of::<Self>().saturating_sub(size_of::<AccessToken>());
         [own, access_token.size(), refusals, headers, line].into_iter().fold(0, usize::saturating_add)
-    }
-}
-
-/// A token's scopes are one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
-fn check_scopes(required: &[Scope], payload: &Object<'_>) -> Result<(), Refusal> {
-    if required.is_empty() {
-        return Ok(());
-    }
-    let granted = claims::text(payload, "scope")?.unwrap_or_default();
-    let required: Vec<_> = required.iter().map(|scope| scope.0.as_str()).collect();
-    if required.iter().all(|scope| granted.split(' ').any(|granted| granted == *scope)) {
-        Ok(())
-    } else {
-        Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
     }
 }

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::further_checks::FurtherChecks;
 use super::prepared::Prepared;
+use super::unnamed_key_checks::UnnamedKeyChecks;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::outcome::refusal::Refusal;
 
@@ -50,7 +50,7 @@ pub struct TokenCache {
     verified: BoundedCache<Box<[u8]>, Known>,
     refused: BoundedCache<Box<[u8]>, Known>,
     /// What tokens cost that are neither.
-    pub(super) further_checks: FurtherChecks,
+    pub(super) unnamed_key_checks: UnnamedKeyChecks,
 }
 
 /// What is known of a token.
@@ -95,7 +95,7 @@ impl TokenCache {
         Self {
             verified: BoundedCache::new(size.0.saturating_sub(of_refused)),
             refused: BoundedCache::new(of_refused),
-            further_checks: FurtherChecks::default(),
+            unnamed_key_checks: UnnamedKeyChecks::default(),
         }
     }
 

@@ -157,15 +157,15 @@ fn verify_signature(
         }
         None => Stop::from(Reason::TokenNotVerified),
     })?;
-    let (is_named, further_checks) = (token.key_id().is_some(), &context.tokens.further_checks);
+    let (is_named, unnamed_key_checks) = (token.key_id().is_some(), &context.tokens.unnamed_key_checks);
     let mut candidates: Vec<_> = keys.candidates(algorithm, token.key_id()).collect();
     if !is_named {
-        further_checks.order(&mut candidates);
+        unnamed_key_checks.order(&mut candidates);
     }
     let mut spent = 0_u32;
     for (place, key) in candidates.iter().enumerate() {
         if place > 0 && !is_named {
-            if !further_checks.are_permitted(now) {
+            if !unnamed_key_checks.are_permitted(now) {
                 return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
             }
             spent = spent.saturating_add(key.cost(algorithm));
@@ -173,7 +173,7 @@ fn verify_signature(
         match context.engine.verify(token, key) {
             Verification::Valid => {
                 if !is_named {
-                    further_checks.found(key.fingerprint());
+                    unnamed_key_checks.found(key.fingerprint());
                 }
                 return Ok(key.fingerprint());
             }
@@ -183,7 +183,7 @@ fn verify_signature(
             }
         }
     }
-    further_checks.were_in_vain(now, spent);
+    unnamed_key_checks.were_in_vain(now, spent);
     let answer = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
     let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));

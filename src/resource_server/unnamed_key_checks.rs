@@ -19,7 +19,7 @@ const MOST_RIGHT: usize = 32;
 
 /// How much of the second is left, and with which key to begin.
 #[derive(Debug, Default)]
-pub(super) struct FurtherChecks {
+pub(super) struct UnnamedKeyChecks {
     /// Seconds since 1970.
     second: Cell<u64>,
     /// In microseconds.
@@ -29,7 +29,7 @@ pub(super) struct FurtherChecks {
     right: RefCell<VecDeque<Fingerprint>>,
 }
 
-impl FurtherChecks {
+impl UnnamedKeyChecks {
     /// Whether a token may be tried with more than one key.
     pub(super) fn are_permitted(&self, now: u64) -> bool {
         self.second.get() != now || self.spent.get() < MOST
