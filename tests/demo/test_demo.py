@@ -16,7 +16,7 @@ from rig.demo import DEMO, demo
 
 FLAWS = {
     "the comparison of the certificates is always right": (
-        "src/resource_server/mod.rs",
+        "src/resource_server/binding.rs",
         "(Some(confirmed), Some(presented)) if confirmed == presented",
         "(Some(_), Some(presented)) if presented == presented",
         {5},
