@@ -28,8 +28,8 @@ impl Deref for Refused {
 }
 
 impl Refused {
-    pub(super) fn new(scene: Scene<'static>, refusal: Refusal) -> Self {
-        Self { scene: Box::new(scene), refusal }
+    pub(super) fn new(scene: Box<Scene<'static>>, refusal: Refusal) -> Self {
+        Self { scene, refusal }
     }
 
     /// The name of the policy that refused; empty where none governs.

@@ -45,12 +45,12 @@ pub(crate) enum Challenge<'p> {
 }
 
 impl Challenge<'_> {
-    fn into_owned(self) -> Challenge<'static> {
-        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    fn owned(&self) -> Challenge<'static> {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(text.to_string());
         match self {
             Self::None => Challenge::None,
             Self::Bearer { realm, resource_metadata } => {
-                Challenge::Bearer { realm: owned(realm), resource_metadata: resource_metadata.map(owned) }
+                Challenge::Bearer { realm: owned(realm), resource_metadata: resource_metadata.as_ref().map(owned) }
             }
             Self::Basic => Challenge::Basic,
         }
@@ -96,17 +96,17 @@ impl<'p> Scene<'p> {
         self.presented
     }
 
-    /// The same, for a request that waits.
+    /// The same, for what outlives the policy's turn.
     #[must_use]
-    pub(crate) fn into_owned(self) -> Scene<'static> {
-        let Self { policy, caller, presented, challenge } = self;
-        Scene { policy: Cow::Owned(policy.into_owned()), caller, presented, challenge: challenge.into_owned() }
+    pub(crate) fn owned(&self) -> Box<Scene<'static>> {
+        let policy = Cow::Owned(self.policy().to_owned());
+        Box::new(Scene { policy, caller: self.caller, presented: self.presented, challenge: self.challenge.owned() })
     }
 
     /// The request, refused.
     #[must_use]
     pub fn refused(&self, refusal: impl Into<Refusal>) -> Refused {
-        Refused::new(self.clone().into_owned(), refusal.into())
+        Refused::new(self.owned(), refusal.into())
     }
 
     /// The request, which goes on without the headers that were removed from it.

@@ -75,8 +75,8 @@ pub fn run(
             Step::AskIntrospection(question) => {
                 let place = question.inquiry().place();
                 // Nothing is asked for twice.
-                let body = given.introspection.filter(|_| !asked.contains(&Asked::Introspection(place.clone())));
-                let Some(body) = body else {
+                let is_asked = asked.iter().any(|asked| matches!(asked, Asked::Introspection(_)));
+                let Some(body) = given.introspection.filter(|_| !is_asked) else {
                     break End::Refuse(question.refused(), Some(Missing::Introspection(place)));
                 };
                 let answer = Response { status: Some(200), body, ..Response::default() };

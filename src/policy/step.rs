@@ -157,14 +157,11 @@ impl Step {
         match judged {
             Ok((forward, answering)) => Self::forward(scene, forward, answering),
             Err(Stop::Refused(refusal)) => Self::Refuse(scene.refused(refusal)),
-            Err(Stop::NeedsBody(until)) => {
-                Self::AskBody(AskBody { scene: Box::new(scene.clone().into_owned()), until })
-            }
+            Err(Stop::NeedsBody(until)) => Self::AskBody(AskBody { scene: scene.owned(), until }),
             Err(Stop::NeedsKeys { source, why, refusal, unavailable, until }) => {
                 let (refused, unavailable) = (scene.refused(refusal), scene.refused(unavailable));
                 let question = AskKeys { source: *source, why, refused, unavailable };
-                let scene = Box::new(scene.clone().into_owned());
-                Self::AskKeys { question, client: Some(AskClientKeys { scene, until }) }
+                Self::AskKeys { question, client: Some(AskClientKeys { scene: scene.owned(), until }) }
             }
         }
     }

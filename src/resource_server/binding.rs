@@ -41,14 +41,9 @@ impl Admitted {
         Ok(Self { token, ground })
     }
 
-    /// The token.
-    pub(super) fn token(&self) -> &Rc<Prepared> {
-        &self.token
-    }
-
-    /// Why it may pass; or why the policy, which merely observes, would have refused it.
-    pub(super) fn into_ground(self) -> Result<Ground, Refusal> {
-        self.ground
+    /// The token, and why it may pass; or why the policy, which merely observes, would have refused it.
+    pub(super) fn into_parts(self) -> (Rc<Prepared>, Result<Ground, Refusal>) {
+        (self.token, self.ground)
     }
 }
 

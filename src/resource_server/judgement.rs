@@ -79,10 +79,9 @@ impl Judgement<'_> {
         admitted: Admitted,
         lookup: Option<Lookup>,
     ) -> Result<Forward, Refusal> {
-        let token = Rc::clone(admitted.token());
+        let (token, ground) = admitted.into_parts();
         headers.edits.extend_from_slice(token.forwarded()?);
         let (identity, expires) = (token.identity(), token.access_token.expired_from(self.server.leeway.0));
-        let ground = admitted.into_ground();
         let line = if matches!(ground, Ok(Ground::TokenBound)) { token.line_of_bound() } else { None };
         let ground = ground.map_err(|refusal| refusal.about(Rc::clone(&identity)).looked_up(lookup));
         Ok(self.forward(headers, Passed { ground, identity: Some(identity), lookup, expires, line }))

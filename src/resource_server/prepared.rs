@@ -2,10 +2,14 @@
 
 use std::rc::Rc;
 
-use super::access_token::AccessToken;
+use super::access_token::{AccessToken, Proof};
+use super::claims::Claims;
 use super::forwarding::{self, ForwardedClaim};
+use super::issuer::Issuer;
 use super::scope::{Scope, check_scopes};
+use super::token_kind::Stand;
 use crate::http::edit::Edit;
+use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::Dpop;
 use crate::outcome::decision::line_of_bound;
 use crate::outcome::identity::Identity;
@@ -36,16 +40,27 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// The token with this payload, for a policy that expects this.
-    pub(super) fn of(access_token: AccessToken, payload: &Object<'_>, expected: Expected<'_>) -> Self {
+    /// The token with this payload, which the proof makes true, for a policy that expects this.
+    ///
+    /// # Errors
+    /// As [`AccessToken::of`].
+    pub(super) fn of(
+        claims: &Claims<'_>,
+        payload: &Object<'_>,
+        issuer: (usize, &Issuer),
+        expected: Expected<'_>,
+        proof: Proof,
+        form: (Stand<'_>, Option<Algorithm>),
+    ) -> Result<Self, Refusal> {
+        let access_token = AccessToken::of(claims, payload, issuer, expected.dpop, proof, form)?;
         let bound_to = access_token.confirmation().ok().and_then(|confirmation| confirmation.certificate);
         let line = |certificate| line_of_bound(expected.policy, certificate, access_token.identity()).into();
-        Self {
+        Ok(Self {
             scope: check_scopes(expected.required_scopes, payload),
             forwarded: forwarding::headers(expected.forwarded_claims, payload),
             line_of_bound: bound_to.map(line),
             access_token,
-        }
+        })
     }
 
     /// Whether it has the scopes that the policy requires.

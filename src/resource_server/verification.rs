@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Context;
-use super::access_token::{AccessToken, Proof};
+use super::access_token::Proof;
 use super::bearer_token::BearerToken;
 use super::claims::{Claims, shortened};
 use super::introspection::{Introspected, Introspection, MissingAudience};
@@ -68,8 +68,7 @@ pub(super) fn verify(
     };
     // From here on the claims are the issuer's word, and a refusal may name whom they are about.
     let form = (Stand::Token(token.kind()), Some(token.algorithm()));
-    let access_token = AccessToken::of(&claims, token.payload(), (place, issuer), expected.dpop, proof, form)?;
-    Ok(Prepared::of(access_token, token.payload(), expected))
+    Ok(Prepared::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
 }
 
 /// The token of a request that has none any more, because the filter that verified it removed it: what it left of
@@ -95,8 +94,7 @@ pub(super) fn verified_before(
     // No token will be asked about: there is none to look it up by.
     let proof = Proof::Payload(Object::default());
     let form = (Stand::Payload, None);
-    let access_token = AccessToken::of(&claims, &payload, (place, issuer), expected.dpop, proof, form)?;
-    Ok(Some(Prepared::of(access_token, &payload, expected)))
+    Prepared::of(&claims, &payload, (place, issuer), expected, proof, form).map(Some)
 }
 
 /// A token that its issuer says is active (RFC 7662 §2.2).
@@ -128,8 +126,7 @@ pub(super) fn introspected(
     }
     let proof = Proof::Introspection(request.now.saturating_add(source.longest_kept()));
     let form = (Stand::Answer(source.token_types()), None);
-    let access_token = AccessToken::of(&claims, &payload, (place, issuer), expected.dpop, proof, form)?;
-    Ok(Prepared::of(access_token, &payload, expected))
+    Ok(Prepared::of(&claims, &payload, (place, issuer), expected, proof, form)?)
 }
 
 /// The issuer that the token claims to be from: its keys decide whether it is. Another one is not told, since nobody has

@@ -14,7 +14,6 @@ use crate::case_list::{Case, CaseList, Outcome};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::handover::header_cache::HeaderCache;
-use certbound::http::call::Response;
 use certbound::http::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
@@ -93,24 +92,16 @@ fn end(policies: &Policies, case: &Case) -> Ended {
         let before = Request { headers: &borrowed(&headers), ..request };
         let _ = policies.start(&before, &mut Context::new(engine, &keys, &mut tokens, &mut header_cache));
     }
-    let (mut introspected, judged_under) = (None, case.judged_under());
+    let judged_under = case.judged_under();
     let judged_under = judged_under.as_deref();
-    loop {
-        let context = &mut Context {
-            introspected: introspected.as_ref(),
-            connection,
-            judged_under,
-            ..Context::new(engine, &keys, &mut tokens, &mut header_cache)
-        };
-        match (policies.start(&request, context), &case.introspection) {
-            // The answer is given once, and after that the request must do with what is kept of it.
-            (Step::AskIntrospection(question), Some(body)) if introspected.is_none() => {
-                let answer = Response { status: Some(200), body: body.as_bytes(), ..Response::default() };
-                introspected = Some(question.inquiry().clone().receive(&answer));
-            }
-            _ => break,
-        }
-    }
+    let now = case.now.saturating_mul(1000);
+    // The answer is given once, and after that the request must do with what is kept of it.
+    let introspection = case.introspection.as_deref().map(str::as_bytes);
+    let start = |introspected: Option<&Introspected>| {
+        let new = Context::new(engine, &keys, &mut tokens, &mut header_cache);
+        policies.start(&request, &mut Context { introspected, connection, judged_under, ..new })
+    };
+    let _ = run_to_its_end(start, &keys, Given { body: Some(case.body()), introspection, now });
     let context =
         &mut Context { connection, judged_under, ..Context::new(engine, &keys, &mut tokens, &mut header_cache) };
     // A token seen before must come to the same as one that is new, but for being counted so.
@@ -118,9 +109,9 @@ fn end(policies: &Policies, case: &Case) -> Ended {
     let second = policies.start(&request, context);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&second), "{}", case.sentence);
-    let mut first = Some(second);
-    let start = |_: Option<&Introspected>| first.take().expect("nothing is asked twice");
-    let given = Given { body: Some(case.body()), introspection: None, now: case.now.saturating_mul(1000) };
+    let mut begun = Some(second);
+    let start = |_: Option<&Introspected>| begun.take().expect("nothing is asked twice");
+    let given = Given { body: Some(case.body()), introspection: None, now };
     match run_to_its_end(start, &keys, given).1 {
         End::Forward(edits, decision, _) => {
             let mut upstream = headers.clone();

@@ -56,8 +56,8 @@ pub fn end(
     let second = policies.start(request, context);
     let counted_alike = |step: &Step| format!("{step:?}").replace("Some(Hit)", "Some(Miss)");
     assert_eq!(counted_alike(&first), counted_alike(&second));
-    let mut first = Some(second);
-    let start = |_: Option<&Introspected>| first.take().expect("nothing is asked twice");
+    let mut begun = Some(second);
+    let start = |_: Option<&Introspected>| begun.take().expect("nothing is asked twice");
     let given = Given { body: host.body, introspection: None, now: request.now * 1000 };
     match run(start, &keys, given).1 {
         End::Forward(edits, ..) => {
