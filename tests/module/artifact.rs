@@ -1,13 +1,5 @@
 //! The file that is shipped: its size, its exports, how it starts and how it stops.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use crate::case_list::{CaseList, target};
 use crate::fake_host::Vm;
 use crate::run::{module, start};

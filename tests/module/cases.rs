@@ -1,13 +1,5 @@
 //! Every case of the list, in the module as it is shipped, in a fake host where every call that is not meant is a failure.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::collections::BTreeMap;
 
 use crate::case_list::{Case, CaseList};

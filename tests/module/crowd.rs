@@ -2,14 +2,7 @@
 //! However many wait, the host never has to run many callbacks of the module inside one another (the fake host counts them),
 //! and each gets its answer.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that cannot go on must stop"
-)]
+#![allow(clippy::arithmetic_side_effects, reason = "a test that cannot go on must stop")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,13 +1,5 @@
 //! What a request asks of the host, call by call.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use crate::case_list::CaseList;
 use crate::fake_host::Request;
 use crate::run::{acquainted, module, request, start, text, told, with_headers};

@@ -1,13 +1,5 @@
 //! The lines of the log, and what an access log learns.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::time::Duration;
 
 use crate::case_list::{Case, CaseList};

@@ -1,5 +1,13 @@
 //! Depth 2: the built module (`make module`) in a fake host.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
 mod artifact;
 #[path = "../cases/case_list.rs"]
 mod case_list;

@@ -1,13 +1,5 @@
 //! What the module counts, and when it tells the host.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

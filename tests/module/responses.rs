@@ -1,13 +1,5 @@
 //! Answers that the module reads and changes on their way to the client.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use crate::case_list::CaseList;
 use crate::fake_host::{Received, Request, Vm};
 use crate::run::{module, request, start, text};

@@ -1,13 +1,5 @@
 //! How a case is run through the module.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::time::Duration;
 
 use crate::case_list::{Case, CaseList, Outcome, target};

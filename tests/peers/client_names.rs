@@ -1,15 +1,6 @@
 //! Thousands of certificates and registered names (tests/peers/client_names.py) against an oracle that shares nothing with this
 //! code.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::path::Path;
 
 use base64::Engine;

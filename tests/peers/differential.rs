@@ -1,15 +1,6 @@
 //! Tens of thousands of requests (tests/peers/differential.py) against an oracle that shares nothing with this code
 //! (tests/peers/oracle.py): what it refuses is refused, and what it accepts is accepted but for the named strictnesses.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that cannot go on must stop"
-)]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
