@@ -24,6 +24,7 @@
 //! # use certbound::jose::{jwk::PublicKey, jws::CompactJws};
 //! use certbound::keys::KeyRing;
 //! use certbound::resource_server::token_cache::TokenCache;
+//! use certbound::time::UnixTime;
 //! use certbound::{Context, Policies, Request, Step};
 //!
 //! # struct Engine;
@@ -37,8 +38,9 @@
 //! let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
 //! let mut header_cache = HeaderCache::default();
 //! let headers = [(":path".to_owned(), b"/accounts".to_vec())];
+//! let now = UnixTime::from_seconds(1_700_000_000);
 //! let request =
-//!     Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 1_700_000_000 };
+//!     Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now };
 //!
 //! let mut step = policies.start(&request, &mut Context::new(&Engine, &keys, &mut tokens, &mut header_cache));
 //! let status = loop {
@@ -47,7 +49,7 @@
 //!         Step::Forward { .. } | Step::Serve { .. } => break 200,
 //!         Step::Refuse(refused) => break refused.status(),
 //!         // Read the body first: here it is empty.
-//!         Step::AskBody(question) => question.resume(Some(b""), &keys, &|| 1_700_000_000_000),
+//!         Step::AskBody(question) => question.resume(Some(b""), &keys, &|| now),
 //!         // Fetch newer keys, or ask about the token, and start again; without them the request is refused.
 //!         Step::AskKeys { question, .. } => break question.refused().status(),
 //!         Step::AskIntrospection(question) => break question.refused().status(),
@@ -80,6 +82,7 @@ pub mod policy;
 pub mod reason;
 pub mod resource_server;
 pub mod text;
+pub mod time;
 pub mod worker;
 
 mod collections;

@@ -21,6 +21,7 @@ use crate::outcome::forward::{Passed, SanitizedHeaders};
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+use crate::time::UnixTime;
 
 /// Which clients must authenticate by a certificate, and with which.
 #[derive(Debug, Deserialize)]
@@ -284,9 +285,13 @@ impl UntilBody {
         self.authentication.largest_body
     }
 
-    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read. `now` gives
-    /// milliseconds since 1970.
-    pub(crate) fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Result<ForwardAnd, Stop> {
+    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    pub(crate) fn resume(
+        self,
+        body: Option<&[u8]>,
+        keys: &KeyRing,
+        now: &dyn Fn() -> UnixTime,
+    ) -> Result<ForwardAnd, Stop> {
         match self.judge(body)? {
             Judged::Forward(ground, client_id) => Ok(self.forward(ground, client_id)),
             Judged::Fetched(source, presented, client_id) => {
@@ -383,8 +388,8 @@ pub(crate) struct UntilKeys {
 }
 
 impl UntilKeys {
-    /// Goes on with the keys that are known; `now` in milliseconds since 1970.
-    pub(crate) fn resume(self: Box<Self>, keys: &KeyRing, now: u64) -> Result<ForwardAnd, Stop> {
+    /// Goes on with the keys that are known.
+    pub(crate) fn resume(self: Box<Self>, keys: &KeyRing, now: UnixTime) -> Result<ForwardAnd, Stop> {
         let (why, reason) = match keys.certificates(&self.source, now) {
             Some(own) if own.contains(&self.presented) => {
                 let Self { before, client_id, .. } = *self;

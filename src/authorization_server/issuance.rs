@@ -211,6 +211,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::time::UnixTime;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
     const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
@@ -329,7 +330,7 @@ mod tests {
     fn a_path_that_may_be_the_token_endpoint_is_taken_for_it() {
         let is = |path: &str| {
             let headers = [(":path", path.as_bytes())];
-            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
             issued("").is_asked_for(&request)
         };
         for path in

@@ -393,6 +393,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::time::UnixTime;
 
     fn metadata(text: &str) -> Metadata {
         serde_json::from_str(text).unwrap()
@@ -484,7 +485,12 @@ mod tests {
         let is = |method: &str, path: &str| {
             let headers = [(":method", method), (":path", path)];
             let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-            Metadata::is_asked_for(&Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 })
+            Metadata::is_asked_for(&Request {
+                headers: &headers,
+                route_metadata: None,
+                peer_digest: None,
+                now: UnixTime::EPOCH,
+            })
         };
         for path in [
             "/.well-known/openid-configuration",

@@ -17,6 +17,7 @@ use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
 use certbound::desk::schema::{file_schema, schema};
 use certbound::handover::dialect::Dialect;
+use certbound::time::UnixTime;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// In bytes: more than any configuration of the field, and than any certificate.
@@ -200,9 +201,9 @@ fn check_files(arguments: &Check) -> Answer {
 }
 
 fn explain(arguments: &Explain) -> Answer {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(UnixTime::since_epoch);
     let now =
-        arguments.now.or(since_1970.ok().map(|now| now.as_secs())).ok_or("the clock cannot be read: say --now")?;
+        arguments.now.map(UnixTime::from_seconds).or_else(by_clock).ok_or("the clock cannot be read: say --now")?;
     let (config, request) = (text(&arguments.config)?, text(&arguments.request)?);
     let config = (&*shown(&arguments.config), &*config);
     let mut question = Question::new(config, (&shown(&arguments.request), &request), now)?;

@@ -19,6 +19,7 @@ use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::Validity;
 
 use crate::reason::Reason;
+use crate::time::UnixTime;
 use thumbprint::Thumbprint;
 use to_be_signed::ToBeSigned;
 
@@ -71,9 +72,9 @@ impl Certificate {
     /// # Errors
     /// [`Reason::CertificateExpired`], [`Reason::CertificateNotYetValid`], and [`Reason::CertificateMalformed`] where
     /// the dates cannot be read.
-    pub fn check_validity(&self, now: u64) -> Result<(), Reason> {
+    pub fn check_validity(&self, now: UnixTime) -> Result<(), Reason> {
         let validity = validity(&self.der).ok_or(Reason::CertificateMalformed)?;
-        let now = i64::try_from(now).map_err(|_| Reason::CertificateExpired)?;
+        let now = i64::try_from(now.seconds()).map_err(|_| Reason::CertificateExpired)?;
         if now < validity.not_before.timestamp() {
             Err(Reason::CertificateNotYetValid)
         } else if now > validity.not_after.timestamp() {
@@ -147,7 +148,7 @@ mod tests {
             (last + 1, Err(Reason::CertificateExpired)),
             (u64::MAX, Err(Reason::CertificateExpired)),
         ] {
-            assert_eq!(certificate.check_validity(now), answer, "{now}");
+            assert_eq!(certificate.check_validity(UnixTime::from_seconds(now)), answer, "{now}");
         }
     }
 
@@ -157,7 +158,7 @@ mod tests {
         // Up to the end of the dates.
         for length in 0..0x44 {
             assert_eq!(
-                Certificate::on_the_desk(der[..length].to_vec()).check_validity(1_600_000_000),
+                Certificate::on_the_desk(der[..length].to_vec()).check_validity(UnixTime::from_seconds(1_600_000_000)),
                 Err(Reason::CertificateMalformed)
             );
         }

@@ -1,17 +1,26 @@
 //! The lengths of time that a configuration has: whole seconds, each within its own bounds.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 macro_rules! seconds {
     ($($(#[doc = $meaning:literal])+ $name:ident, $default:literal, $least:literal, $most:literal, $refused:literal;)+) => {$(
         $(#[doc = $meaning])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
         #[serde(try_from = "u64")]
         #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
         pub(crate) struct $name(
             #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = $least, max = $most)))]
-            pub(crate) u64,
+            u64,
         );
+
+        impl $name {
+            /// The same, as a length of time.
+            pub(crate) const fn duration(self) -> Duration {
+                Duration::from_secs(self.0)
+            }
+        }
 
         impl Default for $name {
             fn default() -> Self {

@@ -35,6 +35,7 @@ use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::text::https_url::redacted;
 use crate::text::list::listed;
+use crate::time::UnixTime;
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub struct Question {
     keys: KeyRing,
     introspection: Option<Vec<u8>>,
     answer: Option<ServerAnswer>,
-    now: u64,
+    now: UnixTime,
 }
 
 /// A connection as a person describes it, who may have left out what matters.
@@ -124,7 +125,7 @@ impl Question {
     pub fn new(
         (config_file, config): (&str, &str),
         (request_file, request): (&str, &str),
-        now: u64,
+        now: UnixTime,
     ) -> Result<Self, String> {
         let policies = check::only_configuration(config_file, config)?;
         let (headers, body) = message(request_file, request)?;
@@ -220,7 +221,7 @@ impl Question {
             }
         }
         for source in sources.values() {
-            self.keys.take_published(source, key_set, self.now.saturating_mul(1000))?;
+            self.keys.take_published(source, key_set, self.now)?;
         }
         Ok(self)
     }
@@ -283,11 +284,7 @@ impl Question {
             // [`Self::under`] knows that there is this policy.
             under.unwrap_or_else(|| self.policies.start(&request, context))
         };
-        let given = Given {
-            body: Some(&self.body),
-            introspection: self.introspection.as_deref(),
-            now: self.now.saturating_mul(1000),
-        };
+        let given = Given { body: Some(&self.body), introspection: self.introspection.as_deref(), now: self.now };
         let (asked, end) = run(start, keys, given);
         let mut told = vec![];
         if connection.was_asked.get() {

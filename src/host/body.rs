@@ -61,6 +61,6 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
 
 /// Judges a request with its whole body; `None` where that is not to be had.
 pub(super) fn judge(vm: &Vm, context: u32, pending: PendingRequest, question: AskBody, body: Option<&[u8]>) -> Action {
-    let step = question.resume(body, &vm.worker.keys(), &facts::now_in_milliseconds);
+    let step = question.resume(body, &vm.worker.keys(), &facts::now);
     carry_out(vm, context, pending, step)
 }

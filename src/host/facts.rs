@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls;
 
 use super::abi::{self, Unreadable};
 use crate::http::connection::Connection;
+use crate::time::UnixTime;
 
 /// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
 /// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
@@ -70,11 +71,11 @@ pub(super) fn route_name() -> Option<Vec<u8>> {
     property("xds\0route_name")
 }
 
-/// Milliseconds since 1970. A clock that cannot be read says the end of time: every token has expired then.
-pub(super) fn now_in_milliseconds() -> u64 {
+/// What time it is. A clock that cannot be read says the end of time: every token has expired then.
+pub(super) fn now() -> UnixTime {
     let now = hostcalls::get_current_time().ok();
     let since_1970 = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
-    since_1970.and_then(|since_1970| u64::try_from(since_1970.as_millis()).ok()).unwrap_or(u64::MAX)
+    since_1970.map_or(UnixTime::MAX, UnixTime::since_epoch)
 }
 
 /// A property by a path of ours: one that a client could choose might make the host answer with an error.

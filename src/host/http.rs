@@ -185,7 +185,7 @@ fn decide(vm: &Vm, context: u32, Parked { pending, client }: Parked, outcome: Ou
         Outcome::SharedKeys => pending,
     };
     let step = match client {
-        Some(client) => Some(client.resume(&vm.worker.keys(), facts::now_in_milliseconds())),
+        Some(client) => Some(client.resume(&vm.worker.keys(), facts::now())),
         None => vm.judge(&pending),
     };
     match step {

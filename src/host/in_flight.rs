@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::metrics::Metrics;
 use crate::outcome::decision::Decision;
 use crate::outcome::metric::Metric;
+use crate::time::UnixTime;
 
 /// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
 #[derive(Default)]
@@ -20,8 +21,7 @@ pub(super) struct InFlight {
 
 struct Admitted {
     policy: String,
-    /// Seconds since 1970.
-    expires: u64,
+    expires: UnixTime,
 }
 
 impl InFlight {
@@ -38,10 +38,10 @@ impl InFlight {
         self.by_context.borrow_mut().remove(&context);
     }
 
-    /// Counts those whose token has expired by now, in seconds since 1970, each once.
-    pub(super) fn count_expired(&self, metrics: &Metrics, now: u64) {
+    /// Counts those whose token has expired by now, each once.
+    pub(super) fn count_expired(&self, metrics: &Metrics, now: UnixTime) {
         // There may be many, and several ticks in a second. None begins with a token that has expired already.
-        if self.counted.replace(now) == now {
+        if self.counted.replace(now.seconds()) == now.seconds() {
             return;
         }
         let mut by_context = self.by_context.borrow_mut();

@@ -90,7 +90,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Some(vm) = &self.vm {
-            let now = facts::now_in_milliseconds() / 1000;
+            let now = facts::now();
             vm.tell_overdue(now);
             vm.in_flight.count_expired(&vm.metrics, now);
             vm.worker.tick(&vm.proxy(), vm.policies.key_sources());

@@ -10,6 +10,7 @@ use super::{facts, log};
 use crate::http::call::{Call, Response};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
+use crate::time::UnixTime;
 use crate::worker::Proxy;
 
 /// A body that is larger is not read; the core draws its own line far below.
@@ -20,8 +21,8 @@ const LARGEST_BODY: usize = 1024 * 1024;
 pub(super) struct Host<'a>(pub(super) &'a Metrics);
 
 impl Proxy for Host<'_> {
-    fn now(&self) -> u64 {
-        facts::now_in_milliseconds()
+    fn now(&self) -> UnixTime {
+        facts::now()
     }
 
     fn dispatch(&self, call: &Call) -> Option<u32> {

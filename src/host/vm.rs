@@ -21,6 +21,7 @@ use crate::policy::{self, Policies};
 use crate::resource_server::Context;
 use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
+use crate::time::UnixTime;
 use crate::worker::Worker;
 use crate::{Reason, Refused, Request};
 
@@ -33,8 +34,8 @@ pub(super) struct Vm {
     pub(super) in_flight: InFlight,
     pub(super) metrics: Metrics,
     refusals: RefCell<RefusalLog>,
-    /// When a request was judged last, in seconds since 1970.
-    now: Cell<u64>,
+    /// When a request was judged last.
+    now: Cell<UnixTime>,
 }
 
 /// A request as it arrived, and what it has waited for.
@@ -81,7 +82,7 @@ impl Vm {
     /// Asks the core; `None` where the headers cannot be read.
     pub(super) fn judge(&self, pending: &PendingRequest) -> Option<Step> {
         let headers = pending.headers.headers()?;
-        let request = pending.request(&headers, facts::now_in_milliseconds() / 1000);
+        let request = pending.request(&headers, facts::now());
         self.now.set(request.now);
         self.tell_overdue(request.now);
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
@@ -106,7 +107,7 @@ impl Vm {
 
 impl Vm {
     /// Writes how many refusals of the minutes that are over were not written.
-    pub(super) fn tell_overdue(&self, now: u64) {
+    pub(super) fn tell_overdue(&self, now: UnixTime) {
         for not_logged in self.refusals.borrow_mut().overdue(now) {
             log(&Event::RefusalsNotLogged(&not_logged));
         }
@@ -124,7 +125,7 @@ impl Vm {
 }
 
 impl PendingRequest {
-    fn request<'a>(&'a self, headers: &'a Headers<'a>, now: u64) -> Request<'a> {
+    fn request<'a>(&'a self, headers: &'a Headers<'a>, now: UnixTime) -> Request<'a> {
         Request {
             headers,
             route_metadata: self.route_metadata.as_deref(),

@@ -3,6 +3,7 @@
 use crate::certificate::thumbprint::Thumbprint;
 use crate::http::header_map::Headers;
 use crate::reason::Reason;
+use crate::time::UnixTime;
 
 /// One request, at its headers.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +16,8 @@ pub struct Request<'a> {
     /// The SHA-256 of the DER of the certificate that the client proved to hold in the TLS handshake, as 64
     /// hexadecimal digits; `None` or empty where it presented none.
     pub peer_digest: Option<&'a [u8]>,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub now: u64,
+    /// When it came.
+    pub now: UnixTime,
 }
 
 /// What kind of client reads an answer.

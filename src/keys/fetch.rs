@@ -1,6 +1,7 @@
 //! One fetch of an issuer's keys: one call, or two where a metadata document says where the keys are.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Map;
 
@@ -26,8 +27,8 @@ pub struct Fetch {
 #[derive(Debug)]
 enum Document {
     Metadata,
-    /// What the metadata document is fresh for, in seconds, where it was read first.
-    KeySet(Option<u64>),
+    /// How long the metadata document is fresh, where it was read first.
+    KeySet(Option<Duration>),
 }
 
 /// What a fetch comes to next.
@@ -48,10 +49,10 @@ pub struct Fetched {
     pub document: Vec<u8>,
     /// The same, read.
     pub keys: Published,
-    /// For how many seconds they are fresh.
-    pub lifetime: u64,
-    /// Milliseconds after which they are to be fetched again.
-    pub pause: u64,
+    /// How long they are fresh.
+    pub lifetime: Duration,
+    /// After how long they are to be fetched again.
+    pub pause: Duration,
 }
 
 impl Fetch {
@@ -80,7 +81,7 @@ impl Fetch {
             Document::Metadata => self.read_metadata(body, lifetime),
             Document::KeySet(of_metadata) => match fetched(&self.source, body) {
                 Ok((document, keys)) => {
-                    let lifetime = lifetime.min(of_metadata.unwrap_or(u64::MAX));
+                    let lifetime = lifetime.min(of_metadata.unwrap_or(Duration::MAX));
                     let pause = self.source.pause(lifetime, keys.is_empty());
                     Next::Done(Fetched { document, keys, lifetime, pause })
                 }
@@ -90,7 +91,7 @@ impl Fetch {
     }
 
     /// OpenID Connect Discovery 1.0 §4.3, RFC 8414 §3.3: the document must name the very issuer.
-    fn read_metadata(self, body: &[u8], lifetime: u64) -> Next {
+    fn read_metadata(self, body: &[u8], lifetime: Duration) -> Next {
         let Some(metadata) = json::object(body) else {
             return Next::Failed("the metadata document is not one JSON object".to_owned());
         };

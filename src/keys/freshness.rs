@@ -1,5 +1,7 @@
 //! How long an answer may be used, as it says itself (RFC 9111 §4.2).
 
+use std::time::Duration;
+
 /// What an answer says of how long it is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -7,8 +9,8 @@ pub(crate) enum Freshness {
     Unsaid,
     /// It is not fresh even now: `no-cache`, `no-store`, `max-age=0`, or a `max-age` that cannot be read (RFC 9111 §4.2.1).
     Never,
-    /// For so many seconds from now on. There may be none left, where a cache between has kept it.
-    For(u64),
+    /// For so long from now on. There may be none left, where a cache between has kept it.
+    For(Duration),
 }
 
 impl Freshness {
@@ -28,13 +30,13 @@ impl Freshness {
                 let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
                 let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
                 said = match seconds(value) {
-                    None | Some(0) => Self::Never,
-                    Some(seconds) => Self::For(seconds),
+                    None | Some(Duration::ZERO) => Self::Never,
+                    Some(lifetime) => Self::For(lifetime),
                 };
             }
         }
         match said {
-            Self::For(lifetime) => Self::For(lifetime.saturating_sub(age.and_then(seconds).unwrap_or(0))),
+            Self::For(lifetime) => Self::For(lifetime.saturating_sub(age.and_then(seconds).unwrap_or_default())),
             said => said,
         }
     }
@@ -55,9 +57,10 @@ fn directives(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// `delta-seconds` (RFC 9111 §1.2.2): a number that is too large is as large as can be.
-fn seconds(text: &[u8]) -> Option<u64> {
+fn seconds(text: &[u8]) -> Option<Duration> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    is_number.then(|| std::str::from_utf8(text).ok()?.parse().ok().or(Some(u64::MAX))).flatten()
+    let number = || std::str::from_utf8(text).ok()?.parse().ok();
+    is_number.then(|| Duration::from_secs(number().unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -71,20 +74,21 @@ mod tests {
 
     #[test]
     fn cache_control_is_read_whole() {
-        use Freshness::{For, Never, Unsaid};
+        use Freshness::{Never, Unsaid};
+        let lasting = |seconds| Freshness::For(Duration::from_secs(seconds));
         for (text, expected) in [
             ("", Unsaid),
             ("private", Unsaid),
             ("public, must-revalidate", Unsaid),
             ("s-maxage=5", Unsaid),
-            ("max-age=60", For(60)),
-            ("public, Max-Age=\"60\"", For(60)),
-            ("  max-age = 60  ", For(60)),
-            ("s-maxage=5, max-age=7", For(7)),
-            ("max-age=7, max-age=5", For(7)),
-            ("private=\"set-cookie, max-age=5\", max-age=7", For(7)),
-            ("ext=\"a\\\", max-age=5\", max-age=7", For(7)),
-            ("max-age=99999999999999999999", For(u64::MAX)),
+            ("max-age=60", lasting(60)),
+            ("public, Max-Age=\"60\"", lasting(60)),
+            ("  max-age = 60  ", lasting(60)),
+            ("s-maxage=5, max-age=7", lasting(7)),
+            ("max-age=7, max-age=5", lasting(7)),
+            ("private=\"set-cookie, max-age=5\", max-age=7", lasting(7)),
+            ("ext=\"a\\\", max-age=5\", max-age=7", lasting(7)),
+            ("max-age=99999999999999999999", lasting(u64::MAX)),
             ("no-store", Never),
             ("NO-CACHE", Never),
             ("max-age=60, no-cache", Never),
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn what_a_cache_between_has_kept_is_fresh_for_the_rest() {
         for (age, expected) in [("0", 60), ("20", 40), ("60", 0), ("61", 0), ("x", 60), ("-5", 60)] {
-            assert_eq!(of("max-age=60", age), Freshness::For(expected), "{age}");
+            assert_eq!(of("max-age=60", age), Freshness::For(Duration::from_secs(expected)), "{age}");
         }
         assert_eq!(of("", "20"), Freshness::Unsaid);
         assert_eq!(of("no-cache", "20"), Freshness::Never);

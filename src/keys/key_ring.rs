@@ -1,6 +1,7 @@
 //! The fetched keys that one VM knows.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
@@ -9,6 +10,7 @@ use crate::keys::fetch;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::keys::freshness::Freshness;
 use crate::keys::source::{KeySource, SourceId};
+use crate::time::UnixTime;
 
 /// Key sets by their source: as many as the configuration names, each bounded.
 #[derive(Debug, Default)]
@@ -40,32 +42,30 @@ impl Published {
 struct Known {
     published: Published,
     version: u64,
-    /// Milliseconds since 1970.
-    fetched: u64,
-    /// In seconds.
-    lifetime: u64,
+    fetched: UnixTime,
+    lifetime: Duration,
 }
 
 impl KeyRing {
-    /// The keys of an issuer, if they may still serve. `now` in milliseconds since 1970.
+    /// The keys of an issuer, if they may still serve.
     #[must_use]
-    pub fn keys(&self, source: &KeySource, now: u64) -> Option<&Rc<KeySet>> {
+    pub fn keys(&self, source: &KeySource, now: UnixTime) -> Option<&Rc<KeySet>> {
         match self.published(source, now)? {
             Published::Keys(keys) => Some(keys),
             Published::Certificates(_) => None,
         }
     }
 
-    /// The certificates of a client, if they may still serve. `now` in milliseconds since 1970.
+    /// The certificates of a client, if they may still serve.
     #[must_use]
-    pub fn certificates(&self, source: &KeySource, now: u64) -> Option<&[Thumbprint]> {
+    pub fn certificates(&self, source: &KeySource, now: UnixTime) -> Option<&[Thumbprint]> {
         match self.published(source, now)? {
             Published::Certificates(certificates) => Some(certificates),
             Published::Keys(_) => None,
         }
     }
 
-    fn published(&self, source: &KeySource, now: u64) -> Option<&Published> {
+    fn published(&self, source: &KeySource, now: UnixTime) -> Option<&Published> {
         let known = self.known.get(source.id())?;
         (now <= known.fetched.saturating_add(source.serves_for(known.lifetime))).then_some(&known.published)
     }
@@ -76,8 +76,15 @@ impl KeyRing {
         self.known.get(source.id()).map_or(0, |known| known.version)
     }
 
-    /// Takes over what this VM or another one fetched, and for how many seconds it was called fresh.
-    pub fn take(&mut self, source: &KeySource, published: Published, version: u64, fetched: u64, lifetime: u64) {
+    /// Takes over what this VM or another one fetched, and how long it was called fresh.
+    pub fn take(
+        &mut self,
+        source: &KeySource,
+        published: Published,
+        version: u64,
+        fetched: UnixTime,
+        lifetime: Duration,
+    ) {
         self.known.insert(*source.id(), Known { published, version, fetched, lifetime });
     }
 
@@ -91,25 +98,27 @@ impl KeyRing {
             return false;
         }
         let Some(published) = fetch::shared(source, document) else { return false };
-        self.take(source, published, version, u64::from_le_bytes(fetched), u64::from_le_bytes(lifetime));
+        let fetched = UnixTime::from_milliseconds(u64::from_le_bytes(fetched));
+        self.take(source, published, version, fetched, Duration::from_secs(u64::from_le_bytes(lifetime)));
         true
     }
 
-    /// Takes over a key set as it is published; `now` in milliseconds since 1970.
+    /// Takes over a key set as it is published;
     ///
     /// # Errors
     /// A sentence, where it is no key set that can be used.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: u64) -> Result<(), String> {
+    pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: UnixTime) -> Result<(), String> {
         let (_, published) = fetch::fetched(source, document)?;
         self.take(source, published, 1, now, source.lifetime(Freshness::Unsaid));
         Ok(())
     }
 
-    /// What the other VMs of the process take over: the version, the time of the fetch, for how many seconds it is fresh,
-    /// and the document.
+    /// What the other VMs of the process take over: the version, the time of the fetch in milliseconds, for how many seconds
+    /// it is fresh, and the document.
     #[must_use]
-    pub fn shared(version: u64, fetched: u64, lifetime: u64, document: &[u8]) -> Vec<u8> {
-        [&version.to_le_bytes(), &fetched.to_le_bytes(), &lifetime.to_le_bytes(), document].concat()
+    pub fn shared(version: u64, fetched: UnixTime, lifetime: Duration, document: &[u8]) -> Vec<u8> {
+        let numbers = [version, fetched.milliseconds(), lifetime.as_secs()].map(u64::to_le_bytes);
+        [numbers.as_flattened(), document].concat()
     }
 }

@@ -4,34 +4,41 @@
 //! whoever changes it first fetches, and the others read what it brought. Whoever fetches says again and again that it still
 //! does; nothing waits for a VM that is gone.
 
+use std::time::Duration;
+
 use crate::keys::source::KeySource;
+use crate::time::{UnixTime, milliseconds};
 
-/// Failures are followed by a fetch after 1, 2, 4, ... seconds, up to this many milliseconds.
-const LONGEST_PAUSE: u64 = 30_000;
+/// Failures are followed by a fetch after 1, 2, 4, ... seconds, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// In milliseconds: a fetch of which nothing was heard for so long counts as lost.
-const LEASE: u64 = 1000;
+/// A fetch of which nothing was heard for so long counts as lost.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// When half of it is over it is extended.
+const HALF_A_LEASE: Duration = Duration::from_millis(500);
 
 /// So many fetches may unknown keys cause at once; each cool-down gives one back.
 const BURST: u64 = 3;
 
-/// The shared record of one source. Times are milliseconds since 1970.
+/// The shared record of one source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// Grows with every key set that was fetched; 0 before the first.
+    /// Grows with every key set that was fetched; 0 before the first. It is the time of the last good fetch in milliseconds since
+    /// 1970, or more where clocks went back.
     pub version: u64,
     /// From then on a fetch is due.
-    due: u64,
+    due: UnixTime,
     /// How many fetches unknown keys have caused that no cool-down has given back.
     hurried: u64,
     /// Since when the cool-down runs.
-    cooling_since: u64,
+    cooling_since: UnixTime,
     /// Until then a fetch is under way.
-    lease: u64,
+    lease: UnixTime,
     /// How many fetches have failed since a good one.
     failures: u64,
     /// Until then nothing is fetched, since the last fetch failed.
-    paused: u64,
+    paused: UnixTime,
 }
 
 /// Why somebody wants a fetch.
@@ -50,55 +57,61 @@ impl Schedule {
         let Some((numbers, [])) = record.map(|record| record.as_chunks::<8>()) else { return Self::default() };
         let Ok(numbers) = <[[u8; 8]; 7]>::try_from(numbers) else { return Self::default() };
         let [version, due, hurried, cooling_since, lease, failures, paused] = numbers.map(u64::from_le_bytes);
+        let [due, cooling_since, lease, paused] = [due, cooling_since, lease, paused].map(UnixTime::from_milliseconds);
         Self { version, due, hurried, cooling_since, lease, failures, paused }
     }
 
     /// The record to share.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
-        let Self { version, due, hurried, cooling_since, lease, failures, paused } = *self;
+        let Self { version, hurried, failures, .. } = *self;
+        let times = [self.due, self.cooling_since, self.lease, self.paused];
+        let [due, cooling_since, lease, paused] = times.map(UnixTime::milliseconds);
         [version, due, hurried, cooling_since, lease, failures, paused].map(u64::to_le_bytes).concat()
     }
 
     /// Whether a fetch is under way somewhere in this process.
     #[must_use]
-    pub fn is_under_way(&self, now: u64) -> bool {
+    pub fn is_under_way(&self, now: UnixTime) -> bool {
         now < self.lease
     }
 
     /// Whether nothing is fetched for now, since the last fetch failed.
     #[must_use]
-    pub fn is_paused(&self, now: u64) -> bool {
+    pub fn is_paused(&self, now: UnixTime) -> bool {
         now < self.paused && !self.is_under_way(now)
     }
 
     /// Whether a fetch is due for whoever has this source. Somebody with wider limits may have made the last one.
-    fn is_due(&self, source: &KeySource, now: u64) -> bool {
-        // The version is the time of the last good fetch.
-        now >= self.due.min(self.version.saturating_add(source.longest_pause()))
+    fn is_due(&self, source: &KeySource, now: UnixTime) -> bool {
+        let last = UnixTime::from_milliseconds(self.version);
+        now >= self.due.min(last.saturating_add(source.longest_pause()))
     }
 
     /// Whether a fetch may begin now.
     #[must_use]
-    pub fn permits(&self, source: &KeySource, why: FetchReason, now: u64) -> bool {
+    pub fn permits(&self, source: &KeySource, why: FetchReason, now: UnixTime) -> bool {
         let may_hurry = why == FetchReason::UnknownKey && self.hurried(source, now).0 < BURST;
         !self.is_under_way(now) && now >= self.paused && (self.is_due(source, now) || may_hurry)
     }
 
     /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
     /// when the cool-down of the next one runs.
-    fn hurried(&self, source: &KeySource, now: u64) -> (u64, u64) {
-        let elapsed = now.saturating_sub(self.cooling_since);
-        let cooled = elapsed.checked_div(source.cool_down()).unwrap_or(u64::MAX);
+    fn hurried(&self, source: &KeySource, now: UnixTime) -> (u64, UnixTime) {
+        let (elapsed, cool_down) = (now.saturating_since(self.cooling_since), source.cool_down());
+        let cooled = milliseconds(elapsed).checked_div(milliseconds(cool_down)).unwrap_or(u64::MAX);
         match self.hurried.saturating_sub(cooled) {
             0 => (0, now),
-            left => (left, self.cooling_since.saturating_add(cooled.saturating_mul(source.cool_down()))),
+            left => {
+                let cooled_for = cool_down.saturating_mul(u32::try_from(cooled).unwrap_or(u32::MAX));
+                (left, self.cooling_since.saturating_add(cooled_for))
+            }
         }
     }
 
     /// The record of whoever begins a fetch: it counts only for the one who shares it first.
     #[must_use]
-    pub fn begun(self, source: &KeySource, why: FetchReason, now: u64) -> Self {
+    pub fn begun(self, source: &KeySource, why: FetchReason, now: UnixTime) -> Self {
         let begun = Self { lease: now.saturating_add(LEASE), ..self };
         // One that is due anyway is not caused by a token.
         if why == FetchReason::Routine || self.is_due(source, now) {
@@ -110,44 +123,45 @@ impl Schedule {
 
     /// Until when a fetch counts as under way without a word of whoever makes it.
     #[must_use]
-    pub fn lease(&self) -> u64 {
+    pub fn lease(&self) -> UnixTime {
         self.lease
     }
 
     /// The record of whoever still fetches, where half of this lease is over; it counts only where nobody else has begun.
     #[must_use]
-    pub fn extended(self, lease: u64, now: u64) -> Option<Self> {
-        let is_time = now.saturating_add(LEASE / 2) >= lease;
+    pub fn extended(self, lease: UnixTime, now: UnixTime) -> Option<Self> {
+        let is_time = now.saturating_add(HALF_A_LEASE) >= lease;
         (is_time && self.lease == lease).then(|| Self { lease: now.saturating_add(LEASE), ..self })
     }
 
     /// The record of whoever fetches no more, and has nothing to say of it.
     #[must_use]
-    pub fn given_up(self, lease: u64) -> Option<Self> {
-        (self.lease == lease).then_some(Self { lease: 0, ..self })
+    pub fn given_up(self, lease: UnixTime) -> Option<Self> {
+        (self.lease == lease).then_some(Self { lease: UnixTime::EPOCH, ..self })
     }
 
-    /// The record after a good fetch, which is to be followed by the next one in so many milliseconds.
+    /// The record after a good fetch, which is to be followed by the next one after so long.
     #[must_use]
-    pub fn succeeded(self, pause: u64, now: u64) -> Self {
+    pub fn succeeded(self, pause: Duration, now: UnixTime) -> Self {
         Self {
             // Above every version there ever was, even where the record was lost.
-            version: now.max(self.version.saturating_add(1)),
+            version: now.milliseconds().max(self.version.saturating_add(1)),
             due: now.saturating_add(pause),
-            lease: 0,
+            lease: UnixTime::EPOCH,
             failures: 0,
-            paused: 0,
+            paused: UnixTime::EPOCH,
             ..self
         }
     }
 
     /// The record after a fetch that failed. Where none was due yet, the next one stays due when it was.
     #[must_use]
-    pub fn failed(self, now: u64) -> Self {
-        let pause = 1000_u64.checked_shl(u32::try_from(self.failures).unwrap_or(u32::MAX)).unwrap_or(LONGEST_PAUSE);
+    pub fn failed(self, now: UnixTime) -> Self {
+        let doubled = u32::try_from(self.failures).ok().and_then(|failures| 1_u32.checked_shl(failures));
+        let pause = doubled.map_or(LONGEST_PAUSE, |seconds| Duration::from_secs(seconds.into()));
         Self {
-            paused: now.saturating_add(pause.clamp(1000, LONGEST_PAUSE)),
-            lease: 0,
+            paused: now.saturating_add(pause.clamp(Duration::from_secs(1), LONGEST_PAUSE)),
+            lease: UnixTime::EPOCH,
             failures: self.failures.saturating_add(1).min(10),
             ..self
         }
@@ -157,6 +171,12 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const A_DAY: Duration = Duration::from_secs(86_400);
+
+    fn at(milliseconds: u64) -> UnixTime {
+        UnixTime::from_milliseconds(milliseconds)
+    }
 
     fn with_cool_down(seconds: u64) -> KeySource {
         let fields = format!(r#"{{"jwks_uri": "https://as/jwks", "cluster": "as", "cool_down_seconds": {seconds}}}"#);
@@ -177,7 +197,15 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_anything_else_is_none() {
-        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6, paused: 7 };
+        let schedule = Schedule {
+            version: 1,
+            due: at(2),
+            hurried: 3,
+            cooling_since: at(4),
+            lease: at(5),
+            failures: 6,
+            paused: at(7),
+        };
         assert_eq!(shared(schedule), schedule);
         for wrong in [None, Some(&b""[..]), Some(&[0; 55]), Some(&[0; 57]), Some(&[0; 48])] {
             assert_eq!(Schedule::read(wrong), Schedule::default());
@@ -188,7 +216,15 @@ mod tests {
     /// the format's number in `worker::keys`.
     #[test]
     fn the_bytes_of_a_record_are_those_of_this_format() {
-        let schedule = Schedule { version: 1, due: 2, hurried: 3, cooling_since: 4, lease: 5, failures: 6, paused: 7 };
+        let schedule = Schedule {
+            version: 1,
+            due: at(2),
+            hurried: 3,
+            cooling_since: at(4),
+            lease: at(5),
+            failures: 6,
+            paused: at(7),
+        };
         assert_eq!(schedule.write(), [1_u64, 2, 3, 4, 5, 6, 7].map(u64::to_le_bytes).concat());
     }
 
@@ -196,34 +232,34 @@ mod tests {
     fn one_fetch_at_a_time_and_a_vm_that_is_gone_stops_none() {
         let source = source();
         for why in [FetchReason::Routine, FetchReason::UnknownKey] {
-            assert!(Schedule::default().permits(&source, why, 1_000));
-            let begun = shared(Schedule::default().begun(&source, why, 1_000));
-            assert!(!begun.permits(&source, why, 1_001) && begun.is_under_way(1_999));
-            assert!(begun.permits(&source, why, 2_000));
+            assert!(Schedule::default().permits(&source, why, at(1_000)));
+            let begun = shared(Schedule::default().begun(&source, why, at(1_000)));
+            assert!(!begun.permits(&source, why, at(1_001)) && begun.is_under_way(at(1_999)));
+            assert!(begun.permits(&source, why, at(2_000)));
         }
     }
 
     #[test]
     fn who_still_fetches_says_so_before_its_lease_ends_and_nobody_else_does() {
-        let begun = Schedule::default().begun(&source(), FetchReason::Routine, 1_000);
-        assert_eq!(begun.extended(begun.lease(), 1_499), None);
-        let extended = begun.extended(begun.lease(), 1_500).unwrap();
-        assert!(extended.is_under_way(2_499));
-        assert_eq!(extended.extended(begun.lease(), 2_000), None, "another VM has begun");
+        let begun = Schedule::default().begun(&source(), FetchReason::Routine, at(1_000));
+        assert_eq!(begun.extended(begun.lease(), at(1_499)), None);
+        let extended = begun.extended(begun.lease(), at(1_500)).unwrap();
+        assert!(extended.is_under_way(at(2_499)));
+        assert_eq!(extended.extended(begun.lease(), at(2_000)), None, "another VM has begun");
         assert_eq!(extended.given_up(begun.lease()), None);
-        assert!(!extended.given_up(extended.lease()).unwrap().is_under_way(1_501));
+        assert!(!extended.given_up(extended.lease()).unwrap().is_under_way(at(1_501)));
     }
 
     #[test]
     fn unknown_keys_cause_three_fetches_at_once_and_one_in_a_cool_down() {
         let source = source();
-        let mut schedule = Schedule::default().begun(&source, FetchReason::Routine, 0).succeeded(86_400_000, 0);
+        let mut schedule = Schedule::default().begun(&source, FetchReason::Routine, at(0)).succeeded(A_DAY, at(0));
         let mut fetched = Vec::new();
         for second in 0..150 {
-            let now = second * 1000;
+            let now = UnixTime::from_seconds(second);
             if schedule.permits(&source, FetchReason::UnknownKey, now) {
                 fetched.push(second);
-                schedule = shared(schedule.begun(&source, FetchReason::UnknownKey, now)).succeeded(86_400_000, now);
+                schedule = shared(schedule.begun(&source, FetchReason::UnknownKey, now)).succeeded(A_DAY, now);
             }
         }
         assert_eq!(fetched, [0, 1, 2, 30, 60, 90, 120]);
@@ -234,25 +270,26 @@ mod tests {
         let source = source();
         let mut schedule = Schedule::default();
         for fetch in 0..10 {
-            let now = fetch * 60_000;
+            let now = UnixTime::from_seconds(fetch * 60);
             assert!(schedule.permits(&source, FetchReason::Routine, now));
-            schedule = shared(schedule.begun(&source, FetchReason::Routine, now)).succeeded(60_000, now);
+            schedule =
+                shared(schedule.begun(&source, FetchReason::Routine, now)).succeeded(Duration::from_secs(60), now);
             assert_eq!(schedule.hurried, 0);
-            assert!(schedule.permits(&source, FetchReason::UnknownKey, now + 1));
+            assert!(schedule.permits(&source, FetchReason::UnknownKey, now.saturating_add(Duration::from_millis(1))));
         }
         // A fetch that is due costs no token's share, whoever waits for it.
-        assert_eq!(schedule.begun(&source, FetchReason::UnknownKey, 600_000).hurried, 0);
+        assert_eq!(schedule.begun(&source, FetchReason::UnknownKey, at(600_000)).hurried, 0);
     }
 
     #[test]
     fn of_two_cool_downs_the_shorter_one_counts() {
         let (long, short) = (with_cool_down(3600), with_cool_down(1));
-        let mut schedule = Schedule::default().succeeded(86_400_000, 0);
+        let mut schedule = Schedule::default().succeeded(A_DAY, at(0));
         for _ in 0..3 {
-            schedule = shared(schedule.begun(&long, FetchReason::UnknownKey, 0)).succeeded(86_400_000, 0);
+            schedule = shared(schedule.begun(&long, FetchReason::UnknownKey, at(0))).succeeded(A_DAY, at(0));
         }
-        assert!(!schedule.permits(&long, FetchReason::UnknownKey, 1_000));
-        assert!(schedule.permits(&short, FetchReason::UnknownKey, 1_000));
+        assert!(!schedule.permits(&long, FetchReason::UnknownKey, at(1_000)));
+        assert!(schedule.permits(&short, FetchReason::UnknownKey, at(1_000)));
     }
 
     #[test]
@@ -262,22 +299,25 @@ mod tests {
         for _ in 0..8 {
             let now = schedule.paused;
             schedule = schedule.failed(now);
-            pauses.push((schedule.paused - now) / 1000);
+            pauses.push(schedule.paused.saturating_since(now).as_secs());
             for why in [FetchReason::Routine, FetchReason::UnknownKey] {
-                assert!(!schedule.permits(&source(), why, schedule.paused - 1));
+                assert!(!schedule.permits(&source(), why, at(schedule.paused.milliseconds() - 1)));
                 assert!(schedule.permits(&source(), why, schedule.paused));
             }
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
         let now = schedule.paused;
-        assert_eq!(schedule.succeeded(0, now).failed(now).paused, now + 1000);
+        assert_eq!(
+            schedule.succeeded(Duration::ZERO, now).failed(now).paused,
+            now.saturating_add(Duration::from_secs(1))
+        );
     }
 
     #[test]
     fn a_fetch_that_a_token_caused_and_that_failed_changes_nothing_of_what_is_due() {
-        let fetched = Schedule::default().succeeded(450_000, 0);
-        let failed = fetched.begun(&source(), FetchReason::UnknownKey, 1_000).failed(2_000);
-        assert_eq!(failed.due, 450_000);
-        assert!(!failed.permits(&source(), FetchReason::Routine, 449_999));
+        let fetched = Schedule::default().succeeded(Duration::from_secs(450), at(0));
+        let failed = fetched.begun(&source(), FetchReason::UnknownKey, at(1_000)).failed(at(2_000));
+        assert_eq!(failed.due, at(450_000));
+        assert!(!failed.permits(&source(), FetchReason::Routine, at(449_999)));
     }
 }

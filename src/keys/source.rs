@@ -13,14 +13,14 @@ use crate::jose::fingerprint::fingerprint;
 use crate::keys::freshness::Freshness;
 use crate::text::https_url;
 
-/// In seconds: an issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
-const LEAST_PAUSE: u64 = 60;
+/// An issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
+const LEAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// In seconds: a client's keys are kept for so long, whatever their answer says.
-const LEAST_AGE_OF_CLIENTS: u64 = 10;
+/// A client's keys are kept for so long at least, whatever their answer says.
+const LEAST_AGE_OF_CLIENTS: Duration = Duration::from_secs(10);
 
-/// In seconds, where a client's answer does not say.
-const DEFAULT_AGE_OF_CLIENTS: u64 = 300;
+/// How long a client's keys are fresh whose response does not say.
+const DEFAULT_AGE_OF_CLIENTS: Duration = Duration::from_secs(300);
 
 /// A place from which an issuer's keys are fetched, and how often.
 #[derive(Clone, Debug)]
@@ -70,11 +70,11 @@ pub(crate) struct Limits {
 impl Limits {
     fn joined(self, other: Self) -> Self {
         Self {
-            cool_down: CoolDown(self.cool_down.0.min(other.cool_down.0)),
-            default_age: DefaultAge(self.default_age.0.min(other.default_age.0)),
-            max_age: MaxAge(self.max_age.0.min(other.max_age.0)),
-            max_stale: MaxStale(self.max_stale.0.min(other.max_stale.0)),
-            timeout: Timeout(self.timeout.0.max(other.timeout.0)),
+            cool_down: self.cool_down.min(other.cool_down),
+            default_age: self.default_age.min(other.default_age),
+            max_age: self.max_age.min(other.max_age),
+            max_stale: self.max_stale.min(other.max_stale),
+            timeout: self.timeout.max(other.timeout),
         }
     }
 }
@@ -214,7 +214,7 @@ impl HttpUri {
             path: self.path.clone(),
             headers,
             body,
-            timeout: Duration::from_secs(timeout.0),
+            timeout: timeout.duration(),
         }
     }
 
@@ -306,9 +306,9 @@ impl KeySource {
         }
     }
 
-    /// Milliseconds after which unknown keys may cause one more fetch.
-    pub(crate) fn cool_down(&self) -> u64 {
-        self.limits.cool_down.0.saturating_mul(1000)
+    /// After how long unknown keys may cause one more fetch.
+    pub(crate) fn cool_down(&self) -> Duration {
+        self.limits.cool_down.duration()
     }
 
     /// Whether keys are fetched only when a request needs them: those of clients, of which there are many.
@@ -317,43 +317,43 @@ impl KeySource {
         matches!(self.start, Start::Client { .. })
     }
 
-    /// For how many seconds keys are fresh whose answer says this. Authorization servers write `no-cache` and its like into
+    /// For how long keys are fresh whose answer says this. Authorization servers write `no-cache` and its like into
     /// every answer; of an issuer's keys that says nothing. A client's promise is kept to the second, but for a few.
-    pub(crate) fn lifetime(&self, said: Freshness) -> u64 {
+    pub(crate) fn lifetime(&self, said: Freshness) -> Duration {
+        let max_age = self.limits.max_age.duration();
         if self.is_on_demand() {
             match said {
-                Freshness::For(seconds) => seconds.clamp(LEAST_AGE_OF_CLIENTS, self.limits.max_age.0),
+                Freshness::For(lifetime) => lifetime.clamp(LEAST_AGE_OF_CLIENTS, max_age),
                 Freshness::Never => LEAST_AGE_OF_CLIENTS,
                 Freshness::Unsaid => DEFAULT_AGE_OF_CLIENTS,
             }
         } else {
-            let seconds = match said {
-                Freshness::For(seconds) => seconds,
-                Freshness::Never | Freshness::Unsaid => self.limits.default_age.0,
+            let lifetime = match said {
+                Freshness::For(lifetime) => lifetime,
+                Freshness::Never | Freshness::Unsaid => self.limits.default_age.duration(),
             };
-            seconds.min(self.limits.max_age.0)
+            lifetime.min(max_age)
         }
     }
 
-    /// Milliseconds from a good fetch to the next one, which no request waits for: three quarters of the time for which the
+    /// How long after a good fetch the next one comes, which no request waits for: three quarters of the time for which the
     /// keys are fresh. Where an issuer has withdrawn all its keys, new ones are looked for soon.
-    pub(crate) fn pause(&self, lifetime: u64, is_withdrawn: bool) -> u64 {
+    pub(crate) fn pause(&self, lifetime: Duration, is_withdrawn: bool) -> Duration {
         match (self.is_on_demand(), is_withdrawn) {
-            (true, _) => lifetime.saturating_mul(750),
-            (false, true) => LEAST_PAUSE.saturating_mul(1000),
+            (true, _) => three_quarters(lifetime),
+            (false, true) => LEAST_PAUSE,
             (false, false) => self.pause_of_issuer(lifetime),
         }
     }
 
     /// The longest of these pauses.
-    pub(crate) fn longest_pause(&self) -> u64 {
-        if self.is_on_demand() { u64::MAX } else { self.pause_of_issuer(self.limits.max_age.0) }
+    pub(crate) fn longest_pause(&self) -> Duration {
+        if self.is_on_demand() { Duration::MAX } else { self.pause_of_issuer(self.limits.max_age.duration()) }
     }
 
     /// A minute at least, but for keys that do not serve so long.
-    fn pause_of_issuer(&self, lifetime: u64) -> u64 {
-        let fresh = lifetime.max(LEAST_PAUSE.saturating_mul(4) / 3);
-        fresh.min(self.limits.max_stale.0).saturating_mul(750)
+    fn pause_of_issuer(&self, lifetime: Duration) -> Duration {
+        three_quarters(lifetime).max(LEAST_PAUSE).min(three_quarters(self.limits.max_stale.duration()))
     }
 
     /// The sources of several policies, each once: it is fetched as often as any of them has it, and waited for as long.
@@ -368,21 +368,20 @@ impl KeySource {
         joined
     }
 
-    /// Milliseconds for which keys serve on after a good fetch that called them fresh for so many seconds. A client's
+    /// How long keys serve on after a good fetch that called them fresh for so long. A client's
     /// serve no longer than that: a certificate that it has withdrawn is no certificate of it.
-    pub(crate) fn serves_for(&self, lifetime: u64) -> u64 {
-        let seconds = if self.is_on_demand() { lifetime } else { self.limits.max_stale.0 };
-        seconds.saturating_mul(1000)
+    pub(crate) fn serves_for(&self, lifetime: Duration) -> Duration {
+        if self.is_on_demand() { lifetime } else { self.limits.max_stale.duration() }
     }
 
-    /// Milliseconds after which a whole fetch, of two documents at most, has failed.
-    pub(crate) fn longest_fetch(&self) -> u64 {
-        self.limits.timeout.0.saturating_mul(2000).saturating_add(1000)
+    /// After how long a whole fetch, of two documents at most, has failed.
+    pub(crate) fn longest_fetch(&self) -> Duration {
+        self.limits.timeout.duration().saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 
-    /// Milliseconds for which a request waits for keys.
+    /// How long a request waits for keys.
     #[must_use]
-    pub fn longest_wait(&self) -> u64 {
+    pub fn longest_wait(&self) -> Duration {
         self.longest_fetch()
     }
 
@@ -411,6 +410,10 @@ impl KeySource {
     fn call(&self, uri: &HttpUri, cluster: &ClusterName) -> Call {
         uri.call("GET", cluster, self.limits.timeout, vec![("accept", "application/json".to_owned())], Vec::new())
     }
+}
+
+fn three_quarters(length: Duration) -> Duration {
+    length.saturating_mul(3).checked_div(4).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -485,7 +488,7 @@ mod tests {
         assert_eq!(origin, id("https://as", &with_origin("https://KEYS:443", "keys")));
         let uri = |text: &str| HttpUri::parse(text).unwrap();
         let cluster = || ClusterName("as".to_owned());
-        let slow = Limits { cool_down: CoolDown(3600), ..Limits::default() };
+        let slow = Limits { cool_down: CoolDown::try_from(3600).unwrap(), ..Limits::default() };
         let jwks_uri = KeySource::jwks_uri(uri("https://as/jwks"), cluster(), Limits::default());
         assert_eq!(jwks_uri.id(), KeySource::jwks_uri(uri("https://AS/jwks"), cluster(), slow).id());
         assert_ne!(jwks_uri.id(), KeySource::of_client(uri("https://as/jwks"), cluster()).id());
@@ -495,19 +498,20 @@ mod tests {
     fn an_issuers_keys_are_fresh_for_a_while_whatever_it_says_and_a_clients_for_as_long_as_it_says() {
         let issuer = discovery("https://as", r#"{"cluster":"as"}"#).unwrap();
         let client = KeySource::of_client(HttpUri::parse("https://client").unwrap(), ClusterName("client".to_owned()));
+        let seconds = Duration::from_secs;
         for (said, of_issuer, pause, of_client) in [
             (Freshness::Unsaid, 600, 450, 300),
             (Freshness::Never, 600, 450, 10),
-            (Freshness::For(0), 0, 60, 10),
-            (Freshness::For(61), 61, 60, 61),
-            (Freshness::For(3600), 3600, 2700, 3600),
-            (Freshness::For(u64::MAX), 86_400, 64_800, 86_400),
+            (Freshness::For(seconds(0)), 0, 60, 10),
+            (Freshness::For(seconds(61)), 61, 60, 61),
+            (Freshness::For(seconds(3600)), 3600, 2700, 3600),
+            (Freshness::For(seconds(u64::MAX)), 86_400, 64_800, 86_400),
         ] {
-            assert_eq!(issuer.lifetime(said), of_issuer, "{said:?}");
-            assert_eq!(issuer.pause(of_issuer, false), pause * 1000, "{said:?}");
-            assert_eq!(client.lifetime(said), of_client, "{said:?}");
-            assert_eq!(client.pause(of_client, false), of_client * 750);
+            assert_eq!(issuer.lifetime(said), seconds(of_issuer), "{said:?}");
+            assert_eq!(issuer.pause(seconds(of_issuer), false), seconds(pause), "{said:?}");
+            assert_eq!(client.lifetime(said), seconds(of_client), "{said:?}");
+            assert_eq!(client.pause(seconds(of_client), false), seconds(of_client) * 3 / 4);
         }
-        assert_eq!(issuer.pause(86_400, true), 60_000);
+        assert_eq!(issuer.pause(seconds(86_400), true), seconds(60));
     }
 }

@@ -13,6 +13,7 @@ use crate::outcome::refused::Refused;
 use crate::outcome::scene::Scene;
 use crate::reason::Reason;
 use crate::text::json;
+use crate::time::UnixTime;
 
 /// The end of one request's judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct Decision {
     lookup: Option<Lookup>,
     forged_headers: u32,
     would_have_refused: Option<Refused>,
-    /// When its token expires, in seconds since 1970.
-    expires: Option<u64>,
+    /// When its token expires.
+    expires: Option<UnixTime>,
     /// Its line, where that was written before.
     line: Option<Rc<str>>,
 }
@@ -174,9 +175,9 @@ impl Decision {
         Self { lookup, ..self }
     }
 
-    /// From when on the token of a request that goes on is refused, in seconds since 1970.
+    /// From when on the token of a request that goes on is refused.
     #[must_use]
-    pub fn expires(&self) -> Option<u64> {
+    pub fn expires(&self) -> Option<UnixTime> {
         self.expires
     }
 

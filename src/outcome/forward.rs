@@ -7,6 +7,7 @@ use crate::outcome::decision::Ground;
 use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
+use crate::time::UnixTime;
 
 /// Headers, or trailers, without those that claim something about a client certificate.
 #[derive(Debug, Default)]
@@ -37,8 +38,8 @@ pub(crate) struct Passed {
     pub(crate) identity: Option<Rc<Identity>>,
     /// Whether its token was verified before, if it was looked up.
     pub(crate) lookup: Option<Lookup>,
-    /// From when on, in seconds since 1970, its token is refused.
-    pub(crate) expires: Option<u64>,
+    /// From when on its token is refused.
+    pub(crate) expires: Option<UnixTime>,
     /// Its line in the access log, where that was written before.
     pub(crate) line: Option<Rc<str>>,
 }

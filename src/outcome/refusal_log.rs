@@ -1,13 +1,16 @@
 //! How many refusals get a line in the log: a flood must not fill it, and nothing may vanish from it.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::collections::sorted_map::SortedMap;
 use crate::outcome::log::NotLogged;
 use crate::reason::Reason;
+use crate::time::UnixTime;
 
-/// In seconds. A policy and a reason have an interval of their own, which begins with a refusal.
-const INTERVAL: u64 = 60;
+/// A policy and a reason have an interval of their own, which begins with a refusal.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many lines one policy and reason get in a minute, in each VM: 1 to 10000, 10 unless told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -36,23 +39,22 @@ pub struct RefusalLog {
     /// By policy and reason.
     intervals: SortedMap<(String, Reason), Interval>,
     /// When the first of the intervals ends that have something to tell; the end of time where none has.
-    due: u64,
+    due: UnixTime,
     /// When somebody asked last.
-    asked: u64,
+    asked: UnixTime,
 }
 
 #[derive(Debug)]
 struct Interval {
-    /// Seconds since 1970.
-    began: u64,
+    began: UnixTime,
     written: u64,
     not_written: u64,
 }
 
 impl Interval {
     /// A clock that was set back ends it too.
-    fn is_over(&self, now: u64) -> bool {
-        now.checked_sub(self.began).is_none_or(|age| age >= INTERVAL)
+    fn is_over(&self, now: UnixTime) -> bool {
+        now < self.began || now.saturating_since(self.began) >= INTERVAL
     }
 }
 
@@ -60,13 +62,13 @@ impl RefusalLog {
     /// A log without refusals.
     #[must_use]
     pub fn new(limit: LinesPerMinute) -> Self {
-        Self { limit, intervals: SortedMap::default(), due: u64::MAX, asked: 0 }
+        Self { limit, intervals: SortedMap::default(), due: UnixTime::MAX, asked: UnixTime::EPOCH }
     }
 
-    /// Whether this refusal is to be written, `now` being seconds since 1970. If not, it is counted. Whoever asks has
+    /// Whether this refusal is to be written. If not, it is counted. Whoever asks has
     /// asked for [`Self::overdue`] before.
     #[must_use]
-    pub fn admits(&mut self, policy: &str, reason: Reason, now: u64) -> bool {
+    pub fn admits(&mut self, policy: &str, reason: Reason, now: UnixTime) -> bool {
         let key = (policy.to_owned(), reason);
         if self.intervals.get(&key).is_none_or(|interval| interval.is_over(now) && interval.not_written == 0) {
             self.intervals.insert(key.clone(), Interval { began: now, written: 0, not_written: 0 });
@@ -83,13 +85,13 @@ impl RefusalLog {
 
     /// What the intervals that are over have to tell, once. To be asked at every request: it costs two comparisons.
     #[must_use]
-    pub fn overdue(&mut self, now: u64) -> Vec<NotLogged> {
+    pub fn overdue(&mut self, now: UnixTime) -> Vec<NotLogged> {
         let set_back = now < self.asked;
         self.asked = now;
         if now < self.due && !set_back {
             return Vec::new();
         }
-        self.due = u64::MAX;
+        self.due = UnixTime::MAX;
         let mut found = Vec::new();
         self.intervals.retain(|(policy, reason), interval| {
             if interval.not_written == 0 {
@@ -118,24 +120,28 @@ mod tests {
         RefusalLog::new(LinesPerMinute::try_from(lines).unwrap())
     }
 
+    fn at(second: u64) -> UnixTime {
+        UnixTime::from_seconds(second)
+    }
+
     fn not_logged(policy: &str, reason: Reason, count: u64) -> NotLogged {
         NotLogged { policy: policy.to_owned(), reason, count }
     }
 
     /// How many of these refusals are written.
-    fn written(log: &mut RefusalLog, policy: &str, reason: Reason, now: u64, count: usize) -> usize {
-        (0..count).filter(|_| log.admits(policy, reason, now)).count()
+    fn written(log: &mut RefusalLog, policy: &str, reason: Reason, second: u64, count: usize) -> usize {
+        (0..count).filter(|_| log.admits(policy, reason, at(second))).count()
     }
 
     #[test]
     fn a_flood_gets_its_lines_and_its_rest_is_told_when_the_minute_is_over() {
         let mut log = log(10);
         assert_eq!(written(&mut log, "api", A, 1000, 1000), 10);
-        assert_eq!(log.overdue(1059), []);
-        assert_eq!(log.overdue(1060), [not_logged("api", A, 990)]);
-        assert_eq!(log.overdue(1060), []);
+        assert_eq!(log.overdue(at(1059)), []);
+        assert_eq!(log.overdue(at(1060)), [not_logged("api", A, 990)]);
+        assert_eq!(log.overdue(at(1060)), []);
         assert_eq!(written(&mut log, "api", A, 1060, 11), 10);
-        assert_eq!(log.overdue(5000), [not_logged("api", A, 1)]);
+        assert_eq!(log.overdue(at(5000)), [not_logged("api", A, 1)]);
     }
 
     #[test]
@@ -143,10 +149,10 @@ mod tests {
         let mut log = log(1);
         for policy in ["", "a", "b"] {
             for reason in Reason::ALL {
-                assert!(log.admits(policy, *reason, 7) && !log.admits(policy, *reason, 7), "{policy} {reason}");
+                assert!(log.admits(policy, *reason, at(7)) && !log.admits(policy, *reason, at(7)), "{policy} {reason}");
             }
         }
-        let told = log.overdue(67);
+        let told = log.overdue(at(67));
         assert_eq!(told.len(), 3 * Reason::ALL.len());
         assert!(told.iter().all(|not_logged| not_logged.count == 1));
     }
@@ -156,9 +162,9 @@ mod tests {
         let mut log = log(1);
         assert_eq!(written(&mut log, "api", A, 0, 3), 1);
         assert_eq!(written(&mut log, "api", B, 30, 4), 1);
-        assert_eq!(log.overdue(60), [not_logged("api", A, 2)]);
-        assert_eq!(log.overdue(89), []);
-        assert_eq!(log.overdue(90), [not_logged("api", B, 3)]);
+        assert_eq!(log.overdue(at(60)), [not_logged("api", A, 2)]);
+        assert_eq!(log.overdue(at(89)), []);
+        assert_eq!(log.overdue(at(90)), [not_logged("api", B, 3)]);
     }
 
     #[test]
@@ -166,7 +172,7 @@ mod tests {
         let mut log = log(2);
         for minute in 0..5 {
             assert_eq!(written(&mut log, "api", A, minute * 60, 2), 2);
-            assert_eq!(log.overdue(minute * 60 + 60), []);
+            assert_eq!(log.overdue(at(minute * 60 + 60)), []);
         }
     }
 
@@ -176,10 +182,10 @@ mod tests {
         let (mut written, mut told) = (0_u64, 0);
         for now in [100, 100, 100, 100, 50, 50, 0, 200, 200, u64::MAX, u64::MAX, u64::MAX, u64::MAX, u64::MAX, 10, 400]
         {
-            told += log.overdue(now).iter().map(|not_logged| not_logged.count).sum::<u64>();
-            written += u64::from(log.admits("api", A, now));
+            told += log.overdue(at(now)).iter().map(|not_logged| not_logged.count).sum::<u64>();
+            written += u64::from(log.admits("api", A, at(now)));
         }
-        told += log.overdue(460).iter().map(|not_logged| not_logged.count).sum::<u64>();
+        told += log.overdue(at(460)).iter().map(|not_logged| not_logged.count).sum::<u64>();
         assert_eq!(written + told, 16);
     }
 

@@ -259,6 +259,7 @@ fn is_ipv6(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::UnixTime;
 
     fn routes(text: &str) -> Routes {
         serde_json::from_str(text).unwrap()
@@ -268,7 +269,7 @@ mod tests {
     fn policy(routes: &Routes, authority: &str, path: &str) -> String {
         let headers = [(":authority", authority), (":path", path)];
         let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
         match routes.policy_of(&request) {
             Ok(name) => name.to_string(),
             Err(refusal) => refusal.reason().to_string(),

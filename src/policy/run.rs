@@ -8,6 +8,7 @@ use crate::outcome::decision::Decision;
 use crate::outcome::refused::Refused;
 use crate::policy::step::Step;
 use crate::resource_server::introspection::Introspected;
+use crate::time::UnixTime;
 
 /// What is at hand of what a policy may ask for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,8 +18,8 @@ pub struct Given<'g> {
     /// The body of the authorization server's response about the token (RFC 7662 §2.2), whose status is 200; `None` where
     /// nobody asks it.
     pub introspection: Option<&'g [u8]>,
-    /// Milliseconds since 1970.
-    pub now: u64,
+    /// What time it is.
+    pub now: UnixTime,
 }
 
 /// What was asked for, and given.

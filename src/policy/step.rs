@@ -10,6 +10,7 @@ use crate::outcome::scene::Scene;
 use crate::reason::Reason;
 use crate::resource_server;
 use crate::resource_server::introspection::AskIntrospection;
+use crate::time::UnixTime;
 
 /// The next step of one request: its end, or what must be waited for. What the host knows at once is no step: see
 /// [`Connection`](crate::http::connection::Connection).
@@ -84,19 +85,18 @@ impl AskBody {
         self.until.early_edits()
     }
 
-    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read. `now` gives
-    /// milliseconds since 1970.
+    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
     #[must_use]
-    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> u64) -> Step {
+    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> UnixTime) -> Step {
         let Self { scene, until } = self;
         Step::at_authorization_server(&scene, until.resume(body, keys, now))
     }
 }
 
 impl AskClientKeys {
-    /// Goes on with the keys that are known; `now` in milliseconds since 1970.
+    /// Goes on with the keys that are known.
     #[must_use]
-    pub fn resume(self, keys: &KeyRing, now: u64) -> Step {
+    pub fn resume(self, keys: &KeyRing, now: UnixTime) -> Step {
         let Self { scene, until } = self;
         Step::at_authorization_server(&scene, until.resume(keys, now))
     }

@@ -1,6 +1,7 @@
 //! The claims of an access token that was verified.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Context;
 use super::claims::Claims;
@@ -14,6 +15,7 @@ use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::Object;
+use crate::time::UnixTime;
 
 /// The claims of an access token that a trusted issuer vouches for, reduced to what policies check. Whether it is still good
 /// depends on the moment, and is judged each time.
@@ -37,8 +39,8 @@ pub(super) struct AccessToken {
 pub(super) enum Proof {
     /// A signature with this key.
     Key(Fingerprint),
-    /// The issuer's word, which is believed until then: seconds since 1970.
-    Introspection(u64),
+    /// The issuer's word, which is believed until then.
+    Introspection(UnixTime),
     /// Another filter, which is asked anew each time: it has to have verified the token with this `jti`.
     Identifier(String),
     /// Another filter again, where the token has none: it has to have verified this very payload.
@@ -84,7 +86,7 @@ impl AccessToken {
 
     /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago, or the other
     /// filter says so of this request too.
-    pub(super) fn is_current(&self, issuers: &[Issuer], now: u64, context: &Context<'_>) -> bool {
+    pub(super) fn is_current(&self, issuers: &[Issuer], now: UnixTime, context: &Context<'_>) -> bool {
         let Some(issuer) = issuers.get(self.issuer) else { return false };
         let name = issuer.payload_in_metadata().unwrap_or_default();
         match &self.proof {
@@ -103,8 +105,8 @@ impl AccessToken {
     /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
     /// like `nbf`.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-    pub(super) fn judge(&self, leeway: u64, now: u64) -> Result<(), Reason> {
-        let (now, leeway) = (now as f64, leeway as f64);
+    pub(super) fn judge(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
+        let (now, leeway) = (now.seconds() as f64, leeway.as_secs_f64());
         if !self.is_for_this_api {
             Err(Reason::AudienceMismatch)
         } else if self.expires.is_some_and(|expires| now >= expires + leeway) {
@@ -116,11 +118,10 @@ impl AccessToken {
         }
     }
 
-    /// The first second, since 1970, at which [`Self::judge`] says that it has expired; `None` where it never does.
-    #[expect(clippy::cast_precision_loss, reason = "as in `judge`")]
+    /// The first second at which [`Self::judge`] says that it has expired; `None` where it never does.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "beyond its range it is the end of it")]
-    pub(super) fn expired_from(&self, leeway: u64) -> Option<u64> {
-        self.expires.map(|expires| (expires + leeway as f64).ceil() as u64)
+    pub(super) fn expired_from(&self, leeway: Duration) -> Option<UnixTime> {
+        self.expires.map(|expires| UnixTime::from_seconds((expires + leeway.as_secs_f64()).ceil() as u64))
     }
 
     /// What the token is bound to.

@@ -16,6 +16,7 @@ use crate::jose::jwk::KeySet;
 use crate::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+use crate::time::UnixTime;
 
 /// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
 #[derive(Debug, Deserialize)]
@@ -176,10 +177,14 @@ impl Issuer {
     }
 
     /// The keys as they are known now; the source of those that are not, if there is one.
-    pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, Option<&'i KeySource>> {
+    pub(super) fn keys<'i: 'k, 'k>(
+        &'i self,
+        ring: &'k KeyRing,
+        now: UnixTime,
+    ) -> Result<&'k KeySet, Option<&'i KeySource>> {
         match &self.keys {
             Keys::Inline(keys) => Ok(keys),
-            Keys::Fetched(source) => ring.keys(source, now.saturating_mul(1000)).map(Rc::as_ref).ok_or(Some(source)),
+            Keys::Fetched(source) => ring.keys(source, now).map(Rc::as_ref).ok_or(Some(source)),
             Keys::VerifiedBefore(_) | Keys::None => Err(None),
         }
     }

@@ -81,7 +81,7 @@ impl Judgement<'_> {
     ) -> Result<Forward, Refusal> {
         let (token, ground) = admitted.into_parts();
         headers.edits.extend_from_slice(token.forwarded()?);
-        let (identity, expires) = (token.identity(), token.access_token.expired_from(self.server.leeway.0));
+        let (identity, expires) = (token.identity(), token.access_token.expired_from(self.server.leeway.duration()));
         let line = if matches!(ground, Ok(Ground::TokenBound)) { token.line_of_bound() } else { None };
         let ground = ground.map_err(|refusal| refusal.about(Rc::clone(&identity)).looked_up(lookup));
         Ok(self.forward(headers, Passed { ground, identity: Some(identity), lookup, expires, line }))

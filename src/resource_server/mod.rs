@@ -49,6 +49,7 @@ use crate::outcome::refusal::Refusal;
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
+use crate::time::UnixTime;
 use bearer_token::{Credentials, Scheme};
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
@@ -436,7 +437,7 @@ impl ResourceServer {
         };
         token
             .access_token
-            .judge(self.leeway.0, request.now)
+            .judge(self.leeway.duration(), request.now)
             .map_err(|reason| Refusal::from(reason).about(token.identity()).looked_up(lookup))?;
         Ok(Candidate::Token(token, scheme, lookup))
     }
@@ -475,7 +476,7 @@ impl ResourceServer {
     /// What a token comes to that was refused before, if that still holds.
     // As `serve`.
     #[inline(never)]
-    fn remembered(&self, refusal: &Refusal, holds: Holds, now: u64, keys: &KeyRing) -> Option<Stop> {
+    fn remembered(&self, refusal: &Refusal, holds: Holds, now: UnixTime, keys: &KeyRing) -> Option<Stop> {
         let refusal = refusal.clone().looked_up(Some(Lookup::Hit));
         match holds {
             Holds::Until(until) => (now < until).then(|| refusal.into()),

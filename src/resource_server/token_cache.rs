@@ -13,6 +13,7 @@ use super::prepared::Prepared;
 use super::unnamed_key_checks::UnnamedKeyChecks;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::outcome::refusal::Refusal;
+use crate::time::UnixTime;
 
 /// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
 const OVERHEAD: usize = 256;
@@ -65,8 +66,8 @@ pub(super) enum Known {
 /// How long a refusal holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Holds {
-    /// That a token is not active, or is none for us, until then: seconds since 1970.
-    Until(u64),
+    /// That a token is not active, or is none for us, until then.
+    Until(UnixTime),
     /// That its signature is wrong, as long as the keys are those that it was tried with.
     WithKeys {
         /// The place of the issuer in its policy.
@@ -143,7 +144,7 @@ mod tests {
 
     fn refused(number: usize) -> (String, Known) {
         let refusal = Refusal::because(Reason::TokenInactive, "x".repeat(number % 300));
-        (format!("{number:0200}"), Known::Refused(Rc::new(refusal), Holds::Until(u64::MAX)))
+        (format!("{number:0200}"), Known::Refused(Rc::new(refusal), Holds::Until(UnixTime::MAX)))
     }
 
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers")]

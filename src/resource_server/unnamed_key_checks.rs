@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use crate::jose::jwk::{Fingerprint, PublicKey};
+use crate::time::UnixTime;
 
 /// In microseconds of each second. They are spent at once, by whoever comes first, and other requests wait meanwhile: so few
 /// are too little of a second to be seen in one request of a hundred (`make bench-flood`). A token may begin with the last of
@@ -31,13 +32,13 @@ pub(super) struct UnnamedKeyChecks {
 
 impl UnnamedKeyChecks {
     /// Whether a token may be tried with more than one key.
-    pub(super) fn are_permitted(&self, now: u64) -> bool {
-        self.second.get() != now || self.spent.get() < MOST
+    pub(super) fn are_permitted(&self, now: UnixTime) -> bool {
+        self.second.get() != now.seconds() || self.spent.get() < MOST
     }
 
     /// Takes notice of a token that cost so many microseconds beyond its first key, and that no key made.
-    pub(super) fn were_in_vain(&self, now: u64, microseconds: u32) {
-        let spent = if self.second.replace(now) == now { self.spent.get() } else { 0 };
+    pub(super) fn were_in_vain(&self, now: UnixTime, microseconds: u32) {
+        let spent = if self.second.replace(now.seconds()) == now.seconds() { self.spent.get() } else { 0 };
         self.spent.set(spent.saturating_add(microseconds));
     }
 

@@ -22,6 +22,7 @@ use crate::keys::FetchReason;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::Object;
+use crate::time::UnixTime;
 
 /// What a token must say that was verified here.
 const REQUIRED: &[&str] = &["iss", "aud", "exp"];
@@ -143,7 +144,7 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
 fn verify_signature(
     token: &CompactJws<'_>,
     issuer: &Issuer,
-    now: u64,
+    now: UnixTime,
     context: &Context<'_>,
 ) -> Result<Fingerprint, Stop> {
     let algorithm = token.algorithm();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{Awaited, Outcome, Pending, Proxy, Ready, Wait, Waiting, Worker};
 use crate::outcome::metric::Metric;
 use crate::resource_server::introspection::{AskIntrospection, Inquiry, Introspected};
+use crate::time::{UnixTime, milliseconds};
 
 /// Questions under way in one worker: whoever sends tokens of his own making has no more than these asked at once.
 const MOST_UNDER_WAY: usize = 128;
@@ -53,8 +54,8 @@ impl<R> Worker<R> {
     }
 
     /// Ends the waiting of every request that waits for this answer.
-    pub(super) fn introspected(&self, proxy: &dyn Proxy, introspected: Introspected, began: u64) {
-        let took = proxy.now().saturating_sub(began);
+    pub(super) fn introspected(&self, proxy: &dyn Proxy, introspected: Introspected, began: UnixTime) {
+        let took = milliseconds(proxy.now().saturating_since(began));
         proxy.measure(Metric::Introspections(introspected.outcome()), 1);
         proxy.measure(Metric::IntrospectionMilliseconds(introspected.outcome()), took);
         let introspected = Rc::new(introspected);

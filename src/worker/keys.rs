@@ -1,11 +1,14 @@
 //! Keys that are fetched: when, and the record that the workers of a process share.
 
+use std::time::Duration;
+
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
 use crate::http::call;
 use crate::keys::{AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Next, Schedule, SourceId};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::text::hexadecimal;
+use crate::time::{UnixTime, milliseconds};
 
 /// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no
 /// more than these asked.
@@ -120,7 +123,7 @@ impl<R> Worker<R> {
     }
 
     /// Says of the fetches that this worker makes that they are still under way.
-    fn extend_leases(&self, proxy: &dyn Proxy, now: u64) {
+    fn extend_leases(&self, proxy: &dyn Proxy, now: UnixTime) {
         for (_, pending) in self.calls.borrow_mut().iter_mut() {
             let Pending::Keys { fetch, lease, .. } = pending else { continue };
             let (schedule, revision) = schedule(proxy, fetch.source());
@@ -143,7 +146,7 @@ impl<R> Worker<R> {
         }
     }
 
-    pub(super) fn advance(&self, proxy: &dyn Proxy, source: &KeySource, began: u64, lease: u64, next: Next) {
+    pub(super) fn advance(&self, proxy: &dyn Proxy, source: &KeySource, began: UnixTime, lease: UnixTime, next: Next) {
         match next {
             Next::Call(fetch, call) => match proxy.dispatch(&call) {
                 Some(token) => self.calls.borrow_mut().push((token, Pending::Keys { fetch, began, lease })),
@@ -154,10 +157,10 @@ impl<R> Worker<R> {
         }
     }
 
-    fn fetched(&self, proxy: &dyn Proxy, source: &KeySource, began: u64, fetched: Fetched) {
+    fn fetched(&self, proxy: &dyn Proxy, source: &KeySource, began: UnixTime, fetched: Fetched) {
         let Fetched { document, keys, lifetime, pause } = fetched;
         let now = proxy.now();
-        Self::measured(proxy, call::Outcome::Succeeded, now.saturating_sub(began));
+        Self::measured(proxy, call::Outcome::Succeeded, now.saturating_since(began));
         let (schedule, revision) = schedule(proxy, source);
         let succeeded = schedule.succeeded(pause, now);
         // The keys stand there before the version that announces them.
@@ -167,17 +170,17 @@ impl<R> Worker<R> {
         self.keys.borrow_mut().take(source, keys, succeeded.version, now, lifetime);
     }
 
-    fn failed(proxy: &dyn Proxy, source: &KeySource, began: u64, why: &str) {
+    fn failed(proxy: &dyn Proxy, source: &KeySource, began: UnixTime, why: &str) {
         let now = proxy.now();
-        Self::measured(proxy, call::Outcome::Failed, now.saturating_sub(began));
+        Self::measured(proxy, call::Outcome::Failed, now.saturating_since(began));
         proxy.log(&Event::KeysNotFetched(source.place(), why));
         let (schedule, revision) = schedule(proxy, source);
         share(proxy, source, &schedule.failed(now), revision);
     }
 
-    fn measured(proxy: &dyn Proxy, outcome: call::Outcome, milliseconds: u64) {
+    fn measured(proxy: &dyn Proxy, outcome: call::Outcome, took: Duration) {
         proxy.measure(Metric::KeyFetches(outcome), 1);
-        proxy.measure(Metric::KeyFetchMilliseconds(outcome), milliseconds);
+        proxy.measure(Metric::KeyFetchMilliseconds(outcome), milliseconds(took));
     }
 
     /// Whether it is a client's keys, and those of too many others are being fetched.

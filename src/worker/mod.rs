@@ -22,6 +22,7 @@ use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::outcome::refused::Refused;
 use crate::resource_server::introspection::{Inquiry, Introspected};
+use crate::time::UnixTime;
 
 /// Requests that are answered or resumed between two ticks.
 pub const MOST_ENDED: usize = 16;
@@ -46,8 +47,8 @@ pub const FIRST_TICK: Duration = BUSY;
 
 /// What a worker asks of its host.
 pub trait Proxy {
-    /// Milliseconds since 1970.
-    fn now(&self) -> u64;
+    /// What time it is.
+    fn now(&self) -> UnixTime;
 
     /// Makes a call to another server, and tells it from others; `None` where the host knows no such cluster.
     fn dispatch(&self, call: &Call) -> Option<u32>;
@@ -88,15 +89,13 @@ pub struct Worker<R> {
 enum Pending {
     Keys {
         fetch: Fetch,
-        /// Milliseconds since 1970.
-        began: u64,
+        began: UnixTime,
         /// As [`Schedule::lease`].
-        lease: u64,
+        lease: UnixTime,
     },
     Introspection {
         inquiry: Inquiry,
-        /// Milliseconds since 1970.
-        began: u64,
+        began: UnixTime,
     },
 }
 
@@ -105,8 +104,7 @@ struct Waiting<R> {
     context: u32,
     request: R,
     awaited: Awaited,
-    /// Milliseconds since 1970.
-    deadline: u64,
+    deadline: UnixTime,
     /// What it comes to if what it waits for does not come.
     refused: Refused,
 }

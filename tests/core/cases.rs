@@ -24,6 +24,7 @@ use certbound::outcome::log::{Circumstances, Event};
 use certbound::policy::run::{End, Given, run as run_to_its_end};
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Environment, Policies, Reason, Refused, Request, Step};
 use serde_json::Value;
 
@@ -83,8 +84,9 @@ fn end(policies: &Policies, case: &Case) -> Ended {
         headers: &borrowed_headers,
         route_metadata: metadata.as_deref(),
         peer_digest: case.property("connection.sha256_peer_certificate_digest"),
-        now: case.now,
+        now: UnixTime::from_seconds(case.now),
     };
+    let now = request.now;
     let engine: &dyn SignatureEngine = if case.without_host_cryptography { &WithoutHost } else { &WithEs512 };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let (connection, mut header_cache) = (&case.connection(), HeaderCache::default());
@@ -94,7 +96,6 @@ fn end(policies: &Policies, case: &Case) -> Ended {
     }
     let judged_under = case.judged_under();
     let judged_under = judged_under.as_deref();
-    let now = case.now.saturating_mul(1000);
     // The answer is given once, and after that the request must do with what is kept of it.
     let introspection = case.introspection.as_deref().map(str::as_bytes);
     let start = |introspected: Option<&Introspected>| {
@@ -174,7 +175,7 @@ fn no_refusal_tells_the_log_a_token() {
                 headers: &borrowed(&headers),
                 route_metadata: metadata.as_deref(),
                 peer_digest: case.property("connection.sha256_peer_certificate_digest"),
-                now: case.now,
+                now: UnixTime::from_seconds(case.now),
             };
             let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
             let header_cache = &mut HeaderCache::default();

@@ -17,6 +17,7 @@ use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Request, Step};
 use serde_json::{Value, json};
 
@@ -79,8 +80,12 @@ impl Api {
     fn ask(&mut self, token: &str, introspected: Option<&Introspected>) -> Came {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_bytes())];
-        let request =
-            Request { headers: &headers, route_metadata: None, peer_digest: Some(DIGEST.as_bytes()), now: self.now };
+        let request = Request {
+            headers: &headers,
+            route_metadata: None,
+            peer_digest: Some(DIGEST.as_bytes()),
+            now: UnixTime::from_seconds(self.now),
+        };
         let keys = KeyRing::default();
         let header_cache = &mut HeaderCache::default();
         let context =

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Each row names none of its own. CONTRIBUTING.md has the same rows.
 const ROWS: &[&[&str]] = &[
-    &["reason", "collections"],
+    &["reason", "collections", "time"],
     &["text"],
     &["config"],
     &["certificate"],

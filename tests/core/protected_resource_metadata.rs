@@ -12,6 +12,7 @@ use certbound::handover::header_cache::HeaderCache;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Request, Step};
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ fn policies(resource: &str, more: Value) -> Policies {
 fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result<Value, String> {
     let headers =
         [(":method", method), (":authority", authority), (":path", path)].map(|(name, value)| (name, value.as_bytes()));
-    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let header_cache = &mut HeaderCache::default();
     let context = &mut Context::new(&PortableEngine, &keys, &mut tokens, header_cache);

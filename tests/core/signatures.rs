@@ -10,6 +10,7 @@
 )]
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,8 +20,12 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{SignatureEngine, Verification};
 use certbound::keys::{FetchReason, KeyRing};
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
+
+/// For which keys are fresh.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://as.example.com";
@@ -96,14 +101,24 @@ impl Api {
 
     fn fetch(&mut self, version: u64, keys: usize) {
         let source = self.policies.key_sources().next().unwrap();
-        let shared = KeyRing::shared(version, self.now * 1000, 300, key_set(keys).to_string().as_bytes());
+        let shared = KeyRing::shared(
+            version,
+            UnixTime::from_seconds(self.now),
+            FIVE_MINUTES,
+            key_set(keys).to_string().as_bytes(),
+        );
         assert!(self.keys.take_shared(source, &shared));
     }
 
     fn ask(&mut self, token: &str) -> Came {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_bytes())];
-        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: self.now };
+        let request = Request {
+            headers: &headers,
+            route_metadata: None,
+            peer_digest: None,
+            now: UnixTime::from_seconds(self.now),
+        };
         let header_cache = &mut HeaderCache::default();
         match self.policies.start(&request, &mut Context::new(&self.engine, &self.keys, &mut self.tokens, header_cache))
         {
@@ -287,6 +302,9 @@ fn the_key_that_made_an_issuers_last_token_is_tried_first_whoever_came_between()
     let mut keys = key_set(4);
     keys["keys"].as_array_mut().unwrap().remove(1);
     let source = api.policies.key_sources().next().unwrap();
-    assert!(api.keys.take_shared(source, &KeyRing::shared(3, api.now * 1000, 300, keys.to_string().as_bytes())));
+    assert!(api.keys.take_shared(
+        source,
+        &KeyRing::shared(3, UnixTime::from_seconds(api.now), FIVE_MINUTES, keys.to_string().as_bytes())
+    ));
     assert_eq!(api.cost(&token(header(), 3, &signature(3))), (Came::Forwarded, 1));
 }

@@ -13,6 +13,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +25,7 @@ use certbound::keys::AskKeys;
 use certbound::outcome::log::Event;
 use certbound::outcome::metric::Metric;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::worker::{Outcome, Proxy, Wait, Worker};
 use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
@@ -33,8 +35,7 @@ const START: u64 = 1_767_225_600;
 
 /// What the workers of one process share: data, a clock, and the authorization server.
 struct Process {
-    /// Milliseconds since 1970.
-    now: Cell<u64>,
+    now: Cell<UnixTime>,
     data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     /// What the authorization server answers, by the path; nothing where it is away.
     answers: RefCell<BTreeMap<String, Published>>,
@@ -52,7 +53,7 @@ struct Published {
 impl Process {
     fn new() -> Rc<Self> {
         Rc::new(Self {
-            now: Cell::new(START * 1000),
+            now: Cell::new(UnixTime::from_seconds(START)),
             data: RefCell::default(),
             answers: RefCell::default(),
             asked: RefCell::default(),
@@ -68,7 +69,7 @@ impl Process {
     }
 
     fn pass(&self, milliseconds: u64) {
-        self.now.set(self.now.get() + milliseconds);
+        self.now.set(self.now.get().saturating_add(Duration::from_millis(milliseconds)));
     }
 }
 
@@ -83,7 +84,7 @@ struct One {
 }
 
 impl Proxy for One {
-    fn now(&self) -> u64 {
+    fn now(&self) -> UnixTime {
         self.process.now.get()
     }
 
@@ -174,7 +175,7 @@ impl One {
         let claims = json!({"iss": "https://as", "aud": "api", "exp": 2_000_000_000});
         let token = format!("Bearer {}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([1; 64]));
         let headers = [("authorization".to_owned(), token.into_bytes())];
-        let now = self.process.now.get() / 1000;
+        let now = self.process.now.get();
         let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now };
         let keys = self.worker.keys();
         let mut tokens = TokenCache::new(self.policies.token_cache_size());

@@ -14,6 +14,7 @@ use crate::case_list::{Case, CaseList};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::desk::explain::Question;
+use certbound::time::UnixTime;
 use serde_json::{Value, json};
 
 /// The request as a file has it; `None` where it has bytes that JSON cannot have.
@@ -52,7 +53,9 @@ fn explanation(list: &CaseList, case: &Case) -> Option<Value> {
         _ => return None,
     };
     let config = &list.configurations[&case.configuration].json;
-    let mut question = Question::new(("config.json", config), ("request.json", &request(case)?), case.now).unwrap();
+    let mut question =
+        Question::new(("config.json", config), ("request.json", &request(case)?), UnixTime::from_seconds(case.now))
+            .unwrap();
     if let Some(policy) = named {
         question = question.under(&policy?).ok()?;
     }
@@ -188,7 +191,7 @@ fn the_steps_tell_how_far_a_request_came() {
 const API: &str = "resource_server:\n  issuers:\n  - issuer: https://as.example.com\n    audiences: [https://api.example.com]\n    keys: { jwks_uri: https://as.example.com/jwks, cluster: as }\n";
 
 fn wrong(config: &str, request: &str) -> String {
-    match Question::new(("config.yaml", config), ("request.json", request), 0) {
+    match Question::new(("config.yaml", config), ("request.json", request), UnixTime::EPOCH) {
         Ok(_) => panic!("{config} {request}"),
         Err(message) => message,
     }
@@ -233,8 +236,12 @@ fn keys_and_payloads_of_other_servers_are_files() {
     let keys = inline["policies"]["api"]["resource_server"]["issuers"][0]["keys"]["jwks"].to_string();
     let digest_der = der(passes.property("connection.peer_certificate").unwrap()).unwrap();
     let question = || {
-        let question =
-            Question::new(("api.yaml", API), ("request.json", &request(passes).unwrap()), passes.now).unwrap();
+        let question = Question::new(
+            ("api.yaml", API),
+            ("request.json", &request(passes).unwrap()),
+            UnixTime::from_seconds(passes.now),
+        )
+        .unwrap();
         question.presenting(digest_der.clone(), None)
     };
     let explained = |question: Question| serde_json::from_str::<Value>(&question.explain().unwrap().json()).unwrap();
@@ -271,7 +278,7 @@ fn the_certificates_that_a_client_publishes_are_a_file_too() {
     let certificate = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
     let der = STANDARD.decode(certificate).unwrap();
     let question = || {
-        Question::new(("as.yaml", config), ("request.json", request), 1000)
+        Question::new(("as.yaml", config), ("request.json", request), UnixTime::from_seconds(1000))
             .unwrap()
             .presenting(der.clone(), Some(false))
     };
@@ -297,9 +304,13 @@ fn a_payload_that_jwt_authn_verified_is_a_file_too() {
         "{ verified_by: jwt_authn, payload_in_metadata: verified }",
     );
     let question = || {
-        Question::new(("api.yaml", &config), ("request.json", r#"{"method": "GET", "path": "/"}"#), 1000)
-            .unwrap()
-            .presenting(b"certificate".to_vec(), None)
+        Question::new(
+            ("api.yaml", &config),
+            ("request.json", r#"{"method": "GET", "path": "/"}"#),
+            UnixTime::from_seconds(1000),
+        )
+        .unwrap()
+        .presenting(b"certificate".to_vec(), None)
     };
     let thumbprint = certbound::certificate::thumbprint::Thumbprint::of_der(b"certificate").to_string();
     let payload = json!({"iss": "https://as.example.com", "aud": ["https://api.example.com"], "exp": 2000, "cnf": {"x5t#S256": thumbprint}});
@@ -331,7 +342,7 @@ fn what_the_proxy_alone_knows_must_be_said() {
         let question = Question::new(
             ("as.yaml", config),
             ("request.json", r#"{"method": "POST", "path": "/token", "headers": [["Client-Cert", "x"]]}"#),
-            0,
+            UnixTime::EPOCH,
         )
         .unwrap();
         question.presenting(vec![0x30, 0x03, 1, 2, 3], validated).explain()
@@ -353,7 +364,8 @@ fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
 ";
     let explained = |request: Value, answer: Option<Value>| {
         let request = request.to_string();
-        let mut question = Question::new(("as.yaml", config), ("request.json", &request), 1000).unwrap();
+        let mut question =
+            Question::new(("as.yaml", config), ("request.json", &request), UnixTime::from_seconds(1000)).unwrap();
         if let Some(answer) = answer {
             question = question.with_answer(("answer.json", &answer.to_string())).unwrap();
         }
@@ -386,7 +398,9 @@ fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
     assert_eq!(body["tls_client_certificate_bound_access_tokens"], json!(true));
     assert!(text.contains(found["answer"]["body"].as_str().unwrap()), "{text}");
 
-    let other = Question::new(("as.yaml", config), ("request.json", r#"{"method": "GET", "path": "/"}"#), 0).unwrap();
+    let other =
+        Question::new(("as.yaml", config), ("request.json", r#"{"method": "GET", "path": "/"}"#), UnixTime::EPOCH)
+            .unwrap();
     assert_eq!(
         other.with_answer(("answer.json", "{\"staus\": 200}")).unwrap_err(),
         "answer.json:1:2: staus: unknown key \"staus\"; did you mean \"status\"?"

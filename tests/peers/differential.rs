@@ -13,6 +13,7 @@ use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Step};
 use serde::Deserialize;
 
@@ -165,7 +166,7 @@ fn in_core(policies: &Policies, tokens: &mut TokenCache, case: &Case, now: u64) 
         headers: &borrowed(&headers),
         route_metadata: Some(&metadata),
         peer_digest: digest.as_deref(),
-        now,
+        now: UnixTime::from_seconds(now),
     };
     let (keys, header_cache) = (KeyRing::default(), &mut HeaderCache::default());
     let context = &mut Context::new(&PortableEngine, &keys, tokens, header_cache);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Introspection;
 use crate::http::call::{Call, Outcome, Response};
@@ -117,9 +118,9 @@ impl Inquiry {
         self.source.place()
     }
 
-    /// Milliseconds for which a request waits for the answer.
+    /// How long a request waits for the response.
     #[must_use]
-    pub fn longest_wait(&self) -> u64 {
+    pub fn longest_wait(&self) -> Duration {
         self.source.longest_wait()
     }
 

@@ -1,5 +1,7 @@
 //! Where an issuer's tokens are introspected, and with which credentials.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -144,8 +146,8 @@ pub(in crate::resource_server) enum AnswerForm {
     Jwt,
 }
 
-/// In seconds: a client that registers its token a moment late must not be refused for long.
-const LONGEST_REFUSAL: u64 = 5;
+/// A client that registers its token a moment late must not be refused for long.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(5);
 
 impl TryFrom<Fields> for Introspection {
     type Error = &'static str;
@@ -229,19 +231,19 @@ impl Introspection {
         }
     }
 
-    /// For how many seconds the claims of an active token are kept.
-    pub(in crate::resource_server) fn longest_kept(&self) -> u64 {
-        self.cache.0
+    /// How long the claims of an active token are kept.
+    pub(in crate::resource_server) fn longest_kept(&self) -> Duration {
+        self.cache.duration()
     }
 
-    /// For how many seconds it is kept that a token is refused.
-    pub(in crate::resource_server) fn longest_refusal(&self) -> u64 {
-        self.cache.0.min(LONGEST_REFUSAL)
+    /// How long it is kept that a token is refused.
+    pub(in crate::resource_server) fn longest_refusal(&self) -> Duration {
+        self.cache.duration().min(LONGEST_REFUSAL)
     }
 
-    /// Milliseconds after which there is no answer any more, if the proxy never said so.
-    pub(super) fn longest_wait(&self) -> u64 {
-        self.timeout.0.saturating_mul(1000).saturating_add(1000)
+    /// After how long the call counts as failed, if the proxy never says so.
+    pub(super) fn longest_wait(&self) -> Duration {
+        self.timeout.duration().saturating_add(Duration::from_secs(1))
     }
 
     /// Takes the credential from the environment.

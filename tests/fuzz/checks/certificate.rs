@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};
 
@@ -160,7 +161,7 @@ pub fn check(input: &[u8]) {
         headers: &borrowed(&headers),
         route_metadata: Some(&metadata),
         peer_digest: digest.as_deref(),
-        now: 0,
+        now: UnixTime::EPOCH,
     };
     let pem = certificate.pem();
     let host = Host { validated: *validated, certificate: pem.as_deref(), body: None };

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 use sha2::{Digest as _, Sha256};
 
@@ -62,7 +63,7 @@ pub fn check(input: &[u8]) {
         headers: &borrowed(&headers),
         route_metadata: None,
         peer_digest: presents.then_some(digest.as_bytes()),
-        now: 0,
+        now: UnixTime::EPOCH,
     };
     let host = Host { validated: Some(validated), certificate: Some(pem.as_bytes()), body: Some(body) };
     let [refusing, forwarding] = &*POLICIES;

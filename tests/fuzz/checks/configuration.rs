@@ -1,6 +1,7 @@
 //! A plugin configuration: it says what is wrong with it, or it loads, and then every policy of it works.
 
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Reason, Request};
 use prost::Message;
 use prost_types::value::Kind;
@@ -20,7 +21,7 @@ pub fn check(input: &[u8]) {
     };
     let start = |metadata: Option<&[u8]>| {
         let headers = [("x-clientcert", &b"forged"[..])];
-        let request = Request { headers: &headers, route_metadata: metadata, peer_digest: None, now: 0 };
+        let request = Request { headers: &headers, route_metadata: metadata, peer_digest: None, now: UnixTime::EPOCH };
         end(&policies, &request, &PortableEngine, Host::default())
     };
     let default = start(None).map_err(|refusal| refusal.reason());

@@ -4,6 +4,7 @@
 use certbound::Policies;
 use certbound::desk::check::{Severity, check as report};
 use certbound::desk::explain::Question;
+use certbound::time::UnixTime;
 
 const REQUEST: &str = r#"{"method": "POST", "path": "/token?a=b", "headers": [["Host", "api.example.com"],
     ["X-ClientCert", "forged"], ["Authorization", "Bearer e30.e30.e30"]]}"#;
@@ -24,7 +25,9 @@ pub fn check(input: &[u8]) {
     if text.trim_start().starts_with('{') && Policies::load(input).is_ok() {
         assert!(!wrong, "{shown}");
     }
-    if let Ok(question) = Question::new(("x.yaml", text), ("request.json", REQUEST), 1_800_000_000) {
+    if let Ok(question) =
+        Question::new(("x.yaml", text), ("request.json", REQUEST), UnixTime::from_seconds(1_800_000_000))
+    {
         let (certificate, validated) = (vec![0x30, 0x03, 1, 2, 3], Some(true));
         let explanation = question.presenting(certificate, validated).explain().unwrap();
         let json: serde_json::Value = serde_json::from_str(&explanation.json()).unwrap();

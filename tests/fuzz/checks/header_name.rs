@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use certbound::handover::forwarding_headers::is_forwarding_header;
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 
 use super::upstream::{Host, end};
@@ -143,14 +144,16 @@ pub fn check(input: &[u8]) {
     assert!(!is_forwarding_header(&raw) || !(raw.starts_with(':') || needed.contains(&folded.as_str())), "{raw:?}");
 
     let headers = vec![(spelt.clone(), b"forged".to_vec()), (raw.clone(), b"perhaps".to_vec())];
-    let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
+    let request =
+        Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
     assert_eq!(seen, if is_forwarding_header(&raw) { Vec::new() } else { headers[1..].to_vec() });
 
     // Whatever stands around the name, and with bytes that are no text.
     let nominated = [b"te, ", input, b",upgrade ,", spelt.as_bytes(), b", ", input].concat();
     let headers = vec![("connection".to_owned(), nominated)];
-    let request = Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: 0 };
+    let request =
+        Request { headers: &borrowed(&headers), route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let seen = end(&CLEAN_ONLY, &request, &PortableEngine, Host::default()).unwrap();
     let [(_, left)] = seen.as_slice() else { panic!("{seen:?}") };
     let left = std::str::from_utf8(left).unwrap();

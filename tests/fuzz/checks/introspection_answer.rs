@@ -9,6 +9,7 @@ use certbound::jose::signature::PortableEngine;
 use certbound::keys::KeyRing;
 use certbound::resource_server::introspection::Introspected;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Reason, Request, Step};
 use serde_json::Value;
 
@@ -28,7 +29,12 @@ static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
 fn judge(tokens: &mut TokenCache, introspected: Option<&Introspected>) -> Step {
     let headers = [("authorization", &b"Bearer opaque"[..])];
     let digest = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
-    let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now: NOW };
+    let request = Request {
+        headers: &headers,
+        route_metadata: None,
+        peer_digest: Some(digest.as_bytes()),
+        now: UnixTime::from_seconds(NOW),
+    };
     let keys = KeyRing::default();
     let header_cache = &mut HeaderCache::default();
     POLICIES

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::authorization_server::AtBody;
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub fn check(input: &[u8]) {
     let policies = Policies::load(CONFIGURATION.as_bytes()).unwrap();
     let headers = [(":path", &b"/token"[..])];
     let peer_digest = Some(DIGEST.as_bytes());
-    let request = Request { headers: &headers, route_metadata: None, peer_digest, now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest, now: UnixTime::EPOCH };
     let answering = upstream::answering(&policies, &request).expect("it is a token endpoint");
     let AtBody::Pass(_) = answering.body(Some(input)) else { return };
     if input.trim_ascii().is_empty() {

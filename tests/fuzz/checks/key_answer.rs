@@ -3,12 +3,14 @@
 //! it, and no key that is private.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::Policies;
 use certbound::http::call::Response;
 use certbound::keys::{Fetch, KeyRing, KeySource, Next};
+use certbound::time::UnixTime;
 use sha2::{Digest as _, Sha256};
 
 use super::{json, key_set};
@@ -55,9 +57,11 @@ fn check_client(answer: &Response<'_>) {
             assert!(!fetched.document.is_empty() || set["keys"].as_array().unwrap().iter().all(names_none));
             assert!(fetched.document.chunks(32).all(|thumbprint| there.iter().any(|own| own == thumbprint)));
             let mut ring = KeyRing::default();
-            assert!(ring.take_shared(&CLIENT, &KeyRing::shared(1, 0, fetched.lifetime, &fetched.document)));
-            let serves = |now| ring.certificates(&CLIENT, now).is_some();
-            assert!(serves(fetched.lifetime * 1000) && !serves(fetched.lifetime * 1000 + 1));
+            assert!(
+                ring.take_shared(&CLIENT, &KeyRing::shared(1, UnixTime::EPOCH, fetched.lifetime, &fetched.document))
+            );
+            let serves = |after| ring.certificates(&CLIENT, UnixTime::since_epoch(after)).is_some();
+            assert!(serves(fetched.lifetime) && !serves(fetched.lifetime + Duration::from_millis(1)));
         }
     }
 }
@@ -87,7 +91,7 @@ pub fn check(input: &[u8]) {
             }
             Next::Done(fetched) => {
                 assert_eq!(fetched.document, body);
-                assert!(fetched.lifetime <= 86_400);
+                assert!(fetched.lifetime <= Duration::from_secs(86_400));
                 let set = json::unambiguous(body).expect("an ambiguous key set is taken");
                 assert!(json::depth(&set) < json::TOO_DEEP);
                 let keys = set["keys"].as_array().unwrap();

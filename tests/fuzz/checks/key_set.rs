@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -48,7 +49,7 @@ pub fn check(input: &[u8]) {
         for forgery in FORGERIES {
             let token = format!("Bearer {signed}.{}", URL_SAFE_NO_PAD.encode(forgery));
             let headers = [("authorization", token.as_bytes())];
-            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
             let end = end(&policies, &request, &PortableEngine, Host::default());
             assert!(end.is_err(), "{algorithm} {forgery:?} {set}");
         }

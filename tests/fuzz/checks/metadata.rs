@@ -1,6 +1,7 @@
 //! An authorization server's metadata: what was there is there, and what is added is added once.
 
 use certbound::authorization_server::{AtBody, AtHeaders};
+use certbound::time::UnixTime;
 use certbound::{Policies, Request};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ pub fn check(input: &[u8]) {
     let policies = Policies::load(CONFIGURATION.as_bytes()).unwrap();
     let headers = [(":method", "GET"), (":path", "/.well-known/openid-configuration")];
     let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let answering = upstream::answering(&policies, &request).expect("it is metadata");
     let status = [(":status", &b"200"[..]), ("etag", input)];
     assert!(matches!(answering.headers(&status, false), AtHeaders::Pass(Some(_))), "it has no media type");

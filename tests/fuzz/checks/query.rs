@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Reason, Request};
 
 use super::keys::resource_server;
@@ -16,7 +17,7 @@ static POLICIES: LazyLock<Policies> =
 pub fn check(input: &[u8]) {
     let path = [b"/?", input].concat();
     let headers = [(":path", path.as_slice())];
-    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let refusal =
         end(&POLICIES, &request, &PortableEngine, Host::default()).expect_err("a request without a token passes");
     let is_refused = refusal.reason() == Reason::TokenInQuery;

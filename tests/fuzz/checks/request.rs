@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::http::header_map::borrowed;
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Reason, Request};
 use serde_json::Value;
 
@@ -365,7 +366,7 @@ pub fn judge(input: &[u8]) -> Option<Came> {
         headers: &borrowed(&headers),
         route_metadata: metadata.as_deref(),
         peer_digest: digest.as_deref(),
-        now,
+        now: UnixTime::from_seconds(now),
     };
     let marked = end(&POLICIES, &request, &Marks, Host::default());
     let portable = end(&POLICIES, &request, &PortableEngine, Host::default());

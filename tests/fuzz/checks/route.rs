@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Reason, Request};
 
 use super::keys;
@@ -53,7 +54,7 @@ pub fn check(input: &[u8]) {
 /// The policy that refused for want of a token, or the reason for which none was chosen.
 fn came(host: &[u8], path: &[u8]) -> Result<String, Reason> {
     let headers = [(":authority", host), (":path", path)];
-    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: 0 };
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
     let refusal = end(&POLICIES, &request, &PortableEngine, Host::default()).unwrap_err();
     match refusal.reason() {
         Reason::TokenMissing | Reason::TokenInQuery => Ok(refusal.policy().to_owned()),

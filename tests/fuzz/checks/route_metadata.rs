@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use certbound::jose::signature::PortableEngine;
+use certbound::time::UnixTime;
 use certbound::{Policies, Reason, Request};
 
 use super::keys;
@@ -27,7 +28,8 @@ pub fn check(input: &[u8]) {
 
 fn judge(metadata: &[u8]) {
     let headers = [(":path", &b"/"[..])];
-    let request = Request { headers: &headers, route_metadata: Some(metadata), peer_digest: None, now: 0 };
+    let request =
+        Request { headers: &headers, route_metadata: Some(metadata), peer_digest: None, now: UnixTime::EPOCH };
     let reason = end(&POLICIES, &request, &PortableEngine, Host::default()).err();
     let reason = reason.map(|refusal| refusal.reason());
     // Where the value of `{ policy: ... }` would stand: 4 bytes of count, 8 of lengths, `policy` and its NUL.

@@ -58,7 +58,7 @@ pub fn end(
     assert_eq!(counted_alike(&first), counted_alike(&second));
     let mut begun = Some(second);
     let start = |_: Option<&Introspected>| begun.take().expect("nothing is asked twice");
-    let given = Given { body: host.body, introspection: None, now: request.now * 1000 };
+    let given = Given { body: host.body, introspection: None, now: request.now };
     match run(start, &keys, given).1 {
         End::Forward(edits, ..) => {
             let mut seen: Headers =

@@ -28,6 +28,7 @@ use certbound::jose::jws::CompactJws;
 use certbound::jose::signature::{PortableEngine, SignatureEngine, Verification};
 use certbound::keys::KeyRing;
 use certbound::resource_server::token_cache::TokenCache;
+use certbound::time::UnixTime;
 use certbound::{Context, Policies, Request, Step};
 use divan::{Bencher, black_box};
 
@@ -89,7 +90,7 @@ impl Judged {
             headers: &borrowed(&self.headers),
             route_metadata: self.metadata.as_deref(),
             peer_digest: Some(&self.digest),
-            now: self.now,
+            now: UnixTime::from_seconds(self.now),
         };
         let keys = KeyRing::default();
         let context = &mut Context {
