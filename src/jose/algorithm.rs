@@ -3,8 +3,11 @@
 use serde::Deserialize;
 
 /// An algorithm of RFC 7518 §3.1 or RFC 8037 §3.1. `none` and the HS family do not exist here.
+///
+/// `Ed25519` (RFC 9864 §2.2) is another name of `EdDSA`, in tokens, in keys and in a configuration: keys and tokens of
+/// one issuer may differ in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(transform = with_both_names))]
 pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
@@ -24,8 +27,21 @@ pub enum Algorithm {
     ES384,
     /// ECDSA on P-521 with SHA-512.
     ES512,
-    /// Ed25519.
+    /// EdDSA on Ed25519.
+    #[serde(alias = "Ed25519")]
     EdDSA,
+}
+
+/// The later name of [`Algorithm::EdDSA`].
+const ED25519: &str = "Ed25519";
+
+/// `schemars` knows no aliases.
+#[cfg(not(target_arch = "wasm32"))]
+fn with_both_names(schema: &mut schemars::Schema) {
+    if let Some(names) = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+        let described = "The same (RFC 9864 §2.2).";
+        names.push(serde_json::json!({ "const": ED25519, "description": described, "type": "string" }));
+    }
 }
 
 impl Algorithm {
@@ -43,13 +59,16 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The name in a token's header, exactly.
+    /// The algorithm of this name in the header of a token or in a key, exactly.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
+        if name == ED25519 {
+            return Some(Self::EdDSA);
+        }
         Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The name in a token's header.
+    /// Its name in messages and metrics, and in the header of most tokens.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

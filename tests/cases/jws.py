@@ -27,6 +27,13 @@ def variants(world: World) -> dict[str, dict[str, Any] | None]:
                 }
             }
         },
+        # RFC 9864 §2.2: a key and a list that say the name that came later.
+        "ed25519": {
+            "issuer": {
+                "keys": {"jwks": {"keys": [{**world.keys["EdDSA"].jwk, "alg": "Ed25519"}]}},
+                "algorithms": ["Ed25519"],
+            }
+        },
     }
 
 
@@ -208,6 +215,20 @@ def signatures(world: World) -> Iterator[Case]:
     for kind in ("JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
         yield passes(f"typ {kind} passes without token_type", sign({"typ": kind}))
     yield passes("a token without kid passes on the issuer's one key of its type", raw(header='{"alg":"ES256"}'))
+
+    # WebCrypto writes the key with one name, and most servers the token with the other.
+    eddsa, variants = world.keys["EdDSA"], Variants(world)
+    yield passes("alg Ed25519 passes where the key and the list say EdDSA", sign({"alg": "Ed25519"}, key=eddsa))
+    for name in ("EdDSA", "Ed25519"):
+        token = tokens.sign(eddsa, world.claims(one), header={"alg": name})
+        yield variants.carrying("ed25519", f"alg {name} passes where the key and the list say Ed25519", token)
+    yield refused(
+        "alg Ed25519 with a signature that was changed is refused",
+        flipped(sign({"alg": "Ed25519"}, key=eddsa)),
+        "signature_invalid",
+    )
+    for name in ("Ed448", "ed25519", "ESP256"):
+        yield refused(f"the algorithm {name} is refused", sign({"alg": name}, key=eddsa), "algorithm_not_allowed")
 
     for name in ("ES256", "ES384", "ES512", "RS256", "RS384", "RS512"):
         yield case(

@@ -191,7 +191,7 @@ class _Judgement:
                 raise Refused("RFC 7515 §4.1.9: typ is a string")
             if not re.fullmatch(r"(?i)jwt|(application/)?at\+jwt", kind):
                 self.strictnesses.append("token_type")
-        algorithm, key_id = header.get("alg"), header.get("kid")
+        algorithm, key_id = _folded(header.get("alg")), header.get("kid")
         if not isinstance(algorithm, str):
             raise Refused("RFC 7515 §4.1.1: alg is a string and must be there")
         if "kid" in header and not isinstance(key_id, str):
@@ -230,6 +230,9 @@ class _Judgement:
         # PyJWT reads more of a header than the signature needs (b64 without crit, say), and refuses more spellings.
         refuses_more = {"canonical_base64url", "duplicate_member", "lone_surrogate", "key_in_header"}
         if key is None or "b64" in header or refuses_more & set(self.strictnesses):
+            return
+        # It knows EdDSA by that name alone.
+        if header["alg"] != algorithm:
             return
         public_key = _public_key(json.dumps(key))
         if algorithm[:2] == "PS" and not _has_length_of_modulus(signature, public_key):
@@ -406,9 +409,14 @@ _HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
+def _folded(algorithm: Any) -> Any:
+    """RFC 9864 §2.2: two names of one algorithm."""
+    return "EdDSA" if algorithm == "Ed25519" else algorithm
+
+
 def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
     """RFC 8725 §3.1, RFC 7517 §4.2 to §4.4: what the key is for is said by the key."""
-    if key.get("alg", algorithm) != algorithm or key.get("use", "sig") != "sig":
+    if _folded(key.get("alg", algorithm)) != algorithm or key.get("use", "sig") != "sig":
         return False
     if "verify" not in key.get("key_ops", ["verify"]):
         return False
