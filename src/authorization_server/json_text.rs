@@ -21,15 +21,15 @@ impl<'a> Members<'a> {
         Some(Self { text, members })
     }
 
-    /// The value of a member as it is written.
+    /// The value of a member as it is written; `None` where it is null too, which says nothing.
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
-        self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+        self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value).filter(|value| *value != "null")
     }
 
     /// The text with these members in place of those of their names, or at the end.
     pub(super) fn with(&self, changed: &[(&str, String)]) -> Option<String> {
         let (mut text, mut added) = (String::with_capacity(self.text.len()), String::new());
-        for (name, value) in changed.iter().filter(|(name, _)| self.get(name).is_none()) {
+        for (name, value) in changed.iter().filter(|(name, _)| !self.members.iter().any(|(own, _)| own == name)) {
             let comma = if self.members.is_empty() && added.is_empty() { "" } else { "," };
             added = format!("{added}{comma}{}:{value}", serde_json::to_string(name).ok()?);
         }

@@ -383,7 +383,7 @@ impl Metadata {
 fn claims_of(signed: &str) -> Option<HashSet<String>> {
     let signed: String = serde_json::from_str(signed).ok()?;
     let claims = base64url::decode(signed.split('.').nth(1)?)?;
-    let claims = json::object(&claims)?;
+    let claims = json::object(&claims)?.without_nulls();
     Some(claims.iter().map(|(name, _)| name.to_owned()).collect())
 }
 

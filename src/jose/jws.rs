@@ -105,7 +105,7 @@ impl<'a> CompactJws<'a> {
         let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
         let header = Header::read(header, types)?;
         *room = base64url::decode(payload).ok_or(Reason::TokenMalformed)?;
-        let payload = json::object(room).ok_or(Reason::TokenMalformed)?;
+        let payload = json::object(room).ok_or(Reason::TokenMalformed)?.without_nulls();
         let signature = base64url::decode(signature).ok_or(Reason::TokenMalformed)?;
         Ok(Self { text, header, payload, signing_input, signature })
     }
@@ -134,7 +134,7 @@ impl<'a> CompactJws<'a> {
         self.header.key_id.as_deref()
     }
 
-    /// The claims. They are true only once the signature is verified.
+    /// The claims that are not null. They are true only once the signature is verified.
     pub(crate) fn payload(&self) -> &Object<'a> {
         &self.payload
     }

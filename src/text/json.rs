@@ -90,6 +90,14 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
+    /// The same without the members that are null. To those who write null it means that there is nothing to say: in a token's
+    /// claims, in an introspection response (RFC 7662 §2.2) and in a token response such a member is as good as absent.
+    #[must_use]
+    pub fn without_nulls(mut self) -> Self {
+        self.0.retain(|(_, value)| *value != Json::Null);
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

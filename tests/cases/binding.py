@@ -130,6 +130,27 @@ def binding(world: World) -> Iterator[Case]:
         "confirmation_missing",
         policy="gluu",
     )
+    # oxAuth and Janssen write an empty text into the token of a client without a certificate.
+    for policy in ("gluu", "api"):
+        yield refused(
+            f"a token whose x5t#S256 at the top level is empty is refused as bound to nothing by {policy}",
+            sign(bound_to=None, **{"x5t#S256": ""}),
+            "confirmation_missing",
+            policy=policy,
+        )
+    for name, claims in [("x5t#S256 at the top level is empty", {"x5t#S256": ""}), ("cnf is null", {"cnf": None})]:
+        payload = json.dumps({**world.claims(), **claims})
+        yield passes(f"a token whose {name} passes under if_present", raw(payload=payload), policy="migration", on=None)
+    yield passes(
+        "a token whose x5t#S256 at the top level is empty passes by its cnf",
+        sign(**{"x5t#S256": ""}),
+        policy="gluu",
+    )
+    yield refused(
+        "a token whose cnf is null is refused as bound to nothing",
+        raw(payload=json.dumps({**world.claims(), "cnf": None})),
+        "confirmation_missing",
+    )
     yield passes("a token with x5t#S256 in cnf passes under confirmation: top_level", bound, policy="gluu")
     yield refused(
         "a token with x5t#S256 at the top level is refused without confirmation: top_level",
@@ -148,7 +169,6 @@ def confirmations(world: World) -> list[tuple[str, Any, str]]:
     """Values of `cnf`, as JSON has them, that no token on the first client's certificate passes with, and why."""
     one = world.client_1
     malformed = {
-        "null": None,
         "true": True,
         "a number": 1,
         "a string": one.thumbprint,

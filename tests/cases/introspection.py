@@ -103,6 +103,14 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("an active token without aud is refused", active(aud=None), "claim_missing")
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
     yield case("an active token without iss and exp passes", active(iss=None, exp=None))
+    # oxAuth writes "jti": null into every answer, and older Janssen nbf and cnf.
+    for names in (("jti",), ("nbf",), ("iss", "exp", "sub", "iat", "scope", "client_id", "username", "token_type")):
+        yield case(f"an active token whose {', '.join(names)} are null passes", {**active(), **dict.fromkeys(names)})
+    yield refused(
+        "an active token whose cnf is null is refused as bound to nothing",
+        {**active(), "cnf": None},
+        "confirmation_missing",
+    )
     yield refused("an active token that has expired is refused", active(exp=world.now - 60), "token_expired")
     yield refused(
         "an active token that is not valid yet is refused", active(nbf=world.now + 86400), "token_not_yet_valid"
@@ -160,6 +168,12 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused(
         "an answer whose token_type is null and without aud is refused under audience: if_present",
         {**active(aud=None), "token_type": None},
+        "claim_missing",
+        policy="migration",
+    )
+    yield refused(
+        "an answer whose aud and token_type are null is refused under audience: if_present",
+        {**active(), "aud": None, "token_type": None},
         "claim_missing",
         policy="migration",
     )

@@ -179,7 +179,9 @@ class _Judgement:
             raise Refused("RFC 7515 §7.1: three parts")
         header_bytes, payload_bytes, signature = [self._bytes(part, "RFC 7515 §2") for part in parts]
         header = self._object(header_bytes, "RFC 7515 §5.2 step 3")
-        payload = self._object(payload_bytes, "RFC 7519 §7.2 step 10")
+        members = self._object(payload_bytes, "RFC 7519 §7.2 step 10")
+        # Who writes null has nothing to say.
+        payload = {name: value for name, value in members.items() if value is not None}
         if "crit" in header:
             raise Refused("RFC 7515 §4.1.11: no extension is understood")
         for name in ("jwk", "jku", "x5u"):
@@ -286,17 +288,16 @@ class _Judgement:
     # OpenID Connect Core 1.0 §2, §3.1.3.6 and §3.3.2.11, FAPI 1.0 Part 2 §5.2.2.1, RFC 8417 §2.2
 
     def _judge_kind(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
-        there = {name: value for name, value in claims.items() if value is not None}
-        words = [there[name] for name in KIND_CLAIMS if isinstance(there.get(name), str)]
+        words = [claims[name] for name in KIND_CLAIMS if isinstance(claims.get(name), str)]
         is_access_token = (
             re.fullmatch(r"(?i)(application/)?at\+jwt", header.get("typ", "")) is not None
-            or bool({"scope", "scp"} & set(there))
+            or bool({"scope", "scp"} & set(claims))
             or any(re.fullmatch(r"(?ai)bearer|dpop|access(_token)?", word) for word in words)
         )
         if (
-            {"at_hash", "c_hash", "s_hash", "events"} & set(there)
+            {"at_hash", "c_hash", "s_hash", "events"} & set(claims)
             or any(OTHER_KINDS.fullmatch(word) for word in words)
-            or ("nonce" in there and not is_access_token)
+            or ("nonce" in claims and not is_access_token)
         ):
             self.strictnesses.append("another_token")
 
@@ -348,9 +349,9 @@ class _Judgement:
                     self.strictnesses.append("second_confirmation")
             else:
                 self.strictnesses.append("other_confirmation")
-        # What the servers that write it there write for none is null.
-        top_level = claims.get("x5t#S256")
-        if top_level is None:
+        # The servers that write it there write an empty text for none.
+        top_level = claims.get("x5t#S256", "")
+        if top_level == "":
             return confirmed
         if place == "top_level":
             value = self._thumbprint(top_level)

@@ -132,7 +132,7 @@ impl Inquiry {
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
                 .map_err(|_| "the answer is no JWT".to_owned()),
             None => json::object(body)
-                .map(|claims| Content::Claims(claims.into_owned()))
+                .map(|claims| Content::Claims(claims.without_nulls().into_owned()))
                 .ok_or_else(|| "the answer is not one JSON object".to_owned()),
         };
         let content = answer.content(LARGEST_ANSWER).and_then(read);
@@ -211,7 +211,7 @@ impl Introspected {
             return Err("the answer does not say when it was made");
         }
         match payload.get("token_introspection") {
-            Some(Json::Object(claims)) => Ok(claims.clone().into_owned()),
+            Some(Json::Object(claims)) => Ok(claims.clone().without_nulls().into_owned()),
             _ => Err("the answer has no token_introspection"),
         }
     }

@@ -26,7 +26,7 @@ pub fn check(input: &[u8]) {
     if input.trim_ascii().is_empty() {
         return;
     }
-    let answer = json::unambiguous(input).expect("an ambiguous answer passed");
+    let answer = json::without_nulls(json::unambiguous(input).expect("an ambiguous answer passed"));
     let Some(token) = answer.get("access_token") else { return };
     let token = token.as_str().expect("a token that is no string passed");
     let parts: Vec<_> = token.split('.').collect();

@@ -12,6 +12,14 @@ pub fn unambiguous(text: &[u8]) -> Option<Value> {
     (colons(text) == members(&value)).then_some(value)
 }
 
+/// The object without its members that are null, which count as absent.
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => other,
+    }
+}
+
 /// How deep its objects and arrays nest, the value itself included.
 pub fn depth(value: &Value) -> usize {
     1 + match value {

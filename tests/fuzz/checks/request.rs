@@ -414,7 +414,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
     let [header, payload, signature] = parts[..] else { return Err("there are not three parts") };
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "a part is not base64url");
     let object = |part: &str| json::unambiguous(&decoded(part)?).filter(Value::is_object).ok_or("a part is no object");
-    let (header, claims, signature) = (object(header)?, object(payload)?, decoded(signature)?);
+    let (header, claims, signature) = (object(header)?, json::without_nulls(object(payload)?), decoded(signature)?);
 
     let signing_input = token.rsplit_once('.').unwrap_or_default().0;
     let key = KEYS
@@ -432,7 +432,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
     };
     let bound_in =
         |object: &Value| thumbprint(object).zip(digest).is_some_and(|(bytes, digest)| is_bytes(digest, &bytes));
-    let unbound = claims.get("cnf").is_none() && claims["x5t#S256"].is_null();
+    let unbound = claims.get("cnf").is_none() && claims.get("x5t#S256").is_none_or(|value| value == "");
     let bound = match policy {
         Policy::TopLevel if claims.get("cnf").is_none() => bound_in(&claims),
         Policy::IfPresent if unbound => true,
