@@ -157,6 +157,12 @@ def authorization_server(world: World) -> Iterator[Case]:
         refusal=cannot_decide("certificate_digest_mismatch"),
     )
     yield case(
+        "a certificate in the filter state with another digest is refused at a token endpoint",
+        on=world.client_2,
+        facts={"connection.peer_certificate": None, ("filter_state", "certbound.peer_certificate"): one.pem.encode()},
+        refusal=cannot_decide("certificate_digest_mismatch"),
+    )
+    yield case(
         "a peer certificate digest that is not hexadecimal is refused at a token endpoint",
         facts={"connection.sha256_peer_certificate_digest": b"abc"},
         refusal=cannot_decide("peer_digest_malformed"),

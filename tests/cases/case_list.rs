@@ -144,8 +144,11 @@ impl Case {
     /// What the host knows of the connection.
     pub fn connection(&self) -> GivenConnection {
         let bytes = |path: &str| self.property(path).map(<[u8]>::to_vec);
+        // As src/host/facts.rs asks for it.
+        let in_filter_state = ["filter_state", "certbound.peer_certificate"];
+        let in_filter_state = self.properties.iter().find(|(path, _)| *path == in_filter_state);
         GivenConnection {
-            certificate: bytes("connection.peer_certificate"),
+            certificate: bytes("connection.peer_certificate").or(in_filter_state.map(|(_, value)| value.0.clone())),
             is_chain_validated: match self.property("connection.peer_certificate_valid") {
                 Some([0]) => Some(false),
                 Some([1]) => Some(true),

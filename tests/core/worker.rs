@@ -27,7 +27,7 @@ use certbound::outcome::metric::Metric;
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::time::UnixTime;
 use certbound::worker::{Outcome, Proxy, Wait, Worker};
-use certbound::{Context, Policies, Reason, Request, Step};
+use certbound::{Context, Environment, Policies, Reason, Request, Step};
 use serde_json::{Value, json};
 
 /// 2026-01-01, in seconds.
@@ -128,7 +128,8 @@ impl One {
     }
 
     fn with(process: &Rc<Process>, configuration: &Value) -> Self {
-        let policies = Policies::load(configuration.to_string().as_bytes()).unwrap();
+        let environment = Environment::Variables(&|name| Some(format!("the value of {name}")));
+        let policies = Policies::load_with(configuration.to_string().as_bytes(), environment).unwrap();
         let (worker, calls, log, last) = (Worker::default(), RefCell::default(), RefCell::default(), Cell::default());
         let one = Self { process: Rc::clone(process), policies, worker, calls, log, last };
         one.worker.take_shared_keys(&one, one.policies.key_sources());
@@ -358,9 +359,15 @@ fn one_answer_serves_no_question_of_another_client() {
             "endpoint": "https://as/introspect", "cluster": "as", "tokens": "all", "endpoint_auth_method": "none",
         });
         introspection.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        // What signed answers are verified with.
+        let keys = (more["answer"] == "jwt").then(|| json!({"jwks": {"keys": [key("one")]}}));
         json!({"resource_server": {"issuers": [
-            {"issuer": "https://as", "audiences": ["api"], "introspection": introspection},
+            {"issuer": "https://as", "audiences": ["api"], "keys": keys, "introspection": introspection},
         ]}})
+    };
+    let with_secret = |method: &str, variable: &str| {
+        let secret = json!({"environment": variable});
+        asking(json!({"client_id": "one", "endpoint_auth_method": method, "client_secret": secret}))
     };
     let policies = json!({"policies": {
         "one": asking(json!({"client_id": "one"})),
@@ -369,16 +376,24 @@ fn one_answer_serves_no_question_of_another_client() {
         "other": asking(json!({"client_id": "other"})),
         "nobody": asking(json!({})),
         "elsewhere": asking(json!({"client_id": "one", "cluster": "elsewhere"})),
+        "endpoint": asking(json!({"client_id": "one", "endpoint": "https://as/introspect?tenant=2"})),
+        "signed": asking(json!({"client_id": "one", "answer": "jwt"})),
+        "basic": with_secret("client_secret_basic", "SECRET"),
+        "post": with_secret("client_secret_post", "SECRET"),
+        "secret": with_secret("client_secret_post", "OTHER_SECRET"),
     }, "default_policy": "one"});
     let one = One::with(&process, &policies);
-    for (number, policy) in ["one", "again", "other", "nobody", "elsewhere", "patient"].into_iter().enumerate() {
+    let others = ["other", "nobody", "elsewhere", "patient", "endpoint", "signed", "basic", "post", "secret"];
+    for (number, policy) in ["one", "again"].into_iter().chain(others).enumerate() {
         let Step::AskIntrospection(question) = one.start(Some(policy), None) else { panic!("{policy}") };
         let context = u32::try_from(number).unwrap();
         assert!(matches!(one.worker.wait_for_introspection(&one, context, (), question), Wait::Waits));
     }
-    one.tick();
-    one.tick();
-    assert_eq!(process.asked("/introspect"), 5, "two ask the same");
+    for _ in 0..3 {
+        one.tick();
+    }
+    let asked = process.asked("/introspect") + process.asked("/introspect?tenant=2");
+    assert_eq!(asked, others.len() + 1, "two ask the same");
     let first = one.calls.borrow_mut().remove(0).0;
     let body = br#"{"active": false}"#;
     one.worker.receive(&one, first, &Response { status: Some(200), body, ..Response::default() });
@@ -414,6 +429,8 @@ fn a_set_with_a_key_that_cannot_be_read_withdraws_none() {
         json!([{"kty": "EC", "use": "enc"}, {"kty": "RSA", "n": "AA", "e": "AQAB"}]),
         json!([1]),
         json!("keys"),
+        // More than an authorization server has use for.
+        json!(vec![key("another"); 101]),
     ] {
         let process = Process::new();
         process.publish("/jwks", published(&json!([key("one")])));

@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cases import World
+from cases import Header, World, envoy_configuration
 from rig import shipped, tokens
 from rig.certificates import APPENDIX_A
+from rig.client import Client
 from rig.demo import demo
 from rig.desk import certbound
 from rig.envoy import Envoy, refuses
 from rig.fetched_keys import JWKS_URI, running
 from rig.key_server import KeyServer, document
 from rig.ports import free_port
+from rig.process import wait_until
+from rig.upstream import Upstream
 
 ROOT = shipped.ROOT
 README, INDEX, FILES, FINDINGS = (ROOT / folder / "README.md" for folder in ("", "docs", "envoy", "findings"))
@@ -116,6 +119,35 @@ def test_the_capabilities_that_it_lists_are_enough(world: World, tmp_path: Path)
         assert api.ask(api.token(key)).status == 200
         assert api.ask("x").status == 401
         assert "capability_restriction_config" in api.envoy.configuration_path.read_text()
+
+
+@pytest.mark.parametrize("missing", ["proxy_get_property", "proxy_get_header_map_pairs", "proxy_remove_header_map_value"])
+def test_without_one_of_them_nothing_passes_that_needs_it(missing: str, world: World, tmp_path: Path) -> None:
+    """The filter refuses, or crashes and is started again by Envoy, which refuses meanwhile."""
+    (shown,) = [text for kind, text in BLOCKS if kind == "text" and text.startswith("proxy_log ")]
+    assert missing in shown.split()
+    allowed = {name: {} for name in shown.split() if name != missing}
+    listener = free_port()
+    with Upstream() as upstream:
+        ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+        configuration = envoy_configuration("resource-server", world, **ports)
+        vm = shipped.plugin(configuration)["vm_config"]
+        vm["capability_restriction_config"] = {"allowed_capabilities": allowed}
+        token = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
+
+        def status(*headers: Header) -> int:
+            with Client(listener, ca_path=world.authority.pem_path, certificate=world.client_1) as client:
+                return client.request("GET", "/", headers=[("authorization", f"Bearer {token}"), *headers]).status
+
+        with Envoy(yaml.safe_dump(configuration), tmp_path, name="restricted") as envoy:
+            forged = ("client-cert", "forged")
+            assert {status(forged) for _ in range(5)} <= {500, 503}
+            assert upstream.requests == []
+            if missing == "proxy_remove_header_map_value":
+                # It was needed for the forged header alone.
+                assert "panicked: " in envoy.log()
+                wait_until(lambda: status() == 200, 10, "a new filter")
+                assert status(forged) == 503
 
 
 def test_every_command_that_it_names_is_a_target_of_the_makefile() -> None:

@@ -49,14 +49,18 @@ fn with_introspection() -> Value {
     }}))
 }
 
-fn with_client_keys() -> Value {
+/// So many clients, each with a `jwks_uri` of its own.
+fn with_client_keys(count: usize) -> Value {
+    let client = |number| {
+        json!({
+            "client_id": format!("client-{number}"), "token_endpoint_auth_method": "self_signed_tls_client_auth",
+            "jwks_uri": format!("https://client/jwks/{number}"),
+        })
+    };
     json!({"authorization_server": {
         "forward_certificate": [{"dialect": "rfc9440"}],
         "client_authentication": {
-            "clients": [{
-                "client_id": "one", "token_endpoint_auth_method": "self_signed_tls_client_auth",
-                "jwks_uri": "https://client/jwks",
-            }],
+            "clients": (0..count).map(client).collect::<Vec<_>>(),
             "client_keys": {"https://client": "as"},
             "unlisted_clients": "refuse",
             "request_body": "headers_wait",
@@ -81,8 +85,8 @@ fn with_token(jti: usize) -> Request {
 /// RFC 8705 appendix A.
 const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
 
-fn of_a_client() -> Request {
-    let body = b"grant_type=client_credentials&client_id=one".to_vec();
+fn of_a_client(number: usize) -> Request {
+    let body = format!("grant_type=client_credentials&client_id=client-{number}").into_bytes();
     let digest = "0380ed2f626650c840b2f263e6d2b29fae12ab39ae5db32b25ad27efad72e6fd";
     let pem = format!("-----BEGIN CERTIFICATE-----\n{CERTIFICATE}\n-----END CERTIFICATE-----\n");
     Request { end_of_stream: false, body, ..Request::new("POST", "/token") }
@@ -218,14 +222,42 @@ fn a_crowd_of_one_client_is_answered_when_its_certificates_come_and_when_they_do
     let own = json!({"keys": [{"x5c": [CERTIFICATE]}]}).to_string().into_bytes();
     let withdrawn = br#"{"keys": []}"#.to_vec();
     for (headers, body, expected) in [(ok(), own, 0), (ok(), withdrawn, 400), (Vec::new(), Vec::new(), 503)] {
-        let mut vm = start(host(), &with_client_keys());
-        let waiting = crowd(&mut vm, |_| of_a_client());
+        let mut vm = start(host(), &with_client_keys(1));
+        let waiting = crowd(&mut vm, |_| of_a_client(0));
         vm.tick(START_OF_2026);
         let [call] = vm.dispatched().try_into().unwrap();
         vm.answer(call.token, &headers, &body);
         vm.pass(TIME);
         assert_eq!(ended(&mut vm, &waiting), BTreeMap::from([(expected, CROWD)]));
     }
+}
+
+#[test]
+fn whoever_names_one_client_after_the_other_has_the_certificates_of_no_more_than_128_fetched_at_once() {
+    let mut vm = start(host(), &with_client_keys(200));
+    let begun: Vec<_> = (0..200).map(|number| vm.begin(&of_a_client(number))).collect();
+    let (waiting, refused) = begun.split_at(128);
+    assert!(waiting.iter().all(|(_, outcome)| *outcome == Outcome::Waits));
+    assert!(refused.iter().all(|(_, outcome)| matches!(outcome, Outcome::Replied { status: 503, .. })));
+    // Whose certificates are asked for already is not one too many.
+    let (again, outcome) = vm.begin(&of_a_client(0));
+    assert_eq!(outcome, Outcome::Waits);
+    let own = json!({"keys": [{"x5c": [CERTIFICATE]}]}).to_string().into_bytes();
+    let mut asked = 0;
+    for _ in 0..100 {
+        vm.pass(Duration::from_millis(10));
+        for call in vm.dispatched() {
+            asked += 1;
+            vm.answer(call.token, &ok(), &own);
+        }
+    }
+    vm.pass(TIME);
+    assert_eq!(asked, 128);
+    let waiting: Vec<_> = waiting.iter().map(|(context, _)| *context).chain([again]).collect();
+    assert_eq!(ended(&mut vm, &waiting), BTreeMap::from([(0, 129)]));
+    let (after, outcome) = vm.begin(&of_a_client(199));
+    assert_eq!(outcome, Outcome::Waits, "there is room again");
+    vm.end(after);
 }
 
 #[test]
