@@ -2,7 +2,8 @@
 //!
 //! Every worker of a proxy has a VM of its own, and each would fetch. They share one small record for each source:
 //! whoever changes it first fetches, and the others read what it brought. Whoever fetches says again and again that it still
-//! does; nothing waits for a VM that is gone.
+//! does; nothing waits for a VM that is gone. The record has times of a clock that may be set back: what lies further ahead than it
+//! can have been meant says nothing.
 
 use std::time::Duration;
 
@@ -73,26 +74,28 @@ impl Schedule {
     /// Whether a fetch is under way somewhere in this process.
     #[must_use]
     pub fn is_under_way(&self, now: UnixTime) -> bool {
-        now < self.lease
+        is_within(now, self.lease, LEASE)
     }
 
     /// Whether nothing is fetched for now, since the last fetch failed.
     #[must_use]
     pub fn is_paused(&self, now: UnixTime) -> bool {
-        now < self.paused && !self.is_under_way(now)
+        is_within(now, self.paused, LONGEST_PAUSE) && !self.is_under_way(now)
     }
 
     /// Whether a fetch is due for whoever has this source. Somebody with wider limits may have made the last one.
     fn is_due(&self, source: &KeySource, now: UnixTime) -> bool {
         let last = UnixTime::from_milliseconds(self.version);
-        now >= self.due.min(last.saturating_add(source.longest_pause()))
+        let due = self.due.min(last.saturating_add(source.longest_pause()));
+        // A version may be a few milliseconds ahead of its time.
+        !is_within(now, due, source.longest_pause().saturating_add(LEASE))
     }
 
     /// Whether a fetch may begin now.
     #[must_use]
     pub fn permits(&self, source: &KeySource, why: FetchReason, now: UnixTime) -> bool {
         let may_hurry = why == FetchReason::UnknownKey && self.hurried(source, now).0 < BURST;
-        !self.is_under_way(now) && now >= self.paused && (self.is_due(source, now) || may_hurry)
+        !self.is_under_way(now) && !self.is_paused(now) && (self.is_due(source, now) || may_hurry)
     }
 
     /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
@@ -166,6 +169,11 @@ impl Schedule {
             ..self
         }
     }
+}
+
+/// Whether this time is still to come, and no later than `longest` from now.
+fn is_within(now: UnixTime, time: UnixTime, longest: Duration) -> bool {
+    now < time && time <= now.saturating_add(longest)
 }
 
 #[cfg(test)]
@@ -290,6 +298,28 @@ mod tests {
         }
         assert!(!schedule.permits(&long, FetchReason::UnknownKey, at(1_000)));
         assert!(schedule.permits(&short, FetchReason::UnknownKey, at(1_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_up_no_fetch() {
+        let (source, now) = (source(), UnixTime::from_seconds(1_000_000));
+        let back = UnixTime::from_seconds(1_000_000 - 86_400);
+        let fetched =
+            Schedule::default().begun(&source, FetchReason::Routine, now).succeeded(Duration::from_secs(450), now);
+        for (name, schedule) in [
+            ("under way", Schedule::default().begun(&source, FetchReason::Routine, now)),
+            ("failed", Schedule::default().failed(now)),
+            ("fetched", fetched),
+        ] {
+            for why in [FetchReason::Routine, FetchReason::UnknownKey] {
+                assert!(shared(schedule).permits(&source, why, back), "{name} {why:?}");
+            }
+            assert!(!schedule.is_under_way(back) && !schedule.is_paused(back), "{name}");
+        }
+        // What was fetched since then is due as always.
+        let fetched = fetched.begun(&source, FetchReason::Routine, back).succeeded(Duration::from_secs(450), back);
+        assert!(!fetched.permits(&source, FetchReason::Routine, at(back.milliseconds() + 449_999)));
+        assert!(fetched.permits(&source, FetchReason::Routine, at(back.milliseconds() + 450_000)));
     }
 
     #[test]
