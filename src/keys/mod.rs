@@ -1,7 +1,7 @@
 //! The public keys of an issuer: from the configuration, or fetched from the authorization server.
 //!
-//! A key that cannot be had is waited for or refused, never assumed. What was fetched last serves on while the
-//! authorization server is away, and nothing but a good key set takes its place.
+//! A request whose key is not here waits for it or is refused. The keys fetched last stay in use while the authorization server
+//! is unavailable, and only a valid key set replaces them.
 
 mod ask;
 pub(crate) mod client_key_set;

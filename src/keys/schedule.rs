@@ -1,18 +1,18 @@
-//! When an issuer's keys are fetched, agreed between all VMs of a process.
+//! When keys are fetched, as the VMs of a process agree on it.
 //!
-//! Every worker of a proxy has a VM of its own, and each would fetch. They share one small record for each source:
-//! whoever changes it first fetches, and the others read what it brought. Whoever fetches says again and again that it still
-//! does; nothing waits for a VM that is gone.
+//! Every worker of a proxy has a VM of its own, and each would fetch. So they share one small record for each source: the VM that
+//! changes it first fetches, and the others take over its keys. The fetching VM extends its lease again and again, so that
+//! nothing waits for a VM that is gone.
 
 use crate::keys::source::KeySource;
 
-/// Failures are followed by a fetch after 1, 2, 4, ... seconds, up to this many milliseconds.
+/// In milliseconds. After a failure the next fetch is 1 second later, then 2, 4, ... up to this.
 const LONGEST_PAUSE: u64 = 30_000;
 
-/// In milliseconds: a fetch of which nothing was heard for so long counts as lost.
+/// In milliseconds. A fetch whose lease was not extended for so long counts as lost.
 const LEASE: u64 = 1000;
 
-/// So many fetches may unknown keys cause at once; each cool-down gives one back.
+/// Unknown keys may cause so many fetches in a row. After each cool-down they may cause one more.
 const BURST: u64 = 3;
 
 /// The shared record of one source. Times are milliseconds since 1970.
@@ -20,31 +20,31 @@ const BURST: u64 = 3;
 pub struct Schedule {
     /// Grows with every key set that was fetched; 0 before the first.
     pub version: u64,
-    /// From then on a fetch is due.
+    /// When the next fetch is due.
     due: u64,
-    /// How many fetches unknown keys have caused that no cool-down has given back.
+    /// Fetches that unknown keys have caused, less one for each cool-down since.
     hurried: u64,
-    /// Since when the cool-down runs.
+    /// When the present cool-down began.
     cooling_since: u64,
-    /// Until then a fetch is under way.
+    /// A fetch is under way until then.
     lease: u64,
-    /// How many fetches have failed since a good one.
+    /// Fetches that have failed since the last success.
     failures: u64,
-    /// Until then nothing is fetched, since the last fetch failed.
+    /// Nothing is fetched until then, since the last fetch failed.
     paused: u64,
 }
 
-/// Why somebody wants a fetch.
+/// Why keys are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchReason {
-    /// Keys should be fresh.
+    /// It is time for fresh keys, or there are none yet.
     Routine,
-    /// A token names a key that nobody knows, or names none and no key that is known made its signature.
+    /// A token names an unknown key, or names none and no known key verifies it.
     UnknownKey,
 }
 
 impl Schedule {
-    /// Reads the shared record; there is none before the first fetch. Anything else is as good as none.
+    /// Reads the shared record. Without one, or with one that cannot be read, nothing was fetched yet.
     #[must_use]
     pub fn read(record: Option<&[u8]>) -> Self {
         let Some((numbers, [])) = record.map(|record| record.as_chunks::<8>()) else { return Self::default() };
@@ -72,7 +72,7 @@ impl Schedule {
         now < self.paused && !self.is_under_way(now)
     }
 
-    /// Whether a fetch is due for whoever has this source. Somebody with wider limits may have made the last one.
+    /// Whether a fetch is due under this source's limits. The last one may have been made under wider limits.
     fn is_due(&self, source: &KeySource, now: u64) -> bool {
         // The version is the time of the last good fetch.
         now >= self.due.min(self.version.saturating_add(source.longest_pause()))
@@ -85,8 +85,8 @@ impl Schedule {
         !self.is_under_way(now) && now >= self.paused && (self.is_due(source, now) || may_hurry)
     }
 
-    /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
-    /// when the cool-down of the next one runs.
+    /// How many of the fetches that unknown keys caused still count under this source's cool-down, and when the present cool-down
+    /// began.
     fn hurried(&self, source: &KeySource, now: u64) -> (u64, u64) {
         let elapsed = now.saturating_sub(self.cooling_since);
         let cooled = elapsed.checked_div(source.cool_down()).unwrap_or(u64::MAX);
@@ -96,11 +96,11 @@ impl Schedule {
         }
     }
 
-    /// The record of whoever begins a fetch: it counts only for the one who shares it first.
+    /// The record of a VM that begins a fetch. The VM may fetch only if it is the first to share the changed record.
     #[must_use]
     pub fn begun(self, source: &KeySource, why: FetchReason, now: u64) -> Self {
         let begun = Self { lease: now.saturating_add(LEASE), ..self };
-        // One that is due anyway is not caused by a token.
+        // A fetch that is due anyway does not count as caused by a token.
         if why == FetchReason::Routine || self.is_due(source, now) {
             return begun;
         }
@@ -108,30 +108,31 @@ impl Schedule {
         Self { hurried: hurried.saturating_add(1), cooling_since, ..begun }
     }
 
-    /// Until when a fetch counts as under way without a word of whoever makes it.
+    /// When the fetch under way counts as lost, unless its VM extends the lease.
     #[must_use]
     pub fn lease(&self) -> u64 {
         self.lease
     }
 
-    /// The record of whoever still fetches, where half of this lease is over; it counts only where nobody else has begun.
+    /// The record of a VM that still fetches, once half of its lease is over; `None` if it is too early, or if another VM has
+    /// begun a fetch.
     #[must_use]
     pub fn extended(self, lease: u64, now: u64) -> Option<Self> {
         let is_time = now.saturating_add(LEASE / 2) >= lease;
         (is_time && self.lease == lease).then(|| Self { lease: now.saturating_add(LEASE), ..self })
     }
 
-    /// The record of whoever fetches no more, and has nothing to say of it.
+    /// The record of a VM that gives its fetch up.
     #[must_use]
     pub fn given_up(self, lease: u64) -> Option<Self> {
         (self.lease == lease).then_some(Self { lease: 0, ..self })
     }
 
-    /// The record after a good fetch, which is to be followed by the next one in so many milliseconds.
+    /// The record after a fetch that succeeded. The next one is due after `pause` milliseconds.
     #[must_use]
     pub fn succeeded(self, pause: u64, now: u64) -> Self {
         Self {
-            // Above every version there ever was, even where the record was lost.
+            // Greater than every version before, even if the record was lost.
             version: now.max(self.version.saturating_add(1)),
             due: now.saturating_add(pause),
             lease: 0,
@@ -141,7 +142,7 @@ impl Schedule {
         }
     }
 
-    /// The record after a fetch that failed. Where none was due yet, the next one stays due when it was.
+    /// The record after a fetch that failed. It does not change when the next one is due.
     #[must_use]
     pub fn failed(self, now: u64) -> Self {
         let pause = 1000_u64.checked_shl(u32::try_from(self.failures).unwrap_or(u32::MAX)).unwrap_or(LONGEST_PAUSE);
