@@ -143,8 +143,8 @@ fn chain_form(
     }
 }
 
-/// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
-/// where it has none, and its secret where it has one.
+/// A form is a dialect or one of the operator's own. With a dialect there is nothing else, except the header if the dialect has
+/// none, and the secret if it has one.
 #[cfg(not(target_arch = "wasm32"))]
 fn one_form(schema: &mut schemars::Schema) {
     let one_of_these = |names: Vec<&str>| serde_json::json!({ "required": ["dialect"], "properties": { "dialect": { "enum": names } } });

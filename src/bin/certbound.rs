@@ -131,8 +131,8 @@ struct Explain {
     #[arg(long, value_name = "FILE")]
     introspection: Option<PathBuf>,
     /// What the authorization server behind answers: {"status", "headers": [[name, value], ...], "body"}.
-    #[arg(long, value_name = "FILE")]
-    answer: Option<PathBuf>,
+    #[arg(long = "answer", value_name = "FILE")]
+    response: Option<PathBuf>,
     /// The payload of the token, as JSON, that jwt_authn left under this name.
     #[arg(long = "verified-payload", value_name = "NAME=FILE")]
     verified_payloads: Vec<String>,
@@ -152,10 +152,10 @@ enum Format {
 }
 
 /// What a command prints, and its exit code.
-type Answer = Result<(String, u8), String>;
+type Output = Result<(String, u8), String>;
 
 fn main() -> ExitCode {
-    let answer = match Arguments::parse().command {
+    let output = match Arguments::parse().command {
         Command::Inspect(arguments) => inspect(&arguments),
         Command::Check(arguments) => check_files(&arguments),
         Command::Explain(arguments) => explain(&arguments),
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
             Of::File => (file_schema(), 0),
         }),
     };
-    let printed = answer.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
+    let printed = output.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads the output has read enough of it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
         result => result.map(|()| code).map_err(|error| format!("standard output: {error}")),
@@ -178,7 +178,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn inspect(arguments: &Inspect) -> Answer {
+fn inspect(arguments: &Inspect) -> Output {
     let name = shown(&arguments.file);
     let bytes = content(&arguments.file)?;
     let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
@@ -192,14 +192,14 @@ fn inspect(arguments: &Inspect) -> Answer {
     Ok((text, 0))
 }
 
-fn check_files(arguments: &Check) -> Answer {
+fn check_files(arguments: &Check) -> Output {
     let read = |path: &PathBuf| Ok((shown(path), text(path)?));
     let files: Vec<_> = arguments.files.iter().map(read).collect::<Result<_, String>>()?;
     let report = check(&files);
     Ok((report.to_string(), report.exit_code(arguments.strict)))
 }
 
-fn explain(arguments: &Explain) -> Answer {
+fn explain(arguments: &Explain) -> Output {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let now =
         arguments.now.or(since_1970.ok().map(|now| now.as_secs())).ok_or("the clock cannot be read: say --now")?;
@@ -225,8 +225,8 @@ fn explain(arguments: &Explain) -> Answer {
     if let Some(path) = &arguments.introspection {
         question = question.with_introspection(content(path)?)?;
     }
-    if let Some(path) = &arguments.answer {
-        question = question.with_answer((&shown(path), &text(path)?))?;
+    if let Some(path) = &arguments.response {
+        question = question.with_response((&shown(path), &text(path)?))?;
     }
     for payload in &arguments.verified_payloads {
         let (name, path) = payload.rsplit_once('=').ok_or("--verified-payload is NAME=FILE")?;

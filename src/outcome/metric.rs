@@ -25,9 +25,9 @@ pub enum Metric {
     Introspections(Outcome),
     /// How long these took, in milliseconds.
     IntrospectionMilliseconds(Outcome),
-    /// Answers to requests for an authorization server's metadata, by what became of them.
-    MetadataAnswers(MetadataOutcome),
-    /// Answers of token endpoints that were read, by what became of them and what was in them.
+    /// Responses to requests for an authorization server's metadata, by outcome.
+    MetadataResponses(MetadataOutcome),
+    /// Token responses that were read, by verdict and content.
     IssuedTokens(Passage, IssuanceOutcome),
     /// Requests that were still going on when their token expired.
     OutlivedTokens,
@@ -51,7 +51,7 @@ impl Metric {
             | Self::ForgedHeadersRemoved
             | Self::KeyFetches(_)
             | Self::Introspections(_)
-            | Self::MetadataAnswers(_)
+            | Self::MetadataResponses(_)
             | Self::IssuedTokens(..)
             | Self::OutlivedTokens => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
@@ -69,7 +69,7 @@ impl Metric {
             Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
             Self::Introspections(_) => "certbound_introspections_total",
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
-            Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
+            Self::MetadataResponses(_) => "certbound_metadata_answers_total",
             Self::IssuedTokens(..) => "certbound_issued_tokens_total",
             Self::OutlivedTokens => "certbound_outlived_tokens_total",
         }
@@ -96,7 +96,7 @@ impl Metric {
             | Self::KeyFetchMilliseconds(outcome)
             | Self::Introspections(outcome)
             | Self::IntrospectionMilliseconds(outcome) => label("outcome", outcome.name()),
-            Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
+            Self::MetadataResponses(outcome) => label("outcome", outcome.name()),
             Self::IssuedTokens(passage, outcome) => {
                 label("verdict", passage.name());
                 label("outcome", outcome.name());

@@ -119,7 +119,7 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::KeyFetchMilliseconds(Outcome::Failed),
         Metric::Introspections(Outcome::Succeeded),
         Metric::IntrospectionMilliseconds(Outcome::Failed),
-        Metric::MetadataAnswers(MetadataOutcome::Rewritten),
+        Metric::MetadataResponses(MetadataOutcome::Rewritten),
         Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Unreadable),
         Metric::OutlivedTokens,
     ] {

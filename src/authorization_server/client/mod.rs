@@ -16,31 +16,31 @@ use crate::keys::client_key_set::KeySet;
 use crate::keys::{ClusterName, HttpUri, KeySource};
 use subject::Subject;
 
-/// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
+/// The clients of a policy by their identifiers, in a hash map: there may be many.
 pub struct Clients(HashMap<String, Client>);
 
-/// What is demanded of a client.
+/// What a client must do.
 #[derive(Debug)]
 pub struct Client {
     /// How it authenticates.
     pub method: Method,
-    /// Its access tokens are to be bound to its certificate.
+    /// Whether its access tokens are bound to its certificate, so that it must present one.
     pub bound: bool,
 }
 
 /// How a client authenticates.
 #[derive(Debug)]
 pub enum Method {
-    /// By a certificate whose chain is validated, and that names it (RFC 8705 §2.1).
+    /// By a certificate that names it and whose chain is validated (RFC 8705 §2.1).
     Pki {
         /// The one name.
         subject: Subject,
-        /// Who must have issued the certificate, where the operator says so (§7.4).
+        /// The issuer that the certificate must have, if one is configured (§7.4).
         issuer: Option<RegisteredName>,
     },
     /// By one of its certificates (§2.2).
     SelfSigned(Registered),
-    /// In a way that is the authorization server's to judge.
+    /// In another way, which the authorization server judges.
     AtTheServer,
 }
 
@@ -49,7 +49,7 @@ pub enum Method {
 pub enum Registered {
     /// These.
     Inline(Vec<Thumbprint>),
-    /// Those that it publishes.
+    /// The ones that it publishes.
     Fetched(Box<KeySource>),
 }
 
@@ -166,7 +166,7 @@ impl Clients {
 }
 
 impl fmt::Debug for Clients {
-    /// In one order, so that what is the same is shown alike.
+    /// Sorted, so that the output does not depend on the order of the hash map.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_map().entries(self.0.iter().collect::<SortedMap<_, _>>()).finish()
     }
@@ -234,7 +234,7 @@ impl Registration {
 }
 
 impl Method {
-    /// Where its certificates are fetched, if they are.
+    /// Where its certificates are fetched, if it publishes them.
     pub(super) fn key_source(&self) -> Option<&KeySource> {
         match self {
             Self::SelfSigned(Registered::Fetched(source)) => Some(source),

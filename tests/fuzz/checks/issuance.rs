@@ -20,8 +20,8 @@ pub fn check(input: &[u8]) {
     let headers = [(":path", &b"/token"[..])];
     let peer_digest = Some(DIGEST.as_bytes());
     let request = Request { headers: &headers, route_metadata: None, peer_digest, now: 0 };
-    let answering = upstream::answering(&policies, &request).expect("it is a token endpoint");
-    let AtBody::Pass(_) = answering.body(Some(input)) else { return };
+    let response_reader = upstream::response_reader(&policies, &request).expect("it is a token endpoint");
+    let AtBody::Pass(_) = response_reader.body(Some(input)) else { return };
     if input.trim_ascii().is_empty() {
         return;
     }

@@ -24,13 +24,13 @@ pub struct Host<'a> {
 }
 
 /// What is to be done with the answer to a request, whose client's certificate is not validated.
-pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<ResponseReader> {
+pub fn response_reader(policies: &Policies, request: &Request<'_>) -> Option<ResponseReader> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let header_cache = &mut HeaderCache::default();
     let connection = &GivenConnection { is_chain_validated: Some(false), ..GivenConnection::default() };
     let context = &mut Context { connection, ..Context::new(&PortableEngine, &keys, &mut tokens, header_cache) };
     match policies.start(request, context) {
-        Step::Forward { answering, .. } => answering,
+        Step::Forward { response_reader, .. } => response_reader,
         other => panic!("{other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What would become of an authorization server's answer.
+//! What the filter would do with an authorization server's response.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::edits::Edits;
 use super::explain::parsed;
 use super::sentence::shown;
-use crate::authorization_server::{AtBody, AtHeaders, ResponseReader, Told, response_edits};
+use crate::authorization_server::{AtBody, AtHeaders, Report, ResponseReader, response_edits};
 use crate::http::edit::Edit;
 use crate::http::header_map::borrowed;
 use crate::outcome::metric::Metric;
 
-/// An answer as a file has it: `{"status", "headers": [[name, value], ...], "body"}`.
+/// A response in a file: `{"status", "headers": [[name, value], ...], "body"}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AnswerFile {
+struct ResponseFile {
     status: u16,
     #[serde(default)]
     headers: Vec<(String, String)>,
@@ -23,50 +23,50 @@ struct AnswerFile {
     body: String,
 }
 
-/// An answer as the proxy hands it over.
+/// A response as the proxy hands it over.
 #[derive(Debug)]
-pub(super) struct ServerAnswer {
+pub(super) struct ServerResponse {
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
-/// What becomes of it.
+/// What the filter would do with it.
 #[derive(Debug, Serialize)]
 pub(super) struct Explained {
     /// `forward`, `replace` or `withhold`.
     becomes: &'static str,
-    /// As the counters name it; `None` where nothing is read of it.
+    /// The counters' name of it; `None` if the response is not read.
     outcome: Option<&'static str>,
-    /// What becomes of its headers.
+    /// The edits of its headers.
     edits: Edits,
-    /// The body in place of its own; never one with a token.
+    /// The body that replaces its own; it never has a token.
     body: Option<String>,
 }
 
-impl ServerAnswer {
+impl ServerResponse {
     /// Reads a file of this name.
     pub(super) fn read(file: &str, text: &str) -> Result<Self, String> {
-        let AnswerFile { status, headers, body } = parsed(file, text, "an answer")?;
+        let ResponseFile { status, headers, body } = parsed(file, text, "an answer")?;
         let status = (":status".to_owned(), status.to_string().into_bytes());
         let others = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.into_bytes()));
         Ok(Self { headers: std::iter::once(status).chain(others).collect(), body: body.into_bytes() })
     }
 
-    /// What becomes of it, where it is read so, and where the server gets `Client-Cert`.
-    pub(super) fn explain(&self, answering: Option<&ResponseReader>, has_edits: bool) -> Explained {
+    /// What the filter would do with it. `reader` reads it, if anything does; `has_edits`: the server gets `Client-Cert`.
+    pub(super) fn explain(&self, reader: Option<&ResponseReader>, has_edits: bool) -> Explained {
         let headers = borrowed(&self.headers);
         let edits = if has_edits { response_edits(&headers) } else { Vec::new() };
-        let Some(answering) = answering else { return Explained::new("forward", None, edits) };
-        match answering.headers(&headers, self.body.is_empty()) {
-            AtHeaders::Pass(told) => Explained::new("forward", told, edits),
-            AtHeaders::Withhold(told) => Explained::new("withhold", Some(told), edits),
+        let Some(reader) = reader else { return Explained::new("forward", None, edits) };
+        match reader.headers(&headers, self.body.is_empty()) {
+            AtHeaders::Pass(report) => Explained::new("forward", report, edits),
+            AtHeaders::Withhold(report) => Explained::new("withhold", Some(report), edits),
             AtHeaders::AwaitBody { edits: own, .. } => {
                 let edits = edits.into_iter().chain(own).collect();
-                match answering.body(Some(&self.body)) {
-                    AtBody::Pass(told) => Explained::new("forward", Some(told), edits),
-                    AtBody::Withhold(told) => Explained::new("withhold", Some(told), edits),
-                    AtBody::Replace(text, told) => {
-                        Explained { body: Some(text), ..Explained::new("replace", Some(told), edits) }
+                match reader.body(Some(&self.body)) {
+                    AtBody::Pass(report) => Explained::new("forward", Some(report), edits),
+                    AtBody::Withhold(report) => Explained::new("withhold", Some(report), edits),
+                    AtBody::Replace(text, report) => {
+                        Explained { body: Some(text), ..Explained::new("replace", Some(report), edits) }
                     }
                 }
             }
@@ -75,10 +75,10 @@ impl ServerAnswer {
 }
 
 impl Explained {
-    fn new(becomes: &'static str, told: Option<Told>, edits: Vec<Edit>) -> Self {
-        let outcome = told.and_then(|told| match told.metric {
+    fn new(becomes: &'static str, report: Option<Report>, edits: Vec<Edit>) -> Self {
+        let outcome = report.and_then(|report| match report.metric {
             Metric::IssuedTokens(_, outcome) => Some(outcome.name()),
-            Metric::MetadataAnswers(outcome) => Some(outcome.name()),
+            Metric::MetadataResponses(outcome) => Some(outcome.name()),
             _ => None,
         });
         Self { becomes, outcome, edits: edits.into(), body: None }
@@ -95,7 +95,7 @@ impl Explained {
 }
 
 impl fmt::Display for Explained {
-    /// What the client gets besides what the answer has.
+    /// The changes that the client sees.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.becomes == "withhold" {
             return Ok(());
