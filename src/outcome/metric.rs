@@ -1,4 +1,4 @@
-//! What is counted and measured.
+//! The metrics.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use crate::outcome::decision::Verdict;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::server_response::{IssuanceOutcome, MetadataOutcome, Passage};
 
-/// One series of numbers. The names are stable from 1.0 on, as those of the reasons are.
+/// One metric with its labels. The names are stable from 1.0 on, like those of the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Requests decided, by verdict and its ground or reason, by the algorithm of the token where one was accepted, and
-    /// by whether it was verified before, where one was looked up.
+    /// Decided requests, by verdict with its ground or reason, by the algorithm of an accepted token, and by whether the token
+    /// was in the cache.
     Decisions(Verdict, Option<Algorithm>, Option<Lookup>),
-    /// Headers and trailers of clients' own making that were removed. `X-Forwarded-Client-Cert` is not among them: where it reaches a
-    /// filter, Envoy may have written it itself.
+    /// Forged headers and trailers that were removed. `X-Forwarded-Client-Cert` is not among them, since Envoy may have written
+    /// it itself.
     ForgedHeadersRemoved,
     /// Fetches of keys, by their outcome.
     KeyFetches(Outcome),
@@ -29,16 +29,16 @@ pub enum Metric {
     MetadataResponses(MetadataOutcome),
     /// Token responses that were read, by verdict and content.
     IssuedTokens(Passage, IssuanceOutcome),
-    /// Requests that were still going on when their token expired.
+    /// Requests that were still in flight when their token expired.
     OutlivedTokens,
 }
 
-/// How numbers come together.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// They are added up.
+    /// Values are added up.
     Counter,
-    /// They are sorted into ranges.
+    /// Values are sorted into ranges.
     Histogram,
 }
 
@@ -58,8 +58,8 @@ impl Metric {
         }
     }
 
-    /// The host's name of it, with labels as `stats_config.stats_tags` of the shipped files takes them out:
-    /// `certbound_decisions_total_.=.policy.=.api;.;` and so on for each. `policy` is empty where none governs.
+    /// The host's name of it, with labels in the form that `stats_config.stats_tags` of the shipped files extracts:
+    /// `certbound_decisions_total_.=.policy.=.api;.;` and so on. `policy` is empty if none governs.
     #[must_use]
     pub fn name(self, policy: &str) -> String {
         let mut name = match self {

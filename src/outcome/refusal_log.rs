@@ -1,4 +1,5 @@
-//! How many refusals get a line in the log: a flood must not fill it, and nothing may vanish from it.
+//! Limits how many refusals get a line in the log. The others are counted, so that a flood does not fill the log and no refusal
+//! is missing from it.
 
 use serde::Deserialize;
 
@@ -6,7 +7,7 @@ use crate::collections::sorted_map::SortedMap;
 use crate::outcome::log::NotLogged;
 use crate::reason::Reason;
 
-/// In seconds. A policy and a reason have an interval of their own, which begins with a refusal.
+/// In seconds. Each policy and reason has its own interval, which begins with a refusal.
 const INTERVAL: u64 = 60;
 
 /// How many lines one policy and reason get in a minute, in each VM: 1 to 10000, 10 unless told.
@@ -29,15 +30,15 @@ impl TryFrom<u64> for LinesPerMinute {
     }
 }
 
-/// Which refusals of the last minute were written and how many were not. It holds one entry for each policy and reason.
+/// How many refusals of the last minute were written and how many were not, for each policy and reason.
 #[derive(Debug)]
 pub struct RefusalLog {
     limit: LinesPerMinute,
     /// By policy and reason.
     intervals: SortedMap<(String, Reason), Interval>,
-    /// When the first of the intervals ends that have something to tell; the end of time where none has.
+    /// When the first interval with unwritten refusals ends, in seconds since 1970; `u64::MAX` if there is none.
     due: u64,
-    /// When somebody asked last.
+    /// When [`Self::overdue`] was called last, in seconds since 1970.
     asked: u64,
 }
 
@@ -50,7 +51,7 @@ struct Interval {
 }
 
 impl Interval {
-    /// A clock that was set back ends it too.
+    /// An interval is over, too, if the clock was set back.
     fn is_over(&self, now: u64) -> bool {
         now.checked_sub(self.began).is_none_or(|age| age >= INTERVAL)
     }
@@ -63,8 +64,7 @@ impl RefusalLog {
         Self { limit, intervals: SortedMap::default(), due: u64::MAX, asked: 0 }
     }
 
-    /// Whether this refusal is to be written, `now` being seconds since 1970. If not, it is counted. Whoever asks has
-    /// asked for [`Self::overdue`] before.
+    /// Whether this refusal gets a line; otherwise it is counted. `now`: seconds since 1970. Call [`Self::overdue`] first.
     #[must_use]
     pub fn admits(&mut self, policy: &str, reason: Reason, now: u64) -> bool {
         let key = (policy.to_owned(), reason);
@@ -81,7 +81,8 @@ impl RefusalLog {
         false
     }
 
-    /// What the intervals that are over have to tell, once. To be asked at every request: it costs two comparisons.
+    /// The unwritten refusals of the intervals that are over; each is returned once. Call it at every request: usually it costs
+    /// two comparisons.
     #[must_use]
     pub fn overdue(&mut self, now: u64) -> Vec<NotLogged> {
         let set_back = now < self.asked;
