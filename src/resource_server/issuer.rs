@@ -1,4 +1,4 @@
-//! Whose tokens are believed.
+//! The issuers whose tokens are accepted.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl TryFrom<Fields> for Issuer {
     }
 }
 
-/// Every key that is given serves something, and every token has one way to be judged.
+/// Refuses settings that have no effect, and an issuer whose tokens would have two ways to be judged, or none.
 fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool) -> Result<(), &'static str> {
     let wrong = match introspection.map(|source| (source.tokens(), source.client_of_jwt(), keys)) {
         None if matches!(keys, Keys::None) => "an issuer needs `keys`, or `introspection`, or both",
@@ -159,9 +159,9 @@ fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool
 }
 
 impl Issuer {
-    /// Takes the credentials from the environment.
+    /// Reads the credentials from the environment.
     pub(super) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        // Nothing shares it before the configuration is loaded.
+        // It is not shared before the configuration is loaded, so `get_mut` succeeds.
         let introspection = self.introspection.as_mut().and_then(Arc::get_mut);
         introspection.map_or(Ok(()), |introspection| introspection.resolve(environment))
     }
@@ -170,12 +170,12 @@ impl Issuer {
         &self.identifier
     }
 
-    /// The same, for the tokens that it issued.
+    /// The same, shared with the tokens that it issued.
     pub(super) fn shared_identifier(&self) -> Arc<str> {
         Arc::clone(&self.identifier)
     }
 
-    /// The keys as they are known now; the source of those that are not, if there is one.
+    /// The keys that are known now; otherwise `Err` with their source, if they are fetched.
     pub(super) fn keys<'i: 'k, 'k>(&'i self, ring: &'k KeyRing, now: u64) -> Result<&'k KeySet, Option<&'i KeySource>> {
         match &self.keys {
             Keys::Inline(keys) => Ok(keys),
@@ -184,7 +184,7 @@ impl Issuer {
         }
     }
 
-    /// Under which name another filter leaves the payload of a token that it verified, if one does.
+    /// The name under which another filter leaves the payload of a verified token, if one verifies this issuer's tokens.
     pub(super) fn payload_in_metadata(&self) -> Option<&str> {
         match &self.keys {
             Keys::VerifiedBefore(name) => Some(name),
@@ -216,7 +216,7 @@ impl Issuer {
         }
     }
 
-    /// The same of a token whose header nobody can see any more.
+    /// The same for a token whose header cannot be seen any more.
     pub(super) fn check_unseen_type(&self) -> Result<(), Refusal> {
         self.check_type(None)
             .map_err(|reason| Refusal::because(reason, "jwt_authn removed the token, so its header cannot be seen"))

@@ -1,4 +1,4 @@
-//! Where an issuer's tokens are introspected, and with which credentials.
+//! The introspection endpoint of an issuer, and the credentials for it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,12 +24,12 @@ pub struct Introspection {
     tokens: Tokens,
     missing_audience: MissingAudience,
     token_types: Vec<String>,
-    answer: AnswerForm,
+    response_form: ResponseForm,
     cache: CacheSeconds,
     timeout: Timeout,
 }
 
-/// With what this proxy authenticates.
+/// How this proxy authenticates.
 #[derive(Debug, PartialEq, Eq)]
 enum Authentication {
     Basic { client_id: String, secret: Secret },
@@ -70,7 +70,7 @@ struct Fields {
     token_types: Vec<String>,
     /// In which form the authorization server answers.
     #[serde(default)]
-    answer: AnswerForm,
+    answer: ResponseForm,
     /// How long the claims of an active token are kept; 0 asks each time. That a token is not active is kept for 5
     /// seconds at most.
     #[serde(default)]
@@ -136,7 +136,7 @@ pub(in crate::resource_server) enum MissingAudience {
     derive(schemars::JsonSchema, serde::Serialize),
     schemars(rename = "IntrospectionAnswer")
 )]
-pub(in crate::resource_server) enum AnswerForm {
+pub(in crate::resource_server) enum ResponseForm {
     /// JSON (RFC 7662 §2.2).
     #[default]
     Json,
@@ -144,7 +144,7 @@ pub(in crate::resource_server) enum AnswerForm {
     Jwt,
 }
 
-/// In seconds: a client that registers its token a moment late must not be refused for long.
+/// In seconds. A client whose token becomes active a moment late must not be refused for long.
 const LONGEST_REFUSAL: u64 = 5;
 
 impl TryFrom<Fields> for Introspection {
@@ -172,7 +172,7 @@ impl TryFrom<Fields> for Introspection {
                             `bearer_token`");
             }
         };
-        if fields.answer == AnswerForm::Jwt && client_id.is_none() {
+        if fields.answer == ResponseForm::Jwt && client_id.is_none() {
             return Err("answer: jwt needs `client_id`, for which the answer must be (RFC 9701 §5)");
         }
         if fields.token_types.iter().any(String::is_empty) {
@@ -186,7 +186,7 @@ impl TryFrom<Fields> for Introspection {
             tokens: fields.tokens,
             missing_audience: fields.audience,
             token_types: fields.token_types,
-            answer: fields.answer,
+            response_form: fields.answer,
             cache: fields.cache_seconds,
             timeout: fields.timeout_seconds,
         })
@@ -194,18 +194,19 @@ impl TryFrom<Fields> for Introspection {
 }
 
 impl Introspection {
-    /// Where it is, for people.
+    /// Where it is, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         format!("introspection {} through {}", self.endpoint.shown(), self.cluster.0)
     }
 
-    /// Whether one answer of the authorization server serves both: the same is asked, of the same, as the same client. A
-    /// server may answer each client differently (RFC 7662 §2.2), and who waits longer may get an answer yet. How long one is kept does not matter.
+    /// Whether one response serves both: the same question to the same server as the same client. A server may answer each
+    /// client differently (RFC 7662 §2.2), and a longer timeout may get a response where a shorter one does not. For how long
+    /// responses are kept does not matter.
     pub(super) fn asks_as(&self, other: &Self) -> bool {
-        let Self { endpoint, cluster, authentication, client_id, answer, timeout, .. } = self;
-        let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.answer);
-        (endpoint, cluster, authentication, client_id, answer) == theirs && *timeout == other.timeout
+        let Self { endpoint, cluster, authentication, client_id, response_form, timeout, .. } = self;
+        let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.response_form);
+        (endpoint, cluster, authentication, client_id, response_form) == theirs && *timeout == other.timeout
     }
 
     pub(in crate::resource_server) fn tokens(&self) -> Tokens {
@@ -216,16 +217,16 @@ impl Introspection {
         self.missing_audience
     }
 
-    /// The words that the authorization server has for the types of its access tokens, besides the usual ones.
+    /// The values of `token_type` that the authorization server has for access tokens, besides the usual ones.
     pub(in crate::resource_server) fn token_types(&self) -> &[String] {
         &self.token_types
     }
 
-    /// The client for which an answer must be that is a JWT; `None` where answers are JSON.
+    /// The audience of responses that are JWTs; `None` if responses are JSON.
     pub(in crate::resource_server) fn client_of_jwt(&self) -> Option<&str> {
-        match self.answer {
-            AnswerForm::Json => None,
-            AnswerForm::Jwt => self.client_id.as_deref(),
+        match self.response_form {
+            ResponseForm::Json => None,
+            ResponseForm::Jwt => self.client_id.as_deref(),
         }
     }
 
@@ -234,17 +235,17 @@ impl Introspection {
         self.cache.0
     }
 
-    /// For how many seconds it is kept that a token is refused.
+    /// For how many seconds a refusal is kept.
     pub(in crate::resource_server) fn longest_refusal(&self) -> u64 {
         self.cache.0.min(LONGEST_REFUSAL)
     }
 
-    /// Milliseconds after which there is no answer any more, if the proxy never said so.
+    /// Milliseconds after which a request waits no more, even if the host has not reported a timeout.
     pub(super) fn longest_wait(&self) -> u64 {
         self.timeout.0.saturating_mul(1000).saturating_add(1000)
     }
 
-    /// Takes the credential from the environment.
+    /// Reads the credential from the environment.
     pub(in crate::resource_server) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         match &mut self.authentication {
             Authentication::Basic { secret, .. } | Authentication::Post { secret } => secret.resolve(environment),
@@ -261,13 +262,13 @@ impl Introspection {
         }
     }
 
-    /// The cluster through which it is asked.
+    /// The cluster through which it is called.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn cluster(&self) -> &str {
         &self.cluster.0
     }
 
-    /// How this proxy authenticates, for people.
+    /// How this proxy authenticates, for messages.
     #[cfg(not(target_arch = "wasm32"))]
     pub(in crate::resource_server) fn authentication(&self) -> String {
         use crate::text::https_url::redacted;
@@ -286,13 +287,13 @@ impl Introspection {
         }
     }
 
-    /// RFC 7662 §2.1.
+    /// The introspection request (RFC 7662 §2.1).
     pub(super) fn call(&self, token: &str) -> Call {
         let credential = self.secret().map_or("", Secret::value);
-        let accept = match self.answer {
-            AnswerForm::Json => "application/json",
+        let accept = match self.response_form {
+            ResponseForm::Json => "application/json",
             // RFC 9701 §4.
-            AnswerForm::Jwt => "application/token-introspection+jwt",
+            ResponseForm::Jwt => "application/token-introspection+jwt",
         };
         let mut headers =
             vec![("content-type", "application/x-www-form-urlencoded".to_owned()), ("accept", accept.to_owned())];
@@ -321,7 +322,7 @@ impl Introspection {
     }
 }
 
-/// `application/x-www-form-urlencoded` (RFC 6749, Appendix B): of UTF-8, a space as `+`.
+/// `application/x-www-form-urlencoded` (RFC 6749, Appendix B), of UTF-8, with `+` for a space.
 fn form_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'*' | b' ');
     let mut encoded = String::with_capacity(text.len());
