@@ -82,8 +82,8 @@ impl Facts {
     /// The headers for this certificate.
     ///
     /// # Errors
-    /// [`Reason::CertificateMalformed`] if a fact cannot be read or is there twice, and [`Reason::CertificateTooLarge`] if one is too
-    /// long.
+    /// [`Reason::CertificateMalformed`] if a fact cannot be read or is there twice, and [`Reason::CertificateTooLarge`] if one
+    /// is too long.
     pub(super) fn write(&self, certificate: &Certificate) -> Result<Vec<Edit>, Reason> {
         let mut edits = Vec::new();
         let mut set = |header: &Option<HeaderName>, fact: &dyn Fn() -> Option<Option<String>>| {

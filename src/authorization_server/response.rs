@@ -7,8 +7,8 @@ use crate::http::header_name::are_twins;
 /// The fields of RFC 9440.
 const FIELDS: [&str; 2] = ["client-cert", "client-cert-chain"];
 
-/// The edits of a response's headers. Both fields are removed. A `Vary` that names one of them becomes `*`, since a cache in front
-/// of the proxy does not see what the response varies with.
+/// The edits of a response's headers. Both fields are removed. A `Vary` that names one of them becomes `*`, since a cache in
+/// front of the proxy does not see what the response varies with.
 #[must_use]
 pub fn response_edits(headers: &Headers<'_>) -> Vec<Edit> {
     let is_field = |name: &str| FIELDS.iter().any(|field| are_twins(field, name));

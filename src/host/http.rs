@@ -148,7 +148,8 @@ impl HttpContext for Http {
         if self.refused {
             return Action::Pause;
         }
-        // Clean the trailers before the body is judged: a request that has to wait after that is resumed without coming here again.
+        // Clean the trailers before the body is judged: a request that has to wait after that is resumed without coming here
+        // again.
         let map = abi::header_map(MapType::HttpRequestTrailers);
         let Some(trailers) = map.as_ref().and_then(HeaderMap::headers) else { return Action::Pause };
         let cleaned = vm.policies.cleaned(&trailers);
@@ -231,8 +232,8 @@ pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: St
         }
         Step::Refuse(refused) => refuse(vm, &pending, &refused),
         Step::Serve { served, decision } => serve(vm, &served, &decision),
-        // A policy asks for the body before anything that is waited for. If it asks later, the body cannot be read any more, so the
-        // request is refused.
+        // A policy asks for the body before anything that is waited for. If it asks later, the body cannot be read any more, so
+        // the request is refused.
         Step::AskBody(question) => body::judge(vm, context, pending, question, None),
         // A request waits at most once for keys, and once for introspection.
         Step::AskKeys { question, .. } if pending.has_newest_keys => refuse(vm, &pending, &question.refused()),

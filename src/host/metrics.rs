@@ -9,8 +9,8 @@ use crate::collections::sorted_map::SortedMap;
 use crate::outcome::decision::Decision;
 use crate::outcome::metric::{Kind, Metric};
 
-/// The metrics that were used so far. Each is defined when it is first used, since most of the many pairs of a policy and a reason
-/// never occur. All VMs of a proxy share a metric by its name.
+/// The metrics that were used so far. Each is defined when it is first used, since most of the many pairs of a policy and a
+/// reason never occur. All VMs of a proxy share a metric by its name.
 #[derive(Default)]
 pub(super) struct Metrics {
     by_policy: RefCell<SortedMap<String, SortedMap<Metric, Used>>>,

@@ -55,8 +55,8 @@ impl SignatureEngine for HostEngine {
     }
 }
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`: the hash function, the key as SubjectPublicKeyInfo in DER (older
-/// Envoys have no field for PEM), the signature, and the signed text.
+/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`: the hash function, the key as SubjectPublicKeyInfo in DER
+/// (older Envoys have no field for PEM), the signature, and the signed text.
 fn arguments(fields: [&[u8]; 4]) -> Vec<u8> {
     // A field has one byte for its tag, and at most five for its length.
     let mut written = Vec::with_capacity(fields.iter().map(|field| field.len().saturating_add(6)).sum());

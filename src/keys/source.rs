@@ -317,8 +317,9 @@ impl KeySource {
         matches!(self.start, Start::Client { .. })
     }
 
-    /// For how many seconds keys are fresh, by what their response says. `no-cache` and the like are ignored for an issuer's keys,
-    /// since authorization servers write them into every response. For a client's keys the response decides, within limits.
+    /// For how many seconds keys are fresh, by what their response says. `no-cache` and the like are ignored for an issuer's
+    /// keys, since authorization servers write them into every response. For a client's keys the response decides, within
+    /// limits.
     pub(crate) fn lifetime(&self, said: Freshness) -> u64 {
         if self.is_on_demand() {
             match said {

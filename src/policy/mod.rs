@@ -529,7 +529,8 @@ impl Policies {
         self.claim_of(name).is_some()
     }
 
-    /// What a header of this name claims. One that the configuration names counts as a claim to a certificate, so it may be refused.
+    /// What a header of this name claims. One that the configuration names counts as a claim to a certificate, so it may be
+    /// refused.
     fn claim_of(&self, name: &str) -> Option<Claim> {
         match claim_of(name) {
             None | Some(Claim::Fact) if self.own_names.has(name) => Some(Claim::Certificate),
@@ -567,9 +568,9 @@ impl Policies {
         cleaned
     }
 
-    /// Whether a value of `Connection` names a header that is removed or written here. A server behind the proxy removes the headers
-    /// that are named there before it forwards a request (RFC 9110 §7.6.1). Any other character counts as a separator, since some
-    /// server may find the name.
+    /// Whether a value of `Connection` names a header that is removed or written here. A server behind the proxy removes the
+    /// headers that are named there before it forwards a request (RFC 9110 §7.6.1). Any other character counts as a separator,
+    /// since some server may find the name.
     fn nominates(&self, value: &[u8]) -> bool {
         let mut options = value.split(|byte| !is_token(*byte)).filter_map(|option| std::str::from_utf8(option).ok());
         options.any(|option| self.is_forwarding_header(option))
@@ -606,7 +607,8 @@ impl Policies {
         self.on_forged
     }
 
-    /// The first step of a request under the policy of this name, whatever policy would be chosen; `None` if there is no such policy.
+    /// The first step of a request under the policy of this name, whatever policy would be chosen; `None` if there is no such
+    /// policy.
     #[must_use]
     pub fn start_under(&self, name: &str, request: &Request<'_>, context: &mut Context<'_>) -> Option<Step> {
         let (name, policy) = self.named.get_key_value(name)?;
@@ -666,16 +668,16 @@ fn resource_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item
     })
 }
 
-/// The first metadata under `certbound` that is not empty. In order they are the metadata of the route, of its virtual host and of
-/// the listener.
+/// The first metadata under `certbound` that is not empty. In order they are the metadata of the route, of its virtual host and
+/// of the listener.
 #[must_use]
 pub fn nearest(mut metadata: impl Iterator<Item = Option<Vec<u8>>>) -> Option<Vec<u8>> {
     // An empty map is encoded as the number 0 in four bytes.
     metadata.find_map(|level| level.filter(|map| !matches!(map.as_slice(), [] | [0, 0, 0, 0])))
 }
 
-/// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` is an error: it is something else, or has another
-/// key. A misspelt key must not be ignored.
+/// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` is an error: it is something else, or has
+/// another key. A misspelt key must not be ignored.
 #[expect(clippy::option_option, reason = "the outer one is an error of the caller's choice")]
 fn policy_in_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
     if map.is_empty() {

@@ -6,8 +6,8 @@ use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 
-/// A registered name. It is compared only with names of its own kind. There are no wildcards, and a common name is not taken for a
-/// host.
+/// A registered name. It is compared only with names of its own kind. There are no wildcards, and a common name is not taken
+/// for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// `tls_client_auth_subject_dn`.
