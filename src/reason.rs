@@ -93,7 +93,7 @@ reasons! {
     /// The proxy redirected the request internally, and another policy governs it now than the one that judged it first.
     PolicyChanged, "policy_changed", Operator, "the proxy has no policy for this redirect";
     /// The configuration has `routes`, and none is for this host and path.
-    RouteUnknown, "route_unknown", Unknown, "nothing is here";
+    RouteUnknown, "route_unknown", Unknown, "no route for this host and path";
     /// Servers may differ about which host or path this is, so `routes` cannot choose a policy.
     TargetAmbiguous, "target_ambiguous", Client(InvalidRequest), "the host or the path of the request is ambiguous";
     /// The client made up a header about a certificate, and the configuration refuses such requests.

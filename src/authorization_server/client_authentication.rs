@@ -46,8 +46,8 @@ pub(super) struct ClientAuthentication {
 struct Fields {
     /// The clients, as they are registered with the authorization server.
     clients: Vec<Registration>,
-    /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by the origins of these; of no other origin
-    /// anything is fetched.
+    /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by their origins. Nothing is fetched from other
+    /// origins.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, ClusterName>", example = serde_json::json!({ "https://client.example.org": "client" })))]
     client_keys: SortedMap<String, ClusterName>,
@@ -86,11 +86,11 @@ pub(super) enum UnlistedClients {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) enum RequestBody {
-    /// They go on, and a refusal breaks off the request: for any proxy.
+    /// They are forwarded at once, and a refusal breaks off the request. This works with any proxy.
     #[default]
     HeadersLeave,
-    /// They wait, and nothing of a refused request reaches the authorization server: for a plugin with
-    /// `allow_on_headers_stop_iteration: true`. Without that no request with a body gets an answer.
+    /// They wait, and nothing of a refused request reaches the authorization server. The plugin must have
+    /// `allow_on_headers_stop_iteration: true`. Without that no request with a body gets a response.
     HeadersWait,
 }
 
@@ -196,7 +196,7 @@ impl ClientAuthentication {
             0 => String::new(),
             count => format!(
                 "The certificates of {count} of them are fetched through the clusters of `client_keys` when one authenticates, \
-                 and serve for as long as their answer is fresh; while they cannot be had the answer is 503."
+                 and are used for as long as the response is fresh; while they cannot be fetched, the client gets 503."
             ),
         };
         let sentences = vec![

@@ -43,14 +43,14 @@ pub(super) struct IssuedTokens {
 struct Fields {
     /// Whether an issued JWT must be bound to the certificate of its request.
     certificate_binding: IssuedBinding,
-    /// The paths at which tokens are issued, as clients write them; whatever its case, and with a slash at its end or not. A
-    /// path that servers may read in two ways counts as one of them.
+    /// The paths at which tokens are issued. A request's path may be in another case, and may end with a slash. A path that
+    /// servers may read in two ways counts as one of them.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
     token_endpoints: Vec<PlainPath>,
     /// Where the server writes the thumbprint.
     #[serde(default)]
     confirmation: ConfirmationPlace,
-    /// Whether the headers of an answer wait for its body.
+    /// Whether the headers of a response wait for its body.
     #[serde(default)]
     response_headers: ResponseHeaders,
 }
@@ -60,24 +60,24 @@ struct Fields {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 enum IssuedBinding {
-    /// It must, and an answer that cannot be read does not reach the client either.
+    /// It must. A response that cannot be read does not reach the client either.
     Required,
-    /// Every answer passes; what `required` would have withheld is counted and logged.
+    /// Every response passes. Those that `required` would withhold are counted and logged.
     Observe,
-    /// Answers are not read.
+    /// Responses are not read.
     Off,
 }
 
-/// Whether the headers of an answer wait for its body. The body itself always does.
+/// Whether the headers of a response wait for its body. The body itself always waits until it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum ResponseHeaders {
-    /// They go on, and an answer that is withheld is broken off: for any proxy.
+    /// They are passed on at once, and a response that is withheld is broken off. This works with any proxy.
     #[default]
     Leave,
-    /// They wait, and the client gets 502 in place of the answer: for a plugin with
-    /// `allow_on_headers_stop_iteration: true`. Without that no answer with a body comes.
+    /// They wait, and the client gets 502 in place of a response that is withheld. The plugin must have
+    /// `allow_on_headers_stop_iteration: true`; without that no response with a body reaches the client.
     Wait,
 }
 
@@ -165,10 +165,10 @@ impl IssuedTokens {
             (IssuedBinding::Off, _) => return vec!["Issued access tokens are not read.".to_owned()],
             (IssuedBinding::Observe, _) => "passes, and is counted and logged if it is not",
             (IssuedBinding::Required, ResponseHeaders::Leave) => {
-                "or the answer is broken off, as is one that cannot be read"
+                "or the response is broken off, as is one that cannot be read"
             }
             (IssuedBinding::Required, ResponseHeaders::Wait) => {
-                "or the client gets 502, as for an answer that cannot be read: the plugin must have \
+                "or the client gets 502, as for a response that cannot be read: the plugin must have \
                  allow_on_headers_stop_iteration"
             }
         };

@@ -89,8 +89,8 @@ struct Fields {
     /// Headers with what the certificate says.
     #[serde(default)]
     facts: Facts,
-    /// The paths that get the certificate, each alone and as it is: every path of the policy unless said. A path that
-    /// servers may read in two ways gets none.
+    /// The paths that get the certificate, compared as they are; default: every path of the policy. A path that servers may
+    /// read in two ways does not get it.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
     endpoints: Option<Vec<PlainPath>>,
     /// Which certificates it may see.
@@ -101,7 +101,7 @@ struct Fields {
     x_forwarded_client_cert: XForwardedClientCert,
     /// Whether clients authenticate here, by their certificates.
     client_authentication: Option<ClientAuthentication>,
-    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
     /// What is added to the metadata of the authorization server.
     metadata: Option<Metadata>,
@@ -203,8 +203,8 @@ fn check_source(source: &Source, certificates: ClientCertificate) -> Result<(), 
                  it cannot validate")
         }
         (true, ClientCertificate::ValidatedByListener) => {
-            Err("nobody would look at `verified` of client_certificate_source under `client_certificate: \
-                 validated_by_listener`: say `validated`")
+            Err("`verified` of client_certificate_source has no effect under `client_certificate: \
+                 validated_by_listener`: use `validated`")
         }
         _ => Ok(()),
     }

@@ -24,7 +24,7 @@ const LARGEST_TEXT: usize = 16 * 1024 * 1024;
 
 /// OAuth 2.0 bound to mutual TLS (RFC 8705), on a desk.
 ///
-/// Exit codes: 0 for an answer, 2 where the arguments or the files do not allow one; `check` has 1 for warnings too.
+/// Exit codes: 0 for success, 2 if the arguments or the files are wrong; `check` has 1 for warnings too.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -108,13 +108,13 @@ struct Explain {
     /// A plugin configuration, or a file of Envoy, Istio or Envoy Gateway with one of certbound in it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The policy, as the metadata of a route names it; what the configuration chooses unless said.
+    /// The policy, as the metadata of a route names it; default: what the configuration chooses.
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
     /// The request.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
-    /// The certificate that the client presented, as `inspect` reads it; none unless said.
+    /// The certificate that the client presented, as `inspect` reads it; default: none.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// Whether the proxy validated the chain of that certificate.
@@ -127,16 +127,16 @@ struct Explain {
     /// several are fetched.
     #[arg(long = "keys", value_name = "[ISSUER=]FILE")]
     keys: Vec<String>,
-    /// What the authorization server answers about the token (RFC 7662): JSON, or a JWT where that is configured.
+    /// The introspection response about the token (RFC 7662): JSON, or a JWT where that is configured.
     #[arg(long, value_name = "FILE")]
     introspection: Option<PathBuf>,
-    /// What the authorization server behind answers: {"status", "headers": [[name, value], ...], "body"}.
+    /// The response of the authorization server behind the filter: {"status", "headers": [[name, value], ...], "body"}.
     #[arg(long = "answer", value_name = "FILE")]
     response: Option<PathBuf>,
     /// The payload of the token, as JSON, that jwt_authn left under this name.
     #[arg(long = "verified-payload", value_name = "NAME=FILE")]
     verified_payloads: Vec<String>,
-    /// The time of the request, in seconds since 1970; now unless said.
+    /// The time of the request, in seconds since 1970; default: now.
     #[arg(long, value_name = "UNIX_SECONDS")]
     now: Option<u64>,
     /// For people or for programs.

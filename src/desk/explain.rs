@@ -308,7 +308,7 @@ impl Question {
         let response_reader =
             if let End::Forward(.., response_reader) = &end { response_reader.as_ref() } else { None };
         if response_reader.is_some() && self.response.is_none() {
-            steps.push("the answer of the authorization server would be read: give it with --answer".to_owned());
+            steps.push("the response of the authorization server would be read: give it with --answer".to_owned());
         }
         steps.push(end.sentence());
         let response = match (&end, &self.response) {
@@ -403,7 +403,7 @@ impl End {
                 )
             }
             Missing::Introspection(place) => format!(
-                "the authorization server would be asked about the token now ({place}): give its answer with --introspection"
+                "the authorization server would be asked about the token now ({place}): give its response with --introspection"
             ),
         })
     }

@@ -46,7 +46,7 @@ pub(super) struct Explained {
 impl ServerResponse {
     /// Reads a file of this name.
     pub(super) fn read(file: &str, text: &str) -> Result<Self, String> {
-        let ResponseFile { status, headers, body } = parsed(file, text, "an answer")?;
+        let ResponseFile { status, headers, body } = parsed(file, text, "a response")?;
         let status = (":status".to_owned(), status.to_string().into_bytes());
         let others = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.into_bytes()));
         Ok(Self { headers: std::iter::once(status).chain(others).collect(), body: body.into_bytes() })
@@ -86,9 +86,11 @@ impl Explained {
 
     pub(super) fn sentence(&self) -> String {
         let what = match self.becomes {
-            "replace" => "the answer goes on with what is added to it",
-            "withhold" => "the answer is withheld: the client gets 502, or where its headers have left no more of it",
-            _ => "the answer goes on",
+            "replace" => "the response is passed on with what is added to it",
+            "withhold" => {
+                "the response is withheld: the client gets 502, or no more of the response if its headers have left"
+            }
+            _ => "the response is passed on",
         };
         self.outcome.map_or_else(|| what.to_owned(), |outcome| format!("{what}: {outcome}"))
     }
@@ -100,7 +102,7 @@ impl fmt::Display for Explained {
         if self.becomes == "withhold" {
             return Ok(());
         }
-        self.edits.write(formatter, "the client gets the answer with")?;
+        self.edits.write(formatter, "the client gets the response with")?;
         match &self.body {
             Some(body) => writeln!(formatter, "{}", shown(body)),
             None => Ok(()),

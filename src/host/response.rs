@@ -14,7 +14,7 @@ use crate::outcome::log::Event;
 
 /// The body that a client gets in place of a response. If the headers of that have left, the host breaks the response off.
 const WITHHELD: &str =
-    r#"{"error":"server_error","error_description":"the answer of the authorization server is withheld"}"#;
+    r#"{"error":"server_error","error_description":"the response of the authorization server is withheld"}"#;
 
 /// A response that is being read.
 pub(super) struct Reading {

@@ -54,8 +54,8 @@ impl<'a> Response<'a> {
                 Err(format!("the body is empty or longer than {largest} bytes"))
             }
             Some(200) => Ok(self.body),
-            Some(status) => Err(format!("the answer has the status {status}")),
-            None => Err("there was no answer".to_owned()),
+            Some(status) => Err(format!("the response has the status {status}")),
+            None => Err("there was no response".to_owned()),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::reason::Reason;
 /// In seconds. Each policy and reason has its own interval, which begins with a refusal.
 const INTERVAL: u64 = 60;
 
-/// How many lines one policy and reason get in a minute, in each VM: 1 to 10000, 10 unless told.
+/// How many lines one policy and reason get in a minute, in each VM: 1 to 10000; default: 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]

@@ -376,7 +376,7 @@ impl Policies {
             }
         };
         if document.additional_headers.len() > MOST_ADDITIONAL {
-            return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
+            return wrong("additional_headers", format!("at most {MOST_ADDITIONAL} additional headers"));
         }
         let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));

@@ -42,7 +42,7 @@ pub struct Route {
 struct Entry {
     /// The name of the policy.
     policy: PolicyName,
-    /// The hosts: a name, or `*.` and the end of names; every host unless said.
+    /// The hosts: a name, or `*.` and the end of names; default: every host.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["api.example.com", "*.example.org"]))]
     hosts: Option<Vec<HostPattern>>,
     /// This path alone.
@@ -84,7 +84,7 @@ impl TryFrom<Vec<Route>> for Routes {
         match routes.len() {
             0 => Err("there is no route".to_owned()),
             1..=MOST => Ok(Self(routes)),
-            more => Err(format!("{more} routes are too many: {MOST} is the most")),
+            more => Err(format!("{more} routes are too many: at most {MOST}")),
         }
     }
 }

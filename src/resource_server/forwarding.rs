@@ -28,7 +28,7 @@ pub(super) enum ForwardToken {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) struct ForwardedClaim {
-    /// The name of the claim, at the top level of the token or of the introspection answer.
+    /// The name of the claim, at the top level of the token or of the introspection response.
     claim: ClaimName,
     /// The header, which no client can set: its copies and twins are removed from every request first.
     header: OwnHeader,

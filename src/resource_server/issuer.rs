@@ -17,7 +17,7 @@ use crate::keys::{KeyRing, KeySource, Keys, KeysFields};
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 
-/// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
+/// One authorization server, and what its tokens must be like. Its keys verify only its own tokens.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
@@ -32,7 +32,7 @@ pub(super) struct Issuer {
     pub(super) confirmation: ConfirmationPlace,
 }
 
-/// An authorization server whose tokens are believed.
+/// An authorization server whose tokens are accepted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = shape::keys_or_introspection))]
@@ -47,13 +47,13 @@ struct Fields {
     keys: Option<KeysFields>,
     /// Where the authorization server is asked about tokens (RFC 7662): those that are no JWT, or all.
     introspection: Option<Introspection>,
-    /// With which algorithms its tokens may be signed: all that there are unless said. `none` and HS256 do not exist.
+    /// The algorithms with which its tokens may be signed; default: all of them. `none` and HS256 are not supported.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["ES256", "PS256", "RS256", "EdDSA"]))]
     algorithms: Option<Vec<Algorithm>>,
     /// What the token's header must say that it is.
     #[serde(default)]
     token_type: TokenType,
-    /// The longest time from `iat` to `exp`; not bounded unless said.
+    /// The longest time from `iat` to `exp`; default: any.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = 3600))]
     max_lifetime_seconds: Option<MaxLifetime>,
     /// Where it writes `x5t#S256`.
@@ -147,7 +147,7 @@ fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool
             "introspection of opaque tokens alone needs `keys` for JWTs; without keys say `tokens: all`"
         }
         Some((_, Some(_), Keys::None | Keys::VerifiedBefore(_))) => {
-            "introspection with `answer: jwt` needs `keys`, with which the answers are verified"
+            "introspection with `answer: jwt` needs `keys`, with which the responses are verified"
         }
         Some((Tokens::All, None, Keys::Inline(_) | Keys::Fetched(_) | Keys::VerifiedBefore(_))) => {
             "with introspection of `tokens: all` the keys would verify nothing: leave `keys` out"

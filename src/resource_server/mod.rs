@@ -121,7 +121,7 @@ pub struct ResourceServer {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ResourceServer"))]
 struct Fields {
-    /// Whose tokens are believed; each issuer's keys serve its own tokens alone.
+    /// The issuers whose tokens are accepted. An issuer's keys verify only its own tokens.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     issuers: Vec<Issuer>,
     /// What becomes of a token that is not bound to the connection's certificate.
@@ -143,7 +143,7 @@ struct Fields {
     /// What the server name of the TLS handshake must be; needs the listener filter `tls_inspector`.
     #[serde(default)]
     server_name: ServerName,
-    /// Whether the dates of the client's certificate are looked at.
+    /// Whether the dates of the client's certificate are checked.
     #[serde(default)]
     certificate_validity: CertificateValidity,
     /// Certificates that are refused whatever a token says, by their SHA-256: `x5t#S256` or hexadecimal digits.
@@ -153,7 +153,7 @@ struct Fields {
     /// How many seconds the clocks of the issuer and of this proxy may differ.
     #[serde(default)]
     leeway_seconds: Leeway,
-    /// The protection space of the challenges; the first audience unless said.
+    /// The protection space of the challenges; default: the first audience.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://api.example.com"))]
     realm: Option<Realm>,
     /// Has this filter serve the metadata of the API (RFC 9728), and name it in its challenges.
@@ -166,7 +166,7 @@ struct Fields {
     forward_claims: Vec<ForwardedClaim>,
     /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
     forward_thumbprint: Option<OwnHeader>,
-    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
 }
 
@@ -178,9 +178,9 @@ pub enum CertificateBinding {
     /// It is refused.
     #[default]
     Required,
-    /// One that is bound to nothing passes as a bearer token; one that is bound is held to it: for a migration.
+    /// A token that is not bound passes as a bearer token; one that is bound must match. For use during a migration.
     IfPresent,
-    /// It passes, and what `required` would have said is noted: before a migration.
+    /// It passes, and what `required` would have refused is counted and logged. For use before a migration.
     Observe,
 }
 
@@ -220,7 +220,7 @@ enum ServerName {
     MustMatch,
 }
 
-/// Whether this filter looks at the validity period of the client's certificate.
+/// Whether this filter checks the validity period of the client's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
@@ -285,7 +285,7 @@ impl TryFrom<Fields> for ResourceServer {
     fn try_from(fields: Fields) -> Result<Self, String> {
         for (position, issuer) in fields.issuers.iter().enumerate() {
             if fields.issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
-                return Err(format!("the issuer {:?} stands here twice", issuer.identifier()));
+                return Err(format!("the issuer {:?} is listed twice", issuer.identifier()));
             }
         }
         if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {

@@ -110,7 +110,7 @@ pub(super) fn introspected(
         let verified = verify_signature(jwt, issuer, request.now, context).map(drop);
         // An invalid signature of the response is not the token's fault.
         verified.map_err(|stop: Stop| {
-            stop.map(|refusal| introspected.unavailable(&format!("the answer: {}", refusal.reason())))
+            stop.map(|refusal| introspected.unavailable(&format!("the response: {}", refusal.reason())))
         })
     };
     let payload = introspected.claims(issuer.identifier(), verified)?;

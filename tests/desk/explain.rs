@@ -372,7 +372,7 @@ fn an_authorization_servers_response_is_a_file_too_and_shows_no_token() {
         found["answer"],
         json!({"becomes": "withhold", "outcome": "confirmation_missing", "edits": [["vary", "*"]], "body": null})
     );
-    assert!(text.contains("the answer is withheld: "), "{text}");
+    assert!(text.contains("the response is withheld: "), "{text}");
     assert!(!text.contains(secret) && !found.to_string().contains(secret));
     let (found, _) = explained(token, Some(json!({"status": 400, "body": "{\"error\":\"invalid_client\"}"})));
     assert_eq!((&found["answer"]["becomes"], &found["answer"]["outcome"]), (&json!("forward"), &Value::Null));

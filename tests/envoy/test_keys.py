@@ -189,7 +189,7 @@ def test_before_the_first_keys_requests_wait_and_then_are_refused_for_the_time_b
         refused = api.ask(api.token(key))
         assert refused.status == 503
         assert refused.header("retry-after") == "5"
-        assert "the answer has the status 503" in api.envoy.log()
+        assert "the response has the status 503" in api.envoy.log()
         server.answers["/jwks"] = document(tokens.jwks(key))
         wait_until(lambda: api.ask(api.token(key)).status == 200, 10, "keys after the pause")
 

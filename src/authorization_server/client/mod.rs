@@ -64,7 +64,7 @@ impl TryFrom<SortedMap<String, ClusterName>> for Origins {
         for (text, cluster) in named {
             let origin = HttpUri::https_origin(&text).map_err(|wrong| format!("client_keys: {wrong}"))?;
             if origins.insert(origin, cluster).is_some() {
-                return Err(format!("client_keys: the origin {text:?} stands here twice"));
+                return Err(format!("client_keys: the origin {text:?} is listed twice"));
             }
         }
         Ok(Self(origins))
@@ -75,7 +75,7 @@ impl Origins {
     fn source(&self, uri: HttpUri) -> Result<Registered, String> {
         let origin = uri.origin();
         let cluster = self.0.get(&origin).ok_or_else(|| {
-            format!("jwks_uri: client_keys has no cluster for the origin {origin:?}; only origins of https stand there")
+            format!("jwks_uri: client_keys has no cluster for the origin {origin:?}; it has https origins only")
         })?;
         Ok(Registered::Fetched(Box::new(KeySource::of_client(uri, cluster.clone()))))
     }
@@ -109,8 +109,8 @@ pub(super) struct Registration {
     /// Whether its access tokens are bound to a certificate, so that it must present one whatever its method.
     #[serde(default)]
     tls_client_certificate_bound_access_tokens: bool,
-    /// Who must have issued the certificate of `tls_client_auth`, as a string of RFC 4514; anybody whom the listener
-    /// trusts unless said. This is no client metadata of an RFC.
+    /// The issuer that the certificate of `tls_client_auth` must have, as a string of RFC 4514; default: any that the listener
+    /// trusts. No RFC defines this client metadata.
     issuer_dn: Option<String>,
 }
 
@@ -147,7 +147,7 @@ impl Clients {
             let client =
                 registration.read(matching, origins).map_err(|wrong| format!("the client {client_id:?}: {wrong}"))?;
             if clients.insert(client_id.clone(), client).is_some() {
-                return Err(format!("the client {client_id:?} stands here twice"));
+                return Err(format!("the client {client_id:?} is listed twice"));
             }
         }
         Ok(Self(clients))

@@ -129,10 +129,10 @@ impl Inquiry {
         let read = |body: &[u8]| match self.source.client_of_jwt() {
             Some(_) => std::str::from_utf8(body)
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
-                .map_err(|_| "the answer is no JWT".to_owned()),
+                .map_err(|_| "the response is not a JWT".to_owned()),
             None => json::object(body)
                 .map(|claims| Content::Claims(claims.into_owned()))
-                .ok_or_else(|| "the answer is not one JSON object".to_owned()),
+                .ok_or_else(|| "the response is not one JSON object".to_owned()),
         };
         let content = response.content(LARGEST_RESPONSE).and_then(read);
         Introspected { inquiry: self, content }
@@ -180,7 +180,7 @@ impl Introspected {
                 let jwt = CompactJws::parse_as(text, &mut room, &JWT_TYPES)
                     .ok()
                     .filter(|jwt| jwt.kind().is_some())
-                    .ok_or_else(|| unavailable("the answer is no JWT of the type token-introspection+jwt"))?;
+                    .ok_or_else(|| unavailable("the response is not a JWT of the type token-introspection+jwt"))?;
                 verified(&jwt)?;
                 self.content_of(jwt.payload(), issuer).map_err(unavailable)?
             }
@@ -188,7 +188,7 @@ impl Introspected {
         match claims.get("active") {
             Some(Json::Bool(true)) => Ok(claims),
             Some(Json::Bool(false)) => Err(Refusal::from(Reason::TokenInactive).into()),
-            _ => Err(unavailable("the answer has no `active` that is true or false")),
+            _ => Err(unavailable("the response has no `active` that is true or false")),
         }
     }
 
@@ -196,7 +196,7 @@ impl Introspected {
     fn content_of(&self, payload: &Object<'_>, issuer: &str) -> Result<Object<'static>, &'static str> {
         let client = self.inquiry.source.client_of_jwt();
         if payload.get("iss").and_then(Json::as_str) != Some(issuer) {
-            return Err("the answer is from another issuer");
+            return Err("the response is from another issuer");
         }
         let is_ours = match payload.get("aud") {
             Some(Json::Text(audience)) => client == Some(audience),
@@ -204,14 +204,14 @@ impl Introspected {
             _ => false,
         };
         if !is_ours {
-            return Err("the answer is for another client");
+            return Err("the response is for another client");
         }
         if !matches!(payload.get("iat"), Some(Json::Number(_))) {
-            return Err("the answer does not say when it was made");
+            return Err("the response does not say when it was made");
         }
         match payload.get("token_introspection") {
             Some(Json::Object(claims)) => Ok(claims.clone().into_owned()),
-            _ => Err("the answer has no token_introspection"),
+            _ => Err("the response has no token_introspection"),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::http::call::Call;
 use crate::keys::{ClusterName, HttpUri};
 use crate::text::percent;
 
-/// An introspection endpoint and how it is asked.
+/// An introspection endpoint, and how it is called.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
@@ -45,9 +45,9 @@ enum Authentication {
 struct Fields {
     /// The `introspection_endpoint` of the authorization server (RFC 8414).
     endpoint: HttpUri,
-    /// The Envoy cluster through which it is asked; it alone decides where that leads and whether over TLS.
+    /// The Envoy cluster through which it is called; it alone decides where that leads and whether over TLS.
     cluster: ClusterName,
-    /// With what this proxy authenticates there.
+    /// How this proxy authenticates there.
     endpoint_auth_method: AuthMethod,
     /// Which client of the authorization server this proxy is. With `none` it is sent all the same, as a server that
     /// knows the proxy by its certificate needs it (RFC 8705 §2).
@@ -60,27 +60,26 @@ struct Fields {
     /// Which tokens are introspected.
     #[serde(default)]
     tokens: Tokens,
-    /// Whether the answer must say for whom the token is.
+    /// Whether the response must have `aud`.
     #[serde(default)]
     audience: MissingAudience,
-    /// What the answer's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
+    /// What the response's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
     /// words of its own for its access tokens.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(inner(length(min = 1))))]
     token_types: Vec<String>,
-    /// In which form the authorization server answers.
+    /// The form of the response.
     #[serde(default)]
     answer: ResponseForm,
-    /// How long the claims of an active token are kept; 0 asks each time. That a token is not active is kept for 5
-    /// seconds at most.
+    /// How long the claims of an active token are kept; 0 asks each time. A refusal is kept for 5 seconds at most.
     #[serde(default)]
     cache_seconds: CacheSeconds,
-    /// For each answer of the authorization server.
+    /// How long to wait for each response of the authorization server.
     #[serde(default)]
     timeout_seconds: Timeout,
 }
 
-/// With what this proxy authenticates (RFC 7662 §2.1).
+/// How this proxy authenticates (RFC 7662 §2.1).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "EndpointAuthMethod"))]
@@ -111,7 +110,7 @@ pub(in crate::resource_server) enum Tokens {
     All,
 }
 
-/// What becomes of an answer without `aud`, which RFC 7662 does not require.
+/// What becomes of a response without `aud`, which RFC 7662 does not require.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(
@@ -123,12 +122,12 @@ pub(in crate::resource_server) enum MissingAudience {
     /// The token is refused.
     #[default]
     Required,
-    /// It is taken for one for this API: the operator knows that the authorization server has no other. An answer that does
-    /// not say the `token_type` either is refused, since it may be about an ID token.
+    /// The token counts as one for this API: the operator knows that the authorization server serves no other. A response
+    /// without `token_type` as well is refused, since it may be about an ID token.
     IfPresent,
 }
 
-/// In which form the authorization server answers.
+/// The form of the introspection response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(
@@ -173,7 +172,7 @@ impl TryFrom<Fields> for Introspection {
             }
         };
         if fields.answer == ResponseForm::Jwt && client_id.is_none() {
-            return Err("answer: jwt needs `client_id`, for which the answer must be (RFC 9701 §5)");
+            return Err("answer: jwt needs `client_id`, for which the response must be (RFC 9701 §5)");
         }
         if fields.token_types.iter().any(String::is_empty) {
             return Err("one of token_types is empty");
