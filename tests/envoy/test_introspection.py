@@ -499,7 +499,7 @@ class _Echoing(socketserver.BaseRequestHandler):
                 proxy.sendall(data)
 
 
-def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, tmp_path: Path) -> None:
+def test_a_web_socket_waits_for_its_response_and_outlives_its_token(world: World, tmp_path: Path) -> None:
     with Echo() as echo, IntrospectionServer(says()) as server:
 
         def upgrading(document: dict[str, Any]) -> None:
