@@ -12,7 +12,7 @@
 //! | §2.1, §2.2 clients authenticate by their certificate before the authorization server | [`authorization_server::client`] |
 //! | §3 a bound token is refused on any other certificate, 401 `invalid_token` | [`resource_server`] |
 //! | §3.1 `cnf` with `x5t#S256` | [`jose::confirmation`], [`certificate::thumbprint`] |
-//! | §3.2 a token's binding in an introspection answer | [`resource_server::introspection`] |
+//! | §3.2 a token's binding in an introspection response | [`resource_server::introspection`] |
 //! | §6.5 TLS termination: no forged certificate header survives | [`handover::forwarding_headers`] |
 //!
 //! A host asks for the first [`Step`] of a request, gives what a step asks for, and carries out the last one:

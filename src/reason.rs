@@ -1,4 +1,4 @@
-//! Why a request is refused: one closed enum, named alike in the log, the tests and docs/reasons.md.
+//! The reasons for refusals: one closed enum, with the same names in the log, the tests and docs/reasons.md.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl ErrorCode {
     }
 }
 
-/// Who has to act on a refusal, and so what the client may learn of it.
+/// Whose fault a refusal is. It decides the status and the challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The client presented no bearer token: 401 and a challenge without an error code (RFC 6750 §3.1).
@@ -48,7 +48,7 @@ pub enum Fault {
 }
 
 macro_rules! reasons {
-    ($($(#[doc = $meaning:literal])+ $variant:ident, $name:literal, $answer:expr, $description:literal;)+) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident, $name:literal, $fault:expr, $description:literal;)+) => {
         /// Why a request was refused.
         ///
         /// The name is stable from 1.0 on: dashboards and alerts may be built on it.
@@ -67,10 +67,10 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What the client is told.
+            /// Whose fault it is.
             #[must_use]
             pub const fn fault(self) -> Fault {
-                match self { $(Self::$variant => $answer,)+ }
+                match self { $(Self::$variant => $fault,)+ }
             }
 
             /// One sentence for the client, in the characters that RFC 6750 §3 allows in `error_description`.
@@ -93,7 +93,7 @@ reasons! {
     /// The proxy redirected the request internally, and another policy governs it now than the one that judged it first.
     PolicyChanged, "policy_changed", Operator, "the proxy has no policy for this redirect";
     /// The configuration has `routes`, and none is for this host and path.
-    RouteUnknown, "route_unknown", Unknown, "nothing is here";
+    RouteUnknown, "route_unknown", Unknown, "no route for this host and path";
     /// Servers may differ about which host or path this is, so `routes` cannot choose a policy.
     TargetAmbiguous, "target_ambiguous", Client(InvalidRequest), "the host or the path of the request is ambiguous";
     /// The client made up a header about a certificate, and the configuration refuses such requests.
@@ -113,9 +113,9 @@ reasons! {
     /// This host cannot verify signatures of the token's algorithm.
     SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
 
-    /// The issuer's keys are fetched, and none could be had so far, or not for longer than they may serve on.
+    /// The issuer's keys could not be fetched yet, or not for longer than the last ones may be used.
     KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
-    /// The authorization server could not be asked about the token, or gave no answer that can be believed.
+    /// The token could not be introspected: there was no response, or none that can be believed.
     IntrospectionUnavailable, "introspection_unavailable", Later, "the proxy cannot verify this access token now";
     /// The token names no key, and made-up tokens have used up the time in which one may be tried with more than one key.
     SignatureChecksExhausted, "signature_checks_exhausted", Later, "the proxy cannot verify this access token now";

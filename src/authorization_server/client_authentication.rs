@@ -29,10 +29,10 @@ use crate::time::UnixTime;
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct ClientAuthentication {
     clients: Clients,
-    /// In their order: what servers may take for one of them, where these authenticate clients that are not listed. Two clients
-    /// may have a reading in common and are themselves all the same: an identifier that is listed is looked up exactly.
+    /// Sorted: every identifier that a server may take for a listed one; empty if unlisted clients are refused. Two clients may
+    /// share a reading, since a listed identifier is looked up exactly first.
     readings: Vec<Vec<u8>>,
-    /// Whether one of them is registered with a certificate of its own.
+    /// Whether a client is registered for `self_signed_tls_client_auth`.
     knows_self_signed: bool,
     unlisted_clients: UnlistedClients,
     request_body: RequestBody,
@@ -47,8 +47,8 @@ pub(super) struct ClientAuthentication {
 struct Fields {
     /// The clients, as they are registered with the authorization server.
     clients: Vec<Registration>,
-    /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by the origins of these; of no other origin
-    /// anything is fetched.
+    /// The Envoy clusters through which the `jwks_uri` of clients are fetched, by their origins. Nothing is fetched from other
+    /// origins.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, ClusterName>", example = serde_json::json!({ "https://client.example.org": "client" })))]
     client_keys: SortedMap<String, ClusterName>,
@@ -87,11 +87,11 @@ pub(super) enum UnlistedClients {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) enum RequestBody {
-    /// They go on, and a refusal breaks off the request: for any proxy.
+    /// They are forwarded at once, and a refusal breaks off the request. This works with any proxy.
     #[default]
     HeadersLeave,
-    /// They wait, and nothing of a refused request reaches the authorization server: for a plugin with
-    /// `allow_on_headers_stop_iteration: true`. Without that no request with a body gets an answer.
+    /// They wait, and nothing of a refused request reaches the authorization server. The plugin must have
+    /// `allow_on_headers_stop_iteration: true`. Without that no request with a body gets a response.
     HeadersWait,
 }
 
@@ -120,7 +120,7 @@ impl TryFrom<Fields> for ClientAuthentication {
 }
 
 impl ClientAuthentication {
-    /// What the certificates of the policy make impossible.
+    /// Refuses a method that `client_certificate` makes impossible.
     pub(super) fn check(&self, certificates: ClientCertificate) -> Result<(), String> {
         let wrong = self.clients.iter().filter_map(|(client_id, client)| {
             let why = match (&client.method, certificates) {
@@ -145,7 +145,7 @@ impl ClientAuthentication {
         self.request_body == RequestBody::HeadersWait
     }
 
-    /// Whether a certificate that is not validated may be a client's all the same.
+    /// Whether a certificate may be a client's without being validated.
     pub(super) fn knows_self_signed(&self) -> bool {
         self.knows_self_signed
     }
@@ -168,7 +168,7 @@ impl ClientAuthentication {
     }
 
     /// Reads the headers of a request.
-    // Apart from the path of a request that none of this is asked of.
+    // Not inlined, to keep it out of the path of requests that do not need it.
     #[inline(never)]
     pub(super) fn begin(self: &Arc<Self>, request: &Request<'_>) -> Result<Begun, Refusal> {
         Ok(Begun { head: Head::read(request)?, authentication: Arc::clone(self) })
@@ -197,7 +197,7 @@ impl ClientAuthentication {
             0 => String::new(),
             count => format!(
                 "The certificates of {count} of them are fetched through the clusters of `client_keys` when one authenticates, \
-                 and serve for as long as their answer is fresh; while they cannot be had the answer is 503."
+                 and are used for as long as the response is fresh; while they cannot be fetched, the client gets 503."
             ),
         };
         let sentences = vec![
@@ -215,17 +215,18 @@ impl ClientAuthentication {
     }
 }
 
-/// The certificate of the connection, as far as it is known.
+/// The certificate that the client presented, and what handing it over takes.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    pub(super) presented: Option<Thumbprint>,
-    /// Its chain is.
-    pub(super) validated: bool,
-    /// It itself, where it may be handed over.
-    pub(super) certificate: Option<Certificate>,
+pub(super) struct PresentedCertificate {
+    /// `None` if the client presented none.
+    pub(super) thumbprint: Option<Thumbprint>,
+    /// Whether its chain was validated.
+    pub(super) is_validated: bool,
+    /// The parsed certificate, if names in it may be compared.
+    pub(super) parsed: Option<Certificate>,
     /// The edits that hand it over.
-    pub(super) handing_over: Vec<Edit>,
-    /// Whether the authorization server gets it whoever the client is.
+    pub(super) edits: Vec<Edit>,
+    /// Whether the authorization server gets it for any client, or only for one that authenticates with it.
     pub(super) for_any_client: bool,
 }
 
@@ -239,16 +240,16 @@ impl Begun {
     /// The same, on a connection with this certificate.
     pub(super) fn about(
         self,
-        mut held: Held,
+        mut certificate: PresentedCertificate,
         mut cleaned: SanitizedHeaders,
-        answering: Option<ResponseReader>,
+        response_reader: Option<ResponseReader>,
         ground: Ground,
     ) -> UntilBody {
-        if held.for_any_client {
-            cleaned.edits.append(&mut held.handing_over);
+        if certificate.for_any_client {
+            cleaned.edits.append(&mut certificate.edits);
         }
         let Self { authentication, head } = self;
-        UntilBody { authentication, head, held, cleaned, answering, ground }
+        UntilBody { authentication, head, certificate, cleaned, response_reader, ground }
     }
 }
 
@@ -257,10 +258,10 @@ impl Begun {
 pub(crate) struct UntilBody {
     authentication: Arc<ClientAuthentication>,
     head: Head,
-    held: Held,
-    /// With the edits that are to be made whatever the body says, and are not made yet.
+    certificate: PresentedCertificate,
+    /// The edits that do not depend on the body and were not made yet.
     cleaned: SanitizedHeaders,
-    answering: Option<ResponseReader>,
+    response_reader: Option<ResponseReader>,
     ground: Ground,
 }
 
@@ -270,14 +271,14 @@ impl UntilBody {
         self.authentication.has_headers_wait()
     }
 
-    /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
+    /// The edits to make before headers leave that do not wait. Returned once.
     pub(crate) fn early_edits(&mut self) -> Vec<Edit> {
         std::mem::take(&mut self.cleaned.edits)
     }
 
-    /// What is to be done with the answer, which may come before the body has. It is handed over once.
+    /// What to do with the response, which may come before the body. Returned once.
     pub(crate) fn take_response_reader(&mut self) -> Option<ResponseReader> {
-        self.answering.take()
+        self.response_reader.take()
     }
 
     /// How large the body may be, in bytes.
@@ -285,7 +286,7 @@ impl UntilBody {
         self.authentication.largest_body
     }
 
-    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    /// Continues with the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
     pub(crate) fn resume(
         self,
         body: Option<&[u8]>,
@@ -300,13 +301,13 @@ impl UntilBody {
         }
     }
 
-    /// Forwards the request, of a client that is authenticated where one is named.
+    /// Forwards the request. `client_id` is the authenticated client, if there is one.
     fn forward(mut self, ground: Ground, client_id: Option<String>) -> ForwardAnd {
         if ground == Ground::ClientAuthenticated {
-            self.cleaned.edits.append(&mut self.held.handing_over);
+            self.cleaned.edits.append(&mut self.certificate.edits);
         }
         let identity = client_id.map(|client_id| Rc::new(Identity::of_client(client_id)));
-        (self.cleaned.forward(Passed { identity, ..ground.into() }), self.answering)
+        (self.cleaned.forward(Passed { identity, ..ground.into() }), self.response_reader)
     }
 
     fn judge(&self, body: Option<&[u8]>) -> Result<Judged, Refusal> {
@@ -329,12 +330,12 @@ impl UntilBody {
                 }
                 UnlistedClients::Forward => return Ok(Judged::Forward(self.ground, None)),
             };
-            // The identifier of a listed client is the operator's text; a claim is anybody's.
+            // An identifier of a client assertion is not logged, since nobody has verified the assertion.
             return Err(if is_claim { reason.into() } else { of_client(reason) });
         };
-        let held = &self.held;
+        let certificate = &self.certificate;
         if let Method::AtTheServer = client.method {
-            return if client.bound && !(held.for_any_client && held.presented.is_some()) {
+            return if client.bound && !(certificate.for_any_client && certificate.thumbprint.is_some()) {
                 Err(of_client(Reason::BindingCertificateMissing))
             } else {
                 Ok(Judged::Forward(self.ground, None))
@@ -344,12 +345,14 @@ impl UntilBody {
         if has_credentials {
             return Err(of_client(Reason::ClientAuthenticationRepeated));
         }
-        let Some(presented) = held.presented else { return Err(of_client(Reason::ClientCertificateMissing)) };
+        let Some(presented) = certificate.thumbprint else { return Err(of_client(Reason::ClientCertificateMissing)) };
         let is_own = match &client.method {
-            Method::Pki { .. } if !held.validated => return Err(of_client(Reason::ClientCertificateNotValidated)),
+            Method::Pki { .. } if !certificate.is_validated => {
+                return Err(of_client(Reason::ClientCertificateNotValidated));
+            }
             Method::Pki { subject, issuer } => {
                 let is_named = |own: &Certificate| Method::is_named(subject, issuer.as_ref(), own);
-                held.certificate.as_ref().is_some_and(is_named)
+                certificate.parsed.as_ref().is_some_and(is_named)
             }
             Method::SelfSigned(Registered::Inline(registered)) => registered.contains(&presented),
             Method::SelfSigned(Registered::Fetched(source)) => {
@@ -369,16 +372,16 @@ fn of_client(reason: Reason, client_id: &str) -> Refusal {
     Refusal::because(reason, format!("client_id {client_id:.128}"))
 }
 
-/// What the body of a request comes to.
+/// What follows from the body of a request.
 enum Judged {
-    /// It goes on, for the client that is authenticated where one is.
+    /// The request is forwarded. The text is the authenticated client, if there is one.
     Forward(Ground, Option<String>),
-    /// The client publishes its certificates there: whether it is the one that was presented is to be seen.
+    /// The client publishes its certificates at this source. The presented one is still to be compared with them.
     Fetched(Box<KeySource>, Thumbprint, String),
 }
 
-/// The judgement of a request whose client publishes its certificates: whether the one that it presented is among them is to
-/// be seen. The body has been read, and nothing of it has gone on.
+/// The judgement of a request whose client publishes its certificates: the presented one is still to be compared with them. The
+/// body was read, and nothing of it was forwarded.
 #[derive(Debug)]
 pub(crate) struct UntilKeys {
     before: UntilBody,
@@ -388,14 +391,14 @@ pub(crate) struct UntilKeys {
 }
 
 impl UntilKeys {
-    /// Goes on with the keys that are known.
+    /// Continues with the known keys.
     pub(crate) fn resume(self: Box<Self>, keys: &KeyRing, now: UnixTime) -> Result<ForwardAnd, Stop> {
         let (why, reason) = match keys.certificates(&self.source, now) {
             Some(own) if own.contains(&self.presented) => {
                 let Self { before, client_id, .. } = *self;
                 return Ok(before.forward(Ground::ClientAuthenticated, Some(client_id)));
             }
-            // It may be a new one.
+            // The client may have published a new certificate.
             Some(_) => (FetchReason::UnknownKey, Reason::ClientCertificateMismatch),
             None => (FetchReason::Routine, Reason::ClientKeysUnavailable),
         };

@@ -87,12 +87,12 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().is_some_and(|own| own.knows_names())
     }
 
-    /// Whether only clients that are listed come to the authorization server.
+    /// Whether requests of unlisted clients are refused.
     pub(crate) fn refuses_unlisted(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())
     }
 
-    /// Whether it hands over the chain that Envoy is to hand to it.
+    /// Whether it hands over a chain that it must get from Envoy.
     pub(crate) fn needs_chain(&self) -> bool {
         self.hands_over_chain() && self.source().is_none()
     }

@@ -1,4 +1,4 @@
-//! What a certificate says, in headers of the operator's naming, for servers that do not read certificates themselves.
+//! Facts of a certificate, in headers that the operator names, for servers that do not parse certificates themselves.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use crate::http::header_name::{HeaderName, OwnName};
 use crate::reason::Reason;
 use crate::text::percent;
 
-/// A longer fact refuses the request: servers cut headers, or refuse them, from about here on.
+/// In bytes. The request is refused if a fact is longer, since servers truncate or refuse headers from about this size.
 const LONGEST: usize = 4096;
 
 /// Headers with what the certificate says, each if it is named. Names have nothing but visible ASCII in them: see each.
@@ -74,7 +74,7 @@ impl Facts {
         self.headers().into_iter().flatten().map(|name| OwnName::Exactly(name.as_str().to_owned()))
     }
 
-    /// The header for the word whether the chain was validated.
+    /// The header that says whether the chain was validated.
     pub(super) fn verified(&self) -> Option<&str> {
         self.verified.as_ref().map(HeaderName::as_str)
     }
@@ -82,8 +82,8 @@ impl Facts {
     /// The headers for this certificate.
     ///
     /// # Errors
-    /// [`Reason::CertificateMalformed`] where something that is asked for cannot be read, or stands there twice, and
-    /// [`Reason::CertificateTooLarge`] where it is too long.
+    /// [`Reason::CertificateMalformed`] if a fact cannot be read or is there twice, and [`Reason::CertificateTooLarge`] if one
+    /// is too long.
     pub(super) fn write(&self, certificate: &Certificate) -> Result<Vec<Edit>, Reason> {
         let mut edits = Vec::new();
         let mut set = |header: &Option<HeaderName>, fact: &dyn Fn() -> Option<Option<String>>| {
@@ -126,7 +126,7 @@ impl Facts {
     }
 }
 
-/// A name in RFC 4514's string form and in ASCII: its own escapes leave no control character.
+/// A name in the string form of RFC 4514, in ASCII. Control characters are already escaped in that form.
 fn name(der: &[u8]) -> Option<String> {
     let text = DistinguishedName::from_der(der)?.to_string();
     let mut ascii = String::with_capacity(text.len());
@@ -142,7 +142,7 @@ fn name(der: &[u8]) -> Option<String> {
     Some(ascii)
 }
 
-/// A serial number is positive (RFC 5280 §4.1.2.2); one that is not has no form here.
+/// A serial number in hexadecimal digits; `None` if it is not positive (RFC 5280 §4.1.2.2).
 fn serial_number(der: &[u8]) -> Option<String> {
     let contents = Element::only(der)?.contents;
     contents.first().is_some_and(|first| *first < 0x80).then(|| serial_number::hexadecimal(contents))

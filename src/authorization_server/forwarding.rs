@@ -30,7 +30,7 @@ struct Fields {
     header: Option<HeaderName>,
     /// How each certificate is written.
     encoding: Option<Encoding>,
-    /// How the certificates behind the client's own are handed over; not at all unless said. Envoy must be told to hand
+    /// How the certificates behind the client's own are handed over; default: not at all. Envoy must be configured to hand
     /// them over: `forward_client_cert_details: SANITIZE_SET` with `set_current_client_cert_details: { chain: true }`.
     chain: Option<ChainKind>,
     /// The header with the chain, for `list` and `concatenated_der`; a `list` without it follows the certificate in its
@@ -38,8 +38,8 @@ struct Fields {
     chain_header: Option<HeaderName>,
     /// The beginning of the headers' names, for `numbered`: `cert-chain-` for `cert-chain-0`, `cert-chain-1` and so on.
     prefix: Option<HeaderName>,
-    /// What the server reads of all these headers' values together, 32768 unless said. What is longer goes without its
-    /// chain; where the certificate alone is longer the request is refused (431).
+    /// The limit of all these headers' values together, in bytes; default: 32768. Above it the certificate goes without its
+    /// chain. If the certificate alone is above it, the request is refused (431).
     #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("minimum" = 256, "maximum" = 65536)))]
     max_bytes: Option<u64>,
     /// The secret by which the server knows the proxy, for a dialect that has one (`auth0`: `cname-api-key`). It is set on
@@ -143,8 +143,8 @@ fn chain_form(
     }
 }
 
-/// A form is that of a server, or one of the operator's own. A dialect says everything else itself, but for the header
-/// where it has none, and its secret where it has one.
+/// A form is a dialect or one of the operator's own. With a dialect there is nothing else, except the header if the dialect has
+/// none, and the secret if it has one.
 #[cfg(not(target_arch = "wasm32"))]
 fn one_form(schema: &mut schemars::Schema) {
     let one_of_these = |names: Vec<&str>| serde_json::json!({ "required": ["dialect"], "properties": { "dialect": { "enum": names } } });

@@ -1,5 +1,5 @@
-//! Issued access tokens are held to the certificate of the request (RFC 8705 §3), so that a server that does not bind
-//! them is noticed.
+//! Compares issued access tokens with the certificate of their request (RFC 8705 §3), to detect a server that does not bind
+//! them.
 
 use serde::Deserialize;
 
@@ -17,12 +17,12 @@ use crate::reason::Reason;
 use crate::text::base64url;
 use crate::text::json::{self, Json, Object};
 
-/// A larger answer cannot be read. Tokens in the field have some kilobytes.
+/// In bytes. A larger response cannot be read. Usual tokens have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
 
 const MOST_ENDPOINTS: usize = 64;
 
-/// What would have the answer come compressed, or in part.
+/// Request headers that can cause a compressed or partial response.
 pub(super) const STRIPPED_REQUEST_HEADERS: &[&str] = &["accept-encoding", "range", "if-range"];
 
 /// Which access tokens reach the client.
@@ -43,14 +43,14 @@ pub(super) struct IssuedTokens {
 struct Fields {
     /// Whether an issued JWT must be bound to the certificate of its request.
     certificate_binding: IssuedBinding,
-    /// The paths at which tokens are issued, as clients write them; whatever its case, and with a slash at its end or not. A
-    /// path that servers may read in two ways counts as one of them.
+    /// The paths at which tokens are issued. A request's path may be in another case, and may end with a slash. A path that
+    /// servers may read in two ways counts as one of them.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
     token_endpoints: Vec<PlainPath>,
     /// Where the server writes the thumbprint.
     #[serde(default)]
     confirmation: ConfirmationPlace,
-    /// Whether the headers of an answer wait for its body.
+    /// Whether the headers of a response wait for its body.
     #[serde(default)]
     response_headers: ResponseHeaders,
 }
@@ -60,24 +60,24 @@ struct Fields {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 enum IssuedBinding {
-    /// It must, and an answer that cannot be read does not reach the client either.
+    /// It must. A response that cannot be read does not reach the client either.
     Required,
-    /// Every answer passes; what `required` would have withheld is counted and logged.
+    /// Every response passes. Those that `required` would withhold are counted and logged.
     Observe,
-    /// Answers are not read.
+    /// Responses are not read.
     Off,
 }
 
-/// Whether the headers of an answer wait for its body. The body itself always does.
+/// Whether the headers of a response wait for its body. The body itself always waits until it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum ResponseHeaders {
-    /// They go on, and an answer that is withheld is broken off: for any proxy.
+    /// They are passed on at once, and a response that is withheld is broken off. This works with any proxy.
     #[default]
     Leave,
-    /// They wait, and the client gets 502 in place of the answer: for a plugin with
-    /// `allow_on_headers_stop_iteration: true`. Without that no answer with a body comes.
+    /// They wait, and the client gets 502 in place of a response that is withheld. The plugin must have
+    /// `allow_on_headers_stop_iteration: true`; without that no response with a body reaches the client.
     Wait,
 }
 
@@ -103,20 +103,20 @@ impl IssuedTokens {
         self.certificate_binding != IssuedBinding::Off && self.response_headers == ResponseHeaders::Wait
     }
 
-    /// Whether the answer to a request is read.
+    /// Whether the response to this request is read.
     pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
         let folded = |path: &str| path.trim_end_matches('/').to_ascii_lowercase();
         let is_endpoint = || match path::path_of(request) {
             Ok(path) => self.token_endpoints.iter().any(|endpoint| folded(endpoint.as_str()) == folded(&path)),
-            // The server may take it for one.
+            // The path is ambiguous: the server may take it for a token endpoint.
             Err(_) => true,
         };
         self.certificate_binding != IssuedBinding::Off && is_endpoint()
     }
 
-    /// Whether the body is read; `Err` where it cannot be.
+    /// Whether the body is read; `Err` if it cannot be.
     pub(super) fn at_headers(headers: &Headers<'_>, end_of_stream: bool) -> Result<bool, IssuanceOutcome> {
-        // Tokens come with 200 (RFC 6749 §5.1); no client takes one from an error or a redirect.
+        // A token response has the status 200 (RFC 6749 §5.1). Clients take no token from an error or a redirect.
         let is_success = field(headers, ":status").is_none_or(|status| status.starts_with(b"2"));
         if end_of_stream || !is_success {
             return Ok(false);
@@ -127,14 +127,14 @@ impl IssuedTokens {
         Ok(true)
     }
 
-    /// Judges a whole answer; `None` where it could not be read.
+    /// Judges a whole response; `None` if its body could not be read.
     pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> IssuanceOutcome {
         let Some(body) = body else { return IssuanceOutcome::Unreadable };
         if body.trim_ascii().is_empty() {
             return IssuanceOutcome::NoToken;
         }
-        let Some(answer) = json::object(body).map(Object::without_nulls) else { return IssuanceOutcome::Unreadable };
-        let token = match answer.get("access_token") {
+        let Some(response) = json::object(body).map(Object::without_nulls) else { return IssuanceOutcome::Unreadable };
+        let token = match response.get("access_token") {
             None => return IssuanceOutcome::NoToken,
             Some(Json::Text(token)) => token,
             Some(_) => return IssuanceOutcome::Unreadable,
@@ -150,7 +150,7 @@ impl IssuedTokens {
     }
 
     fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Result<(), Reason> {
-        // A DPoP key beside the certificate is the API's to check.
+        // If there is a DPoP key as well, checking it is up to the API.
         let bound = confirmation(claims, self.confirmation, Dpop::VerifiedUpstream)?.certificate;
         let bound = bound.ok_or(Reason::ConfirmationMissing)?;
         let presented = presented.ok_or(Reason::CertificateNotPresented)?;
@@ -165,10 +165,10 @@ impl IssuedTokens {
             (IssuedBinding::Off, _) => return vec!["Issued access tokens are not read.".to_owned()],
             (IssuedBinding::Observe, _) => "passes, and is counted and logged if it is not",
             (IssuedBinding::Required, ResponseHeaders::Leave) => {
-                "or the answer is broken off, as is one that cannot be read"
+                "or the response is broken off, as is one that cannot be read"
             }
             (IssuedBinding::Required, ResponseHeaders::Wait) => {
-                "or the client gets 502, as for an answer that cannot be read: the plugin must have \
+                "or the client gets 502, as for a response that cannot be read: the plugin must have \
                  allow_on_headers_stop_iteration"
             }
         };
@@ -188,8 +188,8 @@ enum Token<'a> {
     Opaque,
 }
 
-/// The claims of a JWT (RFC 7519 §3), nothing of it being verified: its server has just made it. `room` is where they are
-/// decoded.
+/// The claims of a JWT (RFC 7519 §3). The signature is not verified, since the token comes from its own server. `room` holds the
+/// decoded claims.
 fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -198,7 +198,7 @@ fn claims<'r>(token: &str, room: &'r mut Vec<u8>) -> Token<'r> {
     if !is_meant_for_jwt(token) {
         return Token::Opaque;
     }
-    // What is not base64url is no object either.
+    // A part that is not base64url decodes to nothing, which is not an object.
     let decoded = |part: &str| base64url::decode(part).unwrap_or_default();
     let has_header = json::object(&decoded(header)).is_some();
     *room = decoded(payload);
@@ -226,11 +226,11 @@ mod tests {
         format!("{}.{}.c2ln", parts[0], parts[1])
     }
 
-    fn judged(answer: &str, presented: Option<&str>) -> IssuanceOutcome {
-        issued("").judge(Some(answer.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256))
+    fn judged(response: &str, presented: Option<&str>) -> IssuanceOutcome {
+        issued("").judge(Some(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256))
     }
 
-    fn answer(token: &str) -> String {
+    fn response(token: &str) -> String {
         serde_json::json!({ "token_type": "Bearer", "access_token": token }).to_string()
     }
 
@@ -256,21 +256,21 @@ mod tests {
 
     #[test]
     fn a_thumbprint_at_the_top_level_counts_where_the_server_writes_it_there() {
-        let answer = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
+        let response = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
         let issued = issued(r#", "confirmation": "top_level""#);
-        assert_eq!(issued.judge(Some(answer.as_bytes()), Thumbprint::from_x5t_s256(ONE)), IssuanceOutcome::Bound);
+        assert_eq!(issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)), IssuanceOutcome::Bound);
     }
 
     #[test]
     fn what_cannot_be_read_is_told_from_what_has_no_token() {
-        for answer in ["", " \r\n", "{}", r#"{"error":"invalid_client"}"#] {
-            assert_eq!(judged(answer, Some(ONE)), IssuanceOutcome::NoToken, "{answer}");
+        for response in ["", " \r\n", "{}", r#"{"error":"invalid_client"}"#] {
+            assert_eq!(judged(response, Some(ONE)), IssuanceOutcome::NoToken, "{response}");
         }
         for token in ["", "abc", "a.b.c", "ya29.a0Af.x", "a.b.c.d.e"] {
-            let answer = format!(r#"{{"access_token":"{token}"}}"#);
-            assert_eq!(judged(&answer, Some(ONE)), IssuanceOutcome::Opaque, "{answer}");
+            let response = format!(r#"{{"access_token":"{token}"}}"#);
+            assert_eq!(judged(&response, Some(ONE)), IssuanceOutcome::Opaque, "{response}");
         }
-        for answer in [
+        for response in [
             "access_token=abc",
             "<html>",
             "[]",
@@ -281,7 +281,7 @@ mod tests {
             r#"{"access_token":"e30.!.c2ln"}"#,
             r#"{"access_token":"e30.W10.c2ln"}"#,
         ] {
-            assert_eq!(judged(answer, Some(ONE)), IssuanceOutcome::Unreadable, "{answer}");
+            assert_eq!(judged(response, Some(ONE)), IssuanceOutcome::Unreadable, "{response}");
         }
         assert_eq!(issued("").judge(None, None), IssuanceOutcome::Unreadable);
     }
@@ -296,7 +296,7 @@ mod tests {
         let header = "{\"alg\":\"ES256\",\"x\":\"\u{fb}\u{ff}\u{fe}??>>\"}";
         let right = URL_SAFE_NO_PAD.encode(header);
         assert_eq!(
-            judged(&answer(&of_header(&right)), Some(ONE)),
+            judged(&response(&of_header(&right)), Some(ONE)),
             IssuanceOutcome::NotBound(Reason::ConfirmationMissing)
         );
         let (begin, end) = right.split_at(right.len() / 2);
@@ -316,12 +316,12 @@ mod tests {
             format!("{right}.e3 0.c2ln"),
             format!("{right}..c2ln"),
         ] {
-            assert_eq!(judged(&answer(&token), Some(ONE)), IssuanceOutcome::Unreadable, "{token:?}");
+            assert_eq!(judged(&response(&token), Some(ONE)), IssuanceOutcome::Unreadable, "{token:?}");
         }
         // No text, or none that begins so, or another number of parts: an encrypted one has five.
         let random = URL_SAFE_NO_PAD.encode(b"{\xff\xfe\x80 random bytes");
         for token in [of_header(&random), of_header("W10"), format!("{right}.{claims}"), format!("{right}.a.b.c.d")] {
-            assert_eq!(judged(&answer(&token), Some(ONE)), IssuanceOutcome::Opaque, "{token:?}");
+            assert_eq!(judged(&response(&token), Some(ONE)), IssuanceOutcome::Opaque, "{token:?}");
         }
     }
 

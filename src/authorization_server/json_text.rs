@@ -1,4 +1,4 @@
-//! The text of a JSON object, changed in some of its members: every other byte stays as it is.
+//! Changes members of a JSON object in its text. Every other byte stays as it is.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub(super) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// `None` where the text is not one object, or has a name twice: which of the two counts is the reader's choice.
+    /// Reads an object; `None` if the text is not one object, or has a name twice: parsers differ about which of the two counts.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let members = deserializer.deserialize_map(Raw).ok()?;
@@ -26,7 +26,7 @@ impl<'a> Members<'a> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value).filter(|value| *value != "null")
     }
 
-    /// The text with these members in place of those of their names, or at the end.
+    /// The text with these members: they replace members of the same name, and the others are appended.
     pub(super) fn with(&self, changed: &[(&str, String)]) -> Option<String> {
         let (mut text, mut added) = (String::with_capacity(self.text.len()), String::new());
         for (name, value) in changed.iter().filter(|(name, _)| !self.members.iter().any(|(own, _)| own == name)) {
@@ -52,14 +52,14 @@ impl<'a> Members<'a> {
         Some(text)
     }
 
-    /// Where in the text this part of it stands.
+    /// The place of this part in the text.
     fn range(&self, part: &str) -> Option<Range<usize>> {
         let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
         Some(start..start.checked_add(part.len())?)
     }
 }
 
-/// The list of strings with these at its end as far as they are not in it; `None` where it is no such list.
+/// The list of strings with those of `added` appended that are not in it; `None` if it is not a list of strings.
 pub(super) fn list_with(text: &str, added: &[&str]) -> Option<String> {
     let items: Vec<String> = serde_json::from_str(text).ok()?;
     let (open, _) = text.trim_end().split_at_checked(text.trim_end().len().checked_sub(1)?)?;

@@ -1,4 +1,4 @@
-//! The metadata of an authorization server (RFC 8414, OpenID Connect Discovery) says what it has over mutual TLS
+//! Adds to the metadata of an authorization server (RFC 8414, OpenID Connect Discovery) what it offers over mutual TLS
 //! (RFC 8705 §2.1.1, §2.2.1, §3.3, §5).
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use crate::outcome::server_response::MetadataOutcome;
 use crate::text::https_url;
 use crate::text::{base64url, json};
 
-/// A larger document goes on as it is. Those in the field have some kilobytes.
+/// In bytes. A larger document is passed on as it is. Usual ones have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
 
 const WELL_KNOWN: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -25,14 +25,14 @@ const WELL_KNOWN: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.wel
 const BOUND: &str = "tls_client_certificate_bound_access_tokens";
 const ALIASES: &str = "mtls_endpoint_aliases";
 
-/// What RFC 8414 §2 has for a member that is not there.
+/// The default of RFC 8414 §2 for an absent list of methods.
 const USUAL_METHOD: &str = "client_secret_basic";
 
-/// What a document of another length, or from a cache, would belie.
+/// Response headers that are wrong once the document is rewritten.
 const INVALIDATED_BY_REWRITE: [&str; 6] =
     ["content-length", "content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
 
-/// What would have the document come compressed, in part, or not at all.
+/// Request headers that can cause a compressed or partial document, or none.
 pub(super) const STRIPPED_REQUEST_HEADERS: &[&str] =
     &["accept-encoding", "range", "if-range", "if-none-match", "if-modified-since"];
 
@@ -44,7 +44,7 @@ pub(super) struct Metadata {
     methods: Vec<ClientMethod>,
     aliases: SortedMap<Endpoint, Target>,
     bound: BoundTokens,
-    /// It changes with the configuration.
+    /// A part of the entity tag, which changes with the configuration.
     tag: String,
 }
 
@@ -169,7 +169,7 @@ struct BaseUrl(
     String,
 );
 
-/// What comes after host and port of an https URL.
+/// The path of an https URL, if it has only allowed characters.
 fn path(url: &str) -> Option<&str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'%' | b'/');
     https_url::parts(url).map(|(_, path)| path).filter(|path| path.bytes().all(allowed))
@@ -229,9 +229,9 @@ impl TryFrom<Fields> for Metadata {
 }
 
 impl Metadata {
-    /// Whether a request is for the metadata.
+    /// Whether this is a request for the metadata.
     pub(super) fn is_asked_for(request: &Request<'_>) -> bool {
-        // OpenID Connect Discovery §4 appends to the issuer's path what RFC 8414 §3.1 puts before it.
+        // The well-known part is before the issuer's path (RFC 8414 §3.1) or after it (OpenID Connect Discovery §4).
         let is_well_known = |path: &str| {
             let behind = WELL_KNOWN.iter().find_map(|start| path.strip_prefix(start));
             behind.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -240,7 +240,7 @@ impl Metadata {
         request.is_read() && path::path_of(request).is_ok_and(|path| is_well_known(&path))
     }
 
-    /// What becomes of the headers of an answer whose body is waited for, or why it goes on as it is.
+    /// The edits of the response's headers before its body is rewritten; `Err` if the response is passed on as it is.
     pub(super) fn at_headers(&self, headers: &Headers<'_>, end_of_stream: bool) -> Result<Vec<Edit>, MetadataOutcome> {
         let media_type = field(headers, "content-type").map(|value| {
             let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -266,7 +266,7 @@ impl Metadata {
         Ok(belied.chain(etag).collect())
     }
 
-    /// A weak one: it is another document, and one of this configuration.
+    /// A weak entity tag, since the document differs from the server's and depends on the configuration.
     fn etag(&self, value: &[u8]) -> Edit {
         let opaque = std::str::from_utf8(value).ok().and_then(|text| {
             let quoted = text.strip_prefix("W/").unwrap_or(text);
@@ -278,7 +278,7 @@ impl Metadata {
         }
     }
 
-    /// The document with what is added; `None` where it stays as it is.
+    /// The rewritten document; `None` if nothing changes.
     pub(super) fn rewrite(&self, body: &[u8], is_required: bool) -> (Option<String>, MetadataOutcome) {
         let Some((rewritten, left_alone)) = self.rewritten(body, is_required) else {
             return (None, MetadataOutcome::Malformed);
@@ -292,7 +292,7 @@ impl Metadata {
         (rewritten, outcome)
     }
 
-    /// The document, and whether something of it was left alone.
+    /// The rewritten document, and whether some members were left alone because they are signed.
     fn rewritten(&self, body: &[u8], is_required: bool) -> Option<(String, bool)> {
         let document = Members::read(std::str::from_utf8(body).ok()?)?;
         serde_json::from_str::<String>(document.get("issuer")?).ok()?;
@@ -302,7 +302,7 @@ impl Metadata {
             for (name, endpoint) in [
                 ("token_endpoint_auth_methods_supported", Some(Endpoint::TokenEndpoint)),
                 ("revocation_endpoint_auth_methods_supported", Some(Endpoint::RevocationEndpoint)),
-                // Without this member nobody can say what else there is.
+                // RFC 8414 has no default for this member, so it is not added where it is absent.
                 ("introspection_endpoint_auth_methods_supported", None),
             ] {
                 match (document.get(name), endpoint) {
@@ -327,7 +327,7 @@ impl Metadata {
         let is_signed = |name: &str| match &signed {
             None => false,
             Some(Some(claims)) => claims.contains(name),
-            // What cannot be read may say anything.
+            // Signed metadata that cannot be read may contain any member.
             Some(None) => true,
         };
         let count = members.len();
@@ -379,7 +379,7 @@ impl Metadata {
     }
 }
 
-/// The names of what signed metadata says: members of it take precedence (RFC 8414 §2.1). Nothing is verified.
+/// The names of the members of signed metadata, which take precedence (RFC 8414 §2.1). The signature is not verified.
 fn claims_of(signed: &str) -> Option<HashSet<String>> {
     let signed: String = serde_json::from_str(signed).ok()?;
     let claims = base64url::decode(signed.split('.').nth(1)?)?;

@@ -39,7 +39,7 @@ use crate::outcome::decision::Ground;
 use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
-use client_authentication::{ClientAuthentication, Held};
+use client_authentication::{ClientAuthentication, PresentedCertificate};
 pub(crate) use client_authentication::{UntilBody, UntilKeys};
 use facts::Facts;
 use forwarding::Forwarding;
@@ -48,14 +48,14 @@ use metadata::Metadata;
 pub use response::response_edits;
 pub(crate) use stop::Stop;
 use upstream_response::Kind;
-pub use upstream_response::{AtBody, AtHeaders, ResponseReader, Told};
+pub use upstream_response::{AtBody, AtHeaders, Report, ResponseReader};
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
-/// A request that goes on, and what is to be done with the response to it, if anything.
+/// A request to forward, and what to do with the response to it, if anything.
 pub(crate) type ForwardAnd = (Forward, Option<ResponseReader>);
 
-/// The path of each request is compared with them.
+/// The path of every request is compared with each of them.
 const MOST_ENDPOINTS: usize = 64;
 
 /// What the authorization server gets to see of the client's certificate.
@@ -89,8 +89,8 @@ struct Fields {
     /// Headers with what the certificate says.
     #[serde(default)]
     facts: Facts,
-    /// The paths that get the certificate, each alone and as it is: every path of the policy unless said. A path that
-    /// servers may read in two ways gets none.
+    /// The paths that get the certificate, compared as they are; default: every path of the policy. A path that servers may
+    /// read in two ways does not get it.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_ENDPOINTS)))]
     endpoints: Option<Vec<PlainPath>>,
     /// Which certificates it may see.
@@ -101,7 +101,7 @@ struct Fields {
     x_forwarded_client_cert: XForwardedClientCert,
     /// Whether clients authenticate here, by their certificates.
     client_authentication: Option<ClientAuthentication>,
-    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
     /// What is added to the metadata of the authorization server.
     metadata: Option<Metadata>,
@@ -192,7 +192,7 @@ impl TryFrom<Fields> for AuthorizationServer {
     }
 }
 
-/// What the certificates that a terminator names make impossible.
+/// Refuses a `client_certificate_source` that contradicts `client_certificate`.
 fn check_source(source: &Source, certificates: ClientCertificate) -> Result<(), &'static str> {
     match (source.says_verified(), certificates) {
         _ if source.is_digest() => Err("a digest is no certificate that could be handed over: the encoding of \
@@ -203,8 +203,8 @@ fn check_source(source: &Source, certificates: ClientCertificate) -> Result<(), 
                  it cannot validate")
         }
         (true, ClientCertificate::ValidatedByListener) => {
-            Err("nobody would look at `verified` of client_certificate_source under `client_certificate: \
-                 validated_by_listener`: say `validated`")
+            Err("`verified` of client_certificate_source has no effect under `client_certificate: \
+                 validated_by_listener`: use `validated`")
         }
         _ => Ok(()),
     }
@@ -216,7 +216,7 @@ impl AuthorizationServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// No header is written twice, under whatever twin.
+    /// Refuses a policy that writes a header twice, under the same name or a twin of it.
     fn check_names(&self) -> Result<(), String> {
         let mut written: Vec<OwnName> = Vec::new();
         for name in self.names() {
@@ -241,7 +241,7 @@ impl AuthorizationServer {
         forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
     }
 
-    /// Whether its answers are to be edited: those of a server that gets `Client-Cert`.
+    /// Whether the responses are edited. They are if the server gets `Client-Cert`.
     pub(crate) fn edits_responses(&self) -> bool {
         self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
     }
@@ -251,15 +251,15 @@ impl AuthorizationServer {
         self.client_authentication.iter().flat_map(|own| own.fetching())
     }
 
-    /// Whether no client gets an unbound JWT.
+    /// Whether unbound JWTs are withheld from clients.
     fn binds(&self) -> bool {
         self.issued_tokens.as_ref().is_some_and(|own| own.is_required())
     }
 
-    /// What is to be done with the answer to this request.
-    // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
+    /// What to do with the response to this request.
+    // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
-    fn answering(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<ResponseReader> {
+    fn response_reader(&self, request: &Request<'_>, presented: Option<Thumbprint>) -> Option<ResponseReader> {
         if let Some(metadata) = self.metadata.as_ref().filter(|_| Metadata::is_asked_for(request)) {
             let is_required = self.binds();
             return Some(ResponseReader(Kind::Metadata { metadata: Arc::clone(metadata), is_required }));
@@ -268,7 +268,7 @@ impl AuthorizationServer {
         Some(ResponseReader(Kind::Issuance { issued: Arc::clone(issued), presented }))
     }
 
-    /// Takes the secrets from the environment.
+    /// Reads the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))?;
         self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
@@ -295,14 +295,14 @@ impl AuthorizationServer {
         path::path_of(request).is_ok_and(|path| endpoints.iter().any(|endpoint| endpoint.as_str() == path))
     }
 
-    /// How a client is told to authenticate that tried in this request: in the same header (RFC 6749 §5.2).
+    /// The challenge to a client that fails to authenticate: it names the header that the client used (RFC 6749 §5.2).
     pub(crate) fn challenge(&self, request: &Request<'_>) -> Challenge<'static> {
         let has_tried = request.values("authorization").next().is_some();
         if has_tried && self.client_authentication.is_some() { Challenge::Basic } else { Challenge::None }
     }
 
     /// Judges a request whose forged headers `cleaned` removes.
-    // Apart from what a resource server does: V8 takes memory for a function by its size.
+    // Not inlined, to keep it apart from a resource server's path: V8 allocates memory for a function by its size.
     #[inline(never)]
     pub(crate) fn judge(
         &self,
@@ -315,38 +315,48 @@ impl AuthorizationServer {
         let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
         cleaned.edits.extend(secrets);
         let presented = scene.certificate()?;
-        let answering = self.answering(request, presented);
-        if let Some(answering) = &answering {
-            cleaned.edits.extend(answering.request_edits(request));
+        let response_reader = self.response_reader(request, presented);
+        if let Some(response_reader) = &response_reader {
+            cleaned.edits.extend(response_reader.request_edits(request));
         }
         if !self.is_endpoint(request) {
-            return Ok((cleaned.forward(Ground::NoEndpoint), answering));
+            return Ok((cleaned.forward(Ground::NoEndpoint), response_reader));
         }
         let begun = self.client_authentication.as_ref().map(|own| own.begin(request)).transpose()?;
-        let (held, ground) = match presented {
+        let (certificate, ground) = match presented {
             None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
-            Some(presented) => {
-                self.held(scene.policy(), request, connection, header_cache, presented, terminated, &mut cleaned)?
-            }
+            Some(presented) => self.presented_certificate(
+                scene.policy(),
+                request,
+                connection,
+                header_cache,
+                presented,
+                terminated,
+                &mut cleaned,
+            )?,
         };
         match begun {
-            Some(begun) => Err(Stop::NeedsBody(Box::new(begun.about(held, cleaned, answering, ground)))),
+            Some(begun) => Err(Stop::NeedsBody(Box::new(begun.about(certificate, cleaned, response_reader, ground)))),
             None => {
-                cleaned.edits.extend(held.handing_over);
-                Ok((cleaned.forward(ground), answering))
+                cleaned.edits.extend(certificate.edits);
+                Ok((cleaned.forward(ground), response_reader))
             }
         }
     }
 
-    /// The authorization server gets no certificate.
-    fn without_certificate(&self, presented: Option<Thumbprint>, cleaned: &mut SanitizedHeaders) -> Held {
+    /// Hands over no certificate, and says so in the headers for that.
+    fn without_certificate(
+        &self,
+        presented: Option<Thumbprint>,
+        cleaned: &mut SanitizedHeaders,
+    ) -> PresentedCertificate {
         cleaned.edits.extend(self.says(Verified::None));
-        Held { presented, ..Held::default() }
+        PresentedCertificate { thumbprint: presented, ..PresentedCertificate::default() }
     }
 
-    /// The certificate that the client presented, as the policy hands it over.
-    #[expect(clippy::too_many_arguments, reason = "one caller, from which it stands apart for its size")]
-    fn held(
+    /// The certificate that the client presented, ready to be handed over.
+    #[expect(clippy::too_many_arguments, reason = "it has one caller, and is apart only for its size")]
+    fn presented_certificate(
         &self,
         policy: &str,
         request: &Request<'_>,
@@ -355,8 +365,8 @@ impl AuthorizationServer {
         presented: Thumbprint,
         terminated: Option<Terminated>,
         cleaned: &mut SanitizedHeaders,
-    ) -> Result<(Held, Ground), Reason> {
-        // What Envoy wrote there is about the connection.
+    ) -> Result<(PresentedCertificate, Ground), Reason> {
+        // Envoy wrote this header about the connection, so it is of no use behind a terminator.
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
         let source = terminated.as_ref().map_or(forwarded, |terminated| terminated.chain_source.as_deref());
         let known = header_cache.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
@@ -366,7 +376,7 @@ impl AuthorizationServer {
         };
         let verified = match self.verified(connection, terminated.as_ref())? {
             Some(verified) => verified,
-            // To the authorization server this client presented no certificate.
+            // The authorization server must not see this certificate.
             None => {
                 return Ok((self.without_certificate(Some(presented), cleaned), Ground::CertificateNotValidated));
             }
@@ -378,7 +388,7 @@ impl AuthorizationServer {
         Ok(self.hand_over(presented, verified, &handed, cleaned))
     }
 
-    /// What is said of the chain of the client's certificate; `None` where the certificate must not be handed over.
+    /// Whether the chain of the client's certificate was validated; `None` if the certificate must not be handed over.
     fn verified(
         &self,
         connection: &dyn Connection,
@@ -387,11 +397,11 @@ impl AuthorizationServer {
         let validated = match (self.client_certificate, terminated) {
             (ClientCertificate::ValidatedByListener, _) => return Ok(Some(Verified::Success)),
             (_, Some(terminated)) => terminated.validated,
-            // Otherwise nobody would read it.
+            // No header says it, so the host need not be asked.
             (ClientCertificate::Presented, None) if self.verified_headers().next().is_none() => false,
             (_, None) => connection.is_chain_validated().ok_or(Reason::ChainValidationUnavailable)?,
         };
-        // One that is not validated may be one that is registered itself.
+        // A certificate that is not validated may still be registered for self_signed_tls_client_auth.
         let may_be_registered = || self.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed());
         Ok(match (validated, self.client_certificate) {
             (true, _) => Some(Verified::Success),
@@ -400,7 +410,7 @@ impl AuthorizationServer {
         })
     }
 
-    /// Writes the certificate of the connection.
+    /// Writes the headers for the certificate of the connection.
     fn write_presented(
         &self,
         presented: &Thumbprint,
@@ -408,7 +418,7 @@ impl AuthorizationServer {
         forwarded: Option<&[u8]>,
     ) -> Result<CertificateHeaders, Reason> {
         let given = connection.certificate();
-        // What another hand wrote counts only if it is the connection's own certificate: the same check as for the host's.
+        // A certificate in the header counts only if it is the connection's: the same check as for the host's.
         let in_header = || chain::certificate_of_connection(forwarded?, presented);
         let pem = given.as_deref().or_else(in_header).ok_or(Reason::CertificateUnavailable)?;
         let certificate = Certificate::of_connection(pem, presented)?;
@@ -423,33 +433,33 @@ impl AuthorizationServer {
         verified: Verified,
         handed: &CertificateHeaders,
         cleaned: &mut SanitizedHeaders,
-    ) -> (Held, Ground) {
-        let validated = verified == Verified::Success;
-        let for_any_client = validated || self.client_certificate == ClientCertificate::Presented;
+    ) -> (PresentedCertificate, Ground) {
+        let is_validated = verified == Verified::Success;
+        let for_any_client = is_validated || self.client_certificate == ClientCertificate::Presented;
         let ground = match (for_any_client, handed.without_chain) {
             (false, _) => Ground::CertificateNotValidated,
             (true, true) => Ground::CertificateWithoutChain,
             (true, false) => Ground::CertificateHandedOver,
         };
         if !for_any_client {
-            // What is said if the client turns out to be another one.
+            // These headers stay if the client does not authenticate with this certificate.
             cleaned.edits.extend(self.says(Verified::None));
         }
-        let held = Held {
-            presented: Some(presented),
-            validated,
-            certificate: handed.certificate.clone(),
-            handing_over: self.says(verified).chain(handed.edits.iter().cloned()).collect(),
+        let certificate = PresentedCertificate {
+            thumbprint: Some(presented),
+            is_validated,
+            parsed: handed.certificate.clone(),
+            edits: self.says(verified).chain(handed.edits.iter().cloned()).collect(),
             for_any_client,
         };
-        (held, ground)
+        (certificate, ground)
     }
 
     fn hands_over_chain(&self) -> bool {
         self.forward_certificate.iter().any(Form::has_chain)
     }
 
-    // As `answering`.
+    // Not inlined: as `response_reader`.
     #[inline(never)]
     fn write_terminated(&self, terminated: &Terminated) -> Result<CertificateHeaders, Reason> {
         let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
@@ -457,7 +467,7 @@ impl AuthorizationServer {
         self.write(certificate, &terminated.chain, chain_source)
     }
 
-    /// Everything that depends on the certificate and its chain alone.
+    /// Writes the headers that depend only on the certificate and its chain.
     fn write(
         &self,
         certificate: &Certificate,
@@ -477,13 +487,13 @@ impl AuthorizationServer {
             }
         }
         edits.extend(self.facts.write(certificate)?);
-        // Its names are asked for again where clients authenticate by them.
+        // Kept only where clients authenticate, since then names in it may be compared.
         let certificate = self.client_authentication.as_ref().map(|_| certificate.clone());
         Ok(CertificateHeaders { chain_source, certificate, edits, without_chain })
     }
 }
 
-/// Whether the chain of the certificate that the server gets was validated.
+/// Whether the chain of the certificate was validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verified {
     Success,

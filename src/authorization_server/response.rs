@@ -1,4 +1,4 @@
-//! The answers of a server that gets `Client-Cert` (RFC 9440 §2.4).
+//! Responses of a server that gets `Client-Cert` (RFC 9440 §2.4).
 
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
@@ -7,8 +7,8 @@ use crate::http::header_name::are_twins;
 /// The fields of RFC 9440.
 const FIELDS: [&str; 2] = ["client-cert", "client-cert-chain"];
 
-/// What becomes of an answer's headers: neither field leaves in it, and a `Vary` that has one of them says `*`, since no
-/// cache in front of the proxy sees what the answer varies with.
+/// The edits of a response's headers. Both fields are removed. A `Vary` that names one of them becomes `*`, since a cache in
+/// front of the proxy does not see what the response varies with.
 #[must_use]
 pub fn response_edits(headers: &Headers<'_>) -> Vec<Edit> {
     let is_field = |name: &str| FIELDS.iter().any(|field| are_twins(field, name));

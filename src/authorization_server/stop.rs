@@ -1,27 +1,27 @@
-//! Why the judgement of a request to an authorization server stops before it goes on.
+//! Why a request to an authorization server is not forwarded, or not yet.
 
 use super::client_authentication::{UntilBody, UntilKeys};
 use crate::keys::{FetchReason, KeySource};
 use crate::outcome::refusal::Refusal;
 
-/// Why it stops.
+/// Why the request is not forwarded, or not yet.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// It is refused.
     Refused(Refusal),
-    /// Its body is to be read.
+    /// Its body must be read first.
     NeedsBody(Box<UntilBody>),
-    /// Newer keys of its client are to be fetched, and it goes on with these.
+    /// Newer keys of its client must be fetched first. The judgement continues with these.
     NeedsKeys {
-        /// Where they are.
+        /// Where they are published.
         source: Box<KeySource>,
-        /// Why they are wanted.
+        /// Why they are needed.
         why: FetchReason,
-        /// What it comes to where there are no newer ones.
+        /// The refusal, if there are no newer keys.
         refusal: Refusal,
-        /// What it comes to where nobody can look.
+        /// The refusal, if they cannot be fetched now.
         unavailable: Refusal,
-        /// Where it goes on.
+        /// Where the judgement continues.
         until: Box<UntilKeys>,
     },
 }

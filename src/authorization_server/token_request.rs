@@ -1,8 +1,8 @@
-//! Which client a request to the token endpoint names, and how: in the form (RFC 6749 §2.3.1, §3.2.1), by HTTP Basic, or
-//! by an assertion (RFC 7523 §2.2). The same holds for the other endpoints where clients authenticate.
+//! Finds the client that a request to the token endpoint names: in the form (RFC 6749 §2.3.1, §3.2.1), by HTTP Basic, or by an
+//! assertion (RFC 7523 §2.2). The other endpoints where clients authenticate are read in the same way.
 //!
-//! The authorization server reads the request again, with another reader. Whatever two readers might read differently is
-//! refused, so that both see the same client.
+//! The authorization server parses the request again, with another parser. A request that two parsers might read differently is
+//! refused, so that both find the same client.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,10 +17,10 @@ use crate::text::{base64url, json};
 
 const JWT_BEARER: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The parameters by which a client names itself and proves to be it.
+/// The parameters that name and authenticate a client.
 const PARAMETERS: [&str; 4] = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
 
-/// What the headers say.
+/// What the headers say about the client and the body.
 #[derive(Debug)]
 pub(super) struct Head {
     body: Body,
@@ -32,7 +32,7 @@ enum Body {
     /// There is no `Content-Type`, so there may be no body.
     None,
     Form,
-    /// It cannot be read here, and why.
+    /// It cannot be read; the sentence says why.
     Unreadable(&'static str),
 }
 
@@ -41,7 +41,7 @@ enum Authorization {
     None,
     Basic {
         client_id: String,
-        /// As a server reads it that does not decode it.
+        /// The client identifier as a server reads it that does not decode it.
         verbatim: String,
     },
     /// Another scheme, which names no client.
@@ -52,11 +52,11 @@ enum Authorization {
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) client_id: String,
-    /// Nothing but an assertion names it, and nobody has verified that.
+    /// Whether only an assertion names the client, which nobody has verified.
     pub(super) is_claim: bool,
-    /// What a server might read instead that does not decode HTTP Basic credentials.
+    /// The client identifier that a server reads if it does not decode HTTP Basic credentials, unless it is the same.
     pub(super) verbatim: Option<String>,
-    /// There is something else to authenticate the client than a certificate.
+    /// Whether the request has other credentials than a certificate.
     pub(super) has_credentials: bool,
 }
 
@@ -75,7 +75,7 @@ impl Head {
         }
         let path = request.values(":path").next().unwrap_or_default();
         if let Some(query) = path.splitn(2, |byte| *byte == b'?').nth(1) {
-            // Some servers take parameters from there as well.
+            // Some servers take parameters from the query as well.
             if Parameters::read(query)?.0.iter().any(Option::is_some) {
                 return Err(ambiguous("a parameter of client authentication stands in the query"));
             }
@@ -131,7 +131,7 @@ fn body(request: &Request<'_>) -> Body {
     }
 }
 
-/// The media type, alone or with `charset=utf-8`, which says nothing new.
+/// The media type of a form, alone or with `charset=utf-8`, which is its default.
 fn is_form(content_type: &[u8]) -> bool {
     let mut parts = content_type.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_form = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
@@ -157,7 +157,7 @@ impl Authorization {
                 Ok(Self::Other)
             };
         }
-        // Some servers take a tab for the space, or whatever comes.
+        // Exactly a space: some servers also accept a tab, or any character.
         let credentials = credentials.strip_prefix(b" ").ok_or_else(wrong)?;
         let credentials = STANDARD.decode(credentials.trim_ascii()).map_err(|_| wrong())?;
         let end = credentials.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
@@ -167,8 +167,8 @@ impl Authorization {
     }
 }
 
-/// Whether HTTP Basic credentials may stand behind those of another scheme, or behind nothing: Envoy joins repeated values with
-/// a comma before any filter sees them.
+/// Whether HTTP Basic credentials may follow those of another scheme, or an empty value: Envoy joins repeated values with a comma
+/// before any filter sees them.
 fn holds_basic(value: &[u8]) -> bool {
     let mut parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let is_basic = |part: &[u8]| {
@@ -185,7 +185,7 @@ struct Parameters([Option<Vec<u8>>; 4]);
 impl Parameters {
     /// Reads a form (WHATWG URL §5.1), or a query as servers read one.
     fn read(form: &[u8]) -> Result<Self, Refusal> {
-        // Some servers take a semicolon for `&`, pass over a byte order mark, or end a line; who writes forms encodes these.
+        // Some servers take a semicolon for `&`, skip a byte order mark, or stop at a line end. Clients encode these characters.
         if form.iter().any(|byte| *byte == b';' || !is_vschar(*byte)) {
             return Err(malformed("there is a semicolon, a control character or a byte that is not ASCII in the form"));
         }
@@ -216,7 +216,7 @@ impl Parameters {
     }
 }
 
-/// `+` for a space and `%` with two hexadecimal digits for any byte. `None` where a `%` has none.
+/// Decodes a form: `+` is a space, `%` with two hexadecimal digits any byte. `None` if the digits are missing.
 fn form_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let spaced: Vec<_> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent::decoded(&spaced)
@@ -230,7 +230,7 @@ fn identifier(bytes: Vec<u8>) -> Result<String, Refusal> {
     text.ok_or_else(|| malformed("the client identifier has a character that none has"))
 }
 
-/// Whom an assertion is about (RFC 7523 §3), nothing of it being verified: the authorization server does that.
+/// The client that an assertion names (RFC 7523 §3). It is not verified here: the authorization server does that.
 fn subject(assertion: &[u8]) -> Result<String, Refusal> {
     let wrong = || malformed("the client assertion is not a JWT with the client in iss and sub");
     let mut parts = assertion.split(|byte| *byte == b'.');

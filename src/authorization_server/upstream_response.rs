@@ -1,4 +1,4 @@
-//! An answer of the authorization server that is read before it goes on.
+//! A response of the authorization server that is read before it is passed on.
 
 use std::sync::Arc;
 
@@ -13,62 +13,62 @@ use crate::outcome::server_response::IssuanceOutcome;
 use crate::outcome::server_response::MetadataOutcome;
 use crate::outcome::server_response::{Finding, Passage};
 
-/// What is to be done with the answer to one request.
+/// What to do with the response to one request.
 #[derive(Clone, Debug)]
 pub struct ResponseReader(pub(super) Kind);
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// It is the server's metadata.
+    /// The response is the server's metadata.
     Metadata { metadata: Arc<Metadata>, is_required: bool },
-    /// It may have a token for the client with this certificate.
+    /// The response may have a token for the client with this certificate.
     Issuance { issued: Arc<IssuedTokens>, presented: Option<Thumbprint> },
 }
 
-/// What becomes of an answer when its headers have come.
+/// What to do once the headers of a response have come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AtHeaders {
-    /// It goes on as it is, and this is told.
-    Pass(Option<Told>),
-    /// Its body is waited for.
+    /// Pass the response on as it is.
+    Pass(Option<Report>),
+    /// Wait for the body.
     AwaitBody {
-        /// They are made before its headers leave.
+        /// Make these edits before the headers leave.
         edits: Vec<Edit>,
-        /// Whether these wait for the body.
+        /// Whether the headers wait for the body.
         headers_wait: bool,
     },
-    /// The client does not get it, and this is told.
-    Withhold(Told),
+    /// Withhold the response from the client.
+    Withhold(Report),
 }
 
-/// What becomes of the body of an answer.
+/// What to do once the body of a response has come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AtBody {
-    /// It goes on as it is, and this is told.
-    Pass(Told),
-    /// It goes on as this text, and this is told.
-    Replace(String, Told),
-    /// The client does not get it, and this is told.
-    Withhold(Told),
+    /// Pass it on as it is.
+    Pass(Report),
+    /// Pass this text on in its place.
+    Replace(String, Report),
+    /// Withhold the response from the client.
+    Withhold(Report),
 }
 
-/// What is told of an answer.
+/// The metric and, if any, the log line for one response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// To be counted.
+pub struct Report {
+    /// The counter to increment.
     pub metric: Metric,
-    /// To be logged.
+    /// The finding to log.
     pub finding: Option<Finding>,
 }
 
-impl From<MetadataOutcome> for Told {
+impl From<MetadataOutcome> for Report {
     fn from(outcome: MetadataOutcome) -> Self {
-        Self { metric: Metric::MetadataAnswers(outcome), finding: None }
+        Self { metric: Metric::MetadataResponses(outcome), finding: None }
     }
 }
 
-/// What is told of an answer of a token endpoint, and whether it is withheld.
-fn told(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumbprint>) -> (Told, bool) {
+/// The report on a token response, and whether the response is withheld.
+fn report(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumbprint>) -> (Report, bool) {
     let is_withheld = outcome.reason().is_some() && issued.is_required();
     let passage = match (outcome.reason(), is_withheld) {
         (None, _) => Passage::Forwarded,
@@ -76,11 +76,11 @@ fn told(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumb
         (Some(_), true) => Passage::Withheld,
     };
     let finding = outcome.reason().map(|reason| Finding { reason, is_withheld, presented });
-    (Told { metric: Metric::IssuedTokens(passage, outcome), finding }, is_withheld)
+    (Report { metric: Metric::IssuedTokens(passage, outcome), finding }, is_withheld)
 }
 
 impl ResponseReader {
-    /// What the request for it must not ask.
+    /// Removes request headers because of which the response could not be read.
     pub(super) fn request_edits(&self, request: &Request<'_>) -> impl Iterator<Item = Edit> {
         let unwanted = match self.0 {
             Kind::Metadata { .. } => metadata::STRIPPED_REQUEST_HEADERS,
@@ -100,9 +100,9 @@ impl ResponseReader {
             Kind::Issuance { issued, presented } => match IssuedTokens::at_headers(headers, end_of_stream) {
                 Ok(true) => AtHeaders::AwaitBody { edits: Vec::new(), headers_wait: issued.has_headers_wait() },
                 Ok(false) => AtHeaders::Pass(None),
-                Err(outcome) => match told(issued, outcome, *presented) {
-                    (told, true) => AtHeaders::Withhold(told),
-                    (told, false) => AtHeaders::Pass(Some(told)),
+                Err(outcome) => match report(issued, outcome, *presented) {
+                    (report, true) => AtHeaders::Withhold(report),
+                    (report, false) => AtHeaders::Pass(Some(report)),
                 },
             },
         }
@@ -117,19 +117,19 @@ impl ResponseReader {
         }
     }
 
-    /// What is told of an answer that ends while its body is waited for: the client got nothing of it.
+    /// The report on a response that ended while its body was awaited. The client got nothing of the body.
     #[must_use]
-    pub fn interrupted(&self) -> Told {
+    pub fn interrupted(&self) -> Report {
         match &self.0 {
             Kind::Metadata { .. } => MetadataOutcome::Interrupted.into(),
             Kind::Issuance { .. } => {
                 let metric = Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Interrupted);
-                Told { metric, finding: None }
+                Report { metric, finding: None }
             }
         }
     }
 
-    /// Reads the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    /// Reads the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
     #[must_use]
     pub fn body(&self, body: Option<&[u8]>) -> AtBody {
         let body = body.filter(|body| body.len() <= self.limit());
@@ -140,9 +140,9 @@ impl ResponseReader {
                 rewritten.map_or(AtBody::Pass(outcome.into()), |text| AtBody::Replace(text, outcome.into()))
             }
             (Kind::Issuance { issued, presented }, body) => {
-                match told(issued, issued.judge(body, *presented), *presented) {
-                    (told, true) => AtBody::Withhold(told),
-                    (told, false) => AtBody::Pass(told),
+                match report(issued, issued.judge(body, *presented), *presented) {
+                    (report, true) => AtBody::Withhold(report),
+                    (report, false) => AtBody::Pass(report),
                 }
             }
         }
@@ -154,13 +154,13 @@ pub(super) fn field<'a>(headers: &Headers<'a>, name: &str) -> Option<&'a [u8]> {
     headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
-/// Whether the body comes in another form than its own (RFC 9110 §8.4).
+/// Whether the body has a content coding (RFC 9110 §8.4).
 pub(super) fn is_encoded(headers: &Headers<'_>) -> bool {
     let mut codings = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     codings.any(|(_, value)| !value.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-/// How long the body is, where that is said.
+/// The length of the body, if the headers say it.
 pub(super) fn length(headers: &Headers<'_>) -> Option<usize> {
     std::str::from_utf8(field(headers, "content-length")?).ok()?.trim().parse().ok()
 }

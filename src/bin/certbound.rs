@@ -25,7 +25,7 @@ const LARGEST_TEXT: usize = 16 * 1024 * 1024;
 
 /// OAuth 2.0 bound to mutual TLS (RFC 8705), on a desk.
 ///
-/// Exit codes: 0 for an answer, 2 where the arguments or the files do not allow one; `check` has 1 for warnings too.
+/// Exit codes: 0 for success, 2 if the arguments or the files are wrong; `check` has 1 for warnings too.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -109,13 +109,13 @@ struct Explain {
     /// A plugin configuration, or a file of Envoy, Istio or Envoy Gateway with one of certbound in it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The policy, as the metadata of a route names it; what the configuration chooses unless said.
+    /// The policy, as the metadata of a route names it; default: what the configuration chooses.
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
     /// The request.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
-    /// The certificate that the client presented, as `inspect` reads it; none unless said.
+    /// The certificate that the client presented, as `inspect` reads it; default: none.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// Whether the proxy validated the chain of that certificate.
@@ -128,16 +128,16 @@ struct Explain {
     /// several are fetched.
     #[arg(long = "keys", value_name = "[ISSUER=]FILE")]
     keys: Vec<String>,
-    /// What the authorization server answers about the token (RFC 7662): JSON, or a JWT where that is configured.
+    /// The introspection response about the token (RFC 7662): JSON, or a JWT where that is configured.
     #[arg(long, value_name = "FILE")]
     introspection: Option<PathBuf>,
-    /// What the authorization server behind answers: {"status", "headers": [[name, value], ...], "body"}.
-    #[arg(long, value_name = "FILE")]
-    answer: Option<PathBuf>,
+    /// The response of the authorization server behind the filter: {"status", "headers": [[name, value], ...], "body"}.
+    #[arg(long = "answer", value_name = "FILE")]
+    response: Option<PathBuf>,
     /// The payload of the token, as JSON, that jwt_authn left under this name.
     #[arg(long = "verified-payload", value_name = "NAME=FILE")]
     verified_payloads: Vec<String>,
-    /// The time of the request, in seconds since 1970; now unless said.
+    /// The time of the request, in seconds since 1970; default: now.
     #[arg(long, value_name = "UNIX_SECONDS")]
     now: Option<u64>,
     /// For people or for programs.
@@ -153,10 +153,10 @@ enum Format {
 }
 
 /// What a command prints, and its exit code.
-type Answer = Result<(String, u8), String>;
+type Output = Result<(String, u8), String>;
 
 fn main() -> ExitCode {
-    let answer = match Arguments::parse().command {
+    let output = match Arguments::parse().command {
         Command::Inspect(arguments) => inspect(&arguments),
         Command::Check(arguments) => check_files(&arguments),
         Command::Explain(arguments) => explain(&arguments),
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
             Of::File => (file_schema(), 0),
         }),
     };
-    let printed = answer.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
+    let printed = output.and_then(|(text, code)| match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads the output has read enough of it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
         result => result.map(|()| code).map_err(|error| format!("standard output: {error}")),
@@ -179,7 +179,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn inspect(arguments: &Inspect) -> Answer {
+fn inspect(arguments: &Inspect) -> Output {
     let name = shown(&arguments.file);
     let bytes = content(&arguments.file)?;
     let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
@@ -193,14 +193,14 @@ fn inspect(arguments: &Inspect) -> Answer {
     Ok((text, 0))
 }
 
-fn check_files(arguments: &Check) -> Answer {
+fn check_files(arguments: &Check) -> Output {
     let read = |path: &PathBuf| Ok((shown(path), text(path)?));
     let files: Vec<_> = arguments.files.iter().map(read).collect::<Result<_, String>>()?;
     let report = check(&files);
     Ok((report.to_string(), report.exit_code(arguments.strict)))
 }
 
-fn explain(arguments: &Explain) -> Answer {
+fn explain(arguments: &Explain) -> Output {
     let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(UnixTime::since_epoch);
     let now =
         arguments.now.map(UnixTime::from_seconds).or_else(by_clock).ok_or("the clock cannot be read: say --now")?;
@@ -226,8 +226,8 @@ fn explain(arguments: &Explain) -> Answer {
     if let Some(path) = &arguments.introspection {
         question = question.with_introspection(content(path)?)?;
     }
-    if let Some(path) = &arguments.answer {
-        question = question.with_answer((&shown(path), &text(path)?))?;
+    if let Some(path) = &arguments.response {
+        question = question.with_response((&shown(path), &text(path)?))?;
     }
     for payload in &arguments.verified_payloads {
         let (name, path) = payload.rsplit_once('=').ok_or("--verified-payload is NAME=FILE")?;

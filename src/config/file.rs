@@ -310,7 +310,7 @@ impl<'t> Reader<'t> {
                         }
                     };
                     if !seen.insert(name.clone()) {
-                        let error = Error::new("this key stands here for the second time".to_owned());
+                        let error = Error::new("duplicate key".to_owned());
                         return Err(error.within(Segment::Key(name), key));
                     }
                     let (event, span) = self.next()?;
@@ -450,10 +450,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_line_and_column() {
         for (text, expected) in [
-            ("a: 1\nb: 2\na: 3\n", "a: this key stands here for the second time (line 3, column 1)"),
-            ("x:\n  a: 1\n  \"a\": 3\n", "x.a: this key stands here for the second time (line 3, column 3)"),
-            ("{a: 1, a: 2}", "a: this key stands here for the second time (line 1, column 8)"),
-            ("{\"a\": 1, \"a\": 2}", "a: this key stands here for the second time (line 1, column 10)"),
+            ("a: 1\nb: 2\na: 3\n", "a: duplicate key (line 3, column 1)"),
+            ("x:\n  a: 1\n  \"a\": 3\n", "x.a: duplicate key (line 3, column 3)"),
+            ("{a: 1, a: 2}", "a: duplicate key (line 1, column 8)"),
+            ("{\"a\": 1, \"a\": 2}", "a: duplicate key (line 1, column 10)"),
             ("[a]: 1\n", "a key must be a text (line 1, column 1)"),
         ] {
             assert_eq!(refused(text), expected, "{text}");

@@ -39,18 +39,18 @@ macro_rules! seconds {
 }
 
 seconds! {
-    /// How far the clocks of the issuer and of this proxy may differ: 0 to 60 seconds, 10 unless told.
+    /// How far the clocks of the issuer and of this proxy may differ: 0 to 60 seconds; default: 10.
     Leeway, 10, 0, 60, "the leeway is 60 seconds at most";
-    /// How long the claims of an active token are kept: 0 to 3600 seconds, 30 unless told.
+    /// How long the claims of an active token are kept: 0 to 3600 seconds; default: 30.
     CacheSeconds, 30, 0, 3600, "an active token is kept for 3600 seconds at most";
-    /// Between two fetches that unknown keys cause.
+    /// The time after which unknown keys may cause one more fetch.
     CoolDown, 30, 1, 3600, "the cool-down is 1 to 3600 seconds";
-    /// How long keys are fresh where their answer says nothing of use: `no-cache`, `no-store`, `max-age=0`, or nothing.
+    /// How long keys are fresh if `Cache-Control` says `no-cache`, `no-store`, `max-age=0`, or nothing.
     DefaultAge, 600, 60, 86_400, "the default age is 60 to 86400 seconds";
-    /// How long keys are fresh at most, whatever their answer says.
+    /// How long keys are fresh at most, whatever `Cache-Control` says.
     MaxAge, 86_400, 60, 604_800, "the greatest age is 60 to 604800 seconds";
-    /// How long keys serve on after the last good fetch.
-    MaxStale, 86_400, 60, 604_800, "keys serve on for 60 to 604800 seconds";
-    /// For each answer of the authorization server.
+    /// How long keys are used after the last fetch that succeeded.
+    MaxStale, 86_400, 60, 604_800, "keys are used for 60 to 604800 seconds";
+    /// How long to wait for each response of the authorization server.
     Timeout, 5, 1, 30, "the timeout is 1 to 30 seconds";
 }

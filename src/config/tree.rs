@@ -100,7 +100,7 @@ impl Node {
                         offset: offset_in(raw_key, text),
                     };
                     if !seen.insert(key.name.clone()) {
-                        let error = Error::new("this key stands here for the second time".to_owned());
+                        let error = Error::new("duplicate key".to_owned());
                         return Err(error.within(Segment::Key(key.name), key.offset));
                     }
                     let value = Self::from_raw(raw_value, text, depth)

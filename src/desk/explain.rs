@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::answer::{Explained, ServerAnswer};
 use super::check;
 use super::edits::Edits;
 use super::sentence::shown;
+use super::server_response::{Explained, ServerResponse};
 use super::signature::DeskEngine;
 use super::stage::{self, Stage};
 use crate::certificate::Certificate;
@@ -50,7 +50,7 @@ pub struct Question {
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
     introspection: Option<Vec<u8>>,
-    answer: Option<ServerAnswer>,
+    response: Option<ServerResponse>,
     now: UnixTime,
 }
 
@@ -97,24 +97,24 @@ struct RequestFile {
 }
 
 /// What the filter would do. As JSON it has the members `decision`, `policy`, `status`, `headers`, `edits`, `reason`, `steps`,
-/// and where an authorization server's answer was given `answer`.
+/// and, if an authorization server's response was given, `answer`.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     decision: &'static str,
     /// The name of the policy; `None` where none governs.
     policy: Option<String>,
-    /// The HTTP status of the filter's own answer.
+    /// The HTTP status of the filter's own response.
     status: Option<u16>,
-    /// The headers of that answer.
+    /// The headers of that response.
     headers: Vec<(String, String)>,
     /// What becomes of the request's headers.
     edits: Edits,
     reason: &'static str,
     /// What was looked at, in its order.
     steps: Vec<String>,
-    /// What becomes of the authorization server's answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Explained>,
+    /// What the filter would do with the authorization server's response.
+    #[serde(rename = "answer", skip_serializing_if = "Option::is_none")]
+    response: Option<Explained>,
 }
 
 impl Question {
@@ -140,7 +140,7 @@ impl Question {
             verified_payloads: Vec::new(),
             keys: KeyRing::default(),
             introspection: None,
-            answer: None,
+            response: None,
             now,
         })
     }
@@ -226,15 +226,15 @@ impl Question {
         Ok(self)
     }
 
-    /// What the authorization server answers about the token (RFC 7662 §2.2).
+    /// The introspection response about the token (RFC 7662 §2.2).
     ///
     /// # Errors
-    /// A sentence, where nothing is introspected.
-    pub fn with_introspection(self, answer: Vec<u8>) -> Result<Self, String> {
+    /// A sentence, if the configuration introspects no tokens.
+    pub fn with_introspection(self, response: Vec<u8>) -> Result<Self, String> {
         if self.policies.introspections().next().is_none() {
             return Err("no tokens are introspected under this configuration".to_owned());
         }
-        Ok(Self { introspection: Some(answer), ..self })
+        Ok(Self { introspection: Some(response), ..self })
     }
 
     /// The payload of a token that another filter verified, as JSON, under its name in the metadata.
@@ -254,12 +254,12 @@ impl Question {
         Ok(self)
     }
 
-    /// What the authorization server behind answers, in a file of this name.
+    /// The response of the authorization server behind the filter, in a file of this name.
     ///
     /// # Errors
-    /// A sentence that names the file, where it cannot be read.
-    pub fn with_answer(self, (file, answer): (&str, &str)) -> Result<Self, String> {
-        Ok(Self { answer: Some(ServerAnswer::read(file, answer)?), ..self })
+    /// A sentence that names the file, if it cannot be read.
+    pub fn with_response(self, (file, response): (&str, &str)) -> Result<Self, String> {
+        Ok(Self { response: Some(ServerResponse::read(file, response)?), ..self })
     }
 
     /// What the filter would do.
@@ -302,21 +302,22 @@ impl Question {
         steps.append(&mut told);
         steps.extend(self.stages(&end));
         steps.extend(end.missing());
-        let answering = if let End::Forward(.., answering) = &end { answering.as_ref() } else { None };
-        if answering.is_some() && self.answer.is_none() {
-            steps.push("the answer of the authorization server would be read: give it with --answer".to_owned());
+        let response_reader =
+            if let End::Forward(.., response_reader) = &end { response_reader.as_ref() } else { None };
+        if response_reader.is_some() && self.response.is_none() {
+            steps.push("the response of the authorization server would be read: give it with --answer".to_owned());
         }
         steps.push(end.sentence());
-        let answer = match (&end, &self.answer) {
-            (End::Forward(_, decision, _), Some(answer)) => {
+        let response = match (&end, &self.response) {
+            (End::Forward(_, decision, _), Some(response)) => {
                 let has_edits = self.policies.edits_responses(decision.policy());
-                let explained = answer.explain(answering, has_edits);
+                let explained = response.explain(response_reader, has_edits);
                 steps.push(explained.sentence());
                 Some(explained)
             }
             _ => None,
         };
-        Ok(Explanation { answer, ..end.explanation(steps) })
+        Ok(Explanation { response, ..end.explanation(steps) })
     }
 
     fn beginning(&self, presented: Option<Thumbprint>, end: &End) -> Vec<String> {
@@ -399,7 +400,7 @@ impl End {
                 )
             }
             Missing::Introspection(place) => format!(
-                "the authorization server would be asked about the token now ({place}): give its answer with --introspection"
+                "the authorization server would be asked about the token now ({place}): give its response with --introspection"
             ),
         })
     }
@@ -428,7 +429,7 @@ impl End {
                 edits: edits.into(),
                 reason: decision.verdict().reason(),
                 steps,
-                answer: None,
+                response: None,
             },
             Self::Serve(served, decision) => Explanation {
                 decision: "serve",
@@ -438,7 +439,7 @@ impl End {
                 edits: Edits::default(),
                 reason: decision.verdict().reason(),
                 steps,
-                answer: None,
+                response: None,
             },
             Self::Refuse(refusal, _) => {
                 let own = refusal.headers().into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -447,13 +448,13 @@ impl End {
                 Explanation {
                     decision: "refuse",
                     policy,
-                    // An answer in the form of gRPC is one of HTTP that went well.
+                    // A gRPC response has the HTTP status 200, whatever its gRPC status.
                     status: Some(if grpc.is_some() { 200 } else { refusal.status() }),
                     headers: status.into_iter().chain(own).collect(),
                     edits: Edits::default(),
                     reason: refusal.reason().name(),
                     steps,
-                    answer: None,
+                    response: None,
                 }
             }
         }
@@ -461,7 +462,7 @@ impl End {
 }
 
 impl Explanation {
-    /// The members of the answer.
+    /// The explanation as JSON.
     #[must_use]
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
@@ -481,7 +482,7 @@ impl fmt::Display for Explanation {
             writeln!(formatter, "  {name}: {}", shown(value))?;
         }
         self.edits.write(formatter, "the upstream gets the request with")?;
-        self.answer.as_ref().map_or(Ok(()), |answer| answer.fmt(formatter))
+        self.response.as_ref().map_or(Ok(()), |response| response.fmt(formatter))
     }
 }
 

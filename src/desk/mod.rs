@@ -1,7 +1,6 @@
 //! The command `certbound`: the same core on an operator's desk. What a command prints is made here;
 //! src/bin/certbound.rs reads the arguments.
 
-mod answer;
 pub mod certificate_file;
 pub mod check;
 mod edits;
@@ -9,6 +8,7 @@ pub mod explain;
 pub mod inspect;
 pub mod schema;
 pub(crate) mod sentence;
+mod server_response;
 pub mod signature;
 mod stage;
 mod time;

@@ -176,9 +176,7 @@ impl TryFrom<Fields> for Source {
         let names: Vec<_> = source.headers().collect();
         let is_twice = |(place, name): (usize, &&str)| names.iter().take(place).any(|earlier| are_twins(earlier, name));
         if names.iter().enumerate().any(is_twice) {
-            return Err(
-                "one header cannot be two things: header, chain_header, secret_header and that of `verified` differ",
-            );
+            return Err("header, chain_header, secret_header and the header of `verified` must be different headers");
         }
         Ok(source)
     }

@@ -1,8 +1,7 @@
 //! The calls of every request, straight from the host's ABI (proxy-wasm 0.2.1).
 //!
-//! The crate `proxy_wasm` has them too. It copies each name and each value of a map into memory of its own, panics at a
-//! name that is not UTF-8, and makes a path anew for each property; here a map is one piece of memory, and most paths
-//! are constants.
+//! The crate `proxy_wasm` has them too, but it allocates for each name and value of a map, panics at a name that is not UTF-8,
+//! and builds a path for each property. Here a map is one piece of memory, and most paths are constants.
 #![expect(unsafe_code, reason = "the host reads and writes this VM's memory where it is told")]
 
 use std::ptr::null_mut;
@@ -21,7 +20,7 @@ unsafe extern "C" {
     fn proxy_set_property(path: *const u8, path_size: usize, data: *const u8, size: usize) -> u32;
 }
 
-/// A property that the host has and cannot give.
+/// The host has the property, and cannot encode it.
 pub(super) struct Unreadable;
 
 /// Headers or trailers of the current context; `None` where the host does not give them.
@@ -46,13 +45,13 @@ pub(super) fn property(path: &str) -> Result<Option<Vec<u8>>, Unreadable> {
     }
 }
 
-/// Sets a property of the current context. There is nothing to be done about one that the host does not take.
+/// Sets a property of the current context. A failure is ignored: nothing can be done about it.
 pub(super) fn set_property(path: &'static str, value: &[u8]) {
     // SAFETY: the path and the value are so long, and the host only reads them.
     let _ = unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) };
 }
 
-/// What the host has written.
+/// Takes ownership of what the host has written.
 ///
 /// # Safety
 /// `data` is null, or memory that `proxy_on_memory_allocate` gave the host for so many bytes, all of which it wrote, and

@@ -1,7 +1,7 @@
-//! A request whose body must be judged before it goes on.
+//! A request whose body must be judged before it is forwarded.
 //!
-//! While it comes in the host keeps it: what is paused is added to what was paused before, and none of it leaves. So it is
-//! while a request waits for its client's keys, its body having been read: what was read is kept, and not the body.
+//! The host buffers the body while it comes in, and forwards none of it. The same holds while the request waits for its client's
+//! keys: the host has the body, and only what was read from it is kept here.
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -11,16 +11,16 @@ use super::http::{carry_out, edit, fail};
 use super::vm::{PendingRequest, Vm};
 use crate::policy::step::AskBody;
 
-/// A request at whose body we wait.
+/// A request whose body is awaited.
 pub(super) struct Awaiting {
     pending: PendingRequest,
     question: AskBody,
-    /// How much of the body has come.
+    /// How many bytes of the body have come.
     size: usize,
 }
 
 impl Awaiting {
-    /// What becomes of the headers of a request with a body, and the request itself, where it is not at its end.
+    /// Decides whether the headers of a request wait for its body. Returns the request unless it has failed.
     pub(super) fn begin(pending: PendingRequest, mut question: AskBody) -> (Option<Self>, Action) {
         let action = if question.headers_wait() {
             Action::Pause
@@ -32,7 +32,7 @@ impl Awaiting {
         (Some(Self { pending, question, size: 0 }), action)
     }
 
-    /// Takes notice of so much body. The request itself is still there where it goes on waiting.
+    /// Notes that `size` bytes of the body have come. Returns the request if it still waits.
     pub(super) fn receive(mut self, vm: &Vm, context: u32, size: usize, end_of_stream: bool) -> (Option<Self>, Action) {
         self.size = size;
         if !end_of_stream && size <= self.question.limit() {
@@ -49,7 +49,7 @@ impl Awaiting {
     }
 }
 
-/// The body of so many bytes that has come; `None` where it is larger than the limit, or not to be had whole.
+/// The body of `size` bytes; `None` if it is larger than the limit, or if the host does not give all of it.
 pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec<u8>> {
     let body = match size {
         0 => Some(Vec::new()),
@@ -59,7 +59,7 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
     body.filter(|body| body.len() == size)
 }
 
-/// Judges a request with its whole body; `None` where that is not to be had.
+/// Judges a request with its whole body; `None` if there is no such body.
 pub(super) fn judge(vm: &Vm, context: u32, pending: PendingRequest, question: AskBody, body: Option<&[u8]>) -> Action {
     let step = question.resume(body, &vm.worker.keys(), &facts::now);
     carry_out(vm, context, pending, step)

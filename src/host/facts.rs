@@ -8,9 +8,8 @@ use super::abi::{self, Unreadable};
 use crate::http::connection::Connection;
 use crate::time::UnixTime;
 
-/// What the metadata of the route, of its virtual host and of the listener say under `certbound`, as encoded maps; each
-/// is read when it is asked for. What the host has and cannot encode is not the same as none: it comes as bytes that are
-/// no map.
+/// The metadata of the route, of its virtual host and of the listener under `certbound`, as encoded maps, each read when the
+/// iterator comes to it. Metadata that the host cannot encode must not count as absent, so it comes as bytes that are not a map.
 pub(super) fn metadata() -> impl Iterator<Item = Option<Vec<u8>>> {
     let levels = [
         "xds\0route_metadata\0filter_metadata\0certbound",
@@ -27,8 +26,8 @@ pub(super) struct CurrentConnection;
 const JWT_AUTHN: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
 
 impl Connection for CurrentConnection {
-    /// From the connection (Envoy 1.38 or later), or else from the filter state in which Envoy's own `set_filter_state` left
-    /// it, percent-encoded.
+    /// From the connection (Envoy 1.38 or later), or else percent-encoded from the filter state, where Envoy's own
+    /// `set_filter_state` wrote it.
     fn certificate(&self) -> Option<Vec<u8>> {
         let of_connection = property("connection\0peer_certificate").filter(|pem| !pem.is_empty());
         of_connection.or_else(|| property("filter_state\0certbound.peer_certificate")).filter(|pem| !pem.is_empty())
@@ -61,8 +60,8 @@ pub(super) fn peer_digest() -> Option<Vec<u8>> {
     property("connection\0sha256_peer_certificate_digest")
 }
 
-/// What [`super::http`] told of the request before, where Envoy has redirected it internally since.
-pub(super) fn told_before() -> Option<Vec<u8>> {
+/// The access-log line that [`super::http`] wrote for this request before Envoy redirected it internally.
+pub(super) fn line_before_redirect() -> Option<Vec<u8>> {
     property("filter_state\0wasm.certbound")
 }
 
@@ -71,19 +70,20 @@ pub(super) fn route_name() -> Option<Vec<u8>> {
     property("xds\0route_name")
 }
 
-/// What time it is. A clock that cannot be read says the end of time: every token has expired then.
+/// What time it is. If the clock cannot be read, it is the end of time, and every token has expired.
 pub(super) fn now() -> UnixTime {
     let now = hostcalls::get_current_time().ok();
     let since_1970 = now.and_then(|now| now.duration_since(UNIX_EPOCH).ok());
     since_1970.map_or(UnixTime::MAX, UnixTime::since_epoch)
 }
 
-/// A property by a path of ours: one that a client could choose might make the host answer with an error.
+/// A property, by a path that is ours alone. If a client could choose it, the host might return an error.
 fn property(path: &str) -> Option<Vec<u8>> {
     abi::property(path).ok().flatten()
 }
 
-/// Such a property that is a map. One that cannot be encoded, as with a null in it, comes as bytes that are no map.
+/// A property that is a map. If the host cannot encode it, since it has a null in it for instance, it comes as bytes that are not
+/// a map.
 fn encoded_map(path: &str) -> Option<Vec<u8>> {
     abi::property(path).unwrap_or_else(|Unreadable| Some(vec![0xff]))
 }

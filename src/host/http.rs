@@ -27,16 +27,16 @@ const FILTER_STATE: &str = "certbound";
 pub(super) struct Http {
     context: u32,
     vm: Option<Rc<Vm>>,
-    /// The name of the policy that governs a request of which more is to come than its headers; empty where none does.
+    /// The name of the policy that governs the request, for its trailers; empty if none governs, or if the headers are all of it.
     policy: String,
-    /// Whether the answer is to be edited.
+    /// Whether the headers of the response are edited.
     edits_response: bool,
     awaiting: Option<Awaiting>,
-    /// The answer, where it is read.
+    /// The response, if it is read.
     reading: Option<Reading>,
-    /// What is left of a request that was refused goes nowhere.
+    /// Set once the request was refused: the rest of its body and its trailers are dropped.
     refused: bool,
-    /// What is left of an answer that is withheld goes nowhere.
+    /// Set once the response was withheld: the rest of it is dropped.
     withheld: bool,
 }
 
@@ -58,7 +58,7 @@ impl Http {
         if self.withheld { Action::Pause } else { Action::Continue }
     }
 
-    /// Nothing of a request that waits may go on.
+    /// Pauses a request that waits or was refused, so that nothing of it is forwarded.
     fn hold(&self) -> Action {
         let waits = self.refused || self.vm.as_ref().is_some_and(|vm| vm.worker.waits(self.context));
         if waits { Action::Pause } else { Action::Continue }
@@ -81,8 +81,8 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        // The host sends no request to a plugin whose configuration it saw refused. One whose headers cannot be read can
-        // neither be judged nor cleaned.
+        // The host sends no requests to a plugin whose configuration was refused. A request whose headers cannot be read can be
+        // neither judged nor cleaned.
         let Some(vm) = &self.vm else { return fail() };
         let Some(pending) = PendingRequest::read(&vm.policies) else { return fail() };
         let Some(mut step) = vm.judge(&pending) else { return fail() };
@@ -90,7 +90,7 @@ impl HttpContext for Http {
             step.policy().clone_into(&mut self.policy);
         }
         self.edits_response = vm.policies.edits_responses(step.policy());
-        self.reading = step.take_response_reader().map(|answering| Reading::new(step.policy(), answering));
+        self.reading = step.take_response_reader().map(|reader| Reading::new(step.policy(), reader));
         match step {
             Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, pending, question, Some(&[])),
             Step::AskBody(question) => {
@@ -148,7 +148,8 @@ impl HttpContext for Http {
         if self.refused {
             return Action::Pause;
         }
-        // Before the body is judged: a request that has to wait then goes on without coming here again.
+        // Clean the trailers before the body is judged: a request that has to wait after that is resumed without coming here
+        // again.
         let map = abi::header_map(MapType::HttpRequestTrailers);
         let Some(trailers) = map.as_ref().and_then(HeaderMap::headers) else { return Action::Pause };
         let cleaned = vm.policies.cleaned(&trailers);
@@ -165,8 +166,8 @@ impl HttpContext for Http {
     }
 }
 
-/// Decides the requests that wait no more, as many as may be decided now, and comes back to the root context.
-pub(super) fn go_on(vm: &Vm, root: u32) {
+/// Decides the requests that are ready, as many as the worker allows now, and returns to the root context.
+pub(super) fn decide_ready(vm: &Vm, root: u32) {
     while let Some(ready) = vm.worker.next_ready() {
         let _ = hostcalls::set_effective_context(ready.context);
         if decide(vm, ready.context, ready.request, ready.outcome) == Action::Continue {
@@ -176,11 +177,11 @@ pub(super) fn go_on(vm: &Vm, root: u32) {
     let _ = hostcalls::set_effective_context(root);
 }
 
-/// Decides the request of the current context with what came of its waiting.
+/// Decides the request of the current context with the outcome of its wait.
 fn decide(vm: &Vm, context: u32, Parked { pending, client }: Parked, outcome: Outcome) -> Action {
     let pending = match outcome {
         Outcome::InVain(refused) => return refuse(vm, &pending, &refused),
-        Outcome::Introspected(introspected) => pending.with_answer(introspected),
+        Outcome::Introspected(introspected) => pending.with_introspection(introspected),
         Outcome::NewerKeys => pending.with_newest_keys(),
         Outcome::SharedKeys => pending,
     };
@@ -194,7 +195,7 @@ fn decide(vm: &Vm, context: u32, Parked { pending, client }: Parked, outcome: Ou
     }
 }
 
-/// Has the request of the current context wait for keys, or decides it where nothing is to be waited for.
+/// Has the request of the current context wait for keys, or decides it if it need not or may not wait.
 fn wait_for_keys(
     vm: &Vm,
     context: u32,
@@ -206,7 +207,7 @@ fn wait_for_keys(
     wait(vm, context, vm.worker.wait_for_keys(&vm.proxy(), context, parked, question))
 }
 
-/// The same for the answer about its token.
+/// The same for the introspection response about its token.
 fn wait_for_introspection(vm: &Vm, context: u32, pending: PendingRequest, question: AskIntrospection) -> Action {
     let parked = Parked { pending: pending.waiting_under(question.policy()), client: None };
     wait(vm, context, vm.worker.wait_for_introspection(&vm.proxy(), context, parked, question))
@@ -231,9 +232,10 @@ pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: St
         }
         Step::Refuse(refused) => refuse(vm, &pending, &refused),
         Step::Serve { served, decision } => serve(vm, &served, &decision),
-        // No policy waits before it has the body; what came of it since cannot be read, so the request is refused.
+        // A policy asks for the body before anything that is waited for. If it asks later, the body cannot be read any more, so
+        // the request is refused.
         Step::AskBody(question) => body::judge(vm, context, pending, question, None),
-        // Nothing is waited for twice.
+        // A request waits at most once for keys, and once for introspection.
         Step::AskKeys { question, .. } if pending.has_newest_keys => refuse(vm, &pending, &question.refused()),
         Step::AskKeys { question, client } => wait_for_keys(vm, context, pending, question, client),
         Step::AskIntrospection(question) if pending.is_introspected() => refuse(vm, &pending, &question.refused()),
@@ -241,9 +243,9 @@ pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: St
     }
 }
 
-/// Sends the request of the current context on, after these edits.
+/// Forwards the request of the current context, after these edits.
 fn forward(vm: &Vm, pending: &PendingRequest, edits: &[Edit], decision: &Decision) -> Action {
-    // Otherwise a header that should be gone or ours would go on as it came.
+    // If an edit fails, a header that must be removed or replaced would reach the upstream as the client sent it.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();
     }
@@ -251,19 +253,19 @@ fn forward(vm: &Vm, pending: &PendingRequest, edits: &[Edit], decision: &Decisio
         let route = facts::route_name();
         log(&Event::WouldHaveRefused(refusal, pending.circumstances(route.as_deref())));
     }
-    tell(vm, decision);
+    record(vm, decision);
     Action::Continue
 }
 
-/// Answers the request of the current context.
+/// Answers the request of the current context with a refusal.
 fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
     if vm.admits_to_log(refused) {
         let route = facts::route_name();
         log(&Event::Refused(refused, pending.circumstances(route.as_deref())));
     }
-    tell(vm, &refused.decision());
+    record(vm, &refused.decision());
     let headers = refused.headers();
-    // Whether or not the answer can be sent, the request goes no further.
+    // The request is not forwarded, even if the response cannot be sent.
     let _ = match refused.grpc_status() {
         Some(status) => {
             let metadata = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
@@ -279,31 +281,31 @@ fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
 
 /// Answers the request of the current context with a document.
 fn serve(vm: &Vm, served: &Served, decision: &Decision) -> Action {
-    tell(vm, decision);
-    // Whether or not the answer can be sent, the request goes no further.
+    record(vm, decision);
+    // As in `refuse`.
     let _ = hostcalls::send_http_response(200, served.headers.clone(), Some(served.body.as_bytes()));
     Action::Pause
 }
 
-/// Counts a decision and leaves it for the access log: one host call.
-fn tell(vm: &Vm, decision: &Decision) {
+/// Counts a decision, and writes its line for the access log: one host call.
+fn record(vm: &Vm, decision: &Decision) {
     vm.metrics.count(decision);
     abi::set_property(FILTER_STATE, decision.line().as_bytes());
 }
 
-/// Makes the edits, in their order; `false` where one could not be made.
+/// Makes the edits in their order; `false` if one fails.
 pub(super) fn edit(map: MapType, edits: &[Edit]) -> bool {
     let made = |edit: &Edit| hostcalls::set_map_value_bytes(map, edit.name(), edit.value().map(str::as_bytes)).is_ok();
     edits.iter().all(made)
 }
 
-/// What the host did not let us judge goes no further.
+/// Answers a message that cannot be judged with 500, and forwards nothing of it.
 pub(super) fn fail() -> Action {
     let _ = hostcalls::send_http_response(500, vec![], None);
     Action::Pause
 }
 
-/// The host's word for a status.
+/// The host's name of a status.
 fn grpc_code(status: GrpcStatus) -> GrpcStatusCode {
     match status {
         GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,

@@ -1,4 +1,4 @@
-//! Requests that go on with a token: which of them outlive it.
+//! Requests in flight, to count those whose token expires before they end.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,12 +10,12 @@ use crate::outcome::decision::Decision;
 use crate::outcome::metric::Metric;
 use crate::time::UnixTime;
 
-/// The requests of one VM that the host has not ended, whose token expires. There are no more than the host has open.
+/// The forwarded requests of one VM that have not ended and whose token expires. The host bounds how many there are.
 #[derive(Default)]
 pub(super) struct InFlight {
-    /// The host numbers its contexts, so nobody can have them fall on one place.
+    /// The host numbers its contexts, so no client can make them collide.
     by_context: RefCell<HashMap<u32, Admitted, FixedState>>,
-    /// The second, since 1970, at which they were looked through last.
+    /// When the expired ones were counted last, in seconds since 1970.
     counted: Cell<u64>,
 }
 
@@ -25,7 +25,7 @@ struct Admitted {
 }
 
 impl InFlight {
-    /// Takes notice of a request that goes on.
+    /// Notes a request that is forwarded.
     pub(super) fn begin(&self, context: u32, decision: Decision) {
         if let Some(expires) = decision.expires() {
             let admitted = Admitted { policy: decision.into_policy(), expires };
@@ -40,7 +40,8 @@ impl InFlight {
 
     /// Counts those whose token has expired by now, each once.
     pub(super) fn count_expired(&self, metrics: &Metrics, now: UnixTime) {
-        // There may be many, and several ticks in a second. None begins with a token that has expired already.
+        // Once a second is enough: there may be many requests, and several ticks in a second. No request begins with a token that
+        // has expired.
         if self.counted.replace(now.seconds()) == now.seconds() {
             return;
         }

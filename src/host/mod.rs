@@ -1,8 +1,8 @@
-//! The host adapter: the only code that names `proxy_wasm`. It reads values, hands them to the core, and does what
-//! the core's step says. It decides nothing.
+//! The host adapter: the only code that names `proxy_wasm`. It reads values, passes them to the core, and carries out the
+//! core's step. It decides nothing.
 //!
-//! Only calls that cannot panic on a client's bytes are used: header values as bytes, properties by paths of ours
-//! (a Rust panic stops the VM, and with it the requests of this worker until the host has made a new one).
+//! It uses only calls that cannot panic on a client's bytes: header values as bytes, properties by constant paths. A panic stops
+//! the VM, and no request of this worker is served until the host has made a new one.
 
 mod abi;
 mod body;
@@ -30,13 +30,13 @@ use http::Http;
 use vm::Vm;
 
 proxy_wasm::main! {{
-    panic::tell();
+    panic::log_panics();
     proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
 
-/// Has what is told of a request be there after an internal redirect too, which is judged as the same request:
-/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property and the `span` 1, that of
-/// the downstream request.
+/// Makes the property with the access-log line survive an internal redirect, after which the request is judged again:
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property, and with the `span` 1, the
+/// lifetime of the downstream request.
 const LASTING: &[u8] = b"\x0a\x09certbound\x28\x01";
 
 /// One plugin configuration in one VM.
@@ -49,7 +49,7 @@ impl Drop for Root {
     fn drop(&mut self) {
         if let Some(vm) = &self.vm {
             vm.worker.end(&vm.proxy());
-            vm.metrics.tell();
+            vm.metrics.flush();
         }
     }
 }
@@ -57,8 +57,8 @@ impl Drop for Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Some(vm) = &self.vm {
-            proxy::read_answer(headers, body_size, |answer| vm.worker.receive(&vm.proxy(), token, answer));
-            http::go_on(vm, self.context);
+            proxy::read_response(headers, body_size, |response| vm.worker.receive(&vm.proxy(), token, response));
+            http::decide_ready(vm, self.context);
             proxy::tick_after(vm.worker.sooner_tick());
         }
     }
@@ -76,7 +76,7 @@ impl RootContext for Root {
                 let vm = Rc::new(Vm::new(policies));
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
                 proxy::tick_after(Some(FIRST_TICK));
-                // Not every host has it, and what it is for is Envoy's.
+                // Not every host has this function; internal redirects are Envoy's.
                 let _ = hostcalls::call_foreign_function("declare_property", Some(LASTING));
                 self.vm = Some(vm);
                 true
@@ -91,12 +91,12 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Some(vm) = &self.vm {
             let now = facts::now();
-            vm.tell_overdue(now);
+            vm.log_overdue(now);
             vm.in_flight.count_expired(&vm.metrics, now);
             vm.worker.tick(&vm.proxy(), vm.policies.key_sources());
-            http::go_on(vm, self.context);
+            http::decide_ready(vm, self.context);
             proxy::tick_after(vm.worker.next_tick());
-            vm.metrics.tell();
+            vm.metrics.flush();
         }
     }
 
@@ -109,7 +109,7 @@ impl RootContext for Root {
     }
 }
 
-/// Writes one line to the proxy's log. There is nothing to be done about a log that cannot be written.
+/// Writes one line to the proxy's log. A failure is ignored: nothing can be done about it.
 fn log(event: &Event<'_>) {
     let level = match event.level() {
         Level::Info => LogLevel::Info,

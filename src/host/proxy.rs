@@ -1,4 +1,4 @@
-//! What a worker asks of the proxy, asked.
+//! What a worker needs of its proxy, by calls of the host.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::outcome::metric::Metric;
 use crate::time::UnixTime;
 use crate::worker::Proxy;
 
-/// A body that is larger is not read; the core draws its own line far below.
+/// In bytes. A larger body is not read; the core's own limits are far lower.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-/// The proxy of a plugin. Calls are made from its root context alone: an answer to the call of a request's context is lost
-/// with the request.
+/// The proxy of a plugin. Calls are made from its root context only: if a request's context makes a call, the response is lost
+/// when the request ends.
 pub(super) struct Host<'a>(pub(super) &'a Metrics);
 
 impl Proxy for Host<'_> {
@@ -50,9 +50,9 @@ impl Proxy for Host<'_> {
     }
 }
 
-/// Reads the answer to a call, which has so many headers and so large a body, and hands it on.
-pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&Response<'_>)) {
-    // Without headers there was no answer, and nothing to read.
+/// Reads the response to a call, which has `headers` headers and `body_size` bytes of body, and gives it to `take`.
+pub(super) fn read_response(headers: usize, body_size: usize, take: impl FnOnce(&Response<'_>)) {
+    // Without headers there was no response.
     let header = |name| {
         let value = || hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten();
         if headers == 0 { None } else { value() }
@@ -67,7 +67,7 @@ pub(super) fn read_answer(headers: usize, body_size: usize, take: impl FnOnce(&R
     take(&Response { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
 }
 
-/// Has ticks come after so long, where that is to change.
+/// Sets the period of ticks, if it changes.
 pub(super) fn tick_after(period: Option<Duration>) {
     let _ = period.map(hostcalls::set_tick_period);
 }

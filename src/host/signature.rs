@@ -1,4 +1,4 @@
-//! Signatures by the host's own cryptography, many times faster than inside the module.
+//! Verifies signatures with the host's own cryptography, which is many times faster than the module's.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,7 @@ use crate::jose::jwk::{Material, PublicKey};
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::{PortableEngine, SignatureEngine, Verification, ecdsa_der};
 
-/// Envoy's foreign function `verify_signature` for the RS and ES families; the module's own engine for what the host does
-/// not know.
+/// Envoy's foreign function `verify_signature` for the RS and ES families, and the module's own engine for the other algorithms.
 pub(super) struct HostEngine;
 
 /// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
@@ -45,21 +44,21 @@ impl SignatureEngine for HostEngine {
         };
         let arguments = arguments([hash_function.as_bytes(), spki, &signature, token.signing_input().as_bytes()]);
         match hostcalls::call_foreign_function("verify_signature", Some(&arguments)) {
-            Ok(answer) => match Outcome::decode(answer.unwrap_or_default().as_slice()) {
+            Ok(outcome) => match Outcome::decode(outcome.unwrap_or_default().as_slice()) {
                 Ok(Outcome { result: true, .. }) => Verification::Valid,
                 _ => Verification::Invalid,
             },
-            // The host has no such function; the engine here has these algorithms where it was built with them.
+            // The host has no such function. The module's own engine may have been built with these algorithms.
             Err(Status::NotFound) => PortableEngine.verify(token, key),
             Err(_) => Verification::Invalid,
         }
     }
 }
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, written at once: the hash function, the key as
-/// SubjectPublicKeyInfo in DER (the field for PEM is younger), the signature, and the text that is signed.
+/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`: the hash function, the key as SubjectPublicKeyInfo in DER
+/// (older Envoys have no field for PEM), the signature, and the signed text.
 fn arguments(fields: [&[u8]; 4]) -> Vec<u8> {
-    // A field has a byte for its tag, and its length in no more than five.
+    // A field has one byte for its tag, and at most five for its length.
     let mut written = Vec::with_capacity(fields.iter().map(|field| field.len().saturating_add(6)).sum());
     for (tag, field) in (1..).zip(fields) {
         encode_key(tag, WireType::LengthDelimited, &mut written);

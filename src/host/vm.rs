@@ -25,7 +25,7 @@ use crate::time::UnixTime;
 use crate::worker::Worker;
 use crate::{Reason, Refused, Request};
 
-/// The state of one plugin configuration in one VM. A VM has one thread.
+/// The state of one plugin configuration in one VM, which has one thread.
 pub(super) struct Vm {
     pub(super) policies: Policies,
     pub(super) worker: Worker<Parked>,
@@ -38,23 +38,23 @@ pub(super) struct Vm {
     now: Cell<UnixTime>,
 }
 
-/// A request as it arrived, and what it has waited for.
+/// A request as it arrived, and what it has got by waiting.
 pub(super) struct PendingRequest {
     headers: HeaderMap,
     route_metadata: Option<Vec<u8>>,
     peer_digest: Option<Vec<u8>>,
-    /// The name of the policy under which it waits.
+    /// The name of the policy that judges it again after a wait.
     waits_under: Option<String>,
-    /// What came of the question about its token.
+    /// The introspection of its token, if that was made.
     introspected: Option<Rc<Introspected>>,
-    /// Whether it has the newest keys that it can wait for.
+    /// Whether it has waited for keys: it must not wait for them again.
     pub(super) has_newest_keys: bool,
 }
 
 /// A request that waits.
 pub(super) struct Parked {
     pub(super) pending: PendingRequest,
-    /// Where its judgement goes on, if not at the beginning.
+    /// Where its judgement continues, if not at the beginning.
     pub(super) client: Option<AskClientKeys>,
 }
 
@@ -74,20 +74,20 @@ impl Vm {
         }
     }
 
-    /// What its worker asks of the proxy.
+    /// The proxy, for the worker.
     pub(super) fn proxy(&self) -> Host<'_> {
         Host(&self.metrics)
     }
 
-    /// Asks the core; `None` where the headers cannot be read.
+    /// Has the core judge a request; `None` if its headers cannot be read.
     pub(super) fn judge(&self, pending: &PendingRequest) -> Option<Step> {
         let headers = pending.headers.headers()?;
         let request = pending.request(&headers, facts::now());
         self.now.set(request.now);
-        self.tell_overdue(request.now);
+        self.log_overdue(request.now);
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
-        let told_before = request.may_be_redirected().then(facts::told_before).flatten();
-        let judged_under = told_before.and_then(|line| decision::policy_of(&line));
+        let line = request.may_be_redirected().then(facts::line_before_redirect).flatten();
+        let judged_under = line.and_then(|line| decision::policy_of(&line));
         let context = &mut Context {
             engine: &HostEngine,
             connection: &CurrentConnection,
@@ -98,7 +98,7 @@ impl Vm {
             judged_under: judged_under.as_deref(),
         };
         match &pending.waits_under {
-            // It goes on where it left off.
+            // After a wait the same policy judges it again.
             Some(policy) => self.policies.start_under(policy, &request, context),
             None => Some(self.policies.start(&request, context)),
         }
@@ -106,19 +106,19 @@ impl Vm {
 }
 
 impl Vm {
-    /// Writes how many refusals of the minutes that are over were not written.
-    pub(super) fn tell_overdue(&self, now: UnixTime) {
+    /// Logs, for every minute that has ended, how many refusals got no line of their own.
+    pub(super) fn log_overdue(&self, now: UnixTime) {
         for not_logged in self.refusals.borrow_mut().overdue(now) {
             log(&Event::RefusalsNotLogged(&not_logged));
         }
     }
 
-    /// Whether a finding in an answer is to be written.
+    /// Whether a finding in a response gets a line in the log.
     pub(super) fn admits_finding_to_log(&self, policy: &str, reason: Reason) -> bool {
         self.refusals.borrow_mut().admits(policy, reason, self.now.get())
     }
 
-    /// Whether a refusal of the request that was judged last is to be written.
+    /// Whether a refusal of the request that was judged last gets a line in the log.
     pub(super) fn admits_to_log(&self, refused: &Refused) -> bool {
         self.refusals.borrow_mut().admits(refused.policy(), refused.reason(), self.now.get())
     }
@@ -134,14 +134,14 @@ impl PendingRequest {
         }
     }
 
-    /// What the log says of the request, which took this route.
+    /// What the log says about the request besides its refusal; `route` is the name of its route.
     pub(super) fn circumstances<'a>(&'a self, route: Option<&'a [u8]>) -> Circumstances<'a> {
         let headers = self.headers.headers().unwrap_or_default();
         let request_id = headers.into_iter().find(|(name, _)| *name == "x-request-id");
         Circumstances { route, request_id: request_id.map(|(_, value)| value) }
     }
 
-    /// Reads the request of the current context; `None` where its headers cannot be read.
+    /// Reads the request of the current context; `None` if its headers cannot be read.
     pub(super) fn read(policies: &Policies) -> Option<Self> {
         Some(Self {
             headers: abi::header_map(MapType::HttpRequestHeaders)?,
@@ -153,22 +153,22 @@ impl PendingRequest {
         })
     }
 
-    /// The same, which waits under the policy of this name.
+    /// The same, to be judged again under the policy of this name.
     pub(super) fn waiting_under(self, policy: &str) -> Self {
         Self { waits_under: Some(policy.to_owned()), ..self }
     }
 
-    /// The same with what its token's issuer says.
-    pub(super) fn with_answer(self, introspected: Rc<Introspected>) -> Self {
+    /// The same with the introspection of its token.
+    pub(super) fn with_introspection(self, introspected: Rc<Introspected>) -> Self {
         Self { introspected: Some(introspected), ..self }
     }
 
-    /// Whether its token was asked about.
+    /// Whether its token was introspected.
     pub(super) fn is_introspected(&self) -> bool {
         self.introspected.is_some()
     }
 
-    /// The same with the newest keys that it can wait for.
+    /// The same, after its wait for keys.
     pub(super) fn with_newest_keys(self) -> Self {
         Self { has_newest_keys: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! A call to another server, as a value: the host makes it and brings back what came.
+//! A call to another server, as a value. The host makes it and returns the response.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Call {
     pub headers: Vec<(&'static str, String)>,
     /// Its body; empty where it has none. It may hold a token or a credential.
     pub body: Vec<u8>,
-    /// After this long there is no answer.
+    /// How long the host waits for the whole response.
     pub timeout: Duration,
 }
 
@@ -30,21 +30,21 @@ impl fmt::Debug for Call {
     }
 }
 
-/// What came back, if anything did.
+/// The response to a call, if there was one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Response<'a> {
-    /// The HTTP status; `None` where the connection broke or nothing came in time.
+    /// The HTTP status; `None` if the connection broke or the response did not come in time.
     pub status: Option<u16>,
     /// The value of `Cache-Control`, where there is one.
     pub cache_control: Option<&'a [u8]>,
-    /// The value of `Age`, where there is one: a cache between has kept the answer for so many seconds (RFC 9111 §5.1).
+    /// The value of `Age`, where there is one: a cache in between has kept the response for so many seconds (RFC 9111 §5.1).
     pub age: Option<&'a [u8]>,
-    /// The body; empty where it was larger than the host reads.
+    /// The body; empty if it was larger than the host reads.
     pub body: &'a [u8],
 }
 
 impl<'a> Response<'a> {
-    /// The body of a good answer that is not longer than this.
+    /// The body of a response with the status 200, if it is not longer than `largest` bytes.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -54,8 +54,8 @@ impl<'a> Response<'a> {
                 Err(format!("the body is empty or longer than {largest} bytes"))
             }
             Some(200) => Ok(self.body),
-            Some(status) => Err(format!("the answer has the status {status}")),
-            None => Err("there was no answer".to_owned()),
+            Some(status) => Err(format!("the response has the status {status}")),
+            None => Err("there was no response".to_owned()),
         }
     }
 }
@@ -63,9 +63,9 @@ impl<'a> Response<'a> {
 /// How a fetch of keys or an introspection ended, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// There is what was asked for.
+    /// The response is usable.
     Succeeded,
-    /// There is nothing that can be believed.
+    /// There is no usable response.
     Failed,
 }
 

@@ -1,6 +1,6 @@
-//! What is changed of a request or a response, and an answer of the filter's own.
+//! Changes of a request or a response, and responses of the filter's own.
 
-/// An answer of the filter's own that is no refusal.
+/// A response of the filter's own that is not a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// The response headers besides the status.

@@ -42,7 +42,7 @@ impl TryFrom<String> for PlainPath {
         match check(&path) {
             Ok(()) => Ok(Self(path)),
             Err(why) => Err(format!(
-                "no request's path is compared with it, since {why}; every character stands for itself here"
+                "this path can never match, since {why}; it is compared as it is, without escapes and patterns"
             )),
         }
     }

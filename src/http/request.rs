@@ -20,7 +20,7 @@ pub struct Request<'a> {
     pub now: UnixTime,
 }
 
-/// What kind of client reads an answer.
+/// What kind of client reads the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Caller {
     /// One that reads HTTP statuses.
@@ -31,8 +31,8 @@ pub enum Caller {
 }
 
 impl<'a> Request<'a> {
-    /// gRPC has the content type `application/grpc`, alone or with `+` and a format, and no parameter: exactly what
-    /// Envoy takes for it, because an answer in the form of gRPC has the HTTP status 200. gRPC-Web is HTTP.
+    /// gRPC is the content type `application/grpc`, alone or with `+` and a format, without parameters. It must be exactly what
+    /// Envoy takes for gRPC, because a gRPC response has the HTTP status 200. gRPC-Web is HTTP.
     pub(crate) fn caller(&self) -> Caller {
         match self.values("content-type").next().and_then(|kind| kind.strip_prefix(b"application/grpc")) {
             Some([] | [b'+', ..]) => Caller::Grpc,

@@ -3,7 +3,7 @@
 use super::{FetchReason, KeySource};
 use crate::outcome::refused::Refused;
 
-/// The question for keys of a source that are newer than those which the judgement was given.
+/// Asks for newer keys of a source than the request was judged with.
 #[derive(Debug)]
 pub struct AskKeys {
     pub(crate) source: KeySource,
@@ -19,7 +19,7 @@ impl AskKeys {
         &self.source
     }
 
-    /// Why they are wanted.
+    /// Why they are needed.
     #[must_use]
     pub fn why(&self) -> FetchReason {
         self.why
@@ -31,13 +31,13 @@ impl AskKeys {
         self.refused.policy()
     }
 
-    /// What the request comes to where nobody can look whether there are newer keys.
+    /// The refusal, if newer keys cannot be fetched now.
     #[must_use]
     pub fn unavailable(self) -> Refused {
         self.unavailable
     }
 
-    /// What the request comes to where there are no newer keys, or these do not help either.
+    /// The refusal, if there are no newer keys, or the request cannot be decided with them either.
     #[must_use]
     pub fn refused(self) -> Refused {
         self.refused

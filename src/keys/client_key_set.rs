@@ -15,7 +15,7 @@ use crate::certificate::to_be_signed::ToBeSigned;
 use crate::config;
 use crate::text::base64url;
 
-/// Of one client that publishes them itself; those of the field have one or two.
+/// At most so many keys are read of the set that a client publishes. Usual sets have one or two.
 const MOST_KEYS: usize = 100;
 
 /// Curves by object identifier (RFC 7518 §6.2.1.1, RFC 8812 §3.1, RFC 8037 §2).
@@ -64,11 +64,11 @@ struct Key {
     k: Option<IgnoredAny>,
 }
 
-/// The certificates of a key set that a client publishes. A key that is broken or private, or is not that of its
-/// certificate, is left out: it is nothing an operator here could mend. There may be none: the client has withdrawn them.
+/// The certificates of a key set that a client publishes. A key is left out if it is broken or private, or not its certificate's:
+/// the operator here could not correct it. The list may be empty: the client has withdrawn its certificates.
 ///
 /// # Errors
-/// A sentence, where no certificate is left and one of the keys was left out, or there are more than 100 keys.
+/// A sentence, if every certificate was left out, or if there are more than 100 keys.
 pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumbprint>, String> {
     let Some(Value::Array(keys)) = document.remove("keys") else {
         return Err("the key set has no list of keys".to_owned());
@@ -114,7 +114,7 @@ impl Key {
         Ok(Some(Thumbprint::of_der(&der)))
     }
 
-    /// Whether all that the JWK says of its key is so of this SubjectPublicKeyInfo. `None` where the latter cannot be read.
+    /// Whether every member of the JWK agrees with this SubjectPublicKeyInfo; `None` if the latter cannot be read.
     fn is(&self, info: &[u8]) -> Option<bool> {
         let Self { kty, crv, n, e, x, y, .. } = self;
         let Some(kty) = kty else { return Some([crv, n, e, x, y].iter().all(|member| member.is_none())) };
@@ -142,18 +142,18 @@ impl Key {
     }
 }
 
-/// Whether a member is these bytes, if it is there.
+/// Whether a member, if present, has these bytes.
 fn is(member: Option<&str>, bytes: &[u8]) -> bool {
     member.is_none_or(|text| base64url::decode(text).is_some_and(|member| member == bytes))
 }
 
-/// Whether a member is this number, if it is there.
+/// Whether a member, if present, is this number.
 fn is_number(member: Option<&str>, bytes: &[u8]) -> bool {
     let significant = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().skip_while(|byte| *byte == 0).collect() };
     member.is_none_or(|text| base64url::decode(text).is_some_and(|member| significant(&member) == significant(bytes)))
 }
 
-/// Whether two members are the coordinates of this point (SEC 1 §2.3.3), as far as they are there.
+/// Whether the members that are present are the coordinates of this point (SEC 1 §2.3.3).
 fn is_point(x: Option<&str>, y: Option<&str>, point: &[u8]) -> Option<bool> {
     let (form, coordinates) = point.split_first()?;
     match form {
@@ -161,7 +161,7 @@ fn is_point(x: Option<&str>, y: Option<&str>, point: &[u8]) -> Option<bool> {
             let (own_x, own_y) = coordinates.split_at_checked(coordinates.len() / 2)?;
             Some(is(x, own_x) && is(y, own_y))
         }
-        // Of the second coordinate a compressed point has the last bit alone, which with the first makes it.
+        // A compressed point has the first coordinate and the last bit of the second, which follows from these.
         2 | 3 => {
             let last = |text: &str| base64url::decode(text)?.last().map(|byte| byte & 1 == form & 1);
             Some(is(x, coordinates) && y.is_none_or(|text| last(text).unwrap_or(false)))

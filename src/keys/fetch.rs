@@ -1,4 +1,4 @@
-//! One fetch of an issuer's keys: one call, or two where a metadata document says where the keys are.
+//! One fetch of keys: one call, or two if a metadata document says where the keys are.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::keys::key_ring::Published;
 use crate::keys::source::KeySource;
 use crate::text::json::{self, Json};
 
-/// Key sets in the field have up to a few dozen keys.
+/// In bytes. Usual key sets have up to a few dozen keys.
 const LARGEST_BODY: usize = 256 * 1024;
 
-/// A fetch that waits for an answer.
+/// A fetch that waits for a response.
 #[derive(Debug)]
 pub struct Fetch {
     source: KeySource,
@@ -27,27 +27,27 @@ pub struct Fetch {
 #[derive(Debug)]
 enum Document {
     Metadata,
-    /// How long the metadata document is fresh, where it was read first.
+    /// How long the metadata document is fresh, if one was read first.
     KeySet(Option<Duration>),
 }
 
-/// What a fetch comes to next.
+/// What a fetch does next.
 #[derive(Debug)]
 pub enum Next {
-    /// Make this call, and bring its answer to this fetch.
+    /// Make this call, and give its response to this fetch.
     Call(Fetch, Box<Call>),
     /// The keys are here.
     Done(Fetched),
-    /// There are none, for this reason, which an operator reads.
+    /// The fetch has failed; the sentence is for the operator.
     Failed(String),
 }
 
 /// Keys that were fetched.
 #[derive(Debug)]
 pub struct Fetched {
-    /// What the other VMs get: the key set as it came, or the thumbprints of a client's certificates.
+    /// What is shared with the other VMs: the key set as it came, or the thumbprints of a client's certificates.
     pub document: Vec<u8>,
-    /// The same, read.
+    /// The same, parsed.
     pub keys: Published,
     /// How long they are fresh.
     pub lifetime: Duration,
@@ -69,14 +69,14 @@ impl Fetch {
         &self.source
     }
 
-    /// Goes on with the answer to the last call.
+    /// Continues with the response to the last call.
     #[must_use]
-    pub fn receive(self, answer: &Response<'_>) -> Next {
-        let body = match answer.content(LARGEST_BODY) {
+    pub fn receive(self, response: &Response<'_>) -> Next {
+        let body = match response.content(LARGEST_BODY) {
             Ok(body) => body,
             Err(why) => return Next::Failed(why),
         };
-        let lifetime = self.source.lifetime(Freshness::of(answer.cache_control, answer.age));
+        let lifetime = self.source.lifetime(Freshness::of(response.cache_control, response.age));
         match self.awaits {
             Document::Metadata => self.read_metadata(body, lifetime),
             Document::KeySet(of_metadata) => match fetched(&self.source, body) {
@@ -108,7 +108,7 @@ impl Fetch {
     }
 }
 
-/// Reads a key set, and what of it is shared.
+/// Parses a key set. The bytes are what is shared with the other VMs.
 pub(crate) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Published), String> {
     if source.is_on_demand() {
         let document = json::object(body).ok_or("the key set is not one JSON object")?;
@@ -120,7 +120,7 @@ pub(crate) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Publi
     }
 }
 
-/// Reads what [`fetched`] shares.
+/// Parses the bytes that [`fetched`] returned.
 pub(crate) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
     if source.is_on_demand() {
         let (thumbprints, rest) = document.as_chunks();
@@ -130,7 +130,7 @@ pub(crate) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
     }
 }
 
-/// Reads a key set that an authorization server publishes.
+/// Parses a key set that an authorization server publishes.
 fn published(body: &[u8]) -> Result<KeySet, String> {
     let document = json::object(body).ok_or("the key set is not one JSON object")?;
     KeySet::published(Map::from(document))

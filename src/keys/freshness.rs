@@ -1,21 +1,21 @@
-//! How long an answer may be used, as it says itself (RFC 9111 §4.2).
+//! How long a response may be used, by its own headers (RFC 9111 §4.2).
 
 use std::time::Duration;
 
-/// What an answer says of how long it is fresh.
+/// For how long a response says that it is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// Nothing.
+    /// It does not say.
     Unsaid,
-    /// It is not fresh even now: `no-cache`, `no-store`, `max-age=0`, or a `max-age` that cannot be read (RFC 9111 §4.2.1).
+    /// It is not fresh now: `no-cache`, `no-store`, `max-age=0`, or a `max-age` that cannot be read (RFC 9111 §4.2.1).
     Never,
-    /// For so long from now on. There may be none left, where a cache between has kept it.
+    /// For so long from now; 0 if a cache in between has kept it for too long.
     For(Duration),
 }
 
 impl Freshness {
-    /// Reads `Cache-Control` (RFC 9111 §5.2.2) and `Age` (§5.1). What speaks of shared caches alone (`s-maxage`) does not
-    /// matter: what is kept here serves the one who asked.
+    /// Reads `Cache-Control` (RFC 9111 §5.2.2) and `Age` (§5.1). `s-maxage` is ignored, since it is for shared caches: this one
+    /// is private.
     pub(crate) fn of(cache_control: Option<&[u8]>, age: Option<&[u8]>) -> Self {
         let mut said = Self::Unsaid;
         for directive in directives(cache_control.unwrap_or_default()) {
@@ -25,7 +25,7 @@ impl Freshness {
             if name.eq_ignore_ascii_case(b"no-cache") || name.eq_ignore_ascii_case(b"no-store") {
                 return Self::Never;
             }
-            // The first one counts, if there are more (§4.2.1).
+            // The first of several counts (§4.2.1).
             if name.eq_ignore_ascii_case(b"max-age") && said == Self::Unsaid {
                 let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
                 let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
@@ -56,7 +56,7 @@ fn directives(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// `delta-seconds` (RFC 9111 §1.2.2): a number that is too large is as large as can be.
+/// `delta-seconds` (RFC 9111 §1.2.2). A number that overflows is taken for the largest.
 fn seconds(text: &[u8]) -> Option<Duration> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let number = || std::str::from_utf8(text).ok()?.parse().ok();

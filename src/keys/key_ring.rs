@@ -12,23 +12,23 @@ use crate::keys::freshness::Freshness;
 use crate::keys::source::{KeySource, SourceId};
 use crate::time::UnixTime;
 
-/// Key sets by their source: as many as the configuration names, each bounded.
+/// Key sets by their source. The configuration bounds how many there are, and each set is bounded.
 #[derive(Debug, Default)]
 pub struct KeyRing {
     known: SortedMap<SourceId, Known>,
 }
 
-/// What was published somewhere.
+/// What a source publishes.
 #[derive(Debug)]
 pub enum Published {
-    /// By an issuer: what verifies its tokens.
+    /// An issuer's keys, which verify its tokens.
     Keys(Rc<KeySet>),
-    /// By a client: what it may present.
+    /// A client's certificates, which it may present.
     Certificates(Vec<Thumbprint>),
 }
 
 impl Published {
-    /// Whether there is nothing: it was withdrawn.
+    /// Whether all of it was withdrawn.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
@@ -88,8 +88,8 @@ impl KeyRing {
         self.known.insert(*source.id(), Known { published, version, fetched, lifetime });
     }
 
-    /// Takes over what another VM shared, as [`Self::shared`] writes it. Says whether there was anything newer than what
-    /// is known here.
+    /// Stores what another VM shared, in the form of [`Self::shared`], if it is newer than what is known here. Returns whether
+    /// it was.
     pub fn take_shared(&mut self, source: &KeySource, shared: &[u8]) -> bool {
         let Some((numbers, document)) = shared.split_first_chunk::<24>() else { return false };
         let (&[version, fetched, lifetime], []) = numbers.as_chunks::<8>() else { return false };
@@ -106,7 +106,7 @@ impl KeyRing {
     /// Takes over a key set as it is published;
     ///
     /// # Errors
-    /// A sentence, where it is no key set that can be used.
+    /// A sentence, if it is not a usable key set.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: UnixTime) -> Result<(), String> {
         let (_, published) = fetch::fetched(source, document)?;

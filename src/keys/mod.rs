@@ -1,7 +1,7 @@
 //! The public keys of an issuer: from the configuration, or fetched from the authorization server.
 //!
-//! A key that cannot be had is waited for or refused, never assumed. What was fetched last serves on while the
-//! authorization server is away, and nothing but a good key set takes its place.
+//! A request whose key is not here waits for it or is refused. The keys fetched last stay in use while the authorization server
+//! is unavailable, and only a valid key set replaces them.
 
 mod ask;
 pub(crate) mod client_key_set;
@@ -68,7 +68,7 @@ pub(crate) struct KeysFields {
     /// The name under which that filter leaves the token's payload.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"verified"))]
     payload_in_metadata: Option<String>,
-    /// After so long an unknown key may cause one more fetch, in the whole process; three may come at once.
+    /// The time after which an unknown key may cause one more fetch, in the whole process. Three may come in a row.
     #[serde(default)]
     cool_down_seconds: CoolDown,
     /// How long keys are fresh where `Cache-Control` says `no-cache`, `no-store`, `max-age=0`, or nothing.
@@ -77,10 +77,10 @@ pub(crate) struct KeysFields {
     /// How long keys are fresh at most, whatever `Cache-Control` says.
     #[serde(default)]
     max_age_seconds: MaxAge,
-    /// How long known keys serve on while none can be fetched.
+    /// How long known keys stay in use while none can be fetched.
     #[serde(default)]
     max_stale_seconds: MaxStale,
-    /// For each answer of the authorization server.
+    /// How long to wait for each response of the authorization server.
     #[serde(default)]
     timeout_seconds: Timeout,
 }

@@ -1,8 +1,8 @@
-//! When an issuer's keys are fetched, agreed between all VMs of a process.
+//! When keys are fetched, as the VMs of a process agree on it.
 //!
-//! Every worker of a proxy has a VM of its own, and each would fetch. They share one small record for each source:
-//! whoever changes it first fetches, and the others read what it brought. Whoever fetches says again and again that it still
-//! does; nothing waits for a VM that is gone. The record has times of a clock that may be set back: what lies further ahead than it
+//! Every worker of a proxy has a VM of its own, and each would fetch. So they share one small record for each source: the VM that
+//! changes it first fetches, and the others take over its keys. The fetching VM extends its lease again and again, so that
+//! nothing waits for a VM that is gone. The record has times of a clock that may be set back: what lies further ahead than it
 //! can have been meant says nothing.
 
 use std::time::Duration;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use crate::keys::source::KeySource;
 use crate::time::{UnixTime, milliseconds};
 
-/// Failures are followed by a fetch after 1, 2, 4, ... seconds, up to this.
+/// In milliseconds. After a failure the next fetch is 1 second later, then 2, 4, ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A fetch of which nothing was heard for so long counts as lost.
+/// A fetch whose lease was not extended for so long counts as lost.
 const LEASE: Duration = Duration::from_secs(1);
 
 /// When half of it is over it is extended.
 const HALF_A_LEASE: Duration = Duration::from_millis(500);
 
-/// So many fetches may unknown keys cause at once; each cool-down gives one back.
+/// Unknown keys may cause so many fetches in a row. After each cool-down they may cause one more.
 const BURST: u64 = 3;
 
 /// The shared record of one source.
@@ -28,31 +28,31 @@ pub struct Schedule {
     /// Grows with every key set that was fetched; 0 before the first. It is the time of the last good fetch in milliseconds since
     /// 1970, or more where clocks went back.
     pub version: u64,
-    /// From then on a fetch is due.
+    /// When the next fetch is due.
     due: UnixTime,
-    /// How many fetches unknown keys have caused that no cool-down has given back.
+    /// Fetches that unknown keys have caused, less one for each cool-down since.
     hurried: u64,
-    /// Since when the cool-down runs.
+    /// When the present cool-down began.
     cooling_since: UnixTime,
-    /// Until then a fetch is under way.
+    /// A fetch is under way until then.
     lease: UnixTime,
-    /// How many fetches have failed since a good one.
+    /// Fetches that have failed since the last success.
     failures: u64,
-    /// Until then nothing is fetched, since the last fetch failed.
+    /// Nothing is fetched until then, since the last fetch failed.
     paused: UnixTime,
 }
 
-/// Why somebody wants a fetch.
+/// Why keys are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchReason {
-    /// Keys should be fresh.
+    /// It is time for fresh keys, or there are none yet.
     Routine,
-    /// A token names a key that nobody knows, or names none and no key that is known made its signature.
+    /// A token names an unknown key, or names none and no known key verifies it.
     UnknownKey,
 }
 
 impl Schedule {
-    /// Reads the shared record; there is none before the first fetch. Anything else is as good as none.
+    /// Reads the shared record. Without one, or with one that cannot be read, nothing was fetched yet.
     #[must_use]
     pub fn read(record: Option<&[u8]>) -> Self {
         let Some((numbers, [])) = record.map(|record| record.as_chunks::<8>()) else { return Self::default() };
@@ -83,7 +83,7 @@ impl Schedule {
         is_within(now, self.paused, LONGEST_PAUSE) && !self.is_under_way(now)
     }
 
-    /// Whether a fetch is due for whoever has this source. Somebody with wider limits may have made the last one.
+    /// Whether a fetch is due under this source's limits. The last one may have been made under wider limits.
     fn is_due(&self, source: &KeySource, now: UnixTime) -> bool {
         let last = UnixTime::from_milliseconds(self.version);
         let due = self.due.min(last.saturating_add(source.longest_pause()));
@@ -98,8 +98,8 @@ impl Schedule {
         !self.is_under_way(now) && !self.is_paused(now) && (self.is_due(source, now) || may_hurry)
     }
 
-    /// How many of the fetches that unknown keys caused still count for whoever waits as long as this source says, and since
-    /// when the cool-down of the next one runs.
+    /// How many of the fetches that unknown keys caused still count under this source's cool-down, and when the present cool-down
+    /// began.
     fn hurried(&self, source: &KeySource, now: UnixTime) -> (u64, UnixTime) {
         let (elapsed, cool_down) = (now.saturating_since(self.cooling_since), source.cool_down());
         let cooled = milliseconds(elapsed).checked_div(milliseconds(cool_down)).unwrap_or(u64::MAX);
@@ -112,11 +112,11 @@ impl Schedule {
         }
     }
 
-    /// The record of whoever begins a fetch: it counts only for the one who shares it first.
+    /// The record of a VM that begins a fetch. The VM may fetch only if it is the first to share the changed record.
     #[must_use]
     pub fn begun(self, source: &KeySource, why: FetchReason, now: UnixTime) -> Self {
         let begun = Self { lease: now.saturating_add(LEASE), ..self };
-        // One that is due anyway is not caused by a token.
+        // A fetch that is due anyway does not count as caused by a token.
         if why == FetchReason::Routine || self.is_due(source, now) {
             return begun;
         }
@@ -124,30 +124,31 @@ impl Schedule {
         Self { hurried: hurried.saturating_add(1), cooling_since, ..begun }
     }
 
-    /// Until when a fetch counts as under way without a word of whoever makes it.
+    /// When the fetch under way counts as lost, unless its VM extends the lease.
     #[must_use]
     pub fn lease(&self) -> UnixTime {
         self.lease
     }
 
-    /// The record of whoever still fetches, where half of this lease is over; it counts only where nobody else has begun.
+    /// The record of a VM that still fetches, once half of its lease is over; `None` if it is too early, or if another VM has
+    /// begun a fetch.
     #[must_use]
     pub fn extended(self, lease: UnixTime, now: UnixTime) -> Option<Self> {
         let is_time = now.saturating_add(HALF_A_LEASE) >= lease;
         (is_time && self.lease == lease).then(|| Self { lease: now.saturating_add(LEASE), ..self })
     }
 
-    /// The record of whoever fetches no more, and has nothing to say of it.
+    /// The record of a VM that gives its fetch up.
     #[must_use]
     pub fn given_up(self, lease: UnixTime) -> Option<Self> {
         (self.lease == lease).then_some(Self { lease: UnixTime::EPOCH, ..self })
     }
 
-    /// The record after a good fetch, which is to be followed by the next one after so long.
+    /// The record after a fetch that succeeded. The next one is due after `pause`.
     #[must_use]
     pub fn succeeded(self, pause: Duration, now: UnixTime) -> Self {
         Self {
-            // Above every version there ever was, even where the record was lost.
+            // Greater than every version before, even if the record was lost.
             version: now.milliseconds().max(self.version.saturating_add(1)),
             due: now.saturating_add(pause),
             lease: UnixTime::EPOCH,
@@ -157,7 +158,7 @@ impl Schedule {
         }
     }
 
-    /// The record after a fetch that failed. Where none was due yet, the next one stays due when it was.
+    /// The record after a fetch that failed. It does not change when the next one is due.
     #[must_use]
     pub fn failed(self, now: UnixTime) -> Self {
         let doubled = u32::try_from(self.failures).ok().and_then(|failures| 1_u32.checked_shl(failures));

@@ -13,16 +13,16 @@ use crate::jose::fingerprint::fingerprint;
 use crate::keys::freshness::Freshness;
 use crate::text::https_url;
 
-/// An issuer's keys are not fetched again before, unless a token's key is unknown or a fetch failed.
+/// An issuer's keys are not fetched again sooner, unless a token's key is unknown or a fetch failed.
 const LEAST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A client's keys are kept for so long at least, whatever their answer says.
+/// A client's keys are kept at least so long, whatever the response says.
 const LEAST_AGE_OF_CLIENTS: Duration = Duration::from_secs(10);
 
-/// How long a client's keys are fresh whose response does not say.
+/// A client's keys are fresh so long if the response does not say.
 const DEFAULT_AGE_OF_CLIENTS: Duration = Duration::from_secs(300);
 
-/// A place from which an issuer's keys are fetched, and how often.
+/// Where keys are fetched, and within which limits.
 #[derive(Clone, Debug)]
 pub struct KeySource {
     id: SourceId,
@@ -30,8 +30,8 @@ pub struct KeySource {
     limits: Limits,
 }
 
-/// Tells one source from another: the SHA-256 of everything that decides which keys come of it. How often it is asked is
-/// not among that, so two policies that ask the same share what comes.
+/// Identifies a source: the SHA-256 of everything that decides which keys are fetched. The limits are not part of it, so two
+/// policies with the same source share its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId([u8; 32]);
 
@@ -89,7 +89,7 @@ pub(crate) struct HttpUri {
     path: String,
 }
 
-/// How the schema has it.
+/// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
@@ -166,7 +166,7 @@ impl TryFrom<String> for HttpUri {
 }
 
 impl HttpUri {
-    /// Scheme and host in lower case; no user information, no fragment, nothing but visible ASCII.
+    /// Parses a URI without user information and fragment, in visible ASCII. Scheme and host become lower case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -183,7 +183,7 @@ impl HttpUri {
             .then(|| Self { scheme, authority: authority.to_ascii_lowercase(), path })
     }
 
-    /// Scheme and authority (RFC 6454 §4), without the port that the scheme has anyway.
+    /// Scheme and authority (RFC 6454 §4), without the scheme's default port.
     pub(crate) fn origin(&self) -> String {
         let (scheme, port) = match self.scheme {
             Scheme::Https => ("https", ":443"),
@@ -192,13 +192,13 @@ impl HttpUri {
         format!("{scheme}://{}", self.authority.strip_suffix(port).unwrap_or(&self.authority))
     }
 
-    /// The origin that a text is, if it is one of https and nothing more.
+    /// Parses an https origin: a URI without a path.
     pub(crate) fn https_origin(text: &str) -> Result<String, String> {
         let uri = Self::parse(text).filter(|uri| uri.scheme == Scheme::Https && uri.path == "/");
         uri.map(|uri| uri.origin()).ok_or_else(|| format!("{:?} is no origin of https", https_url::shown(text)))
     }
 
-    /// A call of it through this cluster.
+    /// A call to this URI through a cluster.
     pub(crate) fn call(
         &self,
         method: &'static str,
@@ -218,7 +218,7 @@ impl HttpUri {
         }
     }
 
-    /// How it is told.
+    /// Its form in messages.
     pub(crate) fn shown(&self) -> String {
         format!("{}{}", self.origin(), self.path)
     }
@@ -229,7 +229,7 @@ impl HttpUri {
 }
 
 impl Start {
-    /// What is asked of whom, in an order that never changes.
+    /// The identity. The order of the parts must never change.
     fn id(&self) -> SourceId {
         let (kind, uri, cluster) = self.kind();
         let place = uri.shown();
@@ -241,7 +241,7 @@ impl Start {
         SourceId(fingerprint(parts.into_iter().map(str::as_bytes)))
     }
 
-    /// Its kind, what is asked first, and through which cluster.
+    /// Its kind, its first URI, and the cluster of that.
     fn kind(&self) -> (&'static str, &HttpUri, &ClusterName) {
         match self {
             Self::KeySet { uri, cluster } => ("jwks_uri", uri, cluster),
@@ -284,13 +284,13 @@ impl KeySource {
         Ok(Self::new(start, limits))
     }
 
-    /// Two sources of one identity are one: their keys are fetched once in a process.
+    /// Its identity. The keys of sources with the same identity are fetched once in a process.
     #[must_use]
     pub fn id(&self) -> &SourceId {
         &self.id
     }
 
-    /// Where it is, for people.
+    /// Where it is, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         let (kind, uri, cluster) = self.start.kind();
@@ -311,14 +311,15 @@ impl KeySource {
         self.limits.cool_down.duration()
     }
 
-    /// Whether keys are fetched only when a request needs them: those of clients, of which there are many.
+    /// Whether the keys are fetched only when a request needs them. Those of clients are, since there may be many clients.
     #[must_use]
     pub fn is_on_demand(&self) -> bool {
         matches!(self.start, Start::Client { .. })
     }
 
-    /// For how long keys are fresh whose answer says this. Authorization servers write `no-cache` and its like into
-    /// every answer; of an issuer's keys that says nothing. A client's promise is kept to the second, but for a few.
+    /// For how long keys are fresh, by what their response says. `no-cache` and the like are ignored for an issuer's
+    /// keys, since authorization servers write them into every response. For a client's keys the response decides, within
+    /// limits.
     pub(crate) fn lifetime(&self, said: Freshness) -> Duration {
         let max_age = self.limits.max_age.duration();
         if self.is_on_demand() {
@@ -336,8 +337,8 @@ impl KeySource {
         }
     }
 
-    /// How long after a good fetch the next one comes, which no request waits for: three quarters of the time for which the
-    /// keys are fresh. Where an issuer has withdrawn all its keys, new ones are looked for soon.
+    /// From a fetch that succeeded to the next: three quarters of the time for which the keys are fresh, so that no
+    /// request has to wait for it. If an issuer has withdrawn all its keys, the next fetch is soon.
     pub(crate) fn pause(&self, lifetime: Duration, is_withdrawn: bool) -> Duration {
         match (self.is_on_demand(), is_withdrawn) {
             (true, _) => three_quarters(lifetime),
@@ -351,12 +352,12 @@ impl KeySource {
         if self.is_on_demand() { Duration::MAX } else { self.pause_of_issuer(self.limits.max_age.duration()) }
     }
 
-    /// A minute at least, but for keys that do not serve so long.
+    /// At least a minute, unless the keys may be used for less.
     fn pause_of_issuer(&self, lifetime: Duration) -> Duration {
         three_quarters(lifetime).max(LEAST_PAUSE).min(three_quarters(self.limits.max_stale.duration()))
     }
 
-    /// The sources of several policies, each once: it is fetched as often as any of them has it, and waited for as long.
+    /// The sources of several policies, each once. The strictest limits of its policies apply, and the longest timeout.
     pub(crate) fn joined<'s>(sources: impl Iterator<Item = &'s Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for source in sources {
@@ -368,13 +369,13 @@ impl KeySource {
         joined
     }
 
-    /// How long keys serve on after a good fetch that called them fresh for so long. A client's
-    /// serve no longer than that: a certificate that it has withdrawn is no certificate of it.
+    /// How long keys may be used after a fetch that succeeded. `lifetime`: how long they are fresh. A
+    /// client's keys may not be used for longer, since it may have withdrawn a certificate.
     pub(crate) fn serves_for(&self, lifetime: Duration) -> Duration {
         if self.is_on_demand() { lifetime } else { self.limits.max_stale.duration() }
     }
 
-    /// After how long a whole fetch, of two documents at most, has failed.
+    /// After how long a whole fetch, of at most two documents, has failed.
     pub(crate) fn longest_fetch(&self) -> Duration {
         self.limits.timeout.duration().saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
@@ -385,7 +386,7 @@ impl KeySource {
         self.longest_fetch()
     }
 
-    /// The issuer that the first document must name, where it is a metadata document.
+    /// The issuer that the first document must name, if it is a metadata document.
     pub(crate) fn expected_issuer(&self) -> Option<&str> {
         match &self.start {
             Start::KeySet { .. } | Start::Client { .. } => None,
@@ -400,7 +401,7 @@ impl KeySource {
         }
     }
 
-    /// The call for the key set that a metadata document names, if it is where it may be.
+    /// The call for the key set that a metadata document names, if its origin is allowed.
     pub(crate) fn call_for_key_set(&self, jwks_uri: &str) -> Option<Call> {
         let Start::Discovery { origins, .. } = &self.start else { return None };
         let uri = HttpUri::parse(jwks_uri).filter(|uri| uri.scheme == Scheme::Https)?;

@@ -1,4 +1,4 @@
-//! What became of a request, as the counters, the access log and the log tell it.
+//! The decision about a request, as counters, the access log and the log have it.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -15,7 +15,7 @@ use crate::reason::Reason;
 use crate::text::json;
 use crate::time::UnixTime;
 
-/// The end of one request's judgement.
+/// The decision about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     policy: String,
@@ -27,29 +27,29 @@ pub struct Decision {
     would_have_refused: Option<Refused>,
     /// When its token expires.
     expires: Option<UnixTime>,
-    /// Its line, where that was written before.
+    /// The access-log line, if it was rendered before.
     line: Option<Rc<str>>,
 }
 
-/// What was decided, and on what ground.
+/// What was decided, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// The request goes on.
+    /// The request is forwarded.
     Forwarded(Ground),
-    /// The request goes on because its policy only observes: otherwise it had been refused for this.
+    /// The request is forwarded because its policy only observes; otherwise it would have been refused for this reason.
     Observed(Reason),
     /// The request got a document of the filter's own.
     Served(Ground),
-    /// The request got the filter's own answer.
+    /// The request was refused.
     Refused(Reason),
 }
 
-/// Why a request goes on, or is answered.
+/// Why a request is forwarded or served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ground {
     /// Its token is bound to the certificate of its connection.
     TokenBound,
-    /// Its token is bound to a DPoP key alone, and the operator states that the proof is verified behind.
+    /// Its token is bound to a DPoP key only, and the operator states that the API verifies the proof.
     TokenBoundToKey,
     /// Its token is bound to nothing, and the policy lets such tokens pass.
     TokenUnbound,
@@ -59,9 +59,9 @@ pub enum Ground {
     CertificateHandedOver,
     /// The authorization server gets the certificate without its chain, which is longer than the policy forwards.
     CertificateWithoutChain,
-    /// The path is none of those that get a certificate.
+    /// Its path does not get the certificate.
     NoEndpoint,
-    /// The client presented none, so the authorization server gets none.
+    /// The client presented no certificate, so the authorization server gets none.
     NoCertificate,
     /// The chain of the client's certificate was not validated, so the authorization server does not get it.
     CertificateNotValidated,
@@ -69,7 +69,7 @@ pub enum Ground {
     ClientAuthenticated,
     /// The policy only removes forged headers.
     CleanOnly,
-    /// It is for the metadata of the API (RFC 9728), which anybody may read.
+    /// It asks for the metadata of the API (RFC 9728), which is public.
     ProtectedResourceMetadata,
 }
 
@@ -149,7 +149,7 @@ impl Decision {
         }
     }
 
-    /// The decision to forward that request, which lost this many forged headers.
+    /// The decision to forward that request, from which so many forged headers are removed.
     #[must_use]
     pub(super) fn forwarded(scene: &Scene<'_>, passed: Passed, forged_headers: u32) -> Self {
         let Passed { ground, identity, lookup, expires, line } = passed;
@@ -163,19 +163,19 @@ impl Decision {
         Self { line, ..decision }
     }
 
-    /// The same decision about a token that names these.
+    /// The same, about a token of this identity.
     #[must_use]
     pub(super) fn about(self, identity: Option<Rc<Identity>>) -> Self {
         Self { identity, ..self }
     }
 
-    /// The same decision about a token that was looked up.
+    /// The same, about a token that was looked up in the cache.
     #[must_use]
     pub(super) fn looked_up(self, lookup: Option<Lookup>) -> Self {
         Self { lookup, ..self }
     }
 
-    /// From when on the token of a request that goes on is refused.
+    /// When the token of a forwarded request expires.
     #[must_use]
     pub fn expires(&self) -> Option<UnixTime> {
         self.expires
@@ -187,7 +187,7 @@ impl Decision {
         &self.policy
     }
 
-    /// The same, where nothing else of the decision is needed any more.
+    /// The same, without copying it.
     #[must_use]
     pub fn into_policy(self) -> String {
         self.policy
@@ -205,13 +205,13 @@ impl Decision {
         self.verdict
     }
 
-    /// What the policy would have refused the request for, did it not merely observe.
+    /// The refusal, if the policy only observes and would have refused the request.
     #[must_use]
     pub fn would_have_refused(&self) -> Option<&Refused> {
         self.would_have_refused.as_ref()
     }
 
-    /// What is to be counted, and by how much: in the usual case one counter.
+    /// The counters to increase, and by how much. Usually it is one.
     pub fn counts(&self) -> impl Iterator<Item = (Metric, u32)> {
         let accepted = match self.verdict {
             Verdict::Forwarded(_) | Verdict::Observed(_) => self.identity.as_deref().and_then(Identity::algorithm),
@@ -222,7 +222,7 @@ impl Decision {
         std::iter::once(decided).chain(forged)
     }
 
-    /// What an access log prints: one JSON object, ASCII, on one line, whose strings are bounded.
+    /// The access-log line: one JSON object in ASCII, on one line, with bounded strings.
     #[must_use]
     pub fn line(&self) -> Cow<'_, str> {
         match &self.line {
@@ -236,7 +236,7 @@ impl Decision {
     }
 }
 
-/// The line of a request that passes under the policy of this name since its token is bound to its certificate.
+/// The access-log line of a request that is forwarded because its token is bound to its certificate.
 pub(crate) fn line_of_bound(policy: &str, certificate: Thumbprint, identity: &Identity) -> String {
     written(policy, Verdict::Forwarded(Ground::TokenBound), Some(certificate), Some(identity))
 }
@@ -265,20 +265,19 @@ fn written(policy: &str, verdict: Verdict, presented: Option<Thumbprint>, identi
     line
 }
 
-/// The name of the policy that a [line](Decision::line) tells of; `None` where it is none, or tells of none.
+/// The name of the policy in a [line](Decision::line); `None` if there is none, or if it is not a line.
 #[must_use]
 pub fn policy_of(line: &[u8]) -> Option<String> {
     json::object(line)?.get("policy")?.as_str().map(str::to_owned)
 }
 
-/// Most lines are shorter.
+/// In bytes. Most lines are shorter.
 const USUAL_LINE: usize = 256;
 
-/// Somebody else's text as a JSON string of visible ASCII: it can neither end the string nor the line, and of a long one
-/// only the beginning is there.
+/// Untrusted text as a JSON string of visible ASCII, so that it ends neither the string nor the line. A long text is cut.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
-/// In characters before they are escaped; client identifiers and subjects in the field are shorter.
+/// In characters, before they are escaped. Usual client identifiers and subjects are shorter.
 const LONGEST_QUOTED: usize = 128;
 
 impl fmt::Display for Quoted<'_> {

@@ -1,4 +1,4 @@
-//! A request that goes on.
+//! A request that is forwarded.
 
 use std::rc::Rc;
 
@@ -9,38 +9,38 @@ use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::time::UnixTime;
 
-/// Headers, or trailers, without those that claim something about a client certificate.
+/// Headers or trailers, without those that claim something about a client certificate.
 #[derive(Debug, Default)]
 pub struct SanitizedHeaders {
-    /// They remove every such header, and its name from `Connection`, and may be followed by more edits.
+    /// The edits that remove every such header, and its name from `Connection`. More edits may follow.
     pub edits: Vec<Edit>,
-    /// How many of them were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
+    /// How many of the removed ones were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
-    /// Whether one of these is refused where the operator says so.
+    /// Whether one of them is refused under `on_forged: refuse`.
     pub(crate) is_refusable: bool,
 }
 
-/// A request that goes on.
+/// A request to forward.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    /// With these headers.
+    /// The edits of its headers.
     pub(crate) headers: SanitizedHeaders,
-    /// For this.
+    /// Why it is forwarded.
     pub(crate) passed: Passed,
 }
 
-/// Why a request goes on, and what metrics and logs tell of that.
+/// Why a request is forwarded, for metrics and logs.
 #[derive(Debug)]
 pub(crate) struct Passed {
-    /// Why it goes on; or why it would have been refused, did its policy not merely observe.
+    /// Why it is forwarded; or why it would have been refused, if its policy only observes.
     pub(crate) ground: Result<Ground, Refusal>,
-    /// Whom its token names.
+    /// The client and the subject of its token.
     pub(crate) identity: Option<Rc<Identity>>,
-    /// Whether its token was verified before, if it was looked up.
+    /// Whether its token was in the cache, if it was looked up.
     pub(crate) lookup: Option<Lookup>,
-    /// From when on its token is refused.
+    /// When its token expires.
     pub(crate) expires: Option<UnixTime>,
-    /// Its line in the access log, where that was written before.
+    /// The access-log line, if it was rendered before.
     pub(crate) line: Option<Rc<str>>,
 }
 
@@ -51,7 +51,7 @@ impl From<Ground> for Passed {
 }
 
 impl SanitizedHeaders {
-    /// Sends the request on with them.
+    /// Forwards the request with these headers.
     pub(crate) fn forward(self, passed: impl Into<Passed>) -> Forward {
         Forward { headers: self, passed: passed.into() }
     }

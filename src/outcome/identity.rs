@@ -1,11 +1,11 @@
-//! Whom a verified token names: for logs and counters, no ground for a decision.
+//! The client and the subject of a verified token, for logs and counters. No decision depends on them.
 
 use std::sync::Arc;
 
 use crate::jose::algorithm::Algorithm;
 use crate::text::json::{Json, Object};
 
-/// What a token says of itself, its signature being right: before that it would be an attacker's text.
+/// What a token says about itself. It is made only once the signature is verified, since before that it is an attacker's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     algorithm: Option<Algorithm>,
@@ -21,24 +21,24 @@ impl Identity {
         Self {
             algorithm,
             issuer,
-            // RFC 9068 §2.2; OpenID Connect servers that do not follow it yet write azp.
+            // RFC 9068 §2.2; OpenID Connect servers that do not follow it write azp.
             client: text("client_id").or_else(|| text("azp")),
             subject: text("sub"),
         }
     }
 
-    /// Of a client that proved to be it without a token.
+    /// The identity of a client that authenticated without a token.
     pub(crate) fn of_client(client_id: String) -> Self {
         Self { algorithm: None, issuer: None, client: Some(client_id), subject: None }
     }
 
-    /// How many bytes it takes, about. The issuer's name is shared.
+    /// Its approximate size in bytes, without the issuer's name, which is shared.
     pub(crate) fn size(&self) -> usize {
         let texts = [&self.client, &self.subject].into_iter().flatten().map(String::len);
         texts.fold(size_of::<Self>(), usize::saturating_add)
     }
 
-    /// What the token is signed with, where that is known: what another filter left of a token does not say it.
+    /// The algorithm of the signature; `None` if another filter verified the token, whose payload does not say it.
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm

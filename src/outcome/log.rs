@@ -1,4 +1,4 @@
-//! What is written to the proxy's log: every event, its level and its one line.
+//! The events that are written to the proxy's log, with their levels and lines.
 
 use std::fmt;
 use std::panic::Location;
@@ -9,40 +9,40 @@ use crate::outcome::refused::Refused;
 use crate::outcome::server_response::Finding;
 use crate::reason::{Fault, Reason};
 
-/// Something that an operator can read in the log.
+/// An event for the log.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A configuration was loaded, with so many policies; what chooses among them, for people.
+    /// A configuration was loaded: the number of its policies, and what chooses among them.
     Started(usize, &'a str),
-    /// A configuration was not.
+    /// A configuration was refused.
     ConfigurationRefused(&'a config::Error),
     /// A request was refused.
     Refused(&'a Refused, Circumstances<'a>),
-    /// A request was forwarded, since its policy only observes, and would have been refused.
+    /// A request was forwarded because its policy only observes, and would have been refused.
     WouldHaveRefused(&'a Refused, Circumstances<'a>),
-    /// The keys of an issuer could not be fetched: where from, and why.
+    /// Keys could not be fetched: from where, and why.
     KeysNotFetched(String, &'a str),
     /// An issued access token is not bound to the certificate of its request, under the policy of this name.
     TokenNotBound(&'a str, &'a Finding),
-    /// Requests were refused, or observed, and got no line of their own.
+    /// Requests were refused, or observed, without a line of their own.
     RefusalsNotLogged(&'a NotLogged),
-    /// The filter has a defect, here, and stops: the place in its source, and what stands there.
+    /// The filter has a defect and stops: the place in its source, and the message.
     Panicked(Option<&'a Location<'a>>, Option<&'a str>),
 }
 
 /// How much an event matters. Envoy writes `info` and above unless told otherwise, Istio `warning` and above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// The clients' affair.
+    /// A client has to act.
     Info,
-    /// The proxy cannot do what its policy says: somebody has to look.
+    /// The operator has to act: the proxy cannot do what its policy says.
     Warn,
-    /// The proxy does not start, or keeps its former configuration; or this filter stops in one of its workers, until the
-    /// host has made a new VM.
+    /// The proxy does not start, or keeps its former configuration; or the filter stops in one worker until the host has made a
+    /// new VM.
     Error,
 }
 
-/// What the host knows about a request, as bytes of somebody else's choice.
+/// What the host knows about a request. The bytes are not trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
     /// The name of the route, if it has one.
@@ -51,7 +51,7 @@ pub struct Circumstances<'a> {
     pub request_id: Option<&'a [u8]>,
 }
 
-/// Refusals of one policy and reason, observed ones among them, that got no line of their own.
+/// The number of refusals of one policy and reason, including observed ones, that got no line of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotLogged {
     /// The policy's name; empty where none governs.
@@ -81,7 +81,7 @@ impl Event<'_> {
 }
 
 impl fmt::Display for Event<'_> {
-    /// One line of ASCII. What others chose in it is quoted, escaped and cut.
+    /// One line of ASCII. Untrusted text in it is quoted, escaped and cut.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started(count, choice) => {
@@ -129,12 +129,12 @@ fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refused, circumstances:
     write!(formatter, " detail={}", OrDash(refusal.detail()))
 }
 
-/// The name of a policy needs no quotes.
+/// The name of a policy, which needs no quotes, or a dash.
 fn or_dash(policy: &str) -> &str {
     if policy.is_empty() { "-" } else { policy }
 }
 
-/// A quoted text, or a dash, which has no quotes, where there is none.
+/// A quoted text, or a dash without quotes if there is none.
 struct OrDash<'a>(Option<&'a str>);
 
 impl fmt::Display for OrDash<'_> {

@@ -1,11 +1,11 @@
-//! Whether a token was verified before.
+//! Whether a token was in the cache.
 
-/// Whether a token was verified before.
+/// Whether a token was in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
-    /// It was, and its key is still the issuer's.
+    /// It was, and what verified it is still valid.
     Hit,
-    /// It was verified now, or could not be.
+    /// It was not: it was verified now, or refused.
     Miss,
 }
 

@@ -1,4 +1,4 @@
-//! What is counted and measured.
+//! The metrics.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use crate::outcome::decision::Verdict;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::server_response::{IssuanceOutcome, MetadataOutcome, Passage};
 
-/// One series of numbers. The names are stable from 1.0 on, as those of the reasons are.
+/// One metric with its labels. The names are stable from 1.0 on, like those of the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Requests decided, by verdict and its ground or reason, by the algorithm of the token where one was accepted, and
-    /// by whether it was verified before, where one was looked up.
+    /// Decided requests, by verdict with its ground or reason, by the algorithm of an accepted token, and by whether the token
+    /// was in the cache.
     Decisions(Verdict, Option<Algorithm>, Option<Lookup>),
-    /// Headers and trailers of clients' own making that were removed. `X-Forwarded-Client-Cert` is not among them: where it reaches a
-    /// filter, Envoy may have written it itself.
+    /// Forged headers and trailers that were removed. `X-Forwarded-Client-Cert` is not among them, since Envoy may have written
+    /// it itself.
     ForgedHeadersRemoved,
     /// Fetches of keys, by their outcome.
     KeyFetches(Outcome),
@@ -25,20 +25,20 @@ pub enum Metric {
     Introspections(Outcome),
     /// How long these took, in milliseconds.
     IntrospectionMilliseconds(Outcome),
-    /// Answers to requests for an authorization server's metadata, by what became of them.
-    MetadataAnswers(MetadataOutcome),
-    /// Answers of token endpoints that were read, by what became of them and what was in them.
+    /// Responses to requests for an authorization server's metadata, by outcome.
+    MetadataResponses(MetadataOutcome),
+    /// Token responses that were read, by verdict and content.
     IssuedTokens(Passage, IssuanceOutcome),
-    /// Requests that were still going on when their token expired.
+    /// Requests that were still in flight when their token expired.
     OutlivedTokens,
 }
 
-/// How numbers come together.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// They are added up.
+    /// Values are added up.
     Counter,
-    /// They are sorted into ranges.
+    /// Values are sorted into ranges.
     Histogram,
 }
 
@@ -51,15 +51,15 @@ impl Metric {
             | Self::ForgedHeadersRemoved
             | Self::KeyFetches(_)
             | Self::Introspections(_)
-            | Self::MetadataAnswers(_)
+            | Self::MetadataResponses(_)
             | Self::IssuedTokens(..)
             | Self::OutlivedTokens => Kind::Counter,
             Self::KeyFetchMilliseconds(_) | Self::IntrospectionMilliseconds(_) => Kind::Histogram,
         }
     }
 
-    /// The host's name of it, with labels as `stats_config.stats_tags` of the shipped files takes them out:
-    /// `certbound_decisions_total_.=.policy.=.api;.;` and so on for each. `policy` is empty where none governs.
+    /// The host's name of it, with labels in the form that `stats_config.stats_tags` of the shipped files extracts:
+    /// `certbound_decisions_total_.=.policy.=.api;.;` and so on. `policy` is empty if none governs.
     #[must_use]
     pub fn name(self, policy: &str) -> String {
         let mut name = match self {
@@ -69,7 +69,7 @@ impl Metric {
             Self::KeyFetchMilliseconds(_) => "certbound_key_fetch_milliseconds",
             Self::Introspections(_) => "certbound_introspections_total",
             Self::IntrospectionMilliseconds(_) => "certbound_introspection_milliseconds",
-            Self::MetadataAnswers(_) => "certbound_metadata_answers_total",
+            Self::MetadataResponses(_) => "certbound_metadata_answers_total",
             Self::IssuedTokens(..) => "certbound_issued_tokens_total",
             Self::OutlivedTokens => "certbound_outlived_tokens_total",
         }
@@ -96,7 +96,7 @@ impl Metric {
             | Self::KeyFetchMilliseconds(outcome)
             | Self::Introspections(outcome)
             | Self::IntrospectionMilliseconds(outcome) => label("outcome", outcome.name()),
-            Self::MetadataAnswers(outcome) => label("outcome", outcome.name()),
+            Self::MetadataResponses(outcome) => label("outcome", outcome.name()),
             Self::IssuedTokens(passage, outcome) => {
                 label("verdict", passage.name());
                 label("outcome", outcome.name());

@@ -1,4 +1,4 @@
-//! What becomes of a request, as the client, the log, the access log and the metrics are told.
+//! The outcome of a request, for the client, the log, the access log and the metrics.
 
 pub mod decision;
 pub mod forward;

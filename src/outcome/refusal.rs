@@ -7,9 +7,9 @@ use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
 use crate::reason::Reason;
 
-/// Why a request is refused, and what the log says of that. Of which request is its [`Scene`](super::scene::Scene)'s to say.
+/// Why a request is refused, with details for the log. The request itself is described by its [`Scene`](super::scene::Scene).
 ///
-/// It is one pointer: most of what may end in a refusal does not, and pays for the room in every result.
+/// It is one pointer, since every `Result` with a refusal has room for it, and few are refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(Box<Particulars>);
 
@@ -31,8 +31,8 @@ impl From<Reason> for Refusal {
 }
 
 impl Refusal {
-    /// A refusal with something the operator will want to know. `detail` goes to the log alone; it must hold no
-    /// token, key or secret. Whatever a client chose in it is escaped when it is written.
+    /// A refusal with a detail for the operator. It is written to the log only, and must not contain a token, key or secret. A
+    /// client's text in it is escaped when it is written.
     #[must_use]
     pub fn because(reason: Reason, detail: impl Into<String>) -> Self {
         let mut refusal = Self::from(reason);
@@ -46,7 +46,7 @@ impl Refusal {
         Self::because(reason, detail).looked_up(self.0.lookup)
     }
 
-    /// How many bytes it takes, about.
+    /// Its approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         let Particulars { detail, scope, .. } = &*self.0;
         let texts = [detail, scope].into_iter().flatten().map(String::len);
@@ -54,28 +54,28 @@ impl Refusal {
         texts.fold(own, usize::saturating_add)
     }
 
-    /// Names the certificate that the token is bound to.
+    /// Adds the certificate that the token is bound to.
     #[must_use]
     pub(crate) fn expecting(mut self, expected: Thumbprint) -> Self {
         self.0.expected = Some(expected);
         self
     }
 
-    /// Names whom the token is about. Its signature was verified.
+    /// Adds the identity of the token, whose signature was verified.
     #[must_use]
     pub(crate) fn about(mut self, identity: Rc<Identity>) -> Self {
         self.0.identity = Some(identity);
         self
     }
 
-    /// Says whether the token was verified before, if it was looked up.
+    /// Adds whether the token was in the cache, if it was looked up.
     #[must_use]
     pub(crate) fn looked_up(mut self, lookup: Option<Lookup>) -> Self {
         self.0.lookup = lookup;
         self
     }
 
-    /// Names the scopes that the request needs, for the challenge of [`Reason::ScopeInsufficient`].
+    /// Adds the scopes that the request needs, for the challenge of [`Reason::ScopeInsufficient`].
     #[must_use]
     pub(crate) fn demanding(mut self, scope: String) -> Self {
         self.0.scope = Some(scope);
@@ -88,7 +88,7 @@ impl Refusal {
         self.0.reason
     }
 
-    /// What else the operator will want to know. It may hold a client's text.
+    /// The detail for the operator. It may contain a client's text.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
@@ -100,18 +100,18 @@ impl Refusal {
         self.0.expected
     }
 
-    /// Whom the token names, its signature being right.
+    /// The identity of the token, if its signature was verified.
     #[must_use]
     pub fn identity(&self) -> Option<&Rc<Identity>> {
         self.0.identity.as_ref()
     }
 
-    /// Whether the token was verified before, if it was looked up.
+    /// Whether the token was in the cache, if it was looked up.
     pub(super) fn lookup(&self) -> Option<Lookup> {
         self.0.lookup
     }
 
-    /// The scopes that the request needs, where that is the reason.
+    /// The scopes that the request needs, if it lacks one.
     pub(super) fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
     }

@@ -1,4 +1,5 @@
-//! How many refusals get a line in the log: a flood must not fill it, and nothing may vanish from it.
+//! Limits how many refusals get a line in the log. The others are counted, so that a flood does not fill the log and no refusal
+//! is missing from it.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use crate::outcome::log::NotLogged;
 use crate::reason::Reason;
 use crate::time::UnixTime;
 
-/// A policy and a reason have an interval of their own, which begins with a refusal.
+/// Each policy and reason has its own interval, which begins with a refusal.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many lines one policy and reason get in a minute, in each VM: 1 to 10000, 10 unless told.
+/// How many lines one policy and reason get in a minute, in each VM: 1 to 10000; default: 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize), schemars(!try_from))]
@@ -32,15 +33,15 @@ impl TryFrom<u64> for LinesPerMinute {
     }
 }
 
-/// Which refusals of the last minute were written and how many were not. It holds one entry for each policy and reason.
+/// How many refusals of the last minute were written and how many were not, for each policy and reason.
 #[derive(Debug)]
 pub struct RefusalLog {
     limit: LinesPerMinute,
     /// By policy and reason.
     intervals: SortedMap<(String, Reason), Interval>,
-    /// When the first of the intervals ends that have something to tell; the end of time where none has.
+    /// When the first interval with unwritten refusals ends; [`UnixTime::MAX`] if there is none.
     due: UnixTime,
-    /// When somebody asked last.
+    /// When [`Self::overdue`] was called last.
     asked: UnixTime,
 }
 
@@ -52,7 +53,7 @@ struct Interval {
 }
 
 impl Interval {
-    /// A clock that was set back ends it too.
+    /// An interval is over, too, if the clock was set back.
     fn is_over(&self, now: UnixTime) -> bool {
         now < self.began || now.saturating_since(self.began) >= INTERVAL
     }
@@ -65,8 +66,7 @@ impl RefusalLog {
         Self { limit, intervals: SortedMap::default(), due: UnixTime::MAX, asked: UnixTime::EPOCH }
     }
 
-    /// Whether this refusal is to be written. If not, it is counted. Whoever asks has
-    /// asked for [`Self::overdue`] before.
+    /// Whether this refusal gets a line; otherwise it is counted. Call [`Self::overdue`] first.
     #[must_use]
     pub fn admits(&mut self, policy: &str, reason: Reason, now: UnixTime) -> bool {
         let key = (policy.to_owned(), reason);
@@ -83,7 +83,8 @@ impl RefusalLog {
         false
     }
 
-    /// What the intervals that are over have to tell, once. To be asked at every request: it costs two comparisons.
+    /// The unwritten refusals of the intervals that are over; each is returned once. Call it at every request: usually it costs
+    /// two comparisons.
     #[must_use]
     pub fn overdue(&mut self, now: UnixTime) -> Vec<NotLogged> {
         let set_back = now < self.asked;

@@ -1,4 +1,4 @@
-//! A refused request: what the client gets and what the operator reads, from one value.
+//! A refused request: the response to the client, and what the operator reads.
 
 use std::ops::Deref;
 
@@ -9,10 +9,10 @@ use crate::outcome::refusal::Refusal;
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::{ErrorCode, Fault};
 
-/// Failed fetches are tried again within seconds.
+/// A failed fetch is repeated within seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// One refused request, and [why](Refusal). It owns its status, its challenge and what the log says of it.
+/// One refused request, and [why](Refusal) it is refused. Status, challenge and log line are derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     scene: Box<Scene<'static>>,
@@ -44,7 +44,7 @@ impl Refused {
         self.scene.presented()
     }
 
-    /// What counters and access logs tell of it.
+    /// The decision, for counters and access logs.
     #[must_use]
     pub fn decision(&self) -> Decision {
         let decision = Decision::new(&self.scene, Verdict::Refused(self.reason()));
@@ -74,7 +74,7 @@ impl Refused {
         }
     }
 
-    /// The gRPC status, where the caller speaks gRPC: it sees no HTTP status but 200.
+    /// The gRPC status, if the caller speaks gRPC; the HTTP status is 200 then.
     #[must_use]
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.scene.caller() == Caller::Grpc).then(|| match self.reason().fault() {
@@ -83,9 +83,9 @@ impl Refused {
                 GrpcStatus::Unauthenticated
             }
             Fault::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
-            // It may try again on a connection of its own, which is what 421 says.
+            // As 421 says, the client may try again on another connection.
             Fault::Misdirected | Fault::Later => GrpcStatus::Unavailable,
-            // What gRPC makes of a 404.
+            // As gRPC maps 404.
             Fault::Unknown => GrpcStatus::Unimplemented,
             Fault::Operator => GrpcStatus::Internal,
         })
@@ -167,8 +167,8 @@ pub enum GrpcStatus {
     Unimplemented = 12,
     /// The proxy cannot decide.
     Internal = 13,
-    /// Not on this connection.
+    /// The client may try again, later or on another connection.
     Unavailable = 14,
-    /// No token, or none that is any good.
+    /// There is no token, or it is not valid.
     Unauthenticated = 16,
 }

@@ -1,4 +1,4 @@
-//! Where a request was judged: what its refusal, its metrics and its log lines say of it, whatever comes of it.
+//! What refusals, metrics and log lines say about a request, whatever the decision is.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
 use crate::reason::Reason;
 
-/// What is known of a request before its policy judges it. It completes what the policy decides: that is done in one place, so
-/// that no refusal forgets its caller or its challenge.
+/// What is known about a request before its policy judges it. It completes the policy's decision. This is the only place that
+/// does so, so that no refusal lacks its caller or its challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene<'p> {
     policy: Cow<'p, str>,
@@ -30,7 +30,7 @@ impl Default for Scene<'_> {
 /// How a client is told to authenticate (RFC 9110 §11.6.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Challenge<'p> {
-    /// It is not.
+    /// There is no challenge.
     #[default]
     None,
     /// With an access token (RFC 6750 §3).
@@ -40,7 +40,7 @@ pub(crate) enum Challenge<'p> {
         /// Where the metadata of the API is (RFC 9728 §5.1).
         resource_metadata: Option<Cow<'p, str>>,
     },
-    /// In the header in which it tried (RFC 6749 §5.2). The realm is the policy's name.
+    /// With HTTP Basic, if the client used `Authorization` (RFC 6749 §5.2). The realm is the policy's name.
     Basic,
 }
 
@@ -58,14 +58,14 @@ impl Challenge<'_> {
 }
 
 impl<'p> Scene<'p> {
-    /// A request from this caller, under the policy of this name, empty where none governs, on a connection with this
-    /// certificate, unless what the host says of that cannot be read.
+    /// A request from this caller, under the policy of this name (empty if none governs), and the certificate that the client
+    /// presented; `Err` if the host's digest of that cannot be read.
     #[must_use]
     pub(crate) fn new(policy: &'p str, caller: Caller, presented: Result<Option<Thumbprint>, Reason>) -> Self {
         Self { policy: Cow::Borrowed(policy), caller, presented, challenge: Challenge::None }
     }
 
-    /// The same, whose client is told how to authenticate.
+    /// The same, with a challenge.
     #[must_use]
     pub(crate) fn challenging(self, challenge: Challenge<'p>) -> Self {
         Self { challenge, ..self }
@@ -77,7 +77,7 @@ impl<'p> Scene<'p> {
         &self.policy
     }
 
-    /// In which form the client reads a response of ours.
+    /// The kind of client.
     pub(super) fn caller(&self) -> Caller {
         self.caller
     }
@@ -91,31 +91,31 @@ impl<'p> Scene<'p> {
     /// The same.
     ///
     /// # Errors
-    /// [`Reason::PeerDigestMalformed`] where what the host says of it cannot be read.
+    /// [`Reason::PeerDigestMalformed`] if the host's digest of it cannot be read.
     pub(crate) fn certificate(&self) -> Result<Option<Thumbprint>, Reason> {
         self.presented
     }
 
-    /// The same, for what outlives the policy's turn.
+    /// A copy that does not borrow from the policy.
     #[must_use]
     pub(crate) fn owned(&self) -> Box<Scene<'static>> {
         let policy = Cow::Owned(self.policy().to_owned());
         Box::new(Scene { policy, caller: self.caller, presented: self.presented, challenge: self.challenge.owned() })
     }
 
-    /// The request, refused.
+    /// Refuses the request.
     #[must_use]
     pub fn refused(&self, refusal: impl Into<Refusal>) -> Refused {
         Refused::new(self.owned(), refusal.into())
     }
 
-    /// The request, which goes on without the headers that were removed from it.
+    /// Forwards the request, from which so many forged headers are removed.
     #[must_use]
     pub(crate) fn forwarded(&self, passed: Passed, forged_headers: u32) -> Decision {
         Decision::forwarded(self, passed, forged_headers)
     }
 
-    /// The request, which gets a document of the filter's own.
+    /// Answers the request with a document of the filter's own.
     #[must_use]
     pub(crate) fn served(&self, ground: Ground) -> Decision {
         Decision::new(self, Verdict::Served(ground))

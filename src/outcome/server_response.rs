@@ -1,25 +1,25 @@
-//! What became of the responses of an authorization server that were read.
+//! The outcomes of reading an authorization server's responses.
 
 use crate::certificate::thumbprint::Thumbprint;
 use crate::reason::Reason;
 
-/// An access token that is not bound to the certificate of its request, or an answer that cannot be read.
+/// A token response with an access token that is not bound to the certificate of its request, or one that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Why.
     pub reason: Reason,
-    /// The client does not get it.
+    /// Whether the client does not get it.
     pub is_withheld: bool,
     /// The certificate that the client proved to hold.
     pub presented: Option<Thumbprint>,
 }
 
-/// What became of an issued token.
+/// Whether an issued token reaches the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Passage {
     /// The client gets it.
     Forwarded,
-    /// The client gets it, and would not under `required`.
+    /// The client gets it, but would not under `required`.
     Observed,
     /// The client does not get it.
     Withheld,
@@ -37,20 +37,20 @@ impl Passage {
     }
 }
 
-/// What an answer of a token endpoint has in it.
+/// What a token response contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IssuanceOutcome {
     /// A JWT that is bound to the certificate of its request.
     Bound,
-    /// A token that is no JWT: nobody can say here whether it is bound.
+    /// A token that is not a JWT: whether it is bound cannot be seen.
     Opaque,
     /// No access token.
     NoToken,
     /// A JWT that is not bound to that certificate, for this reason.
     NotBound(Reason),
-    /// It is compressed, too large, or not one JSON object, or its token is meant for a JWT and is not strictly one.
+    /// It is compressed, too large, or not one JSON object; or its token looks like a JWT and is not strictly one.
     Unreadable,
-    /// It was broken off before its end, by its server, by the client, or by a proxy that keeps no more of it.
+    /// The server, the client or a proxy broke it off before its end.
     Interrupted,
 }
 
@@ -68,7 +68,7 @@ impl IssuanceOutcome {
         }
     }
 
-    /// Why a client must not get it.
+    /// Why a client must not get it under `required`.
     #[must_use]
     pub const fn reason(self) -> Option<Reason> {
         match self {
@@ -79,22 +79,22 @@ impl IssuanceOutcome {
     }
 }
 
-/// What became of an answer to a request for metadata.
+/// The outcome of a response to a request for metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetadataOutcome {
-    /// It was added to.
+    /// Members were added.
     Rewritten,
-    /// It said it already.
+    /// It had all the members already.
     Unchanged,
-    /// Members of it stand in `signed_metadata` too (RFC 8414 §2.1), so they were left alone.
+    /// Some members are in `signed_metadata` too (RFC 8414 §2.1), so they were not changed.
     Signed,
-    /// It is no metadata: not one JSON object with an issuer, or its members have other types.
+    /// It is not metadata: not one JSON object with an issuer, or its members have other types.
     Malformed,
     /// Its status is not 200.
     Status,
-    /// It has no body: HEAD, say.
+    /// It has no body, as after HEAD.
     NoBody,
-    /// It came compressed all the same.
+    /// It is compressed.
     Encoded,
     /// Its media type is not JSON's.
     NotJson,

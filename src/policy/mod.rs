@@ -1,4 +1,4 @@
-//! Which policy governs a request, and what every policy does first.
+//! Chooses the policy that governs a request, and removes forged headers, which every policy does first.
 
 pub mod route;
 #[cfg(not(target_arch = "wasm32"))]
@@ -37,10 +37,10 @@ use crate::resource_server::token_cache::TokenCacheSize;
 use crate::resource_server::{Context, ResourceServer};
 use crate::text::https_url::redacted;
 
-/// Its options are names of headers too (RFC 9110 §7.6.1).
+/// The header whose options are names of headers (RFC 9110 §7.6.1).
 const CONNECTION: &str = "connection";
 
-/// Each header of each request is compared with them.
+/// Every header of every request is compared with each of them.
 const MOST_ADDITIONAL: usize = 32;
 
 /// Every policy of one plugin configuration, and what chooses among them.
@@ -59,16 +59,16 @@ pub struct Policies {
 /// What chooses the policy of a request.
 #[derive(Debug)]
 pub enum Choice {
-    /// Nothing: the configuration is one role, which has no name that metadata could say.
+    /// Nothing: the configuration is one role, without a name.
     Only(PolicyName),
-    /// Metadata. This policy governs where none names one.
+    /// Metadata. This policy governs if metadata names none.
     Default(PolicyName),
-    /// The configuration's own routes. There may be no metadata beside them.
+    /// The configuration's own routes. Metadata must not name a policy as well.
     ByRoute(Routes),
 }
 
 impl fmt::Display for Choice {
-    /// As the log has it, behind the number of policies.
+    /// Its form in the log, after the number of policies.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Only(_) => Ok(()),
@@ -170,7 +170,7 @@ pub(crate) struct Document {
     clean_only: Option<CleanOnly>,
 }
 
-/// How the schema has it.
+/// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
@@ -198,7 +198,7 @@ impl PolicyName {
     }
 }
 
-/// So that a name can be looked up as it came.
+/// Lets a name be looked up as a `str`.
 impl Borrow<str> for PolicyName {
     fn borrow(&self) -> &str {
         &self.0
@@ -225,7 +225,7 @@ impl TryFrom<Roles> for Policy {
 }
 
 impl Policy {
-    /// The configuration's word for the role.
+    /// The role's key in the configuration.
     #[must_use]
     pub fn role(&self) -> &'static str {
         match self {
@@ -244,7 +244,7 @@ impl Policy {
         }
     }
 
-    /// Whether it can do nothing on a connection whose client was not asked for a certificate.
+    /// Whether it is of no use on a connection whose client was not asked for a certificate.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn needs_certificate(&self) -> bool {
         let is_clean_only = matches!(self, Self::CleanOnly);
@@ -293,7 +293,7 @@ impl Policies {
         Self::read(&config::Source::read(configuration)?, environment)
     }
 
-    /// Reads a plugin configuration that has been taken apart.
+    /// Reads a plugin configuration that was parsed to a tree.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -376,7 +376,7 @@ impl Policies {
             }
         };
         if document.additional_headers.len() > MOST_ADDITIONAL {
-            return wrong("additional_headers", format!("{MOST_ADDITIONAL} are the most"));
+            return wrong("additional_headers", format!("at most {MOST_ADDITIONAL} additional headers"));
         }
         let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
@@ -393,19 +393,19 @@ impl Policies {
         })
     }
 
-    /// Under which names another filter leaves the payloads of tokens that it verified, each once.
+    /// The names under which another filter leaves the payloads of verified tokens, each once.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn payloads_in_metadata(&self) -> impl Iterator<Item = &str> {
         let names = resource_servers(&self.named).flat_map(ResourceServer::verified_before);
         names.map(|(_, name)| (name, name)).collect::<SortedMap<_, _>>().into_values()
     }
 
-    /// Where the keys of each issuer of each policy are fetched, each place once.
+    /// Where the keys of issuers are fetched, each source once.
     pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> + Clone {
         self.key_sources.iter()
     }
 
-    /// Where the keys of clients are fetched when one of them authenticates.
+    /// Where the keys of clients are fetched, when one of them authenticates.
     pub fn client_key_sources(&self) -> impl Iterator<Item = &KeySource> {
         authorization_servers(&self.named).flat_map(AuthorizationServer::fetching).map(|(_, source)| source)
     }
@@ -456,7 +456,7 @@ impl Policies {
         self.refusal_lines_per_minute
     }
 
-    /// The first step of a request. Whatever the policy, forged certificate headers are removed.
+    /// The first step of a request. Every policy removes forged certificate headers.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, context: &mut Context<'_>) -> Step {
         let refused = |policy, refusal| Step::Refuse(scene(policy, request).refused(refusal));
@@ -476,8 +476,8 @@ impl Policies {
         }
     }
 
-    /// Judges a request as the client of another TLS terminator made it: the certificate of the connection is not that
-    /// client's, whoever sent the request.
+    /// Judges a request behind another TLS terminator. The certificate of the connection is not the client's, even if the request
+    /// does not come from the terminator.
     fn start_behind(
         &self,
         (name, policy): (&str, &Policy),
@@ -512,7 +512,7 @@ impl Policies {
         terminated: Option<Terminated>,
     ) -> Step {
         let scene = scene(name, request);
-        // What the client made up is gone since the request was judged first.
+        // After an internal redirect: the forged headers were removed and counted before it.
         if context.judged_under.is_some() {
             cleaned.forged_headers = 0;
             cleaned.is_refusable = false;
@@ -523,14 +523,14 @@ impl Policies {
         policy.start(scene, request, context, cleaned, terminated)
     }
 
-    /// Whether a header of this name claims something about a client certificate, to anybody or under this
-    /// configuration.
+    /// Whether a header of this name claims something about a client certificate, in general or in this configuration.
     #[must_use]
     pub fn is_forwarding_header(&self, name: &str) -> bool {
         self.claim_of(name).is_some()
     }
 
-    /// What a header of this name claims. The configuration's own are the operator's word for what a client must not say.
+    /// What a header of this name claims. One that the configuration names counts as a claim to a certificate, so it may be
+    /// refused.
     fn claim_of(&self, name: &str) -> Option<Claim> {
         match claim_of(name) {
             None | Some(Claim::Fact) if self.own_names.has(name) => Some(Claim::Certificate),
@@ -544,7 +544,7 @@ impl Policies {
         self.cleaned_but(headers, None)
     }
 
-    /// The same, where those that are read from a terminator in front are not forged, since it proved to be itself.
+    /// The same, but headers that are read from `terminator` do not count as forged, since it has proved to be itself.
     fn cleaned_but(&self, headers: &Headers<'_>, terminator: Option<&Source>) -> SanitizedHeaders {
         let mut cleaned = SanitizedHeaders::default();
         let mut nominates = false;
@@ -568,23 +568,23 @@ impl Policies {
         cleaned
     }
 
-    /// Whether a value of `Connection` has the name of a header that is removed, or may be written here, in it: a server
-    /// behind takes what is named there for a matter of its connection, and away from what it hands on (RFC 9110 §7.6.1).
-    /// Whatever stands around a name, some server may find it.
+    /// Whether a value of `Connection` names a header that is removed or written here. A server behind the proxy removes the
+    /// headers that are named there before it forwards a request (RFC 9110 §7.6.1). Any other character counts as a separator,
+    /// since some server may find the name.
     fn nominates(&self, value: &[u8]) -> bool {
         let mut options = value.split(|byte| !is_token(*byte)).filter_map(|option| std::str::from_utf8(option).ok());
         options.any(|option| self.is_forwarding_header(option))
     }
 
-    /// `Connection` without those names. Envoy lets it through with a request for an upgrade, which it still says then.
-    // Apart, since hardly a request comes here.
+    /// `Connection` without those names. Its other options stay, since Envoy needs it for an upgrade.
+    // Not inlined, since few requests need it.
     #[cold]
     fn without_nominations(&self, headers: &Headers<'_>) -> Edit {
         let mut left = String::new();
         for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CONNECTION)) {
             for option in value.split(|byte| *byte == b',') {
                 let option = std::str::from_utf8(option).unwrap_or_default().trim_ascii();
-                // What is no option is left out too, since a server might find a name in it.
+                // Malformed options are left out too, since a server might find a name in one.
                 if option.bytes().all(is_token) && !option.is_empty() && !self.is_forwarding_header(option) {
                     let separator = if left.is_empty() { "" } else { ", " };
                     left.push_str(separator);
@@ -595,7 +595,7 @@ impl Policies {
         if left.is_empty() { Edit::remove(CONNECTION) } else { Edit::set(CONNECTION, left) }
     }
 
-    /// Whether the answers to requests under the policy of this name are to be edited.
+    /// Whether the policy of this name edits the headers of responses.
     #[must_use]
     pub fn edits_responses(&self, policy: &str) -> bool {
         matches!(self.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
@@ -607,7 +607,7 @@ impl Policies {
         self.on_forged
     }
 
-    /// The first step of a request that this policy governs, whatever else would choose; `None` where there is no such
+    /// The first step of a request under the policy of this name, whatever policy would be chosen; `None` if there is no such
     /// policy.
     #[must_use]
     pub fn start_under(&self, name: &str, request: &Request<'_>, context: &mut Context<'_>) -> Option<Step> {
@@ -615,7 +615,7 @@ impl Policies {
         Some(self.start_policy(name.as_str(), policy, request, context))
     }
 
-    /// A name that does not exist refuses: a typing error must not open a route.
+    /// The policy that governs a request. An unknown name is refused, so that a misspelt name does not open a route.
     fn governing(&self, request: &Request<'_>) -> Result<(&str, &Policy), Refusal> {
         let metadata = request.route_metadata.filter(|_| self.reads_metadata()).unwrap_or_default();
         let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
@@ -637,8 +637,8 @@ impl Policies {
     }
 }
 
-/// An internal redirect has the request judged again, on the route that it leads to: under the same policy, or not at all.
-/// What the first one did to it, or demanded of it, holds for no other.
+/// Refuses an internal redirect to a route with another policy. The request is judged again after a redirect, and the edits and
+/// checks of the first policy are not those of another one.
 fn check_redirect(name: &str, first: Option<&str>) -> Result<(), Refusal> {
     match first {
         Some(first) if first != name => {
@@ -668,16 +668,16 @@ fn resource_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item
     })
 }
 
-/// What is said of a route under `certbound`: by the first of these that says anything. From the nearest to the furthest
-/// they are the metadata of the route, of its virtual host and of the listener.
+/// The first metadata under `certbound` that is not empty. In order they are the metadata of the route, of its virtual host and
+/// of the listener.
 #[must_use]
 pub fn nearest(mut metadata: impl Iterator<Item = Option<Vec<u8>>>) -> Option<Vec<u8>> {
-    // An empty map is a number of four bytes.
+    // An empty map is encoded as the number 0 in four bytes.
     metadata.find_map(|level| level.filter(|map| !matches!(map.as_slice(), [] | [0, 0, 0, 0])))
 }
 
-/// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` says that it is something
-/// else, or has another key: a misspelt key must not be ignored.
+/// The policy that metadata names: `certbound: { policy: NAME }`. The outer `None` is an error: it is something else, or has
+/// another key. A misspelt key must not be ignored.
 #[expect(clippy::option_option, reason = "the outer one is an error of the caller's choice")]
 fn policy_in_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
     if map.is_empty() {

@@ -1,8 +1,8 @@
 //! `routes` of the configuration: host and path of a request choose its policy, where the platform cannot write route
 //! metadata.
 //!
-//! A server may read a path otherwise than a proxy does. So a path is matched only where there is one way to read it:
-//! whatever servers decode, cut off, merge or resolve is refused before the routes are asked.
+//! A server may read a path differently than a proxy does. So a path is matched only if there is one way to read it: whatever a
+//! server may decode, cut off, merge or resolve is refused before.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::outcome::refusal::Refusal;
 use crate::policy::PolicyName;
 use crate::reason::Reason;
 
-/// Each request is compared with them one by one.
+/// Every request is compared with each of them.
 const MOST: usize = 1000;
 
 /// Routes in their order: the first one that matches decides.
@@ -42,7 +42,7 @@ pub struct Route {
 struct Entry {
     /// The name of the policy.
     policy: PolicyName,
-    /// The hosts: a name, or `*.` and the end of names; every host unless said.
+    /// The hosts: a name, or `*.` and the end of names; default: every host.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["api.example.com", "*.example.org"]))]
     hosts: Option<Vec<HostPattern>>,
     /// This path alone.
@@ -59,11 +59,11 @@ struct Entry {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "HostPatternText"))]
 enum HostPattern {
     Exactly(String),
-    /// With the dot, without the star: there are one or more labels before it.
+    /// The end of the name with the dot, without the star. One or more labels must be before it.
     Ending(String),
 }
 
-/// How the schema has it.
+/// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
@@ -73,7 +73,7 @@ struct HostPatternText(#[schemars(regex(pattern = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-
 #[derive(Debug, PartialEq, Eq)]
 enum PathPattern {
     Exactly(String),
-    /// The path itself and whatever is below it; whole segments. Without a slash at its end, so empty for `/`.
+    /// The path itself and all below it, in whole segments. It has no slash at its end, so it is empty for `/`.
     Below(String),
 }
 
@@ -84,7 +84,7 @@ impl TryFrom<Vec<Route>> for Routes {
         match routes.len() {
             0 => Err("there is no route".to_owned()),
             1..=MOST => Ok(Self(routes)),
-            more => Err(format!("{more} routes are too many: {MOST} is the most")),
+            more => Err(format!("{more} routes are too many: at most {MOST}")),
         }
     }
 }
@@ -149,7 +149,7 @@ impl Routes {
         self.0.iter().map(|route| &route.policy)
     }
 
-    /// What each of them is for, in their order.
+    /// A sentence for each of them, in their order.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn sentences(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(Route::sentence)
@@ -160,7 +160,7 @@ impl Routes {
         self.0.len()
     }
 
-    /// The first route that no request can reach, and the earlier one that takes them all.
+    /// The first route that no request can reach, and the earlier route that matches all its requests.
     pub(crate) fn unreachable(&self) -> Option<(usize, usize)> {
         self.0.iter().enumerate().find_map(|(index, route)| {
             let earlier = self.0.iter().take(index).position(|earlier| earlier.covers(route))?;
@@ -188,7 +188,7 @@ impl Route {
             && self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|pattern| pattern.matches(host)))
     }
 
-    /// Whether it matches whatever the other one matches.
+    /// Whether it matches every request that the other one matches.
     fn covers(&self, other: &Self) -> bool {
         self.path.covers(&other.path)
             && match (&self.hosts, &other.hosts) {
@@ -250,7 +250,7 @@ fn is_name(host: &str) -> bool {
     host.split('.').all(|label| !label.is_empty() && label.bytes().all(allowed))
 }
 
-/// An IPv6 address as it stands in an authority (RFC 3986 §3.2.2). No route is for one.
+/// Whether a host is an IPv6 address of an authority (RFC 3986 §3.2.2). No route can name one.
 fn is_ipv6(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     address.is_some_and(|address| address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')))

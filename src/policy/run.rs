@@ -1,4 +1,4 @@
-//! One request from its beginning to its end where everything is at hand: what a host waits for is given, or missing.
+//! Runs one request from its first step to its end, without waiting: what a host would wait for is given or missing.
 
 use crate::authorization_server::ResponseReader;
 use crate::http::call::Response;
@@ -10,13 +10,12 @@ use crate::policy::step::Step;
 use crate::resource_server::introspection::Introspected;
 use crate::time::UnixTime;
 
-/// What is at hand of what a policy may ask for.
+/// What is given of what a policy may ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Given<'g> {
-    /// The whole body of the request; `None` where it is larger than the policy's limit, or cannot be read.
+    /// The whole body of the request; `None` if it is larger than the policy's limit, or cannot be read.
     pub body: Option<&'g [u8]>,
-    /// The body of the authorization server's response about the token (RFC 7662 §2.2), whose status is 200; `None` where
-    /// nobody asks it.
+    /// The body of the introspection response (RFC 7662 §2.2) with the status 200; `None` if there is none.
     pub introspection: Option<&'g [u8]>,
     /// What time it is.
     pub now: UnixTime,
@@ -27,7 +26,7 @@ pub struct Given<'g> {
 pub enum Asked {
     /// The body of the request.
     Body,
-    /// What an authorization server says of the token: where.
+    /// The introspection of the token: where.
     Introspection(String),
 }
 
@@ -36,14 +35,14 @@ pub enum Asked {
 pub enum Missing {
     /// Keys, of an issuer or of a client.
     Keys(String),
-    /// What an authorization server says of the token.
+    /// The introspection of the token.
     Introspection(String),
 }
 
 /// The end of a request.
 #[derive(Debug)]
 pub enum End {
-    /// It goes on, as [`Step::Forward`] says.
+    /// It is forwarded, as in [`Step::Forward`].
     Forward(Vec<Edit>, Decision, Option<ResponseReader>),
     /// It is refused, perhaps because something is missing.
     Refuse(Refused, Option<Missing>),
@@ -51,8 +50,8 @@ pub enum End {
     Serve(Served, Decision),
 }
 
-/// Runs a request to its end. `start` gives its first step, with what an authorization server says of its token once it was
-/// asked; `keys` are all the keys that can be had. What is told is what was asked for on the way.
+/// Runs a request to its end. `start` returns its first step, given the introspection of its token once there is one. `keys` are
+/// all the keys that exist. Returns what was asked for on the way, and the end.
 pub fn run(
     mut start: impl FnMut(Option<&Introspected>) -> Step,
     keys: &KeyRing,
@@ -62,7 +61,7 @@ pub fn run(
     let mut step = start(None);
     let end = loop {
         step = match step {
-            Step::Forward { edits, decision, answering } => break End::Forward(edits, decision, answering),
+            Step::Forward { edits, decision, response_reader } => break End::Forward(edits, decision, response_reader),
             Step::Refuse(refused) => break End::Refuse(refused, None),
             Step::Serve { served, decision } => break End::Serve(served, decision),
             Step::AskBody(question) => {
@@ -75,14 +74,14 @@ pub fn run(
             }
             Step::AskIntrospection(question) => {
                 let place = question.inquiry().place();
-                // Nothing is asked for twice.
+                // A token is introspected at most once.
                 let is_asked = asked.iter().any(|asked| matches!(asked, Asked::Introspection(_)));
                 let Some(body) = given.introspection.filter(|_| !is_asked) else {
                     break End::Refuse(question.refused(), Some(Missing::Introspection(place)));
                 };
-                let answer = Response { status: Some(200), body, ..Response::default() };
+                let response = Response { status: Some(200), body, ..Response::default() };
                 asked.push(Asked::Introspection(place));
-                start(Some(&question.inquiry().clone().receive(&answer)))
+                start(Some(&question.inquiry().clone().receive(&response)))
             }
         };
     };

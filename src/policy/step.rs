@@ -1,4 +1,4 @@
-//! What a request's judgement comes to next.
+//! The steps of judging a request.
 
 use crate::authorization_server::{self, ForwardAnd, ResponseReader, UntilBody, UntilKeys};
 use crate::http::edit::{Edit, Served};
@@ -12,38 +12,38 @@ use crate::resource_server;
 use crate::resource_server::introspection::AskIntrospection;
 use crate::time::UnixTime;
 
-/// The next step of one request: its end, or what must be waited for. What the host knows at once is no step: see
-/// [`Connection`](crate::http::connection::Connection).
+/// The next step of one request: its end, or something that must be waited for. What the host knows at once is not a step, but is
+/// asked of a [`Connection`](crate::http::connection::Connection).
 #[derive(Debug)]
 pub enum Step {
-    /// Send the request on.
+    /// Forward the request.
     Forward {
-        /// After these edits, in this order.
+        /// The edits to make first, in this order.
         edits: Vec<Edit>,
         /// For metrics and logs.
         decision: Decision,
-        /// What is to be done with the response to it, if anything.
-        answering: Option<ResponseReader>,
+        /// What to do with the response to it, if anything.
+        response_reader: Option<ResponseReader>,
     },
     /// Answer the request with this refusal; nothing of it reaches the upstream.
     Refuse(Refused),
-    /// Answer the request with this document, and the status 200; nothing of it reaches the upstream.
+    /// Answer the request with this document and the status 200; nothing of it reaches the upstream.
     Serve {
         /// The document.
         served: Served,
         /// For metrics and logs.
         decision: Decision,
     },
-    /// Have the request's body come in up to its limit, then [`AskBody::resume`]. Nothing of the body goes on before that.
+    /// Buffer the request's body up to its limit, then call [`AskBody::resume`]. Forward nothing of the body before that.
     AskBody(AskBody),
-    /// Have newer keys fetched and go on, or refuse the request.
+    /// Wait for newer keys and continue, or refuse the request.
     AskKeys {
         /// Which keys.
         question: AskKeys,
-        /// Where the judgement goes on, with [`AskClientKeys::resume`]; at its beginning where there is nothing.
+        /// The judgement to continue, with [`AskClientKeys::resume`]; without one, judge the request again from the beginning.
         client: Option<AskClientKeys>,
     },
-    /// Ask the token's issuer and judge the request again from the beginning with what came of it, or refuse it.
+    /// Introspect the token and judge the request again from the beginning with the outcome, or refuse it.
     AskIntrospection(AskIntrospection),
 }
 
@@ -54,7 +54,7 @@ pub struct AskBody {
     until: Box<UntilBody>,
 }
 
-/// The judgement of a request that waits for keys of its client. The body has been read, and nothing of it has gone on.
+/// The judgement of a request that waits for keys of its client. The body was read, and nothing of it was forwarded.
 #[derive(Debug)]
 pub struct AskClientKeys {
     scene: Box<Scene<'static>>,
@@ -80,12 +80,12 @@ impl AskBody {
         self.until.limit()
     }
 
-    /// The edits of headers that do not wait, to be made before these leave. They are handed over once.
+    /// The edits to make before headers leave that do not wait. Returned once.
     pub fn early_edits(&mut self) -> Vec<Edit> {
         self.until.early_edits()
     }
 
-    /// Goes on with the whole body, trailers apart; `None` where it is larger than the limit, or cannot be read.
+    /// Continues with the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
     #[must_use]
     pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> UnixTime) -> Step {
         let Self { scene, until } = self;
@@ -94,7 +94,7 @@ impl AskBody {
 }
 
 impl AskClientKeys {
-    /// Goes on with the keys that are known.
+    /// Continues with the known keys.
     #[must_use]
     pub fn resume(self, keys: &KeyRing, now: UnixTime) -> Step {
         let Self { scene, until } = self;
@@ -115,23 +115,23 @@ impl Step {
         }
     }
 
-    /// What is to be done with the response of the upstream. It is handed over once.
+    /// What to do with the response of the upstream. Returned once.
     pub fn take_response_reader(&mut self) -> Option<ResponseReader> {
         match self {
-            Self::Forward { answering, .. } => answering.take(),
+            Self::Forward { response_reader, .. } => response_reader.take(),
             Self::AskBody(question) => question.until.take_response_reader(),
-            // Its response is our own, or an API's.
+            // The other responses are the filter's own, or an API's.
             _ => None,
         }
     }
 
-    pub(super) fn forward(scene: &Scene<'_>, forward: Forward, answering: Option<ResponseReader>) -> Self {
+    pub(super) fn forward(scene: &Scene<'_>, forward: Forward, response_reader: Option<ResponseReader>) -> Self {
         let Forward { headers, passed } = forward;
         let decision = scene.forwarded(passed, headers.forged_headers);
-        Self::Forward { edits: headers.edits, decision, answering }
+        Self::Forward { edits: headers.edits, decision, response_reader }
     }
 
-    /// What a policy in front of an API decided.
+    /// The step that follows from the decision of a policy in front of an API.
     pub(super) fn at_resource_server(scene: &Scene<'_>, stop: resource_server::Stop) -> Self {
         use resource_server::Stop;
         match stop {
@@ -148,14 +148,14 @@ impl Step {
         }
     }
 
-    /// What a policy in front of an authorization server decided.
+    /// The step that follows from the decision of a policy in front of an authorization server.
     pub(super) fn at_authorization_server(
         scene: &Scene<'_>,
         judged: Result<ForwardAnd, authorization_server::Stop>,
     ) -> Self {
         use authorization_server::Stop;
         match judged {
-            Ok((forward, answering)) => Self::forward(scene, forward, answering),
+            Ok((forward, response_reader)) => Self::forward(scene, forward, response_reader),
             Err(Stop::Refused(refusal)) => Self::Refuse(scene.refused(refusal)),
             Err(Stop::NeedsBody(until)) => Self::AskBody(AskBody { scene: scene.owned(), until }),
             Err(Stop::NeedsKeys { source, why, refusal, unavailable, until }) => {

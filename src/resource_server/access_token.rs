@@ -17,15 +17,15 @@ use crate::reason::Reason;
 use crate::text::json::Object;
 use crate::time::UnixTime;
 
-/// The claims of an access token that a trusted issuer vouches for, reduced to what policies check. Whether it is still good
-/// depends on the moment, and is judged each time.
+/// The verified claims of an access token, reduced to what policies check. Whether it is valid at the moment is judged for each
+/// request.
 #[derive(Debug)]
 pub(super) struct AccessToken {
     /// The place of the issuer in its policy.
     issuer: usize,
     /// Whether this API is among its audiences.
     is_for_this_api: bool,
-    /// NumericDates, with their fractions; an introspected token need not expire.
+    /// NumericDates, with their fractions. An introspected token may have no `exp`.
     expires: Option<f64>,
     not_before: Option<f64>,
     issued_at: Option<f64>,
@@ -34,24 +34,24 @@ pub(super) struct AccessToken {
     proof: Proof,
 }
 
-/// What makes the claims true.
+/// What verifies the claims.
 #[derive(Debug)]
 pub(super) enum Proof {
     /// A signature with this key.
     Key(Fingerprint),
-    /// The issuer's word, which is believed until then.
+    /// An introspection response, which is kept until then.
     Introspection(UnixTime),
-    /// Another filter, which is asked anew each time: it has to have verified the token with this `jti`.
+    /// Another filter. For each request it must have verified a token with this `jti`.
     Identifier(String),
-    /// Another filter again, where the token has none: it has to have verified this very payload.
+    /// Another filter, if the token has no `jti`. For each request it must have verified exactly this payload.
     Payload(Object<'static>),
 }
 
 impl AccessToken {
-    /// The claims of this payload, which the proof makes true, from the issuer at this place of its policy.
+    /// The claims of this payload, which `proof` verifies. `place` is the issuer's place in its policy.
     ///
     /// # Errors
-    /// Where it is no access token, or lives longer than its issuer's may.
+    /// The refusal, if it is not an access token, or lives longer than its issuer's tokens may.
     pub(super) fn of(
         claims: &Claims<'_>,
         payload: &Object<'_>,
@@ -84,8 +84,8 @@ impl AccessToken {
         })
     }
 
-    /// Whether what made the claims true still does: the issuer still has the key, or said so not long ago, or the other
-    /// filter says so of this request too.
+    /// Whether the claims are still verified: the issuer still has the key, the introspection is still kept, or the other
+    /// filter has verified the token of this request, too.
     pub(super) fn is_current(&self, issuers: &[Issuer], now: UnixTime, context: &Context<'_>) -> bool {
         let Some(issuer) = issuers.get(self.issuer) else { return false };
         let name = issuer.payload_in_metadata().unwrap_or_default();
@@ -101,9 +101,8 @@ impl AccessToken {
         }
     }
 
-    /// Judges the audience, and what depends on the moment: the time (RFC 7519 §4.1.4 and §4.1.5: before `exp`, not
-    /// before `nbf`, both with the leeway). A token cannot have come before it was issued either, so `iat` is held to
-    /// like `nbf`.
+    /// Judges the audience and the time: before `exp`, and not before `nbf` (RFC 7519 §4.1.4, §4.1.5), both with the leeway.
+    /// `iat` is treated like `nbf`, since a token cannot be used before it is issued.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
     pub(super) fn judge(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
         let (now, leeway) = (now.seconds() as f64, leeway.as_secs_f64());
@@ -118,7 +117,7 @@ impl AccessToken {
         }
     }
 
-    /// The first second at which [`Self::judge`] says that it has expired; `None` where it never does.
+    /// The first second at which [`Self::judge`] finds the token expired; `None` if it does not expire.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "beyond its range it is the end of it")]
     pub(super) fn expired_from(&self, leeway: Duration) -> Option<UnixTime> {
         self.expires.map(|expires| UnixTime::from_seconds((expires + leeway.as_secs_f64()).ceil() as u64))
@@ -127,12 +126,12 @@ impl AccessToken {
     /// What the token is bound to.
     ///
     /// # Errors
-    /// As [`confirmation`]: whoever passes such a token on must have looked at this.
+    /// As [`confirmation`]. A token with such an error must not be forwarded, unless the policy only observes.
     pub(super) fn confirmation(&self) -> Result<Confirmation, Refusal> {
         self.confirmation.clone()
     }
 
-    /// Whom it names.
+    /// Its client and its subject.
     pub(super) fn identity(&self) -> &Rc<Identity> {
         &self.identity
     }
@@ -151,7 +150,7 @@ impl AccessToken {
         }
     }
 
-    /// How many bytes it takes, about.
+    /// Its approximate size in bytes.
     pub(super) fn size(&self) -> usize {
         let proof = match &self.proof {
             Proof::Payload(payload) => payload.size(),

@@ -1,11 +1,11 @@
-//! The token as it came in the request (RFC 6750 §2.1): in the `Authorization` header and nowhere else.
+//! Reads the token from the `Authorization` header (RFC 6750 §2.1), and from nowhere else.
 
 use crate::http::leniency;
 use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
 use crate::reason::Reason;
 
-/// What stands in the place of a token. A token that was verified before is known by it alone; any other must be
+/// The bytes in the place of the token. They are enough to find a token in the cache; any other token must be
 /// [checked](Self::check) first.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
@@ -13,7 +13,7 @@ pub struct Credentials<'a> {
     scheme: Scheme,
 }
 
-/// A token of which only the syntax of its carriage is known.
+/// A token whose characters are right. Nothing else of it was checked.
 #[derive(Debug)]
 pub struct BearerToken<'a> {
     text: &'a str,
@@ -29,7 +29,7 @@ pub enum Scheme {
 }
 
 impl<'a> Credentials<'a> {
-    /// Takes those of the one access token out of the request.
+    /// Reads those of the only access token in the request.
     ///
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::SchemeUnsupported`], [`Reason::AuthorizationRepeated`],
@@ -59,12 +59,12 @@ impl<'a> Credentials<'a> {
         self.scheme
     }
 
-    /// Themselves. They must not be logged.
+    /// The bytes. They must not be logged.
     pub(crate) fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The token that they are.
+    /// The token, if the characters are right.
     ///
     /// # Errors
     /// [`Reason::AuthorizationRepeated`], [`Reason::AuthorizationMalformed`].
@@ -73,7 +73,7 @@ impl<'a> Credentials<'a> {
         if is_b64token(text) {
             Ok(BearerToken { text })
         } else if text.contains(',') {
-            // Joined values again.
+            // Envoy may have joined two headers with a comma.
             Err(Reason::AuthorizationRepeated)
         } else {
             Err(Reason::AuthorizationMalformed)
@@ -88,7 +88,7 @@ impl<'a> BearerToken<'a> {
     }
 }
 
-/// What is wrong with a value of another scheme.
+/// The reason to refuse a value of another scheme.
 #[cold]
 fn unsupported_scheme(value: &[u8]) -> Reason {
     match std::str::from_utf8(value) {
@@ -98,16 +98,16 @@ fn unsupported_scheme(value: &[u8]) -> Reason {
     }
 }
 
-/// Whether a bearer token stands behind credentials of another scheme: Envoy joins repeated values with a comma before
-/// any filter sees them.
+/// Whether a bearer token follows credentials of another scheme: Envoy joins repeated values with a comma before any filter sees
+/// them.
 fn holds_another(value: &str) -> bool {
     let is_bearer =
         |part: &str| part.trim_start().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
     value.split(',').skip(1).any(is_bearer)
 }
 
-/// Whether the query has a parameter `access_token` (RFC 6750 §2.3), as any server may read it: between `&` or `;`, and
-/// under every name that some reader takes for it.
+/// Whether the query has a parameter `access_token` (RFC 6750 §2.3) for any server: between `&` or `;`, and under every name
+/// that some server takes for it.
 pub(super) fn stands_in_query(request: &Request<'_>) -> bool {
     let query = request
         .values(":path")
@@ -126,7 +126,7 @@ fn is_b64token(token: &str) -> bool {
     !body.is_empty() && body.bytes().all(|byte| IN_B64TOKEN.get(usize::from(byte)) == Some(&true))
 }
 
-/// Every byte of every new token is looked up here.
+/// A table, since every byte of every new token is looked up.
 #[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
 const IN_B64TOKEN: [bool; 256] = {
     let mut table = [false; 256];

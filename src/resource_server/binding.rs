@@ -1,4 +1,5 @@
-//! The comparison that everything else is for: a token is worth nothing without what it is bound to (RFC 8705 §3).
+//! Compares the certificate that a token is bound to with the one that the client presented (RFC 8705 §3). Everything else
+//! prepares this comparison.
 
 use std::rc::Rc;
 
@@ -18,10 +19,10 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// Judges the binding of a verified token, and after it the scope.
+    /// Judges the binding of a verified token, and then its scopes.
     ///
     /// # Errors
-    /// Where the policy does not let it pass.
+    /// The refusal, if the policy does not let the token pass.
     pub(super) fn by(
         token: Rc<Prepared>,
         scheme: Scheme,
@@ -41,25 +42,25 @@ impl Admitted {
         Ok(Self { token, ground })
     }
 
-    /// The token, and why it may pass; or why the policy, which merely observes, would have refused it.
+    /// The token, and why it may pass; or why it would have been refused, if the policy only observes.
     pub(super) fn into_parts(self) -> (Rc<Prepared>, Result<Ground, Refusal>) {
         (self.token, self.ground)
     }
 }
 
-/// What a token is bound to and was held to.
+/// What a token is bound to, and was compared with.
 enum Binding {
     /// The certificate of the connection.
     Certificate,
-    /// A DPoP key, whose proof is verified behind.
+    /// A DPoP key. The API verifies the proof.
     DpopKey,
     Nothing,
 }
 
-/// Holds a token to whatever it is bound to.
+/// Compares a token's confirmation with the certificate that the client presented.
 fn binding(token: &Prepared, scheme: Scheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
     let confirmation = token.access_token.confirmation()?;
-    // As a bearer token it would pass an API that verifies proofs under the scheme DPoP alone.
+    // An API that verifies proofs only under the scheme DPoP would accept it as a bearer token.
     if confirmation.dpop_key && scheme == Scheme::Bearer {
         return Err(Reason::DpopSchemeMissing.into());
     }

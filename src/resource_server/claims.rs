@@ -1,14 +1,14 @@
-//! The registered claims of a token, whoever vouches for them.
+//! The registered claims of a token, from whatever source.
 
 use super::issuer::Issuer;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{Json, Object};
 
-/// Times are JSON numbers up to this many seconds (the year 9999), so that no arithmetic on them can go wrong.
+/// The latest time, in seconds since 1970 (the year 9999). It bounds the arithmetic on times.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// The registered claims (RFC 7519 §4.1), of the right types. Only the signature makes them true.
+/// The registered claims (RFC 7519 §4.1), with the right types. They are not verified.
 pub(super) struct Claims<'t> {
     pub(super) issuer: Option<&'t str>,
     /// `jti`.
@@ -22,7 +22,8 @@ pub(super) struct Claims<'t> {
 }
 
 impl<'t> Claims<'t> {
-    /// A claim of the wrong type is not the same as none. These must be there.
+    /// Reads the claims. `required` are those that must be there. A claim of the wrong type is an error, and does not count as
+    /// absent.
     pub(super) fn parse(payload: &'t Object<'t>, required: &[&'static str]) -> Result<Self, Refusal> {
         let demand = |name| if required.contains(&name) { Err(missing(name)) } else { Ok(()) };
         text(payload, "sub")?;
@@ -48,7 +49,7 @@ impl<'t> Claims<'t> {
         })
     }
 
-    /// Whether they name an audience of the issuer's. Those of an introspected token need not name any.
+    /// Whether they have one of the policy's audiences for this issuer. The claims of an introspected token may have no audience.
     pub(super) fn are_for(&self, issuer: &Issuer) -> bool {
         let is_ours = |audience: &Json<'_>| audience.as_str().is_some_and(|audience| issuer.is_audience(audience));
         match self.audience {
@@ -58,7 +59,7 @@ impl<'t> Claims<'t> {
         }
     }
 
-    /// From `iat` to `exp`, in seconds.
+    /// Checks the time from `iat` to `exp`; `longest` is in seconds.
     pub(super) fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
         let Some(longest) = longest else { return Ok(()) };
         match (self.issued_at, self.expires) {
@@ -72,7 +73,8 @@ impl<'t> Claims<'t> {
         }
     }
 
-    /// An answer of the issuer itself need not name it. Whoever vouched for these claims vouched for another one's, too.
+    /// Refuses claims with another issuer. An introspection response need not name its issuer. A server, or a filter, may also
+    /// vouch for the tokens of other issuers.
     pub(super) fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
             Some(own) if own != issuer.identifier() => Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own))),
@@ -102,7 +104,7 @@ fn malformed(name: &'static str) -> Refusal {
     Refusal::because(Reason::ClaimMalformed, name)
 }
 
-/// A client's text for the log: its beginning.
+/// The beginning of a client's text, for the log.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }

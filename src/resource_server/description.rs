@@ -94,7 +94,7 @@ impl ResourceServer {
         !self.revoked_certificates.0.is_empty()
     }
 
-    /// Whether it looks at the dates of the certificate.
+    /// Whether it checks the dates of the certificate.
     pub(crate) fn checks_dates(&self) -> bool {
         self.certificate_validity == CertificateValidity::Checked
     }
@@ -109,19 +109,19 @@ impl ResourceServer {
         !self.required_scopes.is_empty()
     }
 
-    /// The issuers whose ID tokens may be taken for access tokens, each with an audience that may be a client's id: nothing
-    /// else that is looked at tells the two apart, where a token does not say itself which it is.
+    /// The issuers whose ID tokens may be taken for access tokens, each with an audience that may be a client id. If a token
+    /// does not say what it is, only the audience distinguishes the two.
     pub(crate) fn audiences_of_clients(&self) -> impl Iterator<Item = (&str, &str)> {
         let takes_unbound = self.certificate_binding != CertificateBinding::Required && !self.requires_scopes();
         let issuers = self.issuers.iter().filter(move |issuer| takes_unbound && issuer.token_type == TokenType::AnyJwt);
-        // RFC 7519 §2: a name with a colon is a URI, and so hardly a client's.
+        // RFC 7519 §2: a name with a colon is a URI, so it is hardly a client id.
         issuers.filter_map(|issuer| {
             let audience = issuer.audiences.iter().find(|audience| !audience.contains(':'))?;
             Some((issuer.identifier(), audience.as_str()))
         })
     }
 
-    /// The issuers whose keys are fetched, each with the place.
+    /// The issuers whose keys are fetched, each with its source.
     pub(crate) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
         self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.key_source()?)))
     }

@@ -1,4 +1,4 @@
-//! What the API behind learns besides the request: claims of the token, and the thumbprint of the certificate.
+//! What the API gets besides the request: claims of the token, and the thumbprint of the certificate.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
 
-/// In bytes. Servers take 8 KiB of headers, often no more.
+/// In bytes. Many servers accept no more than 8 KiB of headers.
 const LONGEST_VALUE: usize = 4096;
 
 /// Whether the API sees the access token.
@@ -28,7 +28,7 @@ pub(super) enum ForwardToken {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) struct ForwardedClaim {
-    /// The name of the claim, at the top level of the token or of the introspection answer.
+    /// The name of the claim, at the top level of the token or of the introspection response.
     claim: ClaimName,
     /// The header, which no client can set: its copies and twins are removed from every request first.
     header: OwnHeader,
@@ -143,7 +143,7 @@ pub(super) fn headers(forwarded: &[ForwardedClaim], claims: &Object<'_>) -> Resu
     forwarded.iter().filter_map(|claim| claim.edit(claims).transpose()).collect()
 }
 
-/// What no server trims, folds or decodes: visible ASCII, with spaces inside (RFC 9110 §5.5).
+/// Whether every server reads a value as it is: visible ASCII, with spaces inside (RFC 9110 §5.5).
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }

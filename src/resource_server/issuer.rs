@@ -1,4 +1,4 @@
-//! Whose tokens are believed.
+//! The issuers whose tokens are accepted.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::time::UnixTime;
 
-/// One authorization server and what its tokens must be like. Its keys serve its own tokens alone.
+/// One authorization server, and what its tokens must be like. Its keys verify only its own tokens.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
@@ -33,7 +33,7 @@ pub(super) struct Issuer {
     pub(super) confirmation: ConfirmationPlace,
 }
 
-/// An authorization server whose tokens are believed.
+/// An authorization server whose tokens are accepted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = shape::keys_or_introspection))]
@@ -48,13 +48,13 @@ struct Fields {
     keys: Option<KeysFields>,
     /// Where the authorization server is asked about tokens (RFC 7662): those that are no JWT, or all.
     introspection: Option<Introspection>,
-    /// With which algorithms its tokens may be signed: all that there are unless said. `none` and HS256 do not exist.
+    /// The algorithms with which its tokens may be signed; default: all of them. `none` and HS256 are not supported.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = ["ES256", "PS256", "RS256", "EdDSA"]))]
     algorithms: Option<Vec<Algorithm>>,
     /// What the token's header must say that it is.
     #[serde(default)]
     token_type: TokenType,
-    /// The longest time from `iat` to `exp`; not bounded unless said.
+    /// The longest time from `iat` to `exp`; default: any.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = 3600))]
     max_lifetime_seconds: Option<MaxLifetime>,
     /// Where it writes `x5t#S256`.
@@ -140,7 +140,7 @@ impl TryFrom<Fields> for Issuer {
     }
 }
 
-/// Every key that is given serves something, and every token has one way to be judged.
+/// Refuses settings that have no effect, and an issuer whose tokens would have two ways to be judged, or none.
 fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool) -> Result<(), &'static str> {
     let wrong = match introspection.map(|source| (source.tokens(), source.client_of_jwt(), keys)) {
         None if matches!(keys, Keys::None) => "an issuer needs `keys`, or `introspection`, or both",
@@ -148,7 +148,7 @@ fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool
             "introspection of opaque tokens alone needs `keys` for JWTs; without keys say `tokens: all`"
         }
         Some((_, Some(_), Keys::None | Keys::VerifiedBefore(_))) => {
-            "introspection with `answer: jwt` needs `keys`, with which the answers are verified"
+            "introspection with `answer: jwt` needs `keys`, with which the responses are verified"
         }
         Some((Tokens::All, None, Keys::Inline(_) | Keys::Fetched(_) | Keys::VerifiedBefore(_))) => {
             "with introspection of `tokens: all` the keys would verify nothing: leave `keys` out"
@@ -160,9 +160,9 @@ fn check_ways(keys: &Keys, introspection: Option<&Introspection>, needless: bool
 }
 
 impl Issuer {
-    /// Takes the credentials from the environment.
+    /// Reads the credentials from the environment.
     pub(super) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        // Nothing shares it before the configuration is loaded.
+        // It is not shared before the configuration is loaded, so `get_mut` succeeds.
         let introspection = self.introspection.as_mut().and_then(Arc::get_mut);
         introspection.map_or(Ok(()), |introspection| introspection.resolve(environment))
     }
@@ -171,12 +171,12 @@ impl Issuer {
         &self.identifier
     }
 
-    /// The same, for the tokens that it issued.
+    /// The same, shared with the tokens that it issued.
     pub(super) fn shared_identifier(&self) -> Arc<str> {
         Arc::clone(&self.identifier)
     }
 
-    /// The keys as they are known now; the source of those that are not, if there is one.
+    /// The keys that are known now; otherwise `Err` with their source, if they are fetched.
     pub(super) fn keys<'i: 'k, 'k>(
         &'i self,
         ring: &'k KeyRing,
@@ -189,7 +189,7 @@ impl Issuer {
         }
     }
 
-    /// Under which name another filter leaves the payload of a token that it verified, if one does.
+    /// The name under which another filter leaves the payload of a verified token, if one verifies this issuer's tokens.
     pub(super) fn payload_in_metadata(&self) -> Option<&str> {
         match &self.keys {
             Keys::VerifiedBefore(name) => Some(name),
@@ -221,7 +221,7 @@ impl Issuer {
         }
     }
 
-    /// The same of a token whose header nobody can see any more.
+    /// The same for a token whose header cannot be seen any more.
     pub(super) fn check_unseen_type(&self) -> Result<(), Refusal> {
         self.check_type(None)
             .map_err(|reason| Refusal::because(reason, "jwt_authn removed the token, so its header cannot be seen"))

@@ -1,4 +1,4 @@
-//! The end of one request's judgement: what the policy checks of its connection, and then the binding.
+//! The last part of judging a request: the connection, and then the binding.
 
 use std::rc::Rc;
 
@@ -18,27 +18,27 @@ use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 
-/// A request of which everything that stands in it has been judged.
+/// A request whose headers were judged.
 #[derive(Debug)]
 pub(super) struct Judgement<'j> {
     pub(super) server: &'j ResourceServer,
     pub(super) request: &'j Request<'j>,
     pub(super) presented: Option<Thumbprint>,
-    /// The client's certificate, if a terminator in front sent it; otherwise the connection has it.
+    /// The client's certificate, if a terminator sent it; otherwise it is the connection's.
     pub(super) known: Option<Certificate>,
 }
 
-/// What may pass.
+/// What was found in the request's headers.
 #[derive(Debug)]
 pub(super) enum Candidate {
     /// A CORS preflight, which has no token.
     Preflight,
-    /// A request with a token that is verified and not yet bound.
+    /// A verified token, whose binding was not judged yet.
     Token(Rc<Prepared>, Scheme, Option<Lookup>),
 }
 
 impl Judgement<'_> {
-    /// Checks what the policy checks of the connection, and then the binding.
+    /// Judges the connection, and then the binding.
     pub(super) fn conclude(
         &self,
         candidate: Candidate,
@@ -72,7 +72,7 @@ impl Judgement<'_> {
         }
     }
 
-    /// Sends a request with a token on, with what the API gets of that.
+    /// Forwards a request with a token, with headers for the token's claims.
     fn forward_token(
         &self,
         mut headers: SanitizedHeaders,
@@ -87,7 +87,7 @@ impl Judgement<'_> {
         Ok(self.forward(headers, Passed { ground, identity: Some(identity), lookup, expires, line }))
     }
 
-    /// Sends a request on, with what the API gets besides it.
+    /// Forwards a request, with the header for the thumbprint, and without the token if the policy says so.
     fn forward(&self, mut headers: SanitizedHeaders, passed: Passed) -> Forward {
         if let (Some(header), Some(presented)) = (&self.server.forward_thumbprint, self.presented) {
             headers.edits.push(header.set(presented.to_string()));
@@ -100,7 +100,7 @@ impl Judgement<'_> {
     }
 }
 
-/// The server name of the handshake must be the host.
+/// Checks that the server name of the handshake is the host.
 fn check_server_name(host: &str, server_name: Option<&[u8]>) -> Result<(), Refusal> {
     let server_name = String::from_utf8_lossy(server_name.unwrap_or_default());
     if !server_name.is_empty() && folded(&server_name) == host {

@@ -1,4 +1,4 @@
-//! Protected resource metadata (RFC 9728): what a client can learn of an API before it has a token.
+//! Protected resource metadata (RFC 9728): what a client needs to know about an API before it has a token.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -7,10 +7,10 @@ use crate::http::edit::Served;
 use crate::http::request::{Request, folded};
 use crate::text::https_url;
 
-/// Where the metadata of a resource is, before its own path (RFC 9728 §3).
+/// The path of the metadata, before the resource's own path (RFC 9728 §3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// In which headers it is served; it changes with the configuration alone.
+/// The headers of the response. It may be cached, since it changes only with the configuration.
 const HEADERS: [(&str, &str); 2] = [("content-type", "application/json"), ("cache-control", "public, max-age=300")];
 
 /// `protected_resource_metadata: { resource: https://api.example.com }`.
@@ -54,7 +54,7 @@ impl TryFrom<String> for Resource {
 }
 
 impl Resource {
-    /// Host and port, and the path; that of the root alone counts as none (RFC 9728 §3.1).
+    /// Host with port, and the path; `/` counts as no path (RFC 9728 §3.1).
     fn parts(&self) -> (&str, &str) {
         let (authority, path) = https_url::parts(&self.0).unwrap_or_default();
         (authority, if path == "/" { "" } else { path })
@@ -62,13 +62,13 @@ impl Resource {
 }
 
 impl ProtectedResourceMetadata {
-    /// Where the metadata is: what challenges name (RFC 9728 §5.1).
+    /// The URL of the metadata, which challenges contain (RFC 9728 §5.1).
     pub(super) fn url(&self) -> String {
         let (authority, path) = self.resource.parts();
         format!("https://{authority}{WELL_KNOWN}{path}")
     }
 
-    /// Whether a request is for this very document.
+    /// Whether a request asks for this document.
     pub(super) fn is_asked_for(&self, request: &Request<'_>) -> bool {
         let mut paths = request.values(":path");
         let (Some(asked), None) = (paths.next(), paths.next()) else { return false };
@@ -81,7 +81,8 @@ impl ProtectedResourceMetadata {
 
     /// The document (RFC 9728 §2) of an API with these issuers and these scopes.
     pub(super) fn document<'a>(&self, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Served {
-        // An issuer identifier is an https URL (RFC 8414 §2); what else stands in "iss" leads nowhere. Anybody reads this.
+        // An issuer identifier is an https URL (RFC 8414 §2). Other issuers are left out, and so are URLs with a user, since the
+        // document is public.
         let is_public = |issuer: &&str| issuer.starts_with("https://") && https_url::redacted(issuer) == *issuer;
         let issuers: Vec<_> = issuers.filter(is_public).collect();
         let mut members = Map::new();

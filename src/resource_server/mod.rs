@@ -1,8 +1,7 @@
-//! The policy in front of an API: an access token is worth nothing without the certificate that it is bound to
-//! (RFC 8705 §3).
+//! The policy in front of an API: an access token is accepted only with the certificate that it is bound to (RFC 8705 §3).
 //!
-//! A type proves each check: `BearerToken` is syntax alone, only verification makes an `AccessToken` of it, and only the
-//! comparison with the connection's certificate makes an `Admitted` of that. No token goes on that is not admitted.
+//! Each check has a type that only it makes: the syntax check a `BearerToken`, verification an `AccessToken`, and the
+//! comparison with the client's certificate an `Admitted`. Only an `Admitted` token is forwarded.
 
 mod access_token;
 pub mod bearer_token;
@@ -61,10 +60,11 @@ use scope::Scope;
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
 
-/// 32 bytes each in every VM, and some 700 kB of configuration.
+/// Each takes 32 bytes in every VM; so many are some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
 
-/// What a judgement may use and does not own: the values of one VM at one moment.
+/// What judging a request needs besides the policy: signature engine, connection, known keys, caches, and the introspection
+/// response if there is one.
 pub struct Context<'m> {
     /// Verifies signatures.
     pub engine: &'m dyn SignatureEngine,
@@ -76,14 +76,14 @@ pub struct Context<'m> {
     pub tokens: &'m mut TokenCache,
     /// The headers that were written for certificates so far.
     pub header_cache: &'m mut HeaderCache,
-    /// What came of the question about the request's token, if it was asked.
+    /// The introspection of the request's token, if there was one.
     pub introspected: Option<&'m Introspected>,
-    /// The name of the policy that judged the request first, where the proxy has redirected it internally since.
+    /// The name of the policy that judged the request before an internal redirect, if there was one.
     pub judged_under: Option<&'m str>,
 }
 
 impl<'m> Context<'m> {
-    /// Where nothing is known of the connection, and no question was asked.
+    /// A context in which nothing is known about the connection, and no token was introspected.
     pub fn new(
         engine: &'m dyn SignatureEngine,
         keys: &'m KeyRing,
@@ -122,7 +122,7 @@ pub struct ResourceServer {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ResourceServer"))]
 struct Fields {
-    /// Whose tokens are believed; each issuer's keys serve its own tokens alone.
+    /// The issuers whose tokens are accepted. An issuer's keys verify only its own tokens.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
     issuers: Vec<Issuer>,
     /// What becomes of a token that is not bound to the connection's certificate.
@@ -144,7 +144,7 @@ struct Fields {
     /// What the server name of the TLS handshake must be; needs the listener filter `tls_inspector`.
     #[serde(default)]
     server_name: ServerName,
-    /// Whether the dates of the client's certificate are looked at.
+    /// Whether the dates of the client's certificate are checked.
     #[serde(default)]
     certificate_validity: CertificateValidity,
     /// Certificates that are refused whatever a token says, by their SHA-256: `x5t#S256` or hexadecimal digits.
@@ -154,7 +154,7 @@ struct Fields {
     /// How many seconds the clocks of the issuer and of this proxy may differ.
     #[serde(default)]
     leeway_seconds: Leeway,
-    /// The protection space of the challenges; the first audience unless said.
+    /// The protection space of the challenges; default: the first audience.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://api.example.com"))]
     realm: Option<Realm>,
     /// Has this filter serve the metadata of the API (RFC 9728), and name it in its challenges.
@@ -167,7 +167,7 @@ struct Fields {
     forward_claims: Vec<ForwardedClaim>,
     /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
     forward_thumbprint: Option<OwnHeader>,
-    /// Where the client's certificate comes from behind another TLS terminator; from the connection unless said.
+    /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
 }
 
@@ -179,9 +179,9 @@ pub enum CertificateBinding {
     /// It is refused.
     #[default]
     Required,
-    /// One that is bound to nothing passes as a bearer token; one that is bound is held to it: for a migration.
+    /// A token that is not bound passes as a bearer token; one that is bound must match. For use during a migration.
     IfPresent,
-    /// It passes, and what `required` would have said is noted: before a migration.
+    /// It passes, and what `required` would have refused is counted and logged. For use before a migration.
     Observe,
 }
 
@@ -221,7 +221,7 @@ enum ServerName {
     MustMatch,
 }
 
-/// Whether this filter looks at the validity period of the client's certificate.
+/// Whether this filter checks the validity period of the client's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
@@ -239,7 +239,7 @@ enum CertificateValidity {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "RevokedList"))]
 struct Revoked(HashSet<[u8; 32]>);
 
-/// How the schema has it.
+/// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
@@ -286,7 +286,7 @@ impl TryFrom<Fields> for ResourceServer {
     fn try_from(fields: Fields) -> Result<Self, String> {
         for (position, issuer) in fields.issuers.iter().enumerate() {
             if fields.issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
-                return Err(format!("the issuer {:?} stands here twice", issuer.identifier()));
+                return Err(format!("the issuer {:?} is listed twice", issuer.identifier()));
             }
         }
         if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {
@@ -322,7 +322,7 @@ impl TryFrom<Fields> for ResourceServer {
         let Some(first) = fields.issuers.first() else {
             return Err("issuers is empty, so every token would be refused".to_owned());
         };
-        // The audience is the API's own name, which is what a realm is.
+        // The audience names the API, as a realm does.
         let realm = fields.realm.or_else(|| Realm::try_from(first.first_audience().to_owned()).ok());
         let realm = realm.ok_or("the first audience cannot stand in a challenge; give a `realm`")?;
         Ok(Self {
@@ -357,13 +357,13 @@ impl ResourceServer {
         self.issuers.iter().filter_map(|issuer| issuer.introspection.as_deref())
     }
 
-    /// The headers that are this policy's own, and no client's.
+    /// The headers that this policy writes, and no client may.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = OwnName> {
         let claims = self.forward_claims.iter().map(ForwardedClaim::header);
         claims.chain(&self.forward_thumbprint).map(|header| OwnName::Exactly(header.name().to_owned()))
     }
 
-    /// Takes the credentials from the environment.
+    /// Reads the credentials from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))?;
         self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
@@ -374,7 +374,7 @@ impl ResourceServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// How its clients are told to present a token.
+    /// The challenge to clients.
     pub(crate) fn challenge(&self) -> Challenge<'_> {
         let resource_metadata = self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url()));
         Challenge::Bearer { realm: Cow::Borrowed(&self.realm.0), resource_metadata }
@@ -398,8 +398,8 @@ impl ResourceServer {
         Ok(judgement.conclude(candidate, context.connection, cleaned)?)
     }
 
-    /// The API's metadata, which anybody may read.
-    // Apart, as all that few requests go through: V8 compiles two functions in less time than one of that size.
+    /// Serves the API's metadata, which is public.
+    // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
     fn serve(&self, metadata: &ProtectedResourceMetadata) -> Stop {
         let issuers = self.issuers.iter().map(Issuer::identifier);
@@ -407,7 +407,7 @@ impl ResourceServer {
         Stop::Serve(metadata.document(issuers, &scopes))
     }
 
-    /// Judges what stands in the request itself.
+    /// Judges the request's headers.
     fn candidate(
         &self,
         scene: &Scene<'_>,
@@ -442,8 +442,8 @@ impl ResourceServer {
         Ok(Candidate::Token(token, scheme, lookup))
     }
 
-    /// The claims of a token, verified now or before.
-    // As `serve`.
+    /// The token, from the cache or verified now.
+    // Not inlined: as `serve`.
     #[inline(never)]
     fn verified(
         &self,
@@ -473,8 +473,8 @@ impl ResourceServer {
         Ok((verified, Lookup::Miss))
     }
 
-    /// What a token comes to that was refused before, if that still holds.
-    // As `serve`.
+    /// Refuses a token that was refused before, if that still holds.
+    // Not inlined: as `serve`.
     #[inline(never)]
     fn remembered(&self, refusal: &Refusal, holds: Holds, now: UnixTime, keys: &KeyRing) -> Option<Stop> {
         let refusal = refusal.clone().looked_up(Some(Lookup::Hit));
@@ -497,9 +497,9 @@ impl ResourceServer {
         }
     }
 
-    /// Which issuer says what a token is good for, if one is to be asked: there is one at most, since a token that is no
-    /// JWT does not say whose it is.
-    // As `serve`.
+    /// The issuer that must introspect a token, if one must. At most one issuer introspects, since an opaque token does not say
+    /// who issued it.
+    // Not inlined: as `serve`.
     #[inline(never)]
     fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
         let mut places = self.issuers.iter().enumerate();
@@ -514,8 +514,8 @@ impl ResourceServer {
         is_asked.then_some((place, source))
     }
 
-    /// What the issuer said of a token, if it was asked.
-    // As `serve`.
+    /// The token by its introspection, if there was one.
+    // Not inlined: as `serve`.
     #[inline(never)]
     fn introspected(
         &self,

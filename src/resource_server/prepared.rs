@@ -1,4 +1,5 @@
-//! A verified token as one policy has to do with it: what would be made of it anew for each request is made once.
+//! A verified token, prepared for one policy: what depends only on the token and the policy is computed once, not for each
+//! request.
 
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::text::json::Object;
 
-/// What a policy has of its own to expect of a token and to do with it.
+/// What a policy requires of a token and forwards of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected<'p> {
     /// Its name.
@@ -34,13 +35,13 @@ pub(super) struct Prepared {
     scope: Result<(), Refusal>,
     /// The headers that the API gets, with claims of this token.
     forwarded: Result<Vec<Edit>, Refusal>,
-    /// What access logs print where it passes since it is bound to the certificate: of a token that comes again that is
-    /// the same again.
+    /// The access-log line of a request that is forwarded because this token is bound to its certificate. It is the same for
+    /// every such request.
     line_of_bound: Option<Rc<str>>,
 }
 
 impl Prepared {
-    /// The token with this payload, which the proof makes true, for a policy that expects this.
+    /// The token with this payload, which `proof` verifies, prepared for the policy of `expected`.
     ///
     /// # Errors
     /// As [`AccessToken::of`].
@@ -73,13 +74,13 @@ impl Prepared {
         self.forwarded.as_deref().map_err(Clone::clone)
     }
 
-    /// What access logs print of a request that passes since this token is bound to its certificate; `None` where the
-    /// token is not.
+    /// The access-log line of a request that is forwarded because this token is bound to its certificate; `None` if the token
+    /// is not bound.
     pub(super) fn line_of_bound(&self) -> Option<Rc<str>> {
         self.line_of_bound.clone()
     }
 
-    /// Whom it names.
+    /// Its client and its subject.
     pub(super) fn identity(&self) -> Rc<Identity> {
         Rc::clone(self.access_token.identity())
     }
@@ -89,9 +90,9 @@ impl Prepared {
         Self { access_token: AccessToken::example(), scope: Ok(()), forwarded: Ok(Vec::new()), line_of_bound: None }
     }
 
-    /// How many bytes it takes, about.
+    /// Its approximate size in bytes.
     pub(super) fn size(&self) -> usize {
-        // The token counts itself; of what stands beside it only the rest is counted here.
+        // `access_token.size()` includes the token's own fields, so they are subtracted here.
         let Self { access_token, scope, forwarded, line_of_bound } = self;
         let headers = forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
         let refusals = [scope.as_ref().err(), forwarded.as_ref().err()];

@@ -1,4 +1,4 @@
-//! Why the judgement of a request to an API stops before it goes on.
+//! Why a request to an API is not forwarded, or not yet.
 
 use super::introspection::Inquiry;
 use super::issuer::Issuer;
@@ -6,18 +6,18 @@ use crate::http::edit::Served;
 use crate::keys::{FetchReason, KeySource};
 use crate::outcome::refusal::Refusal;
 
-/// Why it stops.
+/// Why the request is not forwarded, or not yet.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// It is refused.
     Refused(Refusal),
     /// The client gets this document.
     Serve(Served),
-    /// The issuer's keys are not here, or not the one that the token names; the refusal is what it comes to if no newer
-    /// ones can be had. It is judged again with these.
+    /// The issuer's keys are not here, or the one that the token needs is not. The request is judged again with newer keys. The
+    /// refusal is for the case that there are none.
     NeedsKeys(Box<KeySource>, FetchReason, Refusal),
-    /// The issuer must say what the token is good for; the refusal is what it comes to if it does not. It is judged again with
-    /// what came of it.
+    /// The token must be introspected. The request is judged again with the outcome. The refusal is for the case that there is
+    /// none.
     NeedsIntrospection(Inquiry, Refusal),
 }
 
@@ -26,8 +26,8 @@ impl Stop {
         Self::NeedsKeys(Box::new(source.clone()), why, refusal)
     }
 
-    /// What it comes to that no key made which the issuer is known to have. The right one may be new, unless the token names one
-    /// of those. Whoever makes up such tokens causes one fetch in a cool-down.
+    /// Stops for a token that no known key of its issuer verifies. The right key may be new, unless the token names a known
+    /// one. The cool-down limits the fetches that made-up tokens can cause.
     pub(super) fn by_keys_of(issuer: &Issuer, is_named: bool, refusal: Refusal) -> Self {
         match issuer.key_source().filter(|_| !is_named) {
             Some(source) => Self::needs_keys(source, FetchReason::UnknownKey, refusal),
@@ -35,7 +35,7 @@ impl Stop {
         }
     }
 
-    /// What it comes to, if nothing is waited for.
+    /// The refusal, if nothing is waited for.
     pub(super) fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) | Self::NeedsKeys(_, _, refusal) | Self::NeedsIntrospection(_, refusal) => {
@@ -45,7 +45,7 @@ impl Stop {
         }
     }
 
-    /// The same with a refusal that says more.
+    /// The same with a changed refusal.
     pub(super) fn map(self, more: impl FnOnce(Refusal) -> Refusal) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(more(refusal)),

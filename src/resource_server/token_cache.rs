@@ -1,9 +1,9 @@
-//! Tokens that were verified before: the next time they cost no cryptography. And a few of those that were refused, apart:
-//! anybody can make up as many as he likes, and none of them takes the place of a good one.
+//! A cache of verified tokens, which need no cryptography when they come again. Some refused tokens are cached apart: anybody
+//! can make up any number of these, so none of them may displace a verified one.
 //!
-//! What is kept are the claims, what a policy alone decides of them (whether audience and scope are right), and the line of
-//! an access log that tells that the token was accepted. Time and certificate are judged on every request. An entry names
-//! the key that verified it, and counts only while the issuer's key set has that key.
+//! An entry has the claims, what depends only on them and the policy (audience and scope), and the access-log line of an
+//! accepted request. Time and certificate are judged for every request. An entry also names the key that verified the token,
+//! and counts only while that key is in the issuer's key set.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::collections::bounded_cache::BoundedCache;
 use crate::outcome::refusal::Refusal;
 use crate::time::UnixTime;
 
-/// What an entry takes beside the token and its claims: the map's slot, the shared pointer, the allocator's share.
+/// In bytes: what an entry takes besides the token and its claims, for the map's slot, the shared pointer and the allocator.
 const OVERHEAD: usize = 256;
 
 /// How much of a VM's memory verified tokens may take. Each worker of the proxy has a VM.
@@ -41,16 +41,15 @@ impl TryFrom<u64> for TokenCacheSize {
     }
 }
 
-/// The part of the memory that refused tokens have.
+/// Refused tokens get one part in so many of the memory.
 const SHARE_OF_REFUSED: usize = 8;
 
-/// The cache of one VM, for all its policies: what a policy expects of a token is part of the verification. The key is the
-/// whole token.
+/// The cache of one VM, for all its policies. The key is the policy with the whole token, since the entry depends on both.
 #[derive(Debug)]
 pub struct TokenCache {
     verified: BoundedCache<Box<[u8]>, Known>,
     refused: BoundedCache<Box<[u8]>, Known>,
-    /// What tokens cost that are neither.
+    /// Limits the cost of tokens that are in neither.
     pub(super) unnamed_key_checks: UnnamedKeyChecks,
 }
 
@@ -66,13 +65,13 @@ pub(super) enum Known {
 /// How long a refusal holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Holds {
-    /// That a token is not active, or is none for us, until then.
+    /// Refused by introspection. It holds until then.
     Until(UnixTime),
-    /// That its signature is wrong, as long as the keys are those that it was tried with.
+    /// The signature is invalid. It holds as long as the issuer has the keys with which it was checked.
     WithKeys {
         /// The place of the issuer in its policy.
         issuer: usize,
-        /// What tells them from others.
+        /// The digest of these keys.
         keys: u64,
         /// Whether the token names one of them.
         is_named: bool,
@@ -100,7 +99,7 @@ impl TokenCache {
         }
     }
 
-    /// The claims of a token that this policy verified.
+    /// The token, if this policy has verified it.
     pub(super) fn verified(&mut self, policy: &str, token: &[u8]) -> Option<Rc<Prepared>> {
         match self.verified.find(policy, token)? {
             Known::Claims(claims) => Some(claims),
@@ -108,7 +107,7 @@ impl TokenCache {
         }
     }
 
-    /// Why this policy refused a token, and how long that holds.
+    /// Why this policy has refused a token, and for how long that holds.
     pub(super) fn refused(&mut self, policy: &str, token: &[u8]) -> Option<(Rc<Refusal>, Holds)> {
         match self.refused.find(policy, token)? {
             Known::Refused(refusal, holds) => Some((refusal, holds)),
@@ -116,7 +115,7 @@ impl TokenCache {
         }
     }
 
-    /// Keeps what this policy has just learnt of a token.
+    /// Stores what this policy has found out about a token.
     pub(super) fn insert(&mut self, policy: &str, token: &str, known: Known) {
         let bytes = token.len().saturating_add(known.size()).saturating_add(OVERHEAD);
         let place = match known {

@@ -1,5 +1,5 @@
-//! What a token says that it is. An issuer signs other tokens with the same keys: an ID token says who has signed in, a
-//! refresh token is for the issuer alone, a logout token ends a session. None of them opens an API, and the rules for one
+//! Refuses tokens of another kind. An issuer signs other tokens with the same keys: an ID token says who has signed in, a
+//! refresh token is for the issuer only, a logout token ends a session. An API must accept none of them, so the rules for one
 //! kind must refuse the others (RFC 8725 §3.12).
 
 use crate::outcome::refusal::Refusal;
@@ -7,26 +7,26 @@ use crate::reason::Reason;
 use crate::text::json::{Json, Object};
 
 /// Claims that say in one word what a token is: `typ` is Keycloak's, `token_use` Cognito's and Hydra's, `tokenName`
-/// ForgeRock's, `purpose` Curity's. `token_type` belongs to introspection answers (RFC 7662 §2.2); no standard has it in a
-/// token, where some servers write it all the same.
+/// ForgeRock's, `purpose` Curity's. `token_type` belongs to introspection responses (RFC 7662 §2.2). No standard has it in
+/// a token, but some servers write it there.
 pub(super) const WORDS: &[&str] = &["typ", "token_use", "tokenName", "purpose", "token_type"];
 
-/// What no access token has: the hash of an access token, a code or a state is an ID token's (OpenID Connect Core 1.0
-/// §3.1.3.6 and §3.3.2.11, FAPI 1.0 Part 2 §5.2.2.1), and events are those of a logout token or of another security event
-/// token (RFC 8417 §2.2).
+/// Claims that no access token has. The hash of an access token, a code or a state is in an ID token (OpenID Connect Core 1.0
+/// §3.1.3.6 and §3.3.2.11, FAPI 1.0 Part 2 §5.2.2.1); events are in a logout token or another security event token (RFC 8417
+/// §2.2).
 pub(super) const OF_OTHERS: &[&str] = &["at_hash", "c_hash", "s_hash", "events"];
 
-/// What an ID token has (OpenID Connect Core 1.0 §2), and with some servers an access token too.
+/// A claim of ID tokens (OpenID Connect Core 1.0 §2), and of some servers' access tokens.
 pub(super) const NONCE: &str = "nonce";
 
-/// What an access token has and no ID token (RFC 8693 §4.2; `scp` is Okta's and Microsoft's).
+/// Claims that access tokens have and ID tokens do not (RFC 8693 §4.2; `scp` is Okta's and Microsoft's).
 pub(super) const SCOPES: &[&str] = &["scope", "scp"];
 
 /// The words for an access token, in lower case.
 const ACCESS: &[&str] = &["bearer", "dpop", "access", "access_token"];
 
-/// The words for another token, in lower case: those of OpenID Connect, and Keycloak's for what it signs besides, which
-/// are its offline tokens, its serialized ID tokens, the tokens of client registration and the links that it sends.
+/// The words for other tokens, in lower case: those of OpenID Connect, and Keycloak's for offline tokens, serialized ID tokens,
+/// tokens of client registration, and the links that it sends.
 const OTHERS: &[&str] = &[
     "id",
     "id_token",
@@ -47,18 +47,18 @@ const OTHERS: &[&str] = &[
     "impersonate",
 ];
 
-/// The types of token that an API can be shown (RFC 6750, RFC 9449 §5), and what Hydra says for both.
+/// The token types for APIs (RFC 6750, RFC 9449 §5), and Hydra's word for both.
 const TOKEN_TYPES: &[&str] = &["bearer", "dpop", "access_token"];
 
-/// Where claims stand, as far as that says more of the token than they do.
+/// Where claims come from, with what that says about the token's type.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stand<'a> {
-    /// In a token, whose header says this of its type.
+    /// From a token, whose header has this `typ`.
     Token(Option<&'a str>),
-    /// In what another filter left of a token.
+    /// From the payload that another filter left.
     Payload,
-    /// In an answer of the issuer's, which may have these words for the token's type besides the usual ones.
-    Answer(&'a [String]),
+    /// From an introspection response, which may have these values of `token_type` besides the usual ones.
+    Response(&'a [String]),
 }
 
 /// Whether the header's `typ`, in lower case, is that of an access token (RFC 9068 §4).
@@ -74,7 +74,7 @@ pub(super) fn has(claims: &Object<'_>, name: &str) -> bool {
 /// Whether the claims may be those of an access token.
 ///
 /// # Errors
-/// [`Reason::TokenTypeUnsupported`], with the claim that says what else it is.
+/// [`Reason::TokenTypeUnsupported`], with the claim that shows another kind.
 pub(super) fn check(claims: &Object<'_>, stand: Stand<'_>) -> Result<(), Refusal> {
     if let Some(mark) = OF_OTHERS.iter().find(|name| has(claims, name)) {
         return Err(other(mark));
@@ -87,8 +87,8 @@ pub(super) fn check(claims: &Object<'_>, stand: Stand<'_>) -> Result<(), Refusal
         let word = claims.get(name).and_then(Json::as_str);
         let is_among = |words: &[&str]| word.is_some_and(|word| words.iter().any(|own| word.eq_ignore_ascii_case(own)));
         match stand {
-            // It has a meaning here, so that what is not known is another type.
-            Stand::Answer(own) if name == "token_type" => {
+            // Here a standard defines the claim, so an unknown value is another type.
+            Stand::Response(own) if name == "token_type" => {
                 let is_own = || own.iter().any(|own| word.is_some_and(|word| word.eq_ignore_ascii_case(own)));
                 if !is_among(TOKEN_TYPES) && !is_own() {
                     return Err(other(name));
@@ -120,17 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_policy_count_in_an_answer_alone() {
+    fn the_words_of_a_policy_count_in_a_response_alone() {
         let own = ["Refresh".to_owned()];
         let judged = |claims: &str, stand| check(&json::object(claims.as_bytes()).unwrap(), stand).is_ok();
-        assert!(judged(r#"{"token_type":"refresh"}"#, Stand::Answer(&own)));
-        assert!(!judged(r#"{"token_type":"refresh"}"#, Stand::Answer(&[])));
+        assert!(judged(r#"{"token_type":"refresh"}"#, Stand::Response(&own)));
+        assert!(!judged(r#"{"token_type":"refresh"}"#, Stand::Response(&[])));
         assert!(!judged(r#"{"token_type":"Refresh"}"#, Stand::Token(None)));
-        assert!(!judged(r#"{"typ":"Refresh"}"#, Stand::Answer(&own)));
+        assert!(!judged(r#"{"typ":"Refresh"}"#, Stand::Response(&own)));
         // In a token no standard says which types there are.
         assert!(
             judged(r#"{"token_type":"mine"}"#, Stand::Payload)
-                && !judged(r#"{"token_type":"mine"}"#, Stand::Answer(&[]))
+                && !judged(r#"{"token_type":"mine"}"#, Stand::Response(&[]))
         );
     }
 

@@ -1,4 +1,4 @@
-//! The ways to a verified token: its signature, its issuer and the form of its claims.
+//! Verifies a token: its issuer, its signature, and the form of its claims.
 
 use std::rc::Rc;
 
@@ -24,11 +24,11 @@ use crate::reason::Reason;
 use crate::text::json::Object;
 use crate::time::UnixTime;
 
-/// What a token must say that was verified here.
+/// The claims that a token must have.
 const REQUIRED: &[&str] = &["iss", "aud", "exp"];
 
-/// A JWT, by its signature or by the word of the filter that verified it.
-// Apart from the path of a token that was seen before.
+/// Verifies a JWT by its signature, or by what the filter that verified it left in the metadata.
+// Not inlined, to keep it out of the path of tokens in the cache.
 #[inline(never)]
 pub(super) fn verify(
     bearer_token: &BearerToken<'_>,
@@ -39,7 +39,7 @@ pub(super) fn verify(
 ) -> Result<Prepared, Stop> {
     let mut room = Vec::new();
     let token = CompactJws::parse(bearer_token.text(), &mut room)?;
-    // Before the signature: the issuer among them says whose key it has to be.
+    // Before the signature, since the issuer's keys have to verify it.
     let claims = Claims::parse(token.payload(), REQUIRED)?;
     let (place, issuer) = issuer_of(&claims, issuers)?;
     issuer.check_type(token.kind())?;
@@ -67,14 +67,14 @@ pub(super) fn verify(
             }
         },
     };
-    // From here on the claims are the issuer's word, and a refusal may name whom they are about.
+    // From here on the claims are verified, so a refusal may contain the token's identity.
     let form = (Stand::Token(token.kind()), Some(token.algorithm()));
     Ok(Prepared::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
 }
 
-/// The token of a request that has none any more, because the filter that verified it removed it: what it left of
-/// the token is judged. `None` where it left nothing.
-// As above.
+/// The token of a request from which the filter that verified it has removed it, by the payload in the metadata. `None` if
+/// there is no payload.
+// Not inlined: as above.
 #[inline(never)]
 pub(super) fn verified_before(
     issuers: &[Issuer],
@@ -91,14 +91,14 @@ pub(super) fn verified_before(
     let claims = Claims::parse(&payload, REQUIRED)?;
     claims.check_issuer(issuer)?;
     issuer.check_unseen_type()?;
-    // Which algorithm the token was signed with is not among what was left of it.
-    // No token will be asked about: there is none to look it up by.
+    // The metadata does not say the algorithm. The payload in the proof is empty, since the token is never looked up in the
+    // cache.
     let proof = Proof::Payload(Object::default());
     let form = (Stand::Payload, None);
     Prepared::of(&claims, &payload, (place, issuer), expected, proof, form).map(Some)
 }
 
-/// A token that its issuer says is active (RFC 7662 §2.2).
+/// A token that is active by its introspection (RFC 7662 §2.2).
 pub(super) fn introspected(
     introspected: &Introspected,
     (place, issuer): (usize, &Issuer),
@@ -109,9 +109,9 @@ pub(super) fn introspected(
 ) -> Result<Prepared, Stop> {
     let verified = |jwt: &CompactJws<'_>| {
         let verified = verify_signature(jwt, issuer, request.now, context).map(drop);
-        // Whatever is wrong with the answer, it says nothing against the token.
+        // An invalid signature of the response is not the token's fault.
         verified.map_err(|stop: Stop| {
-            stop.map(|refusal| introspected.unavailable(&format!("the answer: {}", refusal.reason())))
+            stop.map(|refusal| introspected.unavailable(&format!("the response: {}", refusal.reason())))
         })
     };
     let payload = introspected.claims(issuer.identifier(), verified)?;
@@ -121,17 +121,17 @@ pub(super) fn introspected(
     };
     let claims = Claims::parse(&payload, required)?;
     claims.check_issuer(issuer)?;
-    // Of an ID token or a refresh token some servers say no more than this.
+    // Some servers describe an ID token or a refresh token in this way, too.
     if claims.audience.is_none() && !token_kind::has(&payload, "token_type") {
         return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type").into());
     }
     let proof = Proof::Introspection(request.now.saturating_add(source.longest_kept()));
-    let form = (Stand::Answer(source.token_types()), None);
+    let form = (Stand::Response(source.token_types()), None);
     Ok(Prepared::of(&claims, &payload, (place, issuer), expected, proof, form)?)
 }
 
-/// The issuer that the token claims to be from: its keys decide whether it is. Another one is not told, since nobody has
-/// verified that claim.
+/// The issuer that the token names. Its keys decide later whether it is. An unknown issuer is not logged, since nobody has
+/// verified the claim.
 fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Reason> {
     issuers
         .iter()
@@ -140,7 +140,7 @@ fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &
         .ok_or(Reason::IssuerNotTrusted)
 }
 
-/// The key that made the signature.
+/// Verifies the signature, and returns the key that made it.
 fn verify_signature(
     token: &CompactJws<'_>,
     issuer: &Issuer,
@@ -182,8 +182,8 @@ fn verify_signature(
         }
     }
     unnamed_key_checks.were_in_vain(now, spent);
-    let answer = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
+    let reason = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
-    let refusal = Refusal::because(answer, format!("{}, {key_id}", algorithm.name()));
+    let refusal = Refusal::because(reason, format!("{}, {key_id}", algorithm.name()));
     Err(Stop::by_keys_of(issuer, is_named && !candidates.is_empty(), refusal))
 }

@@ -1,11 +1,13 @@
 //! The payload of a token that another filter verified: Envoy's `jwt_authn` writes it into dynamic metadata.
 //!
-//! The token that is judged must be the token that is forwarded. So where the request still has one, its payload must be
-//! the verified one, member for member: `jwt_authn` takes tokens from other places too, and the last one counts there.
-//! Once it was, its `jti` says whether it is again: to hand over the whole payload is much of what a request costs. An issuer
-//! gives no two tokens one `jti` (RFC 7519 §4.1.7). Whoever has a key of the issuer's could; what that wins is that the
-//! token passes which was verified before, until it expires, though `jwt_authn` would refuse it by now, and only where the
-//! provider takes tokens from another place than `Authorization`, against the manual.
+//! The token that is judged must be the token that is forwarded. `jwt_authn` may take a token from other places of the request,
+//! too, and the last one counts there. So if the request still has a token, its payload must equal the verified one, member for
+//! member.
+//!
+//! For a token in the cache only the `jti` is compared, since getting the whole payload from the host is much of a request's
+//! cost. An issuer gives no two tokens the same `jti` (RFC 7519 §4.1.7). A holder of the issuer's key could; then a token that
+//! was verified before passes until it expires, though `jwt_authn` may refuse it by now. That needs a provider that takes
+//! tokens from another place than `Authorization`, against the manual.
 
 use std::borrow::Cow;
 
@@ -17,24 +19,23 @@ use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{Json, Object};
 
-/// A payload as the host hands it over. Maps and lists are encoded as [`entries`] reads them, a list as a map of its
-/// items to nothing; strings are bytes, numbers the eight bytes of a double, and nothing says which of these a value is.
+/// A payload as the host encodes it. A map is what [`entries`] reads, and a list is a map from its items to nothing. A string
+/// is its bytes, and a number the eight bytes of a double. The encoding does not say which of these a value is.
 #[derive(Debug)]
 pub(super) struct VerifiedPayload<'a>(Vec<(&'a [u8], &'a [u8])>);
 
 impl<'a> VerifiedPayload<'a> {
-    /// `None` where it is no map.
+    /// Reads a payload; `None` if it is not a map.
     pub(super) fn read(encoded: &'a [u8]) -> Option<Self> {
         entries(encoded).map(Self)
     }
 
-    /// Whether it is this very payload.
+    /// Whether it equals this payload.
     pub(super) fn is(&self, payload: &Object<'_>) -> bool {
         is_object(&self.0, payload)
     }
 
-    /// The claims that are judged here, for a request whose token is no longer there. `None` where one of them is not
-    /// what its name says.
+    /// The claims that are judged, for a request whose token was removed. `None` if one of them has the wrong type.
     pub(super) fn claims(&self) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let value = match name {
@@ -55,8 +56,7 @@ impl<'a> VerifiedPayload<'a> {
     }
 }
 
-/// A claim that says what kind of token it is: of those that say it by being there nothing else matters, and a word that
-/// is none says nothing.
+/// A claim that shows the kind of the token. For some only their presence matters. A word that is not text is ignored.
 fn mark<'a>(name: &[u8], value: &'a [u8]) -> Option<Json<'a>> {
     let is_among = |names: &[&str]| names.iter().any(|own| own.as_bytes() == name);
     if is_among(token_kind::WORDS) {
@@ -67,7 +67,7 @@ fn mark<'a>(name: &[u8], value: &'a [u8]) -> Option<Json<'a>> {
     }
 }
 
-/// A member of `cnf`: of others than the thumbprint the name alone matters.
+/// A member of `cnf`. Only the thumbprint's value matters; of the others, only the name does.
 fn member<'a>((name, value): (&'a [u8], &'a [u8])) -> Option<(Cow<'a, str>, Json<'a>)> {
     named(name, if name == b"x5t#S256" { text(value)? } else { Json::Bool(true) })
 }
@@ -93,7 +93,7 @@ fn is_object(entries: &[(&[u8], &[u8])], object: &Object<'_>) -> bool {
 
 fn is_value(encoded: &[u8], value: &Json<'_>) -> bool {
     match value {
-        // The host encodes no map that has a null in it.
+        // The host does not encode maps that contain a null.
         Json::Null => false,
         Json::Bool(value) => encoded == [u8::from(*value)],
         Json::Number(value) => value.as_f64().is_some_and(|value| encoded == value.to_le_bytes()),
@@ -109,7 +109,7 @@ fn list(encoded: &[u8]) -> Option<Vec<&[u8]>> {
     entries(encoded)?.into_iter().map(|(item, nothing)| nothing.is_empty().then_some(item)).collect()
 }
 
-/// Whether another filter verified a token with this very payload.
+/// Checks that another filter verified a token with exactly this payload.
 pub(super) fn is_of(payload: &Object<'_>, verified: Option<&[u8]>) -> Result<(), Refusal> {
     let refused = |why| Err(Refusal::because(Reason::TokenNotVerified, why));
     match verified.map(VerifiedPayload::read) {

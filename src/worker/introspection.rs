@@ -1,4 +1,4 @@
-//! Questions about tokens: each is asked once, whoever waits for its answer.
+//! Introspection of tokens: requests that wait with the same token share one call.
 
 use std::rc::Rc;
 
@@ -7,11 +7,11 @@ use crate::outcome::metric::Metric;
 use crate::resource_server::introspection::{AskIntrospection, Inquiry, Introspected};
 use crate::time::{UnixTime, milliseconds};
 
-/// Questions under way in one worker: whoever sends tokens of his own making has no more than these asked at once.
+/// Introspections that one worker has queued or under way. More made-up tokens than that cannot be asked about at once.
 const MOST_UNDER_WAY: usize = 128;
 
 impl<R> Worker<R> {
-    /// Has a request wait for the answer about its token.
+    /// Has a request wait for the introspection response about its token.
     pub fn wait_for_introspection(
         &self,
         proxy: &dyn Proxy,
@@ -35,7 +35,7 @@ impl<R> Worker<R> {
         self.hold(Waiting { context, request, awaited, deadline, refused: question.refused() })
     }
 
-    /// Asks what is still to be asked, up to so many questions; how many more calls may be made.
+    /// Makes the calls that are queued, at most `calls` of them. Returns how many more may be made.
     pub(super) fn ask(&self, proxy: &dyn Proxy, calls: usize) -> usize {
         let mut left = calls;
         while let Some(fewer) = left.checked_sub(1) {
@@ -53,7 +53,7 @@ impl<R> Worker<R> {
         left
     }
 
-    /// Ends the waiting of every request that waits for this answer.
+    /// Makes every request that waits for this response ready.
     pub(super) fn introspected(&self, proxy: &dyn Proxy, introspected: Introspected, began: UnixTime) {
         let took = milliseconds(proxy.now().saturating_since(began));
         proxy.measure(Metric::Introspections(introspected.outcome()), 1);

@@ -1,4 +1,4 @@
-//! Keys that are fetched: when, and the record that the workers of a process share.
+//! Fetches keys when they are due or needed, and shares them with the other workers of the process.
 
 use std::time::Duration;
 
@@ -10,46 +10,46 @@ use crate::outcome::metric::Metric;
 use crate::text::hexadecimal;
 use crate::time::{UnixTime, milliseconds};
 
-/// Clients whose keys one worker fetches, or has requests wait for, at once. Whoever names one client after the other has no
-/// more than these asked.
+/// Clients whose keys one worker fetches, or has requests wait for, at once. It bounds the calls that requests for ever other
+/// clients can cause.
 const MOST_CLIENTS_UNDER_WAY: usize = 128;
 
-/// The form of the shared records. Every change of what stands in one is another form: two versions of this filter may share
-/// a process, and with Istio the records of all plugins stand in one room.
+/// The version of the shared records' format. It must change with every change of their content: two versions of this filter
+/// may share a process, and with Istio all plugins share one namespace of keys.
 const FORMAT: u32 = 1;
 
-/// Where the workers of a process share the keys of a source.
+/// The name under which the workers of a process share the keys of a source.
 fn shared_keys(source: &KeySource) -> String {
     format!("certbound/{FORMAT}/{}", hexadecimal::encoded(source.id().bytes()))
 }
 
-/// And when these are fetched.
+/// The name under which they share when these are fetched.
 fn shared_schedule(source: &KeySource) -> String {
     format!("{}/schedule", shared_keys(source))
 }
 
-/// The schedule of a source, and the revision that a change of it must name.
+/// The schedule of a source, and the revision to pass when it is changed.
 pub(super) fn schedule(proxy: &dyn Proxy, source: &KeySource) -> (Schedule, Option<u32>) {
     let (record, revision) = proxy.shared(&shared_schedule(source));
     (Schedule::read(record.as_deref()), revision)
 }
 
-/// Shares a changed schedule; `false` where somebody else changed it first.
+/// Shares a changed schedule; `false` if another worker changed it first.
 fn share(proxy: &dyn Proxy, source: &KeySource, schedule: &Schedule, revision: Option<u32>) -> bool {
-    // No revision would change it whatever it is by now. The host lets the first writer name any.
+    // Without a revision the host overwrites whatever is there. The first writer may pass any revision.
     proxy.share(&shared_schedule(source), &schedule.write(), revision.or(Some(u32::MAX)))
 }
 
 impl<R> Worker<R> {
-    /// Takes over what the process knows already. The rest is fetched with the first tick: of a worker that only tries out
-    /// the configuration the answers would be lost.
+    /// Takes over the keys that the process shares already. The rest is fetched at the first tick, not here: some workers exist
+    /// only to validate the configuration, and their responses would be lost.
     pub fn take_shared_keys<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource>) {
         for source in sources {
             self.take_shared(proxy, source);
         }
     }
 
-    /// Takes over newer keys of a source that another worker has fetched; whether there were any.
+    /// Takes over newer keys of a source that another worker has fetched. Returns whether there were any.
     pub(super) fn take_shared(&self, proxy: &dyn Proxy, source: &KeySource) -> bool {
         let (shared, _) = proxy.shared(&shared_keys(source));
         shared.is_some_and(|shared| self.keys.borrow_mut().take_shared(source, &shared))
@@ -64,8 +64,8 @@ impl<R> Worker<R> {
         let now = proxy.now();
         let (schedule, _) = schedule(proxy, &source);
         let will_come = schedule.is_under_way(now) || schedule.permits(&source, why, now);
-        let nobody_can_look = schedule.is_paused(now) || self.is_full() || self.is_one_too_many(&source);
-        if nobody_can_look {
+        let cannot_fetch = schedule.is_paused(now) || self.is_full() || self.is_one_too_many(&source);
+        if cannot_fetch {
             return Wait::No(request, Outcome::InVain(question.unavailable()));
         }
         if !will_come {
@@ -77,7 +77,7 @@ impl<R> Worker<R> {
         self.hold(Waiting { context, request, awaited, deadline, refused: question.unavailable() })
     }
 
-    /// Begins the fetches that are due or wished for, up to so many calls.
+    /// Begins the fetches that are due or that requests wait for, with at most `calls` calls.
     pub(super) fn tend_keys<'s>(
         &self,
         proxy: &dyn Proxy,
@@ -92,7 +92,7 @@ impl<R> Worker<R> {
         for (source, why) in routine.chain(reasons.iter().map(|(source, why)| (source, *why))) {
             let (schedule, revision) = schedule(proxy, source);
             let is_newer = schedule.version > self.keys.borrow().version(source);
-            // A record that is announced and cannot be read is fetched again.
+            // The schedule announces newer keys, and their record cannot be read: fetch them again.
             let is_lost = is_newer && !self.take_shared(proxy, source);
             let why = if is_lost { FetchReason::UnknownKey } else { why };
             if !schedule.permits(source, why, now) {
@@ -102,14 +102,14 @@ impl<R> Worker<R> {
             let begun = schedule.begun(source, why, now);
             if share(proxy, source, &begun, revision) {
                 left = fewer;
-                // The configuration's own waits as long as any policy that has it does.
+                // The configuration's source has the longest timeout of all policies that share it.
                 let own = sources.clone().find(|own| own.id() == source.id()).unwrap_or(source);
                 self.advance(proxy, source, now, begun.lease(), Fetch::begin(own));
             }
         }
     }
 
-    /// The sources that requests wait for, each with why and as often as its limits differ.
+    /// The sources that requests wait for, and why. A source with two sets of limits is there twice.
     fn reasons(&self) -> Vec<(KeySource, FetchReason)> {
         let mut reasons: Vec<(KeySource, FetchReason)> = Vec::new();
         for waiting in self.waiting.borrow().iter() {
@@ -122,7 +122,7 @@ impl<R> Worker<R> {
         reasons
     }
 
-    /// Says of the fetches that this worker makes that they are still under way.
+    /// Extends the leases of the fetches that this worker makes.
     fn extend_leases(&self, proxy: &dyn Proxy, now: UnixTime) {
         for (_, pending) in self.calls.borrow_mut().iter_mut() {
             let Pending::Keys { fetch, lease, .. } = pending else { continue };
@@ -135,7 +135,8 @@ impl<R> Worker<R> {
         }
     }
 
-    /// Lets others make the fetches that this worker makes: its configuration ends, and the answers would be lost.
+    /// Gives up the fetches that this worker makes, so that others can make them: its configuration ends, and the responses would
+    /// be lost.
     pub fn end(&self, proxy: &dyn Proxy) {
         for (_, pending) in self.calls.take() {
             let Pending::Keys { fetch, lease, .. } = pending else { continue };
@@ -163,7 +164,7 @@ impl<R> Worker<R> {
         Self::measured(proxy, call::Outcome::Succeeded, now.saturating_since(began));
         let (schedule, revision) = schedule(proxy, source);
         let succeeded = schedule.succeeded(pause, now);
-        // The keys stand there before the version that announces them.
+        // Share the keys first, then the version that announces them.
         let shared = KeyRing::shared(succeeded.version, now, lifetime, &document);
         proxy.share(&shared_keys(source), &shared, None);
         share(proxy, source, &succeeded, revision);
@@ -183,7 +184,7 @@ impl<R> Worker<R> {
         proxy.measure(Metric::KeyFetchMilliseconds(outcome), milliseconds(took));
     }
 
-    /// Whether it is a client's keys, and those of too many others are being fetched.
+    /// Whether these are a client's keys, and those of too many other clients are being fetched.
     fn is_one_too_many(&self, source: &KeySource) -> bool {
         if !source.is_on_demand() {
             return false;

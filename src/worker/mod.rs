@@ -1,12 +1,11 @@
-//! What a worker of the proxy does beside its requests: it has some of them wait, makes the calls that they wait for, and
-//! keeps the keys that were fetched.
+//! What a worker does between requests: it has requests wait, makes the calls that they wait for, and keeps the fetched keys.
 //!
-//! The host is behind the small trait [`Proxy`], so that all of it runs, and is tested, without one.
+//! The host is behind the small trait [`Proxy`], so that all of this can be tested without one.
 //!
-//! **A crowd must not stop the worker.** What a callback of the host answers or resumes for other requests than its own is
-//! carried out when the callback ends, one inside the other: each may enter the module again, at whose end the next one is
-//! carried out. So is a call that fails at once. A few hundred of them use up the stack. Whatever comes at once here is put
-//! into a queue, and between two ticks no more than [`MOST_ENDED`] and [`MOST_CALLS`] leave it.
+//! **A crowd must not stop the worker.** When a callback answers or resumes other requests than its own, the host carries that
+//! out at the end of the callback. Each may enter the module again, and the next one is carried out at the end of that: they
+//! are nested, and a few hundred of them use up the stack. The same holds for calls that fail at once. So everything is
+//! queued here: at most [`MOST_ENDED`] requests and [`MOST_CALLS`] calls leave the queues between two ticks.
 
 mod introspection;
 mod keys;
@@ -24,46 +23,46 @@ use crate::outcome::refused::Refused;
 use crate::resource_server::introspection::{Inquiry, Introspected};
 use crate::time::UnixTime;
 
-/// Requests that are answered or resumed between two ticks.
+/// At most so many waiting requests are answered or resumed between two ticks.
 pub const MOST_ENDED: usize = 16;
 
-/// Calls that are made in one tick.
+/// At most so many calls are made in one tick.
 pub const MOST_CALLS: usize = 8;
 
-/// Requests that wait in one worker; one more is refused.
+/// At most so many requests wait in one worker; one more is refused.
 pub const MOST_WAITING: usize = 1024;
 
-/// While something is left to do at once.
+/// The period of ticks while requests or calls are queued.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// While a request waits: another worker may bring what it waits for.
+/// The period of ticks while a request waits: another worker may share what it waits for.
 const BUSY: Duration = Duration::from_millis(10);
 
-/// While nobody waits: with a tick the counters are told. Envoy itself wakes its workers as often.
+/// The period of ticks otherwise: they write the counters. Envoy itself wakes its workers as often.
 const IDLE: Duration = Duration::from_millis(100);
 
-/// After which the host has the first tick come: with it the first keys are fetched.
+/// The time until the first tick, which fetches the first keys.
 pub const FIRST_TICK: Duration = BUSY;
 
-/// What a worker asks of its host.
+/// What a worker needs of its host.
 pub trait Proxy {
     /// What time it is.
     fn now(&self) -> UnixTime;
 
-    /// Makes a call to another server, and tells it from others; `None` where the host knows no such cluster.
+    /// Makes a call to another server. Returns the host's token of the call; `None` if the host has no such cluster.
     fn dispatch(&self, call: &Call) -> Option<u32>;
 
-    /// What the workers of the process share under a key, and the revision of that.
+    /// The value that the workers of the process share under a key, and its revision.
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>);
 
-    /// Shares a value, in place of the revision that is named or of whatever is there. Whether it did: somebody else may
-    /// have changed it first.
+    /// Shares a value in place of this revision, or of any if none is given. Returns whether it did: another worker may have
+    /// changed it first.
     fn share(&self, key: &str, value: &[u8], revision: Option<u32>) -> bool;
 
-    /// Counts, or measures.
+    /// Adds to a counter, or records a value of a histogram.
     fn measure(&self, metric: Metric, value: u64);
 
-    /// Writes to the log.
+    /// Writes a line to the log.
     fn log(&self, event: &Event<'_>);
 }
 
@@ -73,18 +72,18 @@ pub struct Worker<R> {
     keys: RefCell<KeyRing>,
     /// By the host's token of the call.
     calls: RefCell<Vec<(u32, Pending)>>,
-    /// The questions that are still to be asked.
+    /// The introspections whose calls are still to be made.
     inquiries: RefCell<VecDeque<Inquiry>>,
     waiting: RefCell<Vec<Waiting<R>>>,
-    /// Requests that wait no more, in the order in which what they waited for came.
+    /// The requests that can be decided now, in the order in which they became ready.
     ready: RefCell<VecDeque<Ready<R>>>,
-    /// How many of these may still go before the next tick.
+    /// How many of these may still be decided before the next tick.
     may_end: Cell<usize>,
-    /// After how long a tick comes.
+    /// The period of ticks.
     period: Cell<Duration>,
 }
 
-/// What waits for the answer to a call.
+/// What waits for the response to a call.
 #[derive(Debug)]
 enum Pending {
     Keys {
@@ -105,13 +104,13 @@ struct Waiting<R> {
     request: R,
     awaited: Awaited,
     deadline: UnixTime,
-    /// What it comes to if what it waits for does not come.
+    /// The refusal, if it waits in vain.
     refused: Refused,
 }
 
 #[derive(Debug)]
 enum Awaited {
-    /// Keys that are newer than this version, which did not help.
+    /// Keys newer than this version, with which the request could not be decided.
     Keys {
         source: KeySource,
         why: FetchReason,
@@ -120,18 +119,18 @@ enum Awaited {
     Introspection(Inquiry),
 }
 
-/// How a request's waiting ends by itself.
+/// How a request's waiting ends without a response of its own.
 enum End {
     NewerKeys,
     InVain,
 }
 
-/// A request that waits no more.
+/// A request that can be decided now.
 #[derive(Debug)]
 pub struct Ready<R> {
     /// The host's number for it.
     pub context: u32,
-    /// What the host kept of it.
+    /// What the host keeps of it while it waits.
     pub request: R,
     /// What came of its waiting.
     pub outcome: Outcome,
@@ -140,22 +139,22 @@ pub struct Ready<R> {
 /// What came of a request's waiting.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It waited, and newer keys are here: it is to be judged with them.
+    /// It waited, and newer keys are here: judge it with these.
     NewerKeys,
-    /// Another worker had fetched newer keys before: it is to be judged with them, and may wait yet.
+    /// It did not wait, since another worker had shared newer keys: judge it with these. It may still have to wait.
     SharedKeys,
-    /// It is to be judged with this.
+    /// Judge it with this introspection response, or without one.
     Introspected(Rc<Introspected>),
-    /// Nothing: it is to be refused.
+    /// Nothing came: refuse it.
     InVain(Refused),
 }
 
 /// Whether a request waits.
 #[derive(Debug)]
 pub enum Wait<R> {
-    /// It does, until [`Worker::next_ready`] hands it back.
+    /// It does, until [`Worker::next_ready`] returns it.
     Waits,
-    /// It need not, or may not.
+    /// It need not wait, or may not: decide it with this outcome.
     No(R, Outcome),
 }
 
@@ -180,33 +179,33 @@ impl<R> Worker<R> {
         self.keys.borrow()
     }
 
-    /// Does what is due. To be called with every tick; `sources` are those of the configuration.
+    /// Does what is due. The host calls it at every tick; `sources` are the configuration's.
     pub fn tick<'s>(&self, proxy: &dyn Proxy, sources: impl Iterator<Item = &'s KeySource> + Clone) {
         self.may_end.set(MOST_ENDED);
-        // Whoever makes up tokens has questions queue for ever: half of the calls are kept for keys.
+        // A client can keep the queue of introspections full with made-up tokens, so half of the calls are kept for keys.
         let kept = MOST_CALLS / 2;
         let left = self.ask(proxy, MOST_CALLS.saturating_sub(kept));
         self.tend_keys(proxy, sources, left.saturating_add(kept));
         self.settle(proxy);
     }
 
-    /// Takes the answer to a call.
-    pub fn receive(&self, proxy: &dyn Proxy, token: u32, answer: &Response<'_>) {
+    /// Takes the response to a call.
+    pub fn receive(&self, proxy: &dyn Proxy, token: u32, response: &Response<'_>) {
         let pending = self.calls.borrow_mut().extract_if(.., |(own, _)| *own == token).next();
         match pending {
             None => return,
             Some((_, Pending::Keys { fetch, began, lease })) => {
                 let source = fetch.source().clone();
-                self.advance(proxy, &source, began, lease, fetch.receive(answer));
+                self.advance(proxy, &source, began, lease, fetch.receive(response));
             }
             Some((_, Pending::Introspection { inquiry, began })) => {
-                self.introspected(proxy, inquiry.receive(answer), began);
+                self.introspected(proxy, inquiry.receive(response), began);
             }
         }
         self.settle(proxy);
     }
 
-    /// A request that waits no more and is to be decided now, if there is one: the host calls this until there is none.
+    /// The next request that can be decided now. The host calls this until it returns `None`.
     pub fn next_ready(&self) -> Option<Ready<R>> {
         let left = self.may_end.get().checked_sub(1)?;
         let ready = self.ready.borrow_mut().pop_front()?;
@@ -214,14 +213,14 @@ impl<R> Worker<R> {
         Some(ready)
     }
 
-    /// After how long ticks are to come from now on, where that is sooner than they do. Whoever sets a timer has it begin anew:
-    /// a stream of requests that set one each would have none come.
+    /// The new period of ticks, if it is shorter than the present one; otherwise the host must not set it. Setting a period
+    /// restarts the host's timer, so a stream of requests that each set it would keep ticks from coming.
     pub fn sooner_tick(&self) -> Option<Duration> {
         let wanted = self.wanted_period();
         (wanted < self.period.get()).then(|| self.period.set(wanted)).map(|()| wanted)
     }
 
-    /// The same at the end of a tick, where they may come later too.
+    /// The new period of ticks after a tick, if it changes; it may be longer, too.
     pub fn next_tick(&self) -> Option<Duration> {
         let wanted = self.wanted_period();
         (wanted != self.period.replace(wanted)).then_some(wanted)
@@ -237,7 +236,7 @@ impl<R> Worker<R> {
         }
     }
 
-    /// Whether a request waits.
+    /// Whether a request waits, or is ready and not decided yet.
     #[must_use]
     pub fn waits(&self, context: u32) -> bool {
         self.waiting.borrow().iter().any(|waiting| waiting.context == context)
@@ -260,13 +259,13 @@ impl<R> Worker<R> {
         Wait::Waits
     }
 
-    /// Ends the waiting of those for whom newer keys have come, and of those who wait in vain.
+    /// Makes those requests ready for which newer keys have come, and those that wait in vain.
     fn settle(&self, proxy: &dyn Proxy) {
         if self.waiting.borrow().is_empty() {
             return;
         }
         let now = proxy.now();
-        // Hundreds may wait for one source.
+        // Read each schedule once: hundreds may wait for one source.
         let mut schedules: Vec<(SourceId, Schedule)> = Vec::new();
         let mut ends = |Waiting { awaited, deadline, .. }: &Waiting<R>| {
             let is_late = now >= *deadline;
@@ -282,8 +281,8 @@ impl<R> Worker<R> {
                         schedules.push((*source.id(), schedule));
                         schedule
                     });
-                    // A fetch that may begin has not failed: it begins with a tick. One that has ended may have brought
-                    // them to another worker.
+                    // A fetch that may begin has not failed: the next tick begins it. After one that has ended, another worker
+                    // may have shared newer keys.
                     let will_come = schedule.is_under_way(now) || schedule.permits(source, *why, now);
                     let is_over = is_late || !will_come;
                     is_over.then(|| if self.take_shared(proxy, source) { End::NewerKeys } else { End::InVain })

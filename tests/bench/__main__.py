@@ -66,7 +66,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
-        "--subjects", default="", help="their names, or how they begin, with commas between; all unless said"
+        "--subjects", default="", help="their names, or how they begin, with commas between; default: all"
     )
     parser.add_argument("--rounds", type=int, default=60, help="how often each subject has its turn")
     parser.add_argument(

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2, help="for each turn")
     parser.add_argument("--share", type=float, default=0.5, help="of the rate that leaves the proxy no time")
     parser.add_argument(
-        "--kinds", default="", help="their names (ps512, eddsa.kid), with commas between; all unless said"
+        "--kinds", default="", help="their names (ps512, eddsa.kid), with commas between; default: all"
     )
     parser.add_argument("--json", type=Path, default=WORK / "flood.json", help="where the result goes")
     arguments = parser.parse_args()

@@ -250,7 +250,7 @@ def bare_as(around: Around) -> Listener:
 
 
 def bare_form(around: Around) -> Listener:
-    """Envoy's own filter waits for the body: without it the answer would come before, and end the connection."""
+    """Envoy's own filter waits for the body: without it the response would come before, and end the connection."""
     typed = {"@type": _TYPES + "buffer.v3.Buffer", "max_request_bytes": 65536}
     return Listener("client-authentication", [{"name": "buffer", "typed_config": typed}])
 

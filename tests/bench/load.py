@@ -69,7 +69,7 @@ def run(
 ) -> list[Block]:
     """Measures, each of them once in a cycle, in an order that alternates. `opaque` are the clients' opaque tokens.
 
-    Raises RuntimeError when an answer is not the expected one.
+    Raises RuntimeError when a response is not the expected one.
     """
     clients = clients or world.clients
     plan = {

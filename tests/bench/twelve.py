@@ -17,7 +17,7 @@ FORGED = "forged-by-the-client"
 
 
 Judge = Callable[[Response | None], bool]
-"""Whether an answer is right; None is a connection that was refused."""
+"""Whether a response is right; None is a connection that was refused."""
 
 
 class Failed(Exception):
@@ -64,7 +64,7 @@ def check(name: str, port: int, world: World, cases: Sequence[Case], differences
             except ConnectionRefusedByPeer:
                 pass
             if case.right(response) != (case.sentence not in differences):
-                came = f"{response.status} {response.body[:600]!r}" if response else "no answer"
+                came = f"{response.status} {response.body[:600]!r}" if response else "no response"
                 known = f" (known: {differences[case.sentence]})" if case.sentence in differences else ""
                 raise Failed(f"{name}, {case.sentence}{known}: {came}")
     finally:
@@ -147,7 +147,7 @@ _numbers = itertools.count()
 
 def _seen(response: Response | None, header: str) -> list[str]:
     if response is None or response.status != 200:
-        return ["no answer"]
+        return ["no response"]
     return [value for name, value in json.loads(response.body)["headers"] if name.lower() == header.lower()]
 
 

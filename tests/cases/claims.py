@@ -46,7 +46,7 @@ def claims(world: World) -> Iterator[Case]:
         )
     for name, claims in [
         ("unknown words in typ, token_use and purpose", {"typ": "JWT", "token_use": "service", "purpose": "payment"}),
-        # RFC 7662 has this member in an answer; in a token no standard does, and some servers have words of their own.
+        # RFC 7662 has this member in a response; in a token no standard does, and some servers have words of their own.
         ("an unknown token_type", {"token_type": "access"}),
         (
             "typ, tokenName and token_use that are no text",

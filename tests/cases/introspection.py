@@ -17,7 +17,7 @@ from cases.world import ISSUER, OTHER_AUDIENCE, OTHER_ISSUER, World
 
 
 def _introspection(configuration: dict[str, Any], world: World) -> None:
-    """`api` has opaque tokens introspected, `migration` all, and `gluu` has signed answers."""
+    """`api` has opaque tokens introspected, `migration` all, and `gluu` has signed responses."""
     policies = configuration["policies"]
     introspection = {
         "endpoint": f"{ISSUER}/introspect",
@@ -77,7 +77,7 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("an active token that is bound to nothing is refused", active(None), "confirmation_missing")
     yield refused("an inactive token is refused", {"active": False}, "token_inactive")
     yield refused(
-        "an inactive token is refused whatever else the answer says", {**active(), "active": False}, "token_inactive"
+        "an inactive token is refused whatever else the response says", {**active(), "active": False}, "token_inactive"
     )
     for name, answer in [
         ("true as a text", {**active(), "active": "true"}),
@@ -87,7 +87,7 @@ def introspection(world: World) -> Iterator[Case]:
         ("a list", {**active(), "active": [True]}),
         ("there twice", '{"active": false, ' + json.dumps(active())[1:]),
     ]:
-        yield case(f"an answer whose active is {name} is refused with 503", answer, refusal=unavailable)
+        yield case(f"a response whose active is {name} is refused with 503", answer, refusal=unavailable)
     for name, text in [
         ("empty", ""),
         ("HTML", "<html>Please sign in</html>"),
@@ -98,7 +98,7 @@ def introspection(world: World) -> Iterator[Case]:
         ("too long", json.dumps(active()) + " " * 65536),
         ("a signed one where none is asked for", signed(active())),
     ]:
-        yield case(f"an answer that is {name} is refused with 503", text, refusal=unavailable)
+        yield case(f"a response that is {name} is refused with 503", text, refusal=unavailable)
     yield refused("an active token for another API is refused", active(aud=OTHER_AUDIENCE), "audience_mismatch")
     yield refused("an active token without aud is refused", active(aud=None), "claim_missing")
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
@@ -155,24 +155,24 @@ def introspection(world: World) -> Iterator[Case]:
 
     yield case("a JWT is introspected under tokens: all", active(), token=tokens.sign(es256, {}), policy="migration")
     yield case(
-        "an answer with token_type and without aud passes under audience: if_present",
+        "a response with token_type and without aud passes under audience: if_present",
         active(aud=None, token_type="Bearer"),
         policy="migration",
     )
     yield refused(
-        "an answer without token_type and aud is refused under audience: if_present",
+        "a response without token_type and aud is refused under audience: if_present",
         active(aud=None),
         "claim_missing",
         policy="migration",
     )
     yield refused(
-        "an answer whose token_type is null and without aud is refused under audience: if_present",
+        "a response whose token_type is null and without aud is refused under audience: if_present",
         {**active(aud=None), "token_type": None},
         "claim_missing",
         policy="migration",
     )
     yield refused(
-        "an answer whose aud and token_type are null is refused under audience: if_present",
+        "a response whose aud and token_type are null is refused under audience: if_present",
         {**active(), "aud": None, "token_type": None},
         "claim_missing",
         policy="migration",
@@ -216,12 +216,12 @@ def introspection(world: World) -> Iterator[Case]:
 
     top = {**active(None), "x5t#S256": one.thumbprint}
     yield case(
-        "a signed answer with x5t#S256 at the top level passes under confirmation: top_level",
+        "a signed response with x5t#S256 at the top level passes under confirmation: top_level",
         signed(top),
         policy="gluu",
     )
     yield refused(
-        "an inactive token is refused by a signed answer", signed({"active": False}), "token_inactive", policy="gluu"
+        "an inactive token is refused by a signed response", signed({"active": False}), "token_inactive", policy="gluu"
     )
     for name, more in [
         ("token_type", {"token_type": "Refresh"}),
@@ -229,7 +229,7 @@ def introspection(world: World) -> Iterator[Case]:
         ("hash", {"at_hash": "x"}),
     ]:
         yield refused(
-            f"a token that is no access token by its {name} is refused by a signed answer",
+            f"a token that is no access token by its {name} is refused by a signed response",
             signed({**top, **more}),
             "token_type_unsupported",
             policy="gluu",
@@ -250,5 +250,5 @@ def introspection(world: World) -> Iterator[Case]:
         ("without its content", signed(None)),
     ]:
         yield case(
-            f"an answer that is {name} is refused with 503 under answer: jwt", text, policy="gluu", refusal=unavailable
+            f"a response that is {name} is refused with 503 under answer: jwt", text, policy="gluu", refusal=unavailable
         )

@@ -96,7 +96,7 @@ fn end(policies: &Policies, case: &Case) -> Ended {
     }
     let judged_under = case.judged_under();
     let judged_under = judged_under.as_deref();
-    // The answer is given once, and after that the request must do with what is kept of it.
+    // The response is given once, and after that the request must do with what is kept of it.
     let introspection = case.introspection.as_deref().map(str::as_bytes);
     let start = |introspected: Option<&Introspected>| {
         let new = Context::new(engine, &keys, &mut tokens, &mut header_cache);

@@ -152,13 +152,10 @@ fn a_mistake_in_text_is_named_with_line_and_column() {
             "routes[1]: no request comes here, since routes[0] takes them all (line 3, column 2)",
         ),
         ("\n{ \"policies\": 5 }", "policies: expected a map, found a number (line 2, column 15)"),
-        (
-            "{\"clean_only\": {},\n \"clean_only\": {}}",
-            "clean_only: this key stands here for the second time (line 2, column 2)",
-        ),
+        ("{\"clean_only\": {},\n \"clean_only\": {}}", "clean_only: duplicate key (line 2, column 2)"),
         (
             "{\"policies\": {\"ä\": {\"clean_only\": {}},\n  \"a\": {\"clean_only\": {}}, \"\\u0061\": {}}}",
-            "policies.a: this key stands here for the second time (line 2, column 28)",
+            "policies.a: duplicate key (line 2, column 28)",
         ),
         (
             "{\"policies\": {\n\t\"é\": {\"clean_only\": {}}}}",

@@ -1,4 +1,4 @@
-//! Token introspection in the core: what is asked, with which credentials, and how long an answer counts.
+//! Token introspection in the core: what is asked, with which credentials, and how long a response counts.
 
 #![allow(
     clippy::unwrap_used,
@@ -99,9 +99,9 @@ impl Api {
     }
 
     /// What the issuer is asked; the request is answered with this.
-    fn answered(&mut self, token: &str, answer: &Response<'_>) -> Came {
+    fn answered(&mut self, token: &str, response: &Response<'_>) -> Came {
         let Came::Asked(question) = self.ask(token, None) else { panic!("the issuer is not asked") };
-        let introspected = question.inquiry().clone().receive(answer);
+        let introspected = question.inquiry().clone().receive(response);
         self.ask(token, Some(&introspected))
     }
 
@@ -122,7 +122,7 @@ fn is_refused(came: &Came, reason: &str) {
     assert!(matches!(came, Came::Refused(own) if *own == reason), "{came:?}, expected {reason}");
 }
 
-/// The example in the one canonical spelling of its thumbprint, and with what an answer without `aud` needs.
+/// The example in the one canonical spelling of its thumbprint, and with what a response without `aud` needs.
 fn good() -> String {
     EXAMPLE.replace("dg2", "dg0").replace("\"active\": true", "\"active\": true, \"token_type\": \"Bearer\"")
 }
@@ -195,8 +195,8 @@ fn each_way_to_authenticate_sends_its_credential_and_no_other() {
 #[test]
 fn claims_are_kept_for_a_while_and_judged_each_time() {
     let mut api = Api::new(json!({"cache_seconds": 60}));
-    let answer = json!({"active": true, "token_type": "Bearer", "exp": NOW + 30, "cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"}});
-    assert!(matches!(api.answered("opaque", &ok(&answer.to_string())), Came::Forwarded));
+    let response = json!({"active": true, "token_type": "Bearer", "exp": NOW + 30, "cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0"}});
+    assert!(matches!(api.answered("opaque", &ok(&response.to_string())), Came::Forwarded));
     api.now = NOW + 30 + 9;
     assert!(matches!(api.ask("opaque", None), Came::Forwarded));
     api.now = NOW + 30 + 10;
@@ -220,12 +220,12 @@ fn that_a_token_is_not_active_is_kept_for_five_seconds() {
 
 #[test]
 fn nothing_is_kept_where_that_is_said_and_the_request_that_asked_is_judged_all_the_same() {
-    let answer = good();
+    let response = good();
     for mut api in [
         Api::new(json!({"cache_seconds": 0})),
         Api::with(json!({"cache_seconds": 60}), json!({"token_cache_bytes": 0})),
     ] {
-        assert!(matches!(api.answered("opaque", &ok(&answer)), Came::Forwarded));
+        assert!(matches!(api.answered("opaque", &ok(&response)), Came::Forwarded));
         assert!(matches!(api.ask("opaque", None), Came::Asked(_)));
         is_refused(&api.answered("opaque", &ok(r#"{"active": false}"#)), "token_inactive");
         assert!(matches!(api.ask("opaque", None), Came::Asked(_)));
@@ -233,12 +233,12 @@ fn nothing_is_kept_where_that_is_said_and_the_request_that_asked_is_judged_all_t
 }
 
 #[test]
-fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
+fn without_a_good_response_nothing_passes_and_nothing_is_kept() {
     let good = good();
     let mut api = Api::new(json!({}));
     for status in [None, Some(500), Some(503), Some(401), Some(302), Some(204), Some(400), Some(504)] {
-        let answer = Response { status, ..ok(&good) };
-        is_refused(&api.answered("opaque", &answer), "introspection_unavailable");
+        let response = Response { status, ..ok(&good) };
+        is_refused(&api.answered("opaque", &response), "introspection_unavailable");
     }
     is_refused(&api.answered("opaque", &ok("")), "introspection_unavailable");
     assert!(matches!(api.ask("opaque", None), Came::Asked(_)));
@@ -249,7 +249,7 @@ fn without_a_good_answer_nothing_passes_and_nothing_is_kept() {
 }
 
 #[test]
-fn an_answer_is_for_its_token_alone() {
+fn a_response_is_for_its_token_alone() {
     let mut api = Api::new(json!({"cache_seconds": 0}));
     let Came::Asked(question) = api.ask("opaque", None) else { panic!("the issuer is not asked") };
     let introspected = question.inquiry().clone().receive(&ok(&good()));

@@ -38,7 +38,7 @@ struct Process {
     now: Cell<UnixTime>,
     data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     /// What the authorization server answers, by the path; nothing where it is away.
-    answers: RefCell<BTreeMap<String, Published>>,
+    responses: RefCell<BTreeMap<String, Published>>,
     /// How often it was asked, by the path.
     asked: RefCell<BTreeMap<String, usize>>,
 }
@@ -55,13 +55,13 @@ impl Process {
         Rc::new(Self {
             now: Cell::new(UnixTime::from_seconds(START)),
             data: RefCell::default(),
-            answers: RefCell::default(),
+            responses: RefCell::default(),
             asked: RefCell::default(),
         })
     }
 
     fn publish(&self, path: &str, published: Published) {
-        self.answers.borrow_mut().insert(path.to_owned(), published);
+        self.responses.borrow_mut().insert(path.to_owned(), published);
     }
 
     fn asked(&self, path: &str) -> usize {
@@ -144,23 +144,23 @@ impl One {
     fn answer(&self) {
         loop {
             let Some((token, call)) = self.calls.borrow_mut().pop() else { return };
-            let found = self.process.answers.borrow().get(&call.path).cloned();
+            let found = self.process.responses.borrow().get(&call.path).cloned();
             match found {
                 None => self.worker.receive(self, token, &Response::default()),
                 Some(Published { cache_control, age, body }) => {
-                    let answer = Response {
+                    let response = Response {
                         status: Some(200),
                         cache_control: cache_control.as_deref().map(str::as_bytes),
                         age: age.as_deref().map(str::as_bytes),
                         body: &body,
                     };
-                    self.worker.receive(self, token, &answer);
+                    self.worker.receive(self, token, &response);
                 }
             }
         }
     }
 
-    /// A tick and the answers that come at once.
+    /// A tick and the responses that come at once.
     fn turn(&self) {
         self.tick();
         self.answer();
@@ -254,7 +254,7 @@ fn a_day_takes_no_more_than_two_hundred_fetches_of_a_document_however_many_worke
 }
 
 #[test]
-fn what_an_answer_says_counts_up_to_a_bound_and_from_a_minute_on() {
+fn what_a_response_says_counts_up_to_a_bound_and_from_a_minute_on() {
     for (cache_control, age, more, expected) in [
         (Some("max-age=30"), None, json!({}), 60),
         (Some("max-age=3600"), None, json!({}), 2700),
@@ -267,9 +267,9 @@ fn what_an_answer_says_counts_up_to_a_bound_and_from_a_minute_on() {
     ] {
         let process = Process::new();
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let answer =
+        let response =
             Published { cache_control: text(cache_control), age: text(age), ..published(&json!([key("one")])) };
-        process.publish("/jwks", answer);
+        process.publish("/jwks", response);
         let mut keys = by_jwks_uri();
         keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let one = One::new(&process, &keys);
@@ -333,7 +333,7 @@ fn a_fetch_that_fails_ends_the_waiting_and_is_not_repeated_at_once() {
     process.publish("/jwks", published(&json!([key("one")])));
     let one = One::new(&process, &by_jwks_uri());
     one.turn();
-    process.answers.borrow_mut().clear();
+    process.responses.borrow_mut().clear();
     let unavailable = |outcome: &Outcome| match outcome {
         Outcome::InVain(refusal) => refusal.reason() == Reason::KeysUnavailable,
         _ => false,
@@ -352,7 +352,7 @@ fn a_fetch_that_fails_ends_the_waiting_and_is_not_repeated_at_once() {
 }
 
 #[test]
-fn one_answer_serves_no_question_of_another_client() {
+fn one_response_serves_no_question_of_another_client() {
     let process = Process::new();
     let asking = |more: Value| {
         let mut introspection = json!({

@@ -82,7 +82,7 @@ fn every_event_has_the_level_that_the_manual_says() {
     check(&Event::Started(policies.count(), &policies.choice().to_string()), None);
     check(&Event::ConfigurationRefused(&mistake), None);
     check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
-    check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the answer has the status 500"), None);
+    check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the response has the status 500"), None);
     let finding = Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None };
     check(&Event::TokenNotBound("clients", &finding), None);
     for reason in Reason::ALL {
@@ -119,7 +119,7 @@ fn the_manual_names_every_metric_and_every_ground() {
         Metric::KeyFetchMilliseconds(Outcome::Failed),
         Metric::Introspections(Outcome::Succeeded),
         Metric::IntrospectionMilliseconds(Outcome::Failed),
-        Metric::MetadataAnswers(MetadataOutcome::Rewritten),
+        Metric::MetadataResponses(MetadataOutcome::Rewritten),
         Metric::IssuedTokens(Passage::Withheld, IssuanceOutcome::Unreadable),
         Metric::OutlivedTokens,
     ] {

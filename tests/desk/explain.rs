@@ -70,8 +70,8 @@ fn explanation(list: &CaseList, case: &Case) -> Option<Value> {
     if let Some(name) = case.property("connection.requested_server_name") {
         question = question.for_server(String::from_utf8(name.to_vec()).ok()?);
     }
-    if let Some(answer) = &case.introspection {
-        question = question.with_introspection(answer.clone().into_bytes()).unwrap();
+    if let Some(response) = &case.introspection {
+        question = question.with_introspection(response.clone().into_bytes()).unwrap();
     }
     let is_of_a_host = case.without_host_cryptography || case.judged_under().is_some() || !case.before().is_empty();
     if !case.verified_payloads().is_empty() || is_of_a_host {
@@ -355,19 +355,19 @@ fn what_the_proxy_alone_knows_must_be_said() {
 }
 
 #[test]
-fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
+fn an_authorization_servers_response_is_a_file_too_and_shows_no_token() {
     let config = "authorization_server:
   forward_certificate: [ { dialect: rfc9440 } ]
   client_certificate: validated_by_listener
   metadata: { client_authentication_methods: [ tls_client_auth ] }
   issued_tokens: { certificate_binding: required, token_endpoints: [ /token ] }
 ";
-    let explained = |request: Value, answer: Option<Value>| {
+    let explained = |request: Value, response: Option<Value>| {
         let request = request.to_string();
         let mut question =
             Question::new(("as.yaml", config), ("request.json", &request), UnixTime::from_seconds(1000)).unwrap();
-        if let Some(answer) = answer {
-            question = question.with_answer(("answer.json", &answer.to_string())).unwrap();
+        if let Some(response) = response {
+            question = question.with_response(("answer.json", &response.to_string())).unwrap();
         }
         let explanation = question.explain().unwrap();
         (serde_json::from_str::<Value>(&explanation.json()).unwrap(), explanation.to_string())
@@ -384,15 +384,15 @@ fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
         found["answer"],
         json!({"becomes": "withhold", "outcome": "confirmation_missing", "edits": [["vary", "*"]], "body": null})
     );
-    assert!(text.contains("the answer is withheld: "), "{text}");
+    assert!(text.contains("the response is withheld: "), "{text}");
     assert!(!text.contains(secret) && !found.to_string().contains(secret));
     let (found, _) = explained(token, Some(json!({"status": 400, "body": "{\"error\":\"invalid_client\"}"})));
     assert_eq!((&found["answer"]["becomes"], &found["answer"]["outcome"]), (&json!("forward"), &Value::Null));
 
     let metadata = json!({"method": "GET", "path": "/.well-known/openid-configuration"});
     let document = json!({"issuer": "https://as.example.com"}).to_string();
-    let answer = json!({"status": 200, "headers": [["Content-Type", "application/json"]], "body": document});
-    let (found, text) = explained(metadata, Some(answer));
+    let response = json!({"status": 200, "headers": [["Content-Type", "application/json"]], "body": document});
+    let (found, text) = explained(metadata, Some(response));
     assert_eq!((&found["answer"]["becomes"], &found["answer"]["outcome"]), (&json!("replace"), &json!("rewritten")));
     let body: Value = serde_json::from_str(found["answer"]["body"].as_str().unwrap()).unwrap();
     assert_eq!(body["tls_client_certificate_bound_access_tokens"], json!(true));
@@ -402,7 +402,7 @@ fn an_authorization_servers_answer_is_a_file_too_and_shows_no_token() {
         Question::new(("as.yaml", config), ("request.json", r#"{"method": "GET", "path": "/"}"#), UnixTime::EPOCH)
             .unwrap();
     assert_eq!(
-        other.with_answer(("answer.json", "{\"staus\": 200}")).unwrap_err(),
+        other.with_response(("answer.json", "{\"staus\": 200}")).unwrap_err(),
         "answer.json:1:2: staus: unknown key \"staus\"; did you mean \"status\"?"
     );
 }

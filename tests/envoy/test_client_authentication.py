@@ -121,7 +121,7 @@ def test_a_body_that_is_too_large_is_refused_and_no_memory_is_kept_for_it(proxy:
             # It answered, and closed before all of this was sent.
             assert protocol == "http/1.1"
         else:
-            # Where more comes at once than Envoy keeps, its own answer may be the first.
+            # Where more comes at once than Envoy keeps, its own response may be the first.
             assert (size > 1_000_000 and response.status == 413) or is_refused(response, "invalid_request")
     assert len(proxy.upstream.requests) == arrived
 
@@ -162,7 +162,7 @@ def test_ten_thousand_clients_are_loaded_and_told_apart(world: World, tmp_path: 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")
 @pytest.mark.parametrize("method", ["tls_client_auth", "self_signed_tls_client_auth"])
 def test_a_real_client_authenticates_before_a_real_authorization_server(world: World, tmp_path: Path, method: str) -> None:
-    """oauth4webapi, and oidc-provider, which judges the same certificate once more. The answers to a client without a
+    """oauth4webapi, and oidc-provider, which judges the same certificate once more. The responses to a client without a
     certificate, with another client's, and with another client's identifier are those that the conformance suite of the
     OpenID Foundation accepts."""
     own = world.client_1 if method == "tls_client_auth" else world.impostor
@@ -214,7 +214,7 @@ def test_a_real_client_authenticates_before_a_real_authorization_server(world: W
             def arrived() -> int:
                 return server.log().count('"method":"POST"')
 
-            # It writes its line when its answer has left.
+            # It writes its line when its response has left.
             wait_until(lambda: arrived() == 4, 5, "four requests in the server's log")
             other = world.client_2 if method == "tls_client_auth" else world.client_1
             (other_id,) = [own_id for own_id, own_method in methods.items() if own_method != method]

@@ -136,7 +136,7 @@ def test_a_client_whose_server_fails_is_not_known(
         assert ask(proxy, world.impostor).status == 200
 
 
-def test_a_client_whose_server_says_nothing_gets_its_answer_in_time(world: World, tmp_path: Path) -> None:
+def test_a_client_whose_server_says_nothing_gets_its_response_in_time(world: World, tmp_path: Path) -> None:
     never = threading.Event()
 
     def silent() -> tuple[int, dict[str, str], bytes]:

@@ -50,7 +50,7 @@ class Case:
     """An issuer's keys when there are none yet, one that is not among its keys, the word of an authorization server on a
     token, a client's keys."""
     comes: Literal["yes", "no", "500", "reset", "refused", "silence", "nobody"]
-    """An answer that lets it pass or one that does not, an error, the end of the connection, none to begin with, nothing in
+    """A response that lets it pass or one that does not, an error, the end of the connection, none to begin with, nothing in
     time; for `nobody` the cluster has no host, and the call fails at once."""
     to: Literal["upstream", "direct", "nobody", "overflow"] = "direct"
     """Where it goes if it passes. All but the first are answers of Envoy's own, at once: 200, and 503 for a cluster that has
@@ -288,7 +288,7 @@ class Host:
         static, manager, plugin = document["static_resources"], shipped.manager(document), shipped.plugin(document)
         (listener,) = static["listeners"]
         listener["connection_balance_config"] = {"exact_balance": {}}
-        # A ticket that comes after the handshake looks like the beginning of an answer.
+        # A ticket that comes after the handshake looks like the beginning of a response.
         tls = listener["filter_chains"][0]["transport_socket"]["typed_config"]
         tls |= {"disable_stateless_session_resumption": True, "disable_stateful_session_resumption": True}
         manager["stream_idle_timeout"] = f"{PATIENCE - 5}s"

@@ -108,7 +108,7 @@ def running(
     change: Callable[[dict[str, Any]], None] = lambda document: None,
     **introspection: Any,
 ) -> Iterator[Api]:
-    """The shipped file with an authorization server at this port, without TLS unless said."""
+    """The shipped file with an authorization server at this port, default: without TLS."""
     listener = free_port()
     with Upstream() as upstream:
         document = yaml.safe_load(configuration(world, directory, listener, upstream.port, port, tls=tls))
@@ -218,7 +218,7 @@ def test_whatever_is_wrong_with_the_authorization_server_nothing_passes_and_noth
         assert len(api.upstream.requests) == len(FAULTS)
         log = api.envoy.log()
         assert "refused: reason=introspection_unavailable policy=resource_server " in log
-        assert "the answer has the status 500" in log
+        assert "the response has the status 500" in log
         assert "token-" not in log
 
 
@@ -499,7 +499,7 @@ class _Echoing(socketserver.BaseRequestHandler):
                 proxy.sendall(data)
 
 
-def test_a_web_socket_waits_for_its_answer_and_outlives_its_token(world: World, tmp_path: Path) -> None:
+def test_a_web_socket_waits_for_its_response_and_outlives_its_token(world: World, tmp_path: Path) -> None:
     with Echo() as echo, IntrospectionServer(says()) as server:
 
         def upgrading(document: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ def test_a_bound_token_reaches_its_client_and_no_other_one_does(
 
 
 def assert_withheld(proxy: Proxy, certificate: Certificate | None, protocol: str, way: str, body: bytes) -> None:
-    """Nothing of the answer's body came: 502, or where its headers have left the end of the stream."""
+    """Nothing of the response's body came: 502, or where its headers have left the end of the stream."""
     try:
         response = ask(proxy, certificate, protocol)
     except Exception as broken_off:  # noqa: BLE001 - each protocol has its own
@@ -158,7 +158,7 @@ def assert_withheld(proxy: Proxy, certificate: Certificate | None, protocol: str
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-def test_an_answer_that_ends_too_early_is_counted(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
+def test_a_response_that_ends_too_early_is_counted(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
     proxy, way = required
     before = count(proxy, "withheld", "interrupted")
     body = bound_to(proxy.world.client_1)
@@ -172,7 +172,7 @@ def test_an_answer_that_ends_too_early_is_counted(required: tuple[Proxy, str], s
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-def test_a_compressed_answer_is_withheld(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
+def test_a_compressed_response_is_withheld(required: tuple[Proxy, str], server: Server, protocol: str) -> None:
     proxy, _ = required
     for coding in ("gzip", "br", "identity, gzip"):
         body = gzip.compress(bound_to(proxy.world.client_1))
@@ -200,7 +200,7 @@ def test_errors_redirects_and_opaque_tokens_pass(required: tuple[Proxy, str], se
     assert count(proxy, "forwarded", "opaque") > 0
 
 
-def test_under_observe_every_answer_passes_and_is_counted(
+def test_under_observe_every_response_passes_and_is_counted(
     server: Server, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with running("observe", "leave", world, tmp_path_factory.mktemp("observe"), server.port) as proxy:

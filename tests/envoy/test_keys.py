@@ -32,7 +32,7 @@ from rig.upstream import Upstream
 def test_keys_are_fetched_once_before_the_first_request_and_not_again_within_a_minute(
     world: World, tmp_path: Path, concurrency: int, cache_control: str
 ) -> None:
-    """What Keycloak and Spring write into every answer does not have each proxy ask them for ever. When the next fetch comes
+    """What Keycloak and Spring write into every response does not have each proxy ask them for ever. When the next fetch comes
     is tests/core/worker.rs's."""
     key = world.keys["ES256"]
     body = json.dumps(tokens.jwks(key)).encode()
@@ -128,7 +128,7 @@ def test_a_new_key_is_taken_up_by_the_first_token_without_a_key_id_too(world: Wo
     ],
     ids=["500", "empty", "HTML", "no usable keys", "300 KB", "3 MB", "a redirect"],
 )
-def test_no_bad_answer_replaces_good_keys(
+def test_no_bad_response_replaces_good_keys(
     world: World, tmp_path: Path, answer: tuple[int, dict[str, str], bytes]
 ) -> None:
     key = world.keys["ES256"]
@@ -189,7 +189,7 @@ def test_before_the_first_keys_requests_wait_and_then_are_refused_for_the_time_b
         refused = api.ask(api.token(key))
         assert refused.status == 503
         assert refused.header("retry-after") == "5"
-        assert "the answer has the status 503" in api.envoy.log()
+        assert "the response has the status 503" in api.envoy.log()
         server.answers["/jwks"] = document(tokens.jwks(key))
         wait_until(lambda: api.ask(api.token(key)).status == 200, 10, "keys after the pause")
 
@@ -349,7 +349,7 @@ def test_a_metadata_document_that_is_not_the_issuers_is_not_believed(
 def test_a_configuration_that_changes_while_the_first_keys_are_fetched_loses_no_request(
     world: World, tmp_path: Path, concurrency: int, requests_wait: bool
 ) -> None:
-    """The answer to a call is lost with the configuration that made it. Whoever is left makes the call again at once, and
+    """The response to a call is lost with the configuration that made it. Whoever is left makes the call again at once, and
     not when the lost one would have timed out, which is after a minute here. Requests that wait keep their configuration,
     and with it a call that a worker of theirs has made: then everybody waits for that one."""
     key = world.keys["ES256"]

@@ -155,7 +155,7 @@ def test_a_request_for_the_headers_alone_gets_those_of_the_server(proxy: Proxy, 
     assert count(proxy, "no_body") == before + 1
 
 
-def test_other_paths_and_the_answers_to_clients_are_not_read(proxy: Proxy, server: Server) -> None:
+def test_other_paths_and_the_responses_to_clients_are_not_read(proxy: Proxy, server: Server) -> None:
     server.answer = Answer(body=DOCUMENT, headers=[*JSON, 'ETag: "abc"'])
     for path in ("/.well-known/other", "/other", "/"):
         with proxy.client(None) as client:

@@ -45,7 +45,7 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
             if name == "authorization":
                 yield from token(base64.b64decode(value).rpartition(b" ")[2])
         if case["introspection"] is not None:
-            yield "introspection_answer", case["introspection"].encode()
+            yield "introspection_response", case["introspection"].encode()
         for path, value in case["properties"]:
             if path[0] == "xds":
                 yield "route_metadata", base64.b64decode(value)

@@ -1,6 +1,6 @@
 //! Requests that wait, in the built module: for keys, for a client's keys, for what an authorization server says of a token.
 //! However many wait, the host never has to run many callbacks of the module inside one another (the fake host counts them),
-//! and each gets its answer.
+//! and each gets its response.
 
 #![allow(clippy::arithmetic_side_effects, reason = "a test that cannot go on must stop")]
 
@@ -185,7 +185,7 @@ fn active(bound: bool) -> Vec<u8> {
 }
 
 #[test]
-fn a_crowd_with_one_token_is_answered_with_the_one_answer_about_it_and_may_be_resumed_into_one() {
+fn a_crowd_with_one_token_is_answered_with_the_one_response_about_it_and_may_be_resumed_into_one() {
     for (is_bound, is_answered_at_once, expected) in [(true, false, 0), (true, true, 0), (false, false, 401)] {
         let mut vm = start(host(), &with_introspection());
         let waiting = crowd(&mut vm, |_| Request { is_answered_at_once, ..with_token(0) });
@@ -270,7 +270,7 @@ fn a_request_whose_client_goes_away_while_it_waits_is_forgotten() {
     }
     let [call] = vm.dispatched().try_into().unwrap();
     vm.answer(call.token, &ok(), &key_set("1"));
-    // Some have their answer in their turn, and others go before theirs.
+    // Some have their response in their turn, and others go before theirs.
     for context in waiting.split_off(CROWD / 4) {
         vm.end(context);
     }
@@ -300,7 +300,7 @@ fn who_comes_while_others_wait_does_not_make_them_wait_longer() {
 }
 
 #[test]
-fn a_lone_request_waits_no_longer_than_for_its_answer() {
+fn a_lone_request_waits_no_longer_than_for_its_response() {
     let mut vm = start(host(), &with_introspection());
     let (context, outcome) = vm.begin(&with_token(0));
     assert_eq!(outcome, Outcome::Waits);

@@ -103,7 +103,7 @@ fn a_policy_asks_the_host_for_what_it_checks_and_nothing_else() {
 }
 
 #[test]
-fn a_refusal_costs_its_log_line_its_route_name_and_its_answer() {
+fn a_refusal_costs_its_log_line_its_route_name_and_its_response() {
     let expected = [&FACTS[..], &LOGGED, &TOLD, &["proxy_send_local_response 401"]].concat();
     assert_eq!(calls("a request without a token is challenged without an error code"), expected);
 }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 #[test]
-fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
+fn the_response_of_a_server_that_gets_client_cert_varies_with_everything() {
     let list = CaseList::read();
     let answered = |sentence: &str| {
         let case = list.case(sentence);
@@ -16,7 +16,7 @@ fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
             request(case).with_response_header("vary", "accept, Client-Cert").with_response_header("client-cert", "x");
         let exchange = vm.request_and_response(&request);
         let calls = exchange.calls.into_iter().filter(|call| call.contains(" response")).collect::<Vec<_>>();
-        let Some(Received::Answer { headers, .. }) = exchange.received else { panic!("{:?}", exchange.received) };
+        let Some(Received::Response { headers, .. }) = exchange.received else { panic!("{:?}", exchange.received) };
         let headers = headers
             .into_iter()
             .map(|(name, value)| (String::from_utf8(name).unwrap(), String::from_utf8(value).unwrap()));
@@ -43,7 +43,7 @@ fn the_answer_of_a_server_that_gets_client_cert_varies_with_everything() {
     }
 }
 
-/// In front of an authorization server whose answers are read.
+/// In front of an authorization server whose responses are read.
 fn reading(response_headers: &str) -> Vm {
     let configuration = serde_json::json!({"authorization_server": {
         "forward_certificate": [{"dialect": "rfc9440"}],
@@ -58,7 +58,7 @@ fn reading(response_headers: &str) -> Vm {
     start(&module(), configuration.to_string().as_bytes(), None)
 }
 
-/// An answer of a token endpoint with a JWT that has these claims.
+/// A response of a token endpoint with a JWT that has these claims.
 fn issued(claims: &serde_json::Value) -> Request {
     let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let token = format!("{}.{}.AA", part(&serde_json::json!({"alg": "ES256"})), part(claims));
@@ -77,7 +77,7 @@ fn a_token_that_is_not_bound_to_the_certificate_of_its_request_does_not_leave_th
         let mut vm = reading(response_headers);
         let request = issued(&bound);
         match vm.request_and_response(&request).received {
-            Some(Received::Answer { body, .. }) => assert_eq!(body, request.response_body),
+            Some(Received::Response { body, .. }) => assert_eq!(body, request.response_body),
             other => panic!("{other:?}"),
         }
         match vm.request_and_response(&issued(&serde_json::json!({"sub": "a"}))).received {
@@ -104,7 +104,7 @@ fn metadata_leaves_the_module_with_what_is_added_and_with_no_length_that_is_wron
         .with_response_header("content-length", metadata.len().to_string())
         .with_response_header("etag", "\"1\"")
         .with_response_body(metadata);
-    let Some(Received::Answer { headers, body }) = reading("leave").request_and_response(&request).received else {
+    let Some(Received::Response { headers, body }) = reading("leave").request_and_response(&request).received else {
         panic!("it does not pass")
     };
     let found: serde_json::Value = serde_json::from_slice(&body).unwrap();

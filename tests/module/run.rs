@@ -78,7 +78,7 @@ pub(crate) fn outcome(exchange: &Exchange) -> Outcome {
     }
 }
 
-/// A good answer of another server.
+/// A good response of another server.
 pub(crate) fn answered(body: &str) -> (Vec<Header>, Vec<u8>) {
     (vec![(b":status".to_vec(), b"200".to_vec())], body.as_bytes().to_vec())
 }

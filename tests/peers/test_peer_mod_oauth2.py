@@ -254,7 +254,7 @@ class Side:
         self._opened: dict[str | None, Client] = {}
 
     def outcome(self, comparison: Comparison) -> str:
-        """The status, and with a refusal the error code of its challenge; or that there was no answer."""
+        """The status, and with a refusal the error code of its challenge; or that there was no response."""
         try:
             response = self._resumed(comparison) if comparison.resumed else self._ask(comparison)
         except ConnectionRefusedByPeer:

@@ -1,4 +1,4 @@
-"""An authorization server that has everybody wait for its answer, until it is told what to say."""
+"""An authorization server that has everybody wait for its response, until it is told what to say."""
 
 import socket
 import threading
@@ -39,7 +39,7 @@ class HoldingServer(LocalServer):
             del self._answers[what]
 
     def holds(self, what: str, *, at_most: float = _LONGEST) -> int:
-        """How many wait for the answer about this, for no longer than so many seconds yet."""
+        """How many wait for the response about this, for no longer than so many seconds yet."""
         with self._change:
             return sum(time.monotonic() - since < at_most for since in self._held.get(what, []))
 

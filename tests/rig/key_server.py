@@ -30,6 +30,6 @@ class _Handler(HttpHandler):
 
 
 def document(content: Any, max_age: int = 300) -> Callable[[], tuple[int, dict[str, str], bytes]]:
-    """The answer with this JSON document, fresh for so many seconds."""
+    """The response with this JSON document, fresh for so many seconds."""
     body = json.dumps(content).encode()
     return lambda: (200, {"content-type": "application/json", "cache-control": f"max-age={max_age}"}, body)

@@ -44,7 +44,7 @@ class Recorder(LocalServer):
             self._heads.append(head)
 
     def take(self) -> list[Head]:
-        """The requests that have come since the last call; each is here before its answer leaves."""
+        """The requests that have come since the last call; each is here before its response leaves."""
         with self._lock:
             taken, self._heads = self._heads, []
         return taken

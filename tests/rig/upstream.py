@@ -34,7 +34,7 @@ class Upstream(LocalServer):
 
     @property
     def requests(self) -> list[Request]:
-        """The requests that have arrived so far, each before its answer left; a list of its own."""
+        """The requests that have arrived so far, each before its response left; a list of its own."""
         with self._lock:
             return list(self._requests)
 

@@ -16,31 +16,31 @@ use crate::keys::client_key_set::KeySet;
 use crate::keys::{ClusterName, HttpUri, KeySource};
 use subject::Subject;
 
-/// The clients of a policy by their identifiers. A look-up takes as long among many as among few.
+/// The clients of a policy by their identifiers, in a hash map: there may be many.
 pub struct Clients(HashMap<String, Client>);
 
-/// What is demanded of a client.
+/// What a client must do.
 #[derive(Debug)]
 pub struct Client {
     /// How it authenticates.
     pub method: Method,
-    /// Its access tokens are to be bound to its certificate.
+    /// Whether its access tokens are bound to its certificate, so that it must present one.
     pub bound: bool,
 }
 
 /// How a client authenticates.
 #[derive(Debug)]
 pub enum Method {
-    /// By a certificate whose chain is validated, and that names it (RFC 8705 §2.1).
+    /// By a certificate that names it and whose chain is validated (RFC 8705 §2.1).
     Pki {
         /// The one name.
         subject: Subject,
-        /// Who must have issued the certificate, where the operator says so (§7.4).
+        /// The issuer that the certificate must have, if one is configured (§7.4).
         issuer: Option<RegisteredName>,
     },
     /// By one of its certificates (§2.2).
     SelfSigned(Registered),
-    /// In a way that is the authorization server's to judge.
+    /// In another way, which the authorization server judges.
     AtTheServer,
 }
 
@@ -49,7 +49,7 @@ pub enum Method {
 pub enum Registered {
     /// These.
     Inline(Vec<Thumbprint>),
-    /// Those that it publishes.
+    /// The ones that it publishes.
     Fetched(Box<KeySource>),
 }
 
@@ -64,7 +64,7 @@ impl TryFrom<SortedMap<String, ClusterName>> for Origins {
         for (text, cluster) in named {
             let origin = HttpUri::https_origin(&text).map_err(|wrong| format!("client_keys: {wrong}"))?;
             if origins.insert(origin, cluster).is_some() {
-                return Err(format!("client_keys: the origin {text:?} stands here twice"));
+                return Err(format!("client_keys: the origin {text:?} is listed twice"));
             }
         }
         Ok(Self(origins))
@@ -75,7 +75,7 @@ impl Origins {
     fn source(&self, uri: HttpUri) -> Result<Registered, String> {
         let origin = uri.origin();
         let cluster = self.0.get(&origin).ok_or_else(|| {
-            format!("jwks_uri: client_keys has no cluster for the origin {origin:?}; only origins of https stand there")
+            format!("jwks_uri: client_keys has no cluster for the origin {origin:?}; it has https origins only")
         })?;
         Ok(Registered::Fetched(Box::new(KeySource::of_client(uri, cluster.clone()))))
     }
@@ -109,8 +109,8 @@ pub(super) struct Registration {
     /// Whether its access tokens are bound to a certificate, so that it must present one whatever its method.
     #[serde(default)]
     tls_client_certificate_bound_access_tokens: bool,
-    /// Who must have issued the certificate of `tls_client_auth`, as a string of RFC 4514; anybody whom the listener
-    /// trusts unless said. This is no client metadata of an RFC.
+    /// The issuer that the certificate of `tls_client_auth` must have, as a string of RFC 4514; default: any that the listener
+    /// trusts. No RFC defines this client metadata.
     issuer_dn: Option<String>,
 }
 
@@ -147,7 +147,7 @@ impl Clients {
             let client =
                 registration.read(matching, origins).map_err(|wrong| format!("the client {client_id:?}: {wrong}"))?;
             if clients.insert(client_id.clone(), client).is_some() {
-                return Err(format!("the client {client_id:?} stands here twice"));
+                return Err(format!("the client {client_id:?} is listed twice"));
             }
         }
         Ok(Self(clients))
@@ -166,7 +166,7 @@ impl Clients {
 }
 
 impl fmt::Debug for Clients {
-    /// In one order, so that what is the same is shown alike.
+    /// Sorted, so that the output does not depend on the order of the hash map.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_map().entries(self.0.iter().collect::<SortedMap<_, _>>()).finish()
     }
@@ -234,7 +234,7 @@ impl Registration {
 }
 
 impl Method {
-    /// Where its certificates are fetched, if they are.
+    /// Where its certificates are fetched, if it publishes them.
     pub(super) fn key_source(&self) -> Option<&KeySource> {
         match self {
             Self::SelfSigned(Registered::Fetched(source)) => Some(source),

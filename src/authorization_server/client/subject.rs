@@ -6,8 +6,8 @@ use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 
-/// A registered name. Each kind is compared with names of its own kind alone; there is no wildcard, and no common name
-/// that stands for a host.
+/// A registered name. It is compared only with names of its own kind. There are no wildcards, and a common name is not taken
+/// for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// `tls_client_auth_subject_dn`.
@@ -16,7 +16,7 @@ pub enum Subject {
     Dns(String),
     /// `tls_client_auth_san_uri`: the scheme and the host in any case, all else exactly.
     Uri(String),
-    /// `tls_client_auth_san_ip`, in binary: an IPv4 address is not the IPv6 address that maps it.
+    /// `tls_client_auth_san_ip`, compared in binary: an IPv4 address does not equal its IPv4-mapped IPv6 address.
     Ip(IpAddr),
     /// `tls_client_auth_san_email`: the part before `@` exactly, the host in any case (RFC 5280 §7.5).
     Email(String),
@@ -65,7 +65,7 @@ impl Subject {
             .ok_or_else(|| "a mail address has an @ between two parts".to_owned())
     }
 
-    /// Whether a certificate has this name, among whatever others.
+    /// Whether a certificate has this name; it may have others, too.
     #[must_use]
     pub fn is_in(&self, names: &Names) -> bool {
         let any = |is: &dyn Fn(&SubjectAlternativeName) -> bool| names.subject_alternative_names.iter().any(is);
@@ -85,7 +85,7 @@ impl Subject {
     }
 }
 
-/// What can stand in an IA5String and be told from anything else (RFC 5280 §7 wants A-labels, and %-encoded URIs).
+/// Refuses a text that has other than visible ASCII characters (RFC 5280 §7 demands A-labels and percent-encoded URIs).
 fn visible(text: &str) -> Result<&str, String> {
     let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_visible
@@ -93,7 +93,7 @@ fn visible(text: &str) -> Result<&str, String> {
         .ok_or_else(|| "this must be one or more visible ASCII characters, without spaces".to_owned())
 }
 
-/// A URI with its scheme and its host in lower case (RFC 3986 §6.2.2.1). `None` where it has no scheme.
+/// A URI with its scheme and its host in lower case (RFC 3986 §6.2.2.1); `None` if it has no scheme.
 fn folded_uri(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -107,11 +107,11 @@ fn folded_uri(uri: &str) -> Option<String> {
     let (authority, rest) = rest.split_at_checked(end)?;
     let (before, host) =
         authority.rfind('@').and_then(|at| authority.split_at_checked(at.saturating_add(1))).unwrap_or(("", authority));
-    // The port is digits, and digits have no case.
+    // The port has digits only, which have no case.
     Some(format!("{scheme}://{before}{}{rest}", host.to_ascii_lowercase()))
 }
 
-/// A mail address with its host in lower case. `None` where it has no two parts.
+/// A mail address with its host in lower case; `None` unless there is an @ between two parts.
 fn folded_email(email: &str) -> Option<String> {
     let (local, host) = email.rsplit_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty())?;
     Some(format!("{local}@{}", host.to_ascii_lowercase()))

@@ -20,7 +20,7 @@ pub(super) fn cannot_wait(platform: Platform<'_>, policies: &Policies) -> Option
     };
     let sentence = format!(
         "the policy {name} says `request_body: headers_wait`, and the proxy does not let headers wait: a request with a body \
-         would get no answer; {remedy}"
+         would get no response; {remedy}"
     );
     Some(Finding::warning(place, Warning::HeadersCannotWait, sentence))
 }

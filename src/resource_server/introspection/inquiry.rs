@@ -1,4 +1,4 @@
-//! One question about one token, and its answer.
+//! One introspection request about one token, and the response to it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -13,23 +13,23 @@ use crate::outcome::refused::Refused;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
 
-/// In bytes. Answers in the field have one or two kilobytes.
-const LARGEST_ANSWER: usize = 64 * 1024;
+/// In bytes. Usual responses have one or two kilobytes.
+const LARGEST_RESPONSE: usize = 64 * 1024;
 
-/// In bytes. Opaque tokens in the field have 20 to 200, JWTs 1 to 4 KB.
+/// In bytes. Usual opaque tokens have 20 to 200, and JWTs 1 to 4 KB.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// The type of an answer that is a JWT (RFC 9701 §5), in both of its spellings (RFC 7515 §4.1.9).
+/// The type of a response that is a JWT (RFC 9701 §5), in both of its spellings (RFC 7515 §4.1.9).
 const JWT_TYPES: [&str; 2] = ["token-introspection+jwt", "application/token-introspection+jwt"];
 
-/// The question what a token is good for.
+/// An introspection request about a token.
 #[derive(Clone)]
 pub struct Inquiry {
     source: Arc<Introspection>,
     token: Rc<str>,
 }
 
-/// The question what a token is good for.
+/// Asks the host to have a token introspected.
 #[derive(Debug)]
 pub struct AskIntrospection {
     pub(crate) inquiry: Inquiry,
@@ -37,7 +37,7 @@ pub struct AskIntrospection {
 }
 
 impl AskIntrospection {
-    /// The question itself: two requests with one token ask the same.
+    /// The introspection request. Requests with the same token ask the same.
     #[must_use]
     pub fn inquiry(&self) -> &Inquiry {
         &self.inquiry
@@ -49,14 +49,14 @@ impl AskIntrospection {
         self.refused.policy()
     }
 
-    /// What the request comes to where there is no answer.
+    /// The refusal, if there is no response.
     #[must_use]
     pub fn refused(self) -> Refused {
         self.refused
     }
 }
 
-/// What came of an inquiry.
+/// The outcome of an introspection request.
 #[derive(Clone, Debug)]
 pub struct Introspected {
     inquiry: Inquiry,
@@ -78,7 +78,7 @@ impl fmt::Debug for Inquiry {
 }
 
 impl fmt::Debug for Content {
-    /// Without what the authorization server says of somebody.
+    /// Without the claims, which are about a person.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Claims(_) => "Claims",
@@ -88,17 +88,17 @@ impl fmt::Debug for Content {
 }
 
 impl PartialEq for Inquiry {
-    /// Whether one answer serves both.
+    /// Whether one response serves both.
     fn eq(&self, other: &Self) -> bool {
         self.token == other.token && (Arc::ptr_eq(&self.source, &other.source) || self.source.asks_as(&other.source))
     }
 }
 
 impl Inquiry {
-    /// The question about this token.
+    /// The introspection request about this token.
     ///
     /// # Errors
-    /// [`Reason::TokenTooLong`]: whoever sends such a thing must not have it sent on.
+    /// [`Reason::TokenTooLong`]: so long a token is not sent to the authorization server.
     pub(in crate::resource_server) fn about(source: &Arc<Introspection>, token: &str) -> Result<Self, Reason> {
         if token.len() > LONGEST_TOKEN {
             return Err(Reason::TokenTooLong);
@@ -106,13 +106,13 @@ impl Inquiry {
         Ok(Self { source: Arc::clone(source), token: token.into() })
     }
 
-    /// The call that asks.
+    /// The call to make.
     #[must_use]
     pub fn call(&self) -> Call {
         self.source.call(&self.token)
     }
 
-    /// Where it is asked, for people.
+    /// Where it is sent, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         self.source.place()
@@ -124,22 +124,22 @@ impl Inquiry {
         self.source.longest_wait()
     }
 
-    /// What came of it. An answer that is not understood is none.
+    /// The outcome with this response. One that cannot be read counts as none.
     #[must_use]
-    pub fn receive(self, answer: &Response<'_>) -> Introspected {
+    pub fn receive(self, response: &Response<'_>) -> Introspected {
         let read = |body: &[u8]| match self.source.client_of_jwt() {
             Some(_) => std::str::from_utf8(body)
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
-                .map_err(|_| "the answer is no JWT".to_owned()),
+                .map_err(|_| "the response is not a JWT".to_owned()),
             None => json::object(body)
                 .map(|claims| Content::Claims(claims.without_nulls().into_owned()))
-                .ok_or_else(|| "the answer is not one JSON object".to_owned()),
+                .ok_or_else(|| "the response is not one JSON object".to_owned()),
         };
-        let content = answer.content(LARGEST_ANSWER).and_then(read);
+        let content = response.content(LARGEST_RESPONSE).and_then(read);
         Introspected { inquiry: self, content }
     }
 
-    /// That it could not be asked, for a reason that an operator reads.
+    /// The outcome if it could not be sent; `why` is for the operator.
     #[must_use]
     pub fn fail(self, why: String) -> Introspected {
         Introspected { inquiry: self, content: Err(why) }
@@ -147,13 +147,13 @@ impl Inquiry {
 }
 
 impl Introspected {
-    /// What was asked.
+    /// The introspection request.
     #[must_use]
     pub fn inquiry(&self) -> &Inquiry {
         &self.inquiry
     }
 
-    /// How it is counted.
+    /// Its outcome, for counters.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self.content {
@@ -162,11 +162,11 @@ impl Introspected {
         }
     }
 
-    /// The claims of the token, which is active (RFC 7662 §2.2). `verified` verifies an answer that is a JWT.
+    /// The claims of the token, if it is active (RFC 7662 §2.2). `verified` verifies a response that is a JWT.
     ///
     /// # Errors
-    /// [`Reason::TokenInactive`] where the authorization server says so, and whatever `verified` says;
-    /// [`Reason::IntrospectionUnavailable`] where it says nothing that is understood.
+    /// [`Reason::TokenInactive`] if the authorization server says so; [`Reason::IntrospectionUnavailable`] if its response
+    /// cannot be read; and the error of `verified`.
     pub(in crate::resource_server) fn claims<E: From<Refusal>>(
         &self,
         issuer: &str,
@@ -181,7 +181,7 @@ impl Introspected {
                 let jwt = CompactJws::parse_as(text, &mut room, &JWT_TYPES)
                     .ok()
                     .filter(|jwt| jwt.kind().is_some())
-                    .ok_or_else(|| unavailable("the answer is no JWT of the type token-introspection+jwt"))?;
+                    .ok_or_else(|| unavailable("the response is not a JWT of the type token-introspection+jwt"))?;
                 verified(&jwt)?;
                 self.content_of(jwt.payload(), issuer).map_err(unavailable)?
             }
@@ -189,15 +189,15 @@ impl Introspected {
         match claims.get("active") {
             Some(Json::Bool(true)) => Ok(claims),
             Some(Json::Bool(false)) => Err(Refusal::from(Reason::TokenInactive).into()),
-            _ => Err(unavailable("the answer has no `active` that is true or false")),
+            _ => Err(unavailable("the response has no `active` that is true or false")),
         }
     }
 
-    /// RFC 9701 §5: from this issuer, for this client, with the answer inside.
+    /// The claims in a JWT (RFC 9701 §5), which must be from this issuer and for this client.
     fn content_of(&self, payload: &Object<'_>, issuer: &str) -> Result<Object<'static>, &'static str> {
         let client = self.inquiry.source.client_of_jwt();
         if payload.get("iss").and_then(Json::as_str) != Some(issuer) {
-            return Err("the answer is from another issuer");
+            return Err("the response is from another issuer");
         }
         let is_ours = match payload.get("aud") {
             Some(Json::Text(audience)) => client == Some(audience),
@@ -205,18 +205,18 @@ impl Introspected {
             _ => false,
         };
         if !is_ours {
-            return Err("the answer is for another client");
+            return Err("the response is for another client");
         }
         if !matches!(payload.get("iat"), Some(Json::Number(_))) {
-            return Err("the answer does not say when it was made");
+            return Err("the response does not say when it was made");
         }
         match payload.get("token_introspection") {
             Some(Json::Object(claims)) => Ok(claims.clone().without_nulls().into_owned()),
-            _ => Err("the answer has no token_introspection"),
+            _ => Err("the response has no token_introspection"),
         }
     }
 
-    /// The refusal for an answer that is none.
+    /// The refusal, if there is no response that can be read.
     pub(in crate::resource_server) fn unavailable(&self, why: &str) -> Refusal {
         Refusal::because(Reason::IntrospectionUnavailable, format!("{why}: {}", self.inquiry.place()))
     }

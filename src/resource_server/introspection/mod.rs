@@ -1,7 +1,7 @@
-//! Token introspection (RFC 7662): the authorization server is asked what a token is good for.
+//! Token introspection (RFC 7662): the authorization server is asked whether a token is active, and for its claims.
 //!
-//! What it says are claims, and they are judged as those of a token that was verified here. Only `active: true` makes
-//! them so; an answer that is not understood is none, and without one nothing passes.
+//! The claims are judged like those of a token that was verified here, but only if the response has `active: true`. A response
+//! that cannot be read counts as none, and without one the token is refused.
 
 mod inquiry;
 mod source;

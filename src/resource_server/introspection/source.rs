@@ -1,4 +1,4 @@
-//! Where an issuer's tokens are introspected, and with which credentials.
+//! The introspection endpoint of an issuer, and the credentials for it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::http::call::Call;
 use crate::keys::{ClusterName, HttpUri};
 use crate::text::percent;
 
-/// An introspection endpoint and how it is asked.
+/// An introspection endpoint, and how it is called.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
@@ -26,12 +26,12 @@ pub struct Introspection {
     tokens: Tokens,
     missing_audience: MissingAudience,
     token_types: Vec<String>,
-    answer: AnswerForm,
+    response_form: ResponseForm,
     cache: CacheSeconds,
     timeout: Timeout,
 }
 
-/// With what this proxy authenticates.
+/// How this proxy authenticates.
 #[derive(Debug, PartialEq, Eq)]
 enum Authentication {
     Basic { client_id: String, secret: Secret },
@@ -47,9 +47,9 @@ enum Authentication {
 struct Fields {
     /// The `introspection_endpoint` of the authorization server (RFC 8414).
     endpoint: HttpUri,
-    /// The Envoy cluster through which it is asked; it alone decides where that leads and whether over TLS.
+    /// The Envoy cluster through which it is called; it alone decides where that leads and whether over TLS.
     cluster: ClusterName,
-    /// With what this proxy authenticates there.
+    /// How this proxy authenticates there.
     endpoint_auth_method: AuthMethod,
     /// Which client of the authorization server this proxy is. With `none` it is sent all the same, as a server that
     /// knows the proxy by its certificate needs it (RFC 8705 §2).
@@ -62,27 +62,26 @@ struct Fields {
     /// Which tokens are introspected.
     #[serde(default)]
     tokens: Tokens,
-    /// Whether the answer must say for whom the token is.
+    /// Whether the response must have `aud`.
     #[serde(default)]
     audience: MissingAudience,
-    /// What the answer's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
+    /// What the response's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
     /// words of its own for its access tokens.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(inner(length(min = 1))))]
     token_types: Vec<String>,
-    /// In which form the authorization server answers.
+    /// The form of the response.
     #[serde(default)]
-    answer: AnswerForm,
-    /// How long the claims of an active token are kept; 0 asks each time. That a token is not active is kept for 5
-    /// seconds at most.
+    answer: ResponseForm,
+    /// How long the claims of an active token are kept; 0 asks each time. A refusal is kept for 5 seconds at most.
     #[serde(default)]
     cache_seconds: CacheSeconds,
-    /// For each answer of the authorization server.
+    /// How long to wait for each response of the authorization server.
     #[serde(default)]
     timeout_seconds: Timeout,
 }
 
-/// With what this proxy authenticates (RFC 7662 §2.1).
+/// How this proxy authenticates (RFC 7662 §2.1).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "EndpointAuthMethod"))]
@@ -113,7 +112,7 @@ pub(in crate::resource_server) enum Tokens {
     All,
 }
 
-/// What becomes of an answer without `aud`, which RFC 7662 does not require.
+/// What becomes of a response without `aud`, which RFC 7662 does not require.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(
@@ -125,12 +124,12 @@ pub(in crate::resource_server) enum MissingAudience {
     /// The token is refused.
     #[default]
     Required,
-    /// It is taken for one for this API: the operator knows that the authorization server has no other. An answer that does
-    /// not say the `token_type` either is refused, since it may be about an ID token.
+    /// The token counts as one for this API: the operator knows that the authorization server serves no other. A response
+    /// without `token_type` as well is refused, since it may be about an ID token.
     IfPresent,
 }
 
-/// In which form the authorization server answers.
+/// The form of the introspection response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(
@@ -138,7 +137,7 @@ pub(in crate::resource_server) enum MissingAudience {
     derive(schemars::JsonSchema, serde::Serialize),
     schemars(rename = "IntrospectionAnswer")
 )]
-pub(in crate::resource_server) enum AnswerForm {
+pub(in crate::resource_server) enum ResponseForm {
     /// JSON (RFC 7662 §2.2).
     #[default]
     Json,
@@ -146,7 +145,7 @@ pub(in crate::resource_server) enum AnswerForm {
     Jwt,
 }
 
-/// A client that registers its token a moment late must not be refused for long.
+/// A client whose token becomes active a moment late must not be refused for long.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(5);
 
 impl TryFrom<Fields> for Introspection {
@@ -174,8 +173,8 @@ impl TryFrom<Fields> for Introspection {
                             `bearer_token`");
             }
         };
-        if fields.answer == AnswerForm::Jwt && client_id.is_none() {
-            return Err("answer: jwt needs `client_id`, for which the answer must be (RFC 9701 §5)");
+        if fields.answer == ResponseForm::Jwt && client_id.is_none() {
+            return Err("answer: jwt needs `client_id`, for which the response must be (RFC 9701 §5)");
         }
         if fields.token_types.iter().any(String::is_empty) {
             return Err("one of token_types is empty");
@@ -188,7 +187,7 @@ impl TryFrom<Fields> for Introspection {
             tokens: fields.tokens,
             missing_audience: fields.audience,
             token_types: fields.token_types,
-            answer: fields.answer,
+            response_form: fields.answer,
             cache: fields.cache_seconds,
             timeout: fields.timeout_seconds,
         })
@@ -196,18 +195,19 @@ impl TryFrom<Fields> for Introspection {
 }
 
 impl Introspection {
-    /// Where it is, for people.
+    /// Where it is, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         format!("introspection {} through {}", self.endpoint.shown(), self.cluster.0)
     }
 
-    /// Whether one answer of the authorization server serves both: the same is asked, of the same, as the same client. A
-    /// server may answer each client differently (RFC 7662 §2.2), and who waits longer may get an answer yet. How long one is kept does not matter.
+    /// Whether one response serves both: the same question to the same server as the same client. A server may answer each
+    /// client differently (RFC 7662 §2.2), and a longer timeout may get a response where a shorter one does not. For how long
+    /// responses are kept does not matter.
     pub(super) fn asks_as(&self, other: &Self) -> bool {
-        let Self { endpoint, cluster, authentication, client_id, answer, timeout, .. } = self;
-        let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.answer);
-        (endpoint, cluster, authentication, client_id, answer) == theirs && *timeout == other.timeout
+        let Self { endpoint, cluster, authentication, client_id, response_form, timeout, .. } = self;
+        let theirs = (&other.endpoint, &other.cluster, &other.authentication, &other.client_id, &other.response_form);
+        (endpoint, cluster, authentication, client_id, response_form) == theirs && *timeout == other.timeout
     }
 
     pub(in crate::resource_server) fn tokens(&self) -> Tokens {
@@ -218,16 +218,16 @@ impl Introspection {
         self.missing_audience
     }
 
-    /// The words that the authorization server has for the types of its access tokens, besides the usual ones.
+    /// The values of `token_type` that the authorization server has for access tokens, besides the usual ones.
     pub(in crate::resource_server) fn token_types(&self) -> &[String] {
         &self.token_types
     }
 
-    /// The client for which an answer must be that is a JWT; `None` where answers are JSON.
+    /// The audience of responses that are JWTs; `None` if responses are JSON.
     pub(in crate::resource_server) fn client_of_jwt(&self) -> Option<&str> {
-        match self.answer {
-            AnswerForm::Json => None,
-            AnswerForm::Jwt => self.client_id.as_deref(),
+        match self.response_form {
+            ResponseForm::Json => None,
+            ResponseForm::Jwt => self.client_id.as_deref(),
         }
     }
 
@@ -236,17 +236,17 @@ impl Introspection {
         self.cache.duration()
     }
 
-    /// How long it is kept that a token is refused.
+    /// How long a refusal is kept.
     pub(in crate::resource_server) fn longest_refusal(&self) -> Duration {
         self.cache.duration().min(LONGEST_REFUSAL)
     }
 
-    /// After how long the call counts as failed, if the proxy never says so.
+    /// After so long a request waits no longer, even if the host has not reported a timeout.
     pub(super) fn longest_wait(&self) -> Duration {
         self.timeout.duration().saturating_add(Duration::from_secs(1))
     }
 
-    /// Takes the credential from the environment.
+    /// Reads the credential from the environment.
     pub(in crate::resource_server) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         match &mut self.authentication {
             Authentication::Basic { secret, .. } | Authentication::Post { secret } => secret.resolve(environment),
@@ -263,13 +263,13 @@ impl Introspection {
         }
     }
 
-    /// The cluster through which it is asked.
+    /// The cluster through which it is called.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn cluster(&self) -> &str {
         &self.cluster.0
     }
 
-    /// How this proxy authenticates, for people.
+    /// How this proxy authenticates, for messages.
     #[cfg(not(target_arch = "wasm32"))]
     pub(in crate::resource_server) fn authentication(&self) -> String {
         use crate::text::https_url::redacted;
@@ -288,13 +288,13 @@ impl Introspection {
         }
     }
 
-    /// RFC 7662 §2.1.
+    /// The introspection request (RFC 7662 §2.1).
     pub(super) fn call(&self, token: &str) -> Call {
         let credential = self.secret().map_or("", Secret::value);
-        let accept = match self.answer {
-            AnswerForm::Json => "application/json",
+        let accept = match self.response_form {
+            ResponseForm::Json => "application/json",
             // RFC 9701 §4.
-            AnswerForm::Jwt => "application/token-introspection+jwt",
+            ResponseForm::Jwt => "application/token-introspection+jwt",
         };
         let mut headers =
             vec![("content-type", "application/x-www-form-urlencoded".to_owned()), ("accept", accept.to_owned())];
@@ -323,7 +323,7 @@ impl Introspection {
     }
 }
 
-/// `application/x-www-form-urlencoded` (RFC 6749, Appendix B): of UTF-8, a space as `+`.
+/// `application/x-www-form-urlencoded` (RFC 6749, Appendix B), of UTF-8, with `+` for a space.
 fn form_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'*' | b' ');
     let mut encoded = String::with_capacity(text.len());

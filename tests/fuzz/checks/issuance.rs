@@ -1,4 +1,4 @@
-//! An answer of a token endpoint: under `required` a JWT passes only if every reader finds it bound.
+//! A response of a token endpoint: under `required` a JWT passes only if every reader finds it bound.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,13 +21,13 @@ pub fn check(input: &[u8]) {
     let headers = [(":path", &b"/token"[..])];
     let peer_digest = Some(DIGEST.as_bytes());
     let request = Request { headers: &headers, route_metadata: None, peer_digest, now: UnixTime::EPOCH };
-    let answering = upstream::answering(&policies, &request).expect("it is a token endpoint");
-    let AtBody::Pass(_) = answering.body(Some(input)) else { return };
+    let response_reader = upstream::response_reader(&policies, &request).expect("it is a token endpoint");
+    let AtBody::Pass(_) = response_reader.body(Some(input)) else { return };
     if input.trim_ascii().is_empty() {
         return;
     }
-    let answer = json::without_nulls(json::unambiguous(input).expect("an ambiguous answer passed"));
-    let Some(token) = answer.get("access_token") else { return };
+    let response = json::without_nulls(json::unambiguous(input).expect("an ambiguous response passed"));
+    let Some(token) = response.get("access_token") else { return };
     let token = token.as_str().expect("a token that is no string passed");
     let parts: Vec<_> = token.split('.').collect();
     let [header, payload, _] = parts.as_slice() else { return };

@@ -24,11 +24,11 @@ pub fn check(input: &[u8]) {
     let headers = [(":method", "GET"), (":path", "/.well-known/openid-configuration")];
     let headers = headers.map(|(name, value)| (name, value.as_bytes()));
     let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
-    let answering = upstream::answering(&policies, &request).expect("it is metadata");
+    let response_reader = upstream::response_reader(&policies, &request).expect("it is metadata");
     let status = [(":status", &b"200"[..]), ("etag", input)];
-    assert!(matches!(answering.headers(&status, false), AtHeaders::Pass(Some(_))), "it has no media type");
-    let AtBody::Replace(text, _) = answering.body(Some(input)) else { return };
-    assert!(matches!(answering.body(Some(text.as_bytes())), AtBody::Pass(_)), "it is not idempotent: {text}");
+    assert!(matches!(response_reader.headers(&status, false), AtHeaders::Pass(Some(_))), "it has no media type");
+    let AtBody::Replace(text, _) = response_reader.body(Some(input)) else { return };
+    assert!(matches!(response_reader.body(Some(text.as_bytes())), AtBody::Pass(_)), "it is not idempotent: {text}");
     let members = |text: &[u8]| match serde_json::from_slice(text) {
         Ok(Value::Object(members)) => Some(members),
         _ => None,

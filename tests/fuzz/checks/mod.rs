@@ -24,10 +24,10 @@ pub mod configuration;
 pub mod configuration_file;
 pub mod confirmation;
 pub mod header_name;
-pub mod introspection_answer;
+pub mod introspection_response;
 pub mod issuance;
 mod json;
-pub mod key_answer;
+pub mod key_response;
 pub mod key_set;
 mod keys;
 pub mod metadata;
@@ -55,8 +55,8 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("confirmation", confirmation::check),
     ("chain", chain::check),
     ("header_name", header_name::check),
-    ("introspection_answer", introspection_answer::check),
-    ("key_answer", key_answer::check),
+    ("introspection_response", introspection_response::check),
+    ("key_response", key_response::check),
     ("key_set", key_set::check),
     ("issuance", issuance::check),
     ("metadata", metadata::check),

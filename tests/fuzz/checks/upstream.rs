@@ -23,20 +23,20 @@ pub struct Host<'a> {
     pub body: Option<&'a [u8]>,
 }
 
-/// What is to be done with the answer to a request, whose client's certificate is not validated.
-pub fn answering(policies: &Policies, request: &Request<'_>) -> Option<ResponseReader> {
+/// What is to be done with the response to a request, whose client's certificate is not validated.
+pub fn response_reader(policies: &Policies, request: &Request<'_>) -> Option<ResponseReader> {
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
     let header_cache = &mut HeaderCache::default();
     let connection = &GivenConnection { is_chain_validated: Some(false), ..GivenConnection::default() };
     let context = &mut Context { connection, ..Context::new(&PortableEngine, &keys, &mut tokens, header_cache) };
     match policies.start(request, context) {
-        Step::Forward { answering, .. } => answering,
+        Step::Forward { response_reader, .. } => response_reader,
         other => panic!("{other:?}"),
     }
 }
 
 /// The end of a request: the headers that the upstream sees, or the refusal. What must hold of every request is
-/// judged here: no header about a certificate passes as it came, and a refusal can stand in a log and in an answer.
+/// judged here: no header about a certificate passes as it came, and a refusal can stand in a log and in a response.
 pub fn end(
     policies: &Policies,
     request: &Request<'_>,

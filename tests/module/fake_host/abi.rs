@@ -42,7 +42,7 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), LinkerError> {
     Ok(())
 }
 
-/// The answers of host functions that this host gives. Envoy knows more; where it would give one of those, the call is
+/// The statuses of host functions that this host returns. Envoy knows more; where it would give one of those, the call is
 /// one that no correct filter makes, and the test ends.
 #[derive(Clone, Copy)]
 enum Status {
@@ -184,7 +184,7 @@ fn proxy_get_buffer_bytes(
         ("vm_configuration", Callback::VmStart) => Vec::new(),
         ("plugin_configuration", Callback::Configure) => world.plugin_configuration.clone(),
         ("http_request_body", Callback::RequestBody) => world.body.clone(),
-        ("http_call_response_body", Callback::HttpCallResponse) => world.answer.1.clone(),
+        ("http_call_response_body", Callback::HttpCallResponse) => world.call_response.1.clone(),
         ("http_response_body", Callback::ResponseBody) => world.response_body.clone(),
         (_, callback) => {
             return Err(failure(format!(
@@ -283,7 +283,7 @@ fn proxy_http_call(
         return Err(failure("the module made a call without :method, :path, :authority or a time"));
     }
     if world.own != super::ROOT_CONTEXT || world.is_elsewhere() {
-        return Err(failure("the module made a call from a request's context, with which its answer would be lost"));
+        return Err(failure("the module made a call from a request's context, with which its response would be lost"));
     }
     let token = FIRST_TOKEN + super::length(&world.calls);
     let timeout = Duration::from_millis(timeout.into());
@@ -336,7 +336,7 @@ fn proxy_get_header_map_pairs(mut caller: Caller<'_, World>, map: u32, pairs_out
     let pairs = match record_for_map(&mut caller, "proxy_get_header_map_pairs", map, "")? {
         Map::Request => headers::encode(caller.data().readable_headers()?.entries()),
         Map::Response => headers::encode(caller.data_mut().response_headers()?.entries()),
-        Map::Answer => headers::encode(caller.data().answer.0.entries()),
+        Map::CallResponse => headers::encode(caller.data().call_response.0.entries()),
     };
     hand_over(&mut caller, &pairs, pairs_out, size_out)?;
     answer(Status::Ok)
@@ -356,7 +356,7 @@ fn proxy_get_header_map_value(
     let value = match map {
         Map::Request => caller.data().readable_headers()?.first(&name),
         Map::Response => caller.data_mut().response_headers()?.first(&name),
-        Map::Answer => caller.data().answer.0.first(&name),
+        Map::CallResponse => caller.data().call_response.0.first(&name),
     };
     match value.map(<[u8]>::to_vec) {
         Some(value) => {
@@ -422,7 +422,7 @@ fn record_for_map(caller: &mut Caller<'_, World>, function: &str, map: u32, head
     match name {
         "request" => Ok(Map::Request),
         "response" => Ok(Map::Response),
-        "http_call_response" if caller.data().callback == Callback::HttpCallResponse => Ok(Map::Answer),
+        "http_call_response" if caller.data().callback == Callback::HttpCallResponse => Ok(Map::CallResponse),
         _ => Err(failure(format!("{function} named the header map {name}, which this host does not play"))),
     }
 }
@@ -433,7 +433,7 @@ enum Map {
     Request,
     Response,
     /// Of a call to another server.
-    Answer,
+    CallResponse,
 }
 
 fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str) -> Played<&'a mut HeaderMap> {
@@ -442,7 +442,7 @@ fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str)
     match map {
         Map::Request => caller.data_mut().editable_headers(),
         Map::Response => caller.data_mut().response_headers(),
-        Map::Answer => Err(failure("the module edited the answer to its own call")),
+        Map::CallResponse => Err(failure("the module edited the response to its own call")),
     }
 }
 

@@ -61,13 +61,13 @@ impl Request {
         self
     }
 
-    /// The same request with one more header line in its answer.
+    /// The same request with one more header line in its response.
     pub fn with_response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
         self.response.push((name.as_bytes().to_vec(), value.as_ref().to_vec()));
         self
     }
 
-    /// The same request with this body in its answer.
+    /// The same request with this body in its response.
     pub fn with_response_body(self, body: impl AsRef<[u8]>) -> Request {
         Request { response_body: body.as_ref().to_vec(), ..self }
     }
@@ -128,7 +128,7 @@ impl fmt::Debug for Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// That answer, after the filter's edits.
-    Answer { headers: Vec<Header>, body: Vec<u8> },
+    Response { headers: Vec<Header>, body: Vec<u8> },
     /// The filter's own in its place.
     Replied { status: u32, headers: Vec<Header>, body: Vec<u8> },
     /// The headers, and then the end of the stream: for a reply of the filter it was too late.

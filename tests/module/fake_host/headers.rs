@@ -29,7 +29,7 @@ pub(super) struct HeaderMap {
 }
 
 impl HeaderMap {
-    /// The headers of an answer.
+    /// The headers of a response.
     pub(super) fn of_response(sent: &[Header]) -> HeaderMap {
         let entries = sent.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         HeaderMap { entries }

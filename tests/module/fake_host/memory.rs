@@ -26,7 +26,7 @@ pub(super) fn write(caller: &mut Caller<'_, World>, address: u32, bytes: &[u8]) 
         .map_err(|_| failure(format!("the module asked for {} bytes at {address}, outside its memory", bytes.len())))
 }
 
-/// Writes a number where the module expects an answer.
+/// Writes a number where the module expects a result.
 pub(super) fn write_word(caller: &mut Caller<'_, World>, address: u32, word: u32) -> Played<()> {
     write(caller, address, &word.to_le_bytes())
 }

@@ -125,7 +125,7 @@ pub struct Host {
 /// What becomes of a call to another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// It waits for its answer: see [`Vm::answer`].
+    /// It waits for its response: see [`Vm::answer`].
     Waits,
     /// It fails before it leaves, and the module is told so when its callback ends.
     WithoutHosts,
@@ -352,20 +352,20 @@ impl Vm {
         self.world().now
     }
 
-    /// The calls to other servers that wait for an answer.
+    /// The calls to other servers that wait for a response.
     pub fn dispatched(&mut self) -> Vec<Dispatched> {
         self.world().dispatched.clone()
     }
 
-    /// The answer to such a call; without headers there was none.
+    /// The response to such a call; without headers there was none.
     #[track_caller]
     pub fn answer(&mut self, token: u32, headers: &[Header], body: &[u8]) {
         let dispatched = &mut self.world().dispatched;
         let Some(place) = dispatched.iter().position(|call| call.token == token) else {
-            self.fail(&format!("no call {token} waits for an answer"))
+            self.fail(&format!("no call {token} waits for a response"))
         };
         dispatched.remove(place);
-        self.world().answer = (HeaderMap::of_response(headers), body.to_vec());
+        self.world().call_response = (HeaderMap::of_response(headers), body.to_vec());
         let parameters = (ROOT_CONTEXT, token, length(headers), length(body), 0);
         self.run(Callback::HttpCallResponse, parameters);
     }
@@ -498,7 +498,7 @@ impl Vm {
         }
     }
 
-    /// The answer of the upstream: what is paused is kept, and what comes is added to it.
+    /// The response of the upstream: what is paused is kept, and what comes is added to it.
     #[track_caller]
     fn bring_answer(&mut self, context: u32, body: &[u8]) -> Received {
         let count = length(self.world().response.entries());
@@ -520,13 +520,15 @@ impl Vm {
         }
         let headers = self.world().response.entries().to_vec();
         match (self.world().reply.take(), action) {
-            (None, Some(Action::Continue) | None) => Received::Answer { headers, body: sent },
+            (None, Some(Action::Continue) | None) => Received::Response { headers, body: sent },
             (Some(_), Some(Action::Pause)) if headers_left => Received::BrokenOff { headers, body: sent },
             (Some(reply), Some(Action::Pause)) => {
                 Received::Replied { status: reply.status, headers: reply.headers, body: reply.body }
             }
             (Some(_), action) => self.fail(&format!("the module replied and answered {action:?}")),
-            (None, action) => self.fail(&format!("the module answered {action:?} at the end: the answer never comes")),
+            (None, action) => {
+                self.fail(&format!("the module answered {action:?} at the end: the response never comes"))
+            }
         }
     }
 
@@ -625,7 +627,7 @@ impl Vm {
     fn follow(&mut self, after: After) {
         match after {
             After::CallFailed(token) => {
-                self.world().answer = (HeaderMap::default(), Vec::new());
+                self.world().call_response = (HeaderMap::default(), Vec::new());
                 self.run(Callback::HttpCallResponse, (ROOT_CONTEXT, token, 0, 0, 0));
             }
             // The client has gone meanwhile.
@@ -647,7 +649,7 @@ impl Vm {
         }
     }
 
-    /// What a client gets whose request has waited: its answer passes the filter.
+    /// What a client gets whose request has waited: its response passes the filter.
     #[track_caller]
     fn reply_to(&mut self, context: u32, outcome: Outcome) {
         if let Outcome::Replied { headers, body, .. } = &outcome {
@@ -736,7 +738,7 @@ impl OfContext for (u32, u32, u32, u32, u32) {
     }
 }
 
-/// What other servers answer to a call: the headers and the body. Without headers there is no answer.
+/// What other servers answer to a call: the headers and the body. Without headers there is no response.
 pub type Answers<'a> = dyn Fn(&Dispatched) -> (Vec<Header>, Vec<u8>) + 'a;
 
 fn unanswered(_: &Dispatched) -> (Vec<Header>, Vec<u8>) {

@@ -1,5 +1,5 @@
 //! Envoy's foreign function `verify_signature`, on the RustCrypto crates: the messages of
-//! `source/extensions/common/wasm/ext/verify_signature.proto` and the answers of `UtilityImpl::verifySignature`.
+//! `source/extensions/common/wasm/ext/verify_signature.proto` and the results of `UtilityImpl::verifySignature`.
 //!
 //! ```text
 //! VerifySignatureArguments { string hash_function=1; bytes public_key=2 /*SPKI DER*/; bytes signature=3; bytes text=4;

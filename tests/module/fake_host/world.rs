@@ -10,7 +10,7 @@ use super::headers::{self, HeaderMap};
 use super::metrics::Metrics;
 use super::{Cluster, Header, Host, LogLevel, LogLine, Outcome, Request};
 
-/// The answer of a part of this host, or the sentence that ends the test.
+/// The result of a part of this host, or the sentence that ends the test.
 pub(super) type Played<T> = Result<T, Error>;
 
 /// A sentence that ends the test: it unwinds the module and reaches the test as a panic.
@@ -41,8 +41,8 @@ pub(super) struct World {
     pub(super) after: VecDeque<After>,
     /// The calls to other servers that were made.
     pub(super) dispatched: Vec<Dispatched>,
-    /// The answer to a call, while the module is told of it.
-    pub(super) answer: (HeaderMap, Vec<u8>),
+    /// The response to a call, while the module is told of it.
+    pub(super) call_response: (HeaderMap, Vec<u8>),
     streams: BTreeMap<u32, Stream>,
     /// What a context has that is no stream's.
     nothing: Stream,
@@ -62,7 +62,7 @@ pub(super) struct Stream {
     pub(super) waits: bool,
     /// Whether Envoy itself answers it where it goes on, as for a cluster without hosts.
     pub(super) is_answered_at_once: bool,
-    /// What has come of the body of the answer, and not gone on.
+    /// What has come of the body of the response, and not gone on.
     pub(super) response_body: Vec<u8>,
     /// What the module wrote as properties of this request.
     pub(super) written: BTreeMap<String, Vec<u8>>,
@@ -145,7 +145,7 @@ impl World {
             tick_at: Duration::MAX,
             after: VecDeque::new(),
             dispatched: Vec::new(),
-            answer: (HeaderMap::default(), Vec::new()),
+            call_response: (HeaderMap::default(), Vec::new()),
             streams: BTreeMap::new(),
             nothing: Stream::default(),
         }
@@ -266,7 +266,7 @@ impl World {
         if !still_here {
             return Err(failure(format!(
                 "the module edited the request headers in {}: Envoy allows it in proxy_on_request_headers only, before \
-                 the answer",
+                 the response",
                 self.callback.export()
             )));
         }

@@ -150,7 +150,7 @@ async fn serve(
             let came = connection.ask(request).await.map_err(|error| error.to_string())?;
             latencies.push(asked.elapsed());
             if came.as_u16() != status {
-                return Err(format!("the answer was {came} in place of {status}"));
+                return Err(format!("the response was {came} in place of {status}"));
             }
         }
         if latencies.len() == before {

@@ -65,7 +65,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// The status, when the answer has come with all of its body.
+    /// The status, when the response has come with all of its body.
     pub async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<StatusCode, hyper::Error> {
         let response = match self {
             Self::Http1(sender) => {

@@ -57,7 +57,7 @@ pub struct Subject {
     /// By client; one for all, or none.
     pub bodies: Vec<String>,
     pub token: Token,
-    /// The status of every answer; another one ends the run.
+    /// The status of every response; another one ends the run.
     pub status: u16,
     /// The process and its children whose time counts.
     pub processes: Vec<u32>,

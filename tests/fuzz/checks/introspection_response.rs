@@ -1,4 +1,4 @@
-//! An authorization server's answer about a token: a request passes only where it is one unambiguous object that says
+//! An authorization server's response about a token: a request passes only where it is one unambiguous object that says
 //! `active: true` and has the confirmation of the connection's certificate.
 
 use std::sync::LazyLock;
@@ -48,28 +48,32 @@ pub fn check(input: &[u8]) {
         question.inquiry().clone().receive(&Response { status: Some(200), body: input, ..Response::default() });
     match judge(&mut tokens, Some(&introspected)) {
         Step::Forward { .. } => {
-            let answer = json::without_nulls(json::unambiguous(input).expect("an ambiguous answer is believed"));
-            assert!(json::depth(&answer) < json::TOO_DEEP);
-            assert_eq!(answer["active"], true);
-            assert_eq!(answer["cnf"]["x5t#S256"], THUMBPRINT);
-            assert!(answer.get("iss").is_none_or(|issuer| issuer == "https://server.example.com"), "{answer}");
-            assert!(answer.get("exp").is_none_or(|expires| expires.as_f64().unwrap() > 1_493_723_000.0), "{answer}");
+            let response = json::without_nulls(json::unambiguous(input).expect("an ambiguous response is believed"));
+            assert!(json::depth(&response) < json::TOO_DEEP);
+            assert_eq!(response["active"], true);
+            assert_eq!(response["cnf"]["x5t#S256"], THUMBPRINT);
+            assert!(response.get("iss").is_none_or(|issuer| issuer == "https://server.example.com"), "{response}");
+            assert!(
+                response.get("exp").is_none_or(|expires| expires.as_f64().unwrap() > 1_493_723_000.0),
+                "{response}"
+            );
             let is_ours = |audience: &Value| audience == "api";
-            let ours = answer.get("aud").is_none_or(|aud| is_ours(aud) || aud.as_array().unwrap().iter().any(is_ours));
-            assert!(ours, "{answer}");
-            assert!(!token_kind::is_another(&answer, false), "{answer}");
-            let kind = &answer["token_type"];
+            let ours =
+                response.get("aud").is_none_or(|aud| is_ours(aud) || aud.as_array().unwrap().iter().any(is_ours));
+            assert!(ours, "{response}");
+            assert!(!token_kind::is_another(&response, false), "{response}");
+            let kind = &response["token_type"];
             let known = ["bearer", "dpop", "access_token"].map(Value::from);
             let kind = kind.as_str().map_or_else(|| kind.clone(), |kind| kind.to_ascii_lowercase().into());
-            assert!(known.contains(&kind) || (kind.is_null() && answer.get("aud").is_some()), "{answer}");
+            assert!(known.contains(&kind) || (kind.is_null() && response.get("aud").is_some()), "{response}");
         }
         Step::Refuse(refusal) if refusal.reason() == Reason::TokenInactive => {
-            assert_eq!(json::unambiguous(input).expect("an ambiguous answer is believed")["active"], false);
+            assert_eq!(json::unambiguous(input).expect("an ambiguous response is believed")["active"], false);
         }
         Step::Refuse(refusal) => match refusal.status() {
             401 => assert_eq!(json::unambiguous(input).expect("not understood, and held against it")["active"], true),
             status => assert_eq!((status, refusal.reason()), (503, Reason::IntrospectionUnavailable)),
         },
-        other => panic!("an answer leads to {other:?}"),
+        other => panic!("a response leads to {other:?}"),
     }
 }

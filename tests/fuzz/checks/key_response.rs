@@ -1,5 +1,5 @@
-//! An authorization server's answer to a call for its keys: keys come of it only where it is one unambiguous key set,
-//! and a metadata document sends us nowhere but to the issuer itself. Of a client's answer come certificates that stand in
+//! An authorization server's response to a call for its keys: keys come of it only where it is one unambiguous key set,
+//! and a metadata document sends us nowhere but to the issuer itself. Of a client's response come certificates that stand in
 //! it, and no key that is private.
 
 use std::sync::LazyLock;
@@ -40,14 +40,14 @@ static CLIENT: LazyLock<KeySource> = LazyLock::new(|| {
     Policies::load(text.as_bytes()).unwrap().client_key_sources().next().unwrap().clone()
 });
 
-fn check_client(answer: &Response<'_>) {
+fn check_client(response: &Response<'_>) {
     let Next::Call(fetch, call) = Fetch::begin(&CLIENT) else { panic!("a fetch begins with a call") };
     assert_eq!((call.cluster.as_str(), call.authority.as_str()), ("client", "client.example"));
-    match fetch.receive(answer) {
+    match fetch.receive(response) {
         Next::Failed(why) => assert!(!why.is_empty()),
         Next::Call(_, second) => panic!("a client has no metadata: {second:?}"),
         Next::Done(fetched) => {
-            let set = json::unambiguous(answer.body).expect("an ambiguous key set is taken");
+            let set = json::unambiguous(response.body).expect("an ambiguous key set is taken");
             let keys = set["keys"].as_array().unwrap().iter();
             let public = keys.filter(|key| key["d"].is_null() && key["k"].is_null());
             let first = public.filter_map(|key| STANDARD.decode(key["x5c"][0].as_str()?).ok());
@@ -70,13 +70,13 @@ fn check_client(answer: &Response<'_>) {
 pub fn check(input: &[u8]) {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let (head, body) = (lines.next(), lines.next().unwrap_or_default());
-    let answer = &Response { status: Some(200), cache_control: head, age: head, body };
-    check_client(answer);
+    let response = &Response { status: Some(200), cache_control: head, age: head, body };
+    check_client(response);
     assert_eq!(SOURCES.len(), 2);
     for source in SOURCES.iter() {
         let Next::Call(fetch, first) = Fetch::begin(source) else { panic!("a fetch begins with a call") };
         assert_eq!((first.cluster.as_str(), first.authority.as_str()), ("as", "as.example"));
-        match fetch.receive(answer) {
+        match fetch.receive(response) {
             Next::Failed(why) => assert!(!why.is_empty()),
             Next::Call(_, second) => {
                 let metadata = json::unambiguous(body).expect("ambiguous metadata is believed");
