@@ -21,7 +21,7 @@ impl<'a> Members<'a> {
         Some(Self { text, members })
     }
 
-    /// The value of a member as it is written; `None` where it is null too, which says nothing.
+    /// The value of a member as it is written; `None` if it is absent or null.
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.members.iter().find(|(own, _)| own == name).map(|(_, value)| *value).filter(|value| *value != "null")
     }

@@ -2,8 +2,9 @@
 //!
 //! Every worker of a proxy has a VM of its own, and each would fetch. So they share one small record for each source: the VM that
 //! changes it first fetches, and the others take over its keys. The fetching VM extends its lease again and again, so that
-//! nothing waits for a VM that is gone. The record has times of a clock that may be set back: what lies further ahead than it
-//! can have been meant says nothing.
+//! nothing waits for a VM that is gone.
+//!
+//! The clock may be set back. So a time in the record is ignored if it lies further ahead than a VM can have set it.
 
 use std::time::Duration;
 

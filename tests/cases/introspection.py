@@ -103,7 +103,7 @@ def introspection(world: World) -> Iterator[Case]:
     yield refused("an active token without aud is refused", active(aud=None), "claim_missing")
     yield refused("an active token of another issuer is refused", active(iss=OTHER_ISSUER), "issuer_not_trusted")
     yield case("an active token without iss and exp passes", active(iss=None, exp=None))
-    # oxAuth writes "jti": null into every answer, and older Janssen nbf and cnf.
+    # oxAuth writes "jti": null into every response, and older Janssen nbf and cnf.
     for names in (("jti",), ("nbf",), ("iss", "exp", "sub", "iat", "scope", "client_id", "username", "token_type")):
         yield case(f"an active token whose {', '.join(names)} are null passes", {**active(), **dict.fromkeys(names)})
     yield refused(
@@ -178,7 +178,7 @@ def introspection(world: World) -> Iterator[Case]:
         policy="migration",
     )
     yield refused(
-        "an answer with another aud is refused under audience: if_present",
+        "a response with another aud is refused under audience: if_present",
         active(aud=OTHER_AUDIENCE),
         "audience_mismatch",
         policy="migration",
