@@ -248,6 +248,7 @@ fn written(policy: &str, verdict: Verdict, presented: Option<Thumbprint>, identi
         (r#","thumbprint":"#, thumbprint.as_deref()),
         (r#","client":"#, identity.and_then(Identity::client)),
         (r#","subject":"#, identity.and_then(Identity::subject)),
+        (r#","issuer":"#, identity.and_then(Identity::issuer)),
     ];
     let mut line = String::with_capacity(USUAL_LINE);
     for piece in [r#"{"verdict":""#, verdict.name(), r#"","reason":""#, verdict.reason(), r#"""#] {
@@ -332,7 +333,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&refused.line()).unwrap();
         let expected = serde_json::json!({
             "verdict": "refused", "reason": "unknown_policy", "policy": null, "thumbprint": null, "client": null,
-            "subject": null,
+            "subject": null, "issuer": null,
         });
         assert_eq!(value, expected);
     }

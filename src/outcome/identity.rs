@@ -5,6 +5,15 @@ use std::sync::Arc;
 use crate::jose::algorithm::Algorithm;
 use crate::text::json::{Json, Object};
 
+/// The claims that name the client to which a token was issued, in the order in which they count: RFC 9068 §2.2, OpenID Connect
+/// Core 1.0 §2, Microsoft Entra's version 1 tokens, and Okta.
+pub(crate) const CLIENT_CLAIMS: &[&str] = &["client_id", "azp", "appid", "cid"];
+
+/// The client to which a token with these claims was issued.
+pub(crate) fn client<'c>(claims: &'c Object<'_>) -> Option<&'c str> {
+    CLIENT_CLAIMS.iter().find_map(|name| claims.get(name)?.as_str())
+}
+
 /// What a token says about itself. It is made only once the signature is verified, since before that it is an attacker's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -18,13 +27,7 @@ impl Identity {
     /// Reads the claims of a token of this issuer's, whose signature was verified with this algorithm.
     pub(crate) fn of(algorithm: Option<Algorithm>, issuer: Option<Arc<str>>, claims: &Object<'_>) -> Self {
         let text = |name: &str| claims.get(name).and_then(Json::as_str).map(str::to_owned);
-        Self {
-            algorithm,
-            issuer,
-            // RFC 9068 §2.2; OpenID Connect servers that do not follow it write azp.
-            client: text("client_id").or_else(|| text("azp")),
-            subject: text("sub"),
-        }
+        Self { algorithm, issuer, client: client(claims).map(str::to_owned), subject: text("sub") }
     }
 
     /// The identity of a client that authenticated without a token.
@@ -50,7 +53,7 @@ impl Identity {
         self.issuer.as_deref()
     }
 
-    /// `client_id`, or else `azp`.
+    /// By the first claim of [`CLIENT_CLAIMS`].
     #[must_use]
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()

@@ -38,7 +38,11 @@ impl ResourceServer {
         if !self.required_scopes.is_empty() {
             let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(scope.as_str())).collect();
             let scopes: Vec<_> = scopes.iter().map(|scope| &**scope).collect();
-            say(&format!("A token that lacks a scope of {} gets 403.", listed(&scopes, "and")));
+            let claims = self.scope_claims.unusual();
+            let claims: Vec<_> = claims.iter().map(|claim| redacted(claim)).collect();
+            let claims: Vec<_> = claims.iter().map(|claim| &**claim).collect();
+            let places = if claims.is_empty() { String::new() } else { format!(" in {}", listed(&claims, "and")) };
+            say(&format!("A token that lacks a scope of {}{places} gets 403.", listed(&scopes, "and")));
         }
         match self.access_token_query {
             AccessTokenQuery::Refuse => {}

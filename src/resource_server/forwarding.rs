@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::scope::ScopeClaims;
 use crate::http::edit::Edit;
+use crate::outcome::identity::CLIENT_CLAIMS;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
@@ -28,7 +30,8 @@ pub(super) enum ForwardToken {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub(super) struct ForwardedClaim {
-    /// The name of the claim, at the top level of the token or of the introspection response.
+    /// The name of the claim, at the top level of the token or of the introspection response. A token without `client_id` may
+    /// name its client as `azp`, `appid` or `cid`.
     claim: ClaimName,
     /// The header, which no client can set: its copies and twins are removed from every request first.
     header: OwnHeader,
@@ -56,7 +59,8 @@ impl TryFrom<String> for ClaimName {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
 enum ClaimEncoding {
-    /// A text of visible ASCII and spaces, as it is; a token with another value is refused.
+    /// A text of visible ASCII and spaces, as it is; a list of scopes with spaces between them. A token with another value is
+    /// refused.
     #[default]
     Text,
     /// Any value, as JSON in ASCII.
@@ -106,6 +110,10 @@ impl OwnHeader {
 }
 
 impl ForwardedClaim {
+    pub(super) fn name(&self) -> &str {
+        &self.claim.0
+    }
+
     pub(super) fn header(&self) -> &OwnHeader {
         &self.header
     }
@@ -120,10 +128,22 @@ impl ForwardedClaim {
     }
 
     /// The header with the claim's value, if there is such a claim.
-    fn edit(&self, claims: &Object<'_>) -> Result<Option<Edit>, Refusal> {
-        let Some(value) = claims.get(&self.claim.0) else { return Ok(None) };
+    fn edit(&self, claims: &Object<'_>, scope_claims: &ScopeClaims) -> Result<Option<Edit>, Refusal> {
+        let own = [&*self.claim.0];
+        let names = if CLIENT_CLAIMS.first() == own.first() { CLIENT_CLAIMS } else { &own };
+        let Some(value) = names.iter().find_map(|name| claims.get(name)) else { return Ok(None) };
         let text = match (self.encoding, value) {
             (ClaimEncoding::Text, Json::Text(text)) if is_plain(text) => text.clone().into_owned(),
+            (ClaimEncoding::Text, Json::List(scopes)) if scope_claims.has(&self.claim.0) && !scopes.is_empty() => {
+                let mut text = String::new();
+                for scope in scopes {
+                    let scope = scope.as_str().filter(|scope| is_plain(scope) && !scope.contains(' '));
+                    let scope = scope.ok_or_else(|| self.refused("is no list of scopes"))?;
+                    text.push_str(if text.is_empty() { "" } else { " " });
+                    text.push_str(scope);
+                }
+                text
+            }
             (ClaimEncoding::Text, _) => return Err(self.refused("is no plain text")),
             (ClaimEncoding::Json, value) => json::in_ascii(&Value::from(value.clone()).to_string()),
         };
@@ -139,8 +159,12 @@ impl ForwardedClaim {
 }
 
 /// The headers with the values of these claims.
-pub(super) fn headers(forwarded: &[ForwardedClaim], claims: &Object<'_>) -> Result<Vec<Edit>, Refusal> {
-    forwarded.iter().filter_map(|claim| claim.edit(claims).transpose()).collect()
+pub(super) fn headers(
+    forwarded: &[ForwardedClaim],
+    scope_claims: &ScopeClaims,
+    claims: &Object<'_>,
+) -> Result<Vec<Edit>, Refusal> {
+    forwarded.iter().filter_map(|claim| claim.edit(claims, scope_claims).transpose()).collect()
 }
 
 /// Whether every server reads a value as it is: visible ASCII, with spaces inside (RFC 9110 §5.5).
@@ -158,7 +182,8 @@ mod tests {
         let forwarded = json!({"claim": "c", "header": "x-c", "encoding": encoding});
         let forwarded: ForwardedClaim = serde_json::from_value(forwarded).unwrap();
         let claims = json!({ "c": claim });
-        let edits = headers(&[forwarded], &json::object(claims.to_string().as_bytes())?).ok()?;
+        let edits =
+            headers(&[forwarded], &ScopeClaims::default(), &json::object(claims.to_string().as_bytes())?).ok()?;
         assert!(edits.iter().all(|edit| edit.name() == "x-c"));
         edits.first().and_then(Edit::value).map(str::to_owned)
     }

@@ -6,6 +6,7 @@
 mod access_token;
 pub mod bearer_token;
 mod binding;
+mod claim_path;
 mod claims;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
@@ -56,7 +57,7 @@ use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
 use prepared::{Expected, Prepared};
-use scope::Scope;
+use scope::{Scope, ScopeClaims};
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
 
@@ -103,6 +104,7 @@ pub struct ResourceServer {
     certificate_binding: CertificateBinding,
     dpop: Dpop,
     required_scopes: Vec<Scope>,
+    scope_claims: ScopeClaims,
     access_token_query: AccessTokenQuery,
     cors_preflight: CorsPreflight,
     server_name: ServerName,
@@ -131,10 +133,14 @@ struct Fields {
     /// What becomes of a token that is bound to a DPoP key (RFC 9449).
     #[serde(default)]
     dpop: Dpop,
-    /// Every one of them must be in the token's `scope`.
+    /// Every one of them must be among the token's scopes.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["accounts"]))]
     required_scopes: Vec<Scope>,
+    /// The claims that have the token's scopes, all of them together: names, or JSON pointers where one stands in another.
+    /// Default: `scope` and `scp`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["scope", "/realm_access/roles"]))]
+    scope_claims: Option<ScopeClaims>,
     /// What becomes of a request with `access_token` in its query (RFC 6750 §2.3).
     #[serde(default)]
     access_token_query: AccessTokenQuery,
@@ -308,6 +314,10 @@ impl TryFrom<Fields> for ResourceServer {
                     .to_owned(),
             );
         }
+        let forwards = |scopes: &ScopeClaims| fields.forward_claims.iter().any(|claim| scopes.has(claim.name()));
+        if fields.required_scopes.is_empty() && fields.scope_claims.as_ref().is_some_and(|scopes| !forwards(scopes)) {
+            return Err("scope_claims has no effect without `required_scopes`".to_owned());
+        }
         if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
             return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
         }
@@ -330,6 +340,7 @@ impl TryFrom<Fields> for ResourceServer {
             certificate_binding: fields.certificate_binding,
             dpop: fields.dpop,
             required_scopes: fields.required_scopes,
+            scope_claims: fields.scope_claims.unwrap_or_default(),
             access_token_query: fields.access_token_query,
             cors_preflight: fields.cors_preflight,
             server_name: fields.server_name,
@@ -493,6 +504,7 @@ impl ResourceServer {
             policy,
             dpop: self.dpop,
             required_scopes: &self.required_scopes,
+            scope_claims: &self.scope_claims,
             forwarded_claims: &self.forward_claims,
         }
     }

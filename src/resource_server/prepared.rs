@@ -7,7 +7,7 @@ use super::access_token::{AccessToken, Proof};
 use super::claims::Claims;
 use super::forwarding::{self, ForwardedClaim};
 use super::issuer::Issuer;
-use super::scope::{Scope, check_scopes};
+use super::scope::{Scope, ScopeClaims, check_scopes};
 use super::token_kind::Stand;
 use crate::http::edit::Edit;
 use crate::jose::algorithm::Algorithm;
@@ -24,6 +24,7 @@ pub(super) struct Expected<'p> {
     pub(super) policy: &'p str,
     pub(super) dpop: Dpop,
     pub(super) required_scopes: &'p [Scope],
+    pub(super) scope_claims: &'p ScopeClaims,
     pub(super) forwarded_claims: &'p [ForwardedClaim],
 }
 
@@ -57,8 +58,8 @@ impl Prepared {
         let bound_to = access_token.confirmation().ok().and_then(|confirmation| confirmation.certificate);
         let line = |certificate| line_of_bound(expected.policy, certificate, access_token.identity()).into();
         Ok(Self {
-            scope: check_scopes(expected.required_scopes, payload),
-            forwarded: forwarding::headers(expected.forwarded_claims, payload),
+            scope: check_scopes(expected.required_scopes, expected.scope_claims, payload),
+            forwarded: forwarding::headers(expected.forwarded_claims, expected.scope_claims, payload),
             line_of_bound: bound_to.map(line),
             access_token,
         })

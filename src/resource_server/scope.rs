@@ -2,10 +2,15 @@
 
 use serde::Deserialize;
 
-use super::claims;
+use super::claim_path::ClaimPath;
+use super::claims::shortened;
+use super::token_kind;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
-use crate::text::json::Object;
+use crate::text::json::{Json, Object};
+
+/// Each is looked for in every new token.
+const MOST_CLAIMS: usize = 8;
 
 /// A scope that tokens must have (RFC 6749 §3.3), whose characters need no escape in a challenge.
 #[derive(Debug, Deserialize)]
@@ -32,16 +37,93 @@ impl Scope {
     }
 }
 
-/// A token's scopes are one string with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3).
-pub(super) fn check_scopes(required: &[Scope], payload: &Object<'_>) -> Result<(), Refusal> {
+/// The claims whose scopes a token has, all of them together.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Vec<ClaimPath>")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
+pub(super) struct ScopeClaims(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = 8)))] Vec<ClaimPath>,
+);
+
+impl Default for ScopeClaims {
+    fn default() -> Self {
+        Self(token_kind::SCOPES.iter().map(|name| ClaimPath::named(name)).collect())
+    }
+}
+
+impl TryFrom<Vec<ClaimPath>> for ScopeClaims {
+    type Error = String;
+
+    fn try_from(paths: Vec<ClaimPath>) -> Result<Self, String> {
+        if !(1..=MOST_CLAIMS).contains(&paths.len()) {
+            return Err(format!("scope_claims names 1 to {MOST_CLAIMS} claims"));
+        }
+        let mut earlier = paths.iter();
+        while let Some(path) = earlier.next() {
+            if earlier.as_slice().contains(path) {
+                return Err(format!("{} stands twice", path.text()));
+            }
+        }
+        Ok(Self(paths))
+    }
+}
+
+impl ScopeClaims {
+    /// The scopes of a token with these claims. A text has them with spaces between them (RFC 8693 §4.2, RFC 9068 §2.2.3); an
+    /// item of a list is one, whatever is in it.
+    ///
+    /// # Errors
+    /// [`Reason::ClaimMalformed`] where one of the claims is neither.
+    pub(super) fn scopes<'p>(&self, payload: &'p Object<'p>) -> Result<Vec<&'p str>, Refusal> {
+        let mut scopes = Vec::new();
+        for path in &self.0 {
+            let malformed = || Refusal::because(Reason::ClaimMalformed, path.text());
+            match path.find(payload) {
+                None => {}
+                Some(Json::Text(text)) => scopes.extend(text.split(' ').filter(|scope| !scope.is_empty())),
+                Some(Json::List(items)) => {
+                    for item in items {
+                        scopes.push(item.as_str().ok_or_else(malformed)?);
+                    }
+                }
+                Some(_) => return Err(malformed()),
+            }
+        }
+        Ok(scopes)
+    }
+
+    /// Whether this claim has scopes.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|path| path.is(name))
+    }
+
+    pub(super) fn paths(&self) -> &[ClaimPath] {
+        &self.0
+    }
+
+    /// As the configuration has them, where they are not the usual ones.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn unusual(&self) -> Vec<String> {
+        if self.0 == Self::default().0 {
+            Vec::new()
+        } else {
+            self.0.iter().map(|path| path.text().to_owned()).collect()
+        }
+    }
+}
+
+/// Checks that a token with these claims has the scopes.
+pub(super) fn check_scopes(required: &[Scope], claims: &ScopeClaims, payload: &Object<'_>) -> Result<(), Refusal> {
     if required.is_empty() {
         return Ok(());
     }
-    let granted = claims::text(payload, "scope")?.unwrap_or_default();
-    let required: Vec<_> = required.iter().map(|scope| scope.as_str()).collect();
-    if required.iter().all(|scope| granted.split(' ').any(|granted| granted == *scope)) {
-        Ok(())
-    } else {
-        Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
+    let granted = claims.scopes(payload)?;
+    let lacking: Vec<_> = required.iter().map(Scope::as_str).filter(|scope| !granted.contains(scope)).collect();
+    if lacking.is_empty() {
+        return Ok(());
     }
+    let has = if granted.is_empty() { "no scope".to_owned() } else { shortened(&granted.join(" ")) };
+    let required: Vec<_> = required.iter().map(Scope::as_str).collect();
+    let detail = format!("it lacks {} and has {has}", lacking.join(" "));
+    Err(Refusal::because(Reason::ScopeInsufficient, detail).demanding(required.join(" ")))
 }

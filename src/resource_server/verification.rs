@@ -87,7 +87,8 @@ pub(super) fn verified_before(
     });
     let Some(((place, issuer), payload)) = left else { return Ok(None) };
     let unreadable = || Refusal::because(Reason::TokenNotVerified, "the payload in the metadata cannot be read");
-    let payload = VerifiedPayload::read(&payload).and_then(|payload| payload.claims()).ok_or_else(unreadable)?;
+    let payload = VerifiedPayload::read(&payload).and_then(|payload| payload.claims(expected.scope_claims.paths()));
+    let payload = payload.ok_or_else(unreadable)?;
     let claims = Claims::parse(&payload, REQUIRED)?;
     claims.check_issuer(issuer)?;
     issuer.check_unseen_type()?;

@@ -13,11 +13,17 @@ use std::borrow::Cow;
 
 use serde_json::Number;
 
+use super::claim_path::ClaimPath;
 use super::token_kind;
 use crate::http::host_map::entries;
+use crate::outcome::identity::CLIENT_CLAIMS;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{Json, Object};
+
+/// The claims of which Istio and Envoy Gateway have `jwt_authn` make a list where they are one text
+/// (`normalize_payload_in_metadata`).
+const SPACE_DELIMITED: &[&str] = &["scope", "scp", "permission"];
 
 /// A payload as the host encodes it. A map is what [`entries`] reads, and a list is a map from its items to nothing. A string
 /// is its bytes, and a number the eight bytes of a double. The encoding does not say which of these a value is.
@@ -32,14 +38,20 @@ impl<'a> VerifiedPayload<'a> {
 
     /// Whether it equals this payload.
     pub(super) fn is(&self, payload: &Object<'_>) -> bool {
-        is_object(&self.0, payload)
+        self.0.len() == payload.len()
+            && payload.iter().all(|(name, value)| {
+                self.0.iter().any(|(own, encoded)| *own == name.as_bytes() && is_claim(name, encoded, value))
+            })
     }
 
     /// The claims that are judged, for a request whose token was removed. `None` if one of them has the wrong type.
-    pub(super) fn claims(&self) -> Option<Object<'a>> {
+    pub(super) fn claims(&self, scope_claims: &[ClaimPath]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
+            let below = below(name, scope_claims.iter().map(ClaimPath::names));
+            let is_client = CLIENT_CLAIMS.iter().any(|own| own.as_bytes() == name);
             let value = match name {
-                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value),
+                b"iss" | b"sub" | b"jti" | b"x5t#S256" => text(value),
+                _ if is_client => text(value),
                 b"exp" | b"nbf" | b"iat" => number(value),
                 b"aud" => match list(value) {
                     Some(audiences) => audiences.into_iter().map(text).collect::<Option<_>>().map(Json::List),
@@ -48,6 +60,7 @@ impl<'a> VerifiedPayload<'a> {
                 b"cnf" => entries(value)
                     .and_then(|members| members.into_iter().map(member).collect::<Option<_>>())
                     .map(Json::Object),
+                _ if !below.is_empty() => Some(picked(value, &below)?),
                 _ => Some(mark(name, value)?),
             };
             Some(value.and_then(|value| named(name, value)))
@@ -65,6 +78,26 @@ fn mark<'a>(name: &[u8], value: &'a [u8]) -> Option<Json<'a>> {
         let is_mark = is_among(token_kind::OF_OTHERS) || is_among(token_kind::SCOPES) || is_among(&[token_kind::NONCE]);
         is_mark.then_some(Json::Bool(true))
     }
+}
+
+/// What follows this name in the paths that begin with it.
+fn below<'p>(name: &[u8], paths: impl Iterator<Item = &'p [String]>) -> Vec<&'p [String]> {
+    paths.filter_map(<[_]>::split_first).filter(|(first, _)| first.as_bytes() == name).map(|(_, rest)| rest).collect()
+}
+
+/// A value as far as these paths lead into it: a list of texts or a text at their ends. What cannot be read grants nothing.
+fn picked<'a>(value: &'a [u8], paths: &[&[String]]) -> Option<Json<'a>> {
+    if paths.iter().any(|path| path.is_empty()) {
+        return match list(value) {
+            Some(items) => items.into_iter().map(text).collect::<Option<_>>().map(Json::List),
+            None => text(value),
+        };
+    }
+    let member = |(name, value): (&'a [u8], &'a [u8])| {
+        let below = below(name, paths.iter().copied());
+        if below.is_empty() { None } else { named(name, picked(value, &below)?) }
+    };
+    Some(Json::Object(entries(value)?.into_iter().filter_map(member).collect()))
 }
 
 /// A member of `cnf`. Only the thumbprint's value matters; of the others, only the name does.
@@ -89,6 +122,18 @@ fn is_object(entries: &[(&[u8], &[u8])], object: &Object<'_>) -> bool {
         && object.iter().all(|(name, value)| {
             entries.iter().any(|(own, encoded)| *own == name.as_bytes() && is_value(encoded, value))
         })
+}
+
+/// Whether it is this claim of a payload: one of [`SPACE_DELIMITED`] may be split.
+fn is_claim(name: &str, encoded: &[u8], value: &Json<'_>) -> bool {
+    let is_split = || match value {
+        Json::Text(text) if SPACE_DELIMITED.contains(&name) => {
+            let parts = text.split(' ').filter(|part| !part.is_empty()).map(str::as_bytes);
+            list(encoded).is_some_and(|items| !items.is_empty() && items.into_iter().eq(parts))
+        }
+        _ => false,
+    };
+    is_value(encoded, value) || is_split()
 }
 
 fn is_value(encoded: &[u8], value: &Json<'_>) -> bool {
@@ -126,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::http::host_map;
+    use crate::resource_server::scope::ScopeClaims;
     use crate::text::json;
 
     fn encoded(value: &Value) -> Vec<u8> {
@@ -148,6 +194,59 @@ mod tests {
             "nbf": 1_700_000_000, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": "key"},
             "roles": [{"name": "x", "active": true}], "active": false,
         })
+    }
+
+    /// The claims of a payload that are judged where these have the scopes, or where the usual ones have.
+    fn judged<'a>(bytes: &'a [u8], scope_claims: &[&str]) -> Option<Object<'a>> {
+        let named: Vec<_> = scope_claims.iter().map(|path| ClaimPath::try_from((*path).to_owned()).unwrap()).collect();
+        let usual = ScopeClaims::default();
+        let paths = if named.is_empty() { usual.paths() } else { &named };
+        VerifiedPayload::read(bytes).unwrap().claims(paths)
+    }
+
+    #[test]
+    fn scopes_are_read_where_the_policy_says_and_nothing_else_is() {
+        let payload = json!({
+            "scope": ["a", "b"], "scp": "a b", "roles": ["r"], "groups": ["g"],
+            "realm_access": {"roles": ["admin"], "other": [1.5]}, "resource_access": {"api": {"roles": ["x"]}, "b": 1.5},
+        });
+        for (paths, expected) in [
+            (&[][..], json!({"scope": ["a", "b"], "scp": "a b"})),
+            (&["roles"], json!({"scope": true, "scp": true, "roles": ["r"]})),
+            (&["/realm_access/roles"], json!({"scope": true, "scp": true, "realm_access": {"roles": ["admin"]}})),
+            (
+                &["/resource_access/api/roles", "/resource_access/none/roles", "/roles/none"],
+                json!({"scope": true, "scp": true, "resource_access": {"api": {"roles": ["x"]}}, "roles": {}}),
+            ),
+        ] {
+            let bytes = encoded(&payload);
+            assert_eq!(Value::from(Json::Object(judged(&bytes, paths).unwrap())), expected, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_jwt_authn_has_split_is_the_same_claim_in_three_places() {
+        for name in ["scope", "scp", "permission"] {
+            let of = |value: Value| json!({ name: value });
+            let is = |verified: Value, own: Value| {
+                let bytes = encoded(&of(verified));
+                VerifiedPayload::read(&bytes).unwrap().is(&json::object(of(own).to_string().as_bytes()).unwrap())
+            };
+            assert!(is(json!(["a", "b"]), json!("a b")) && is(json!(["a", "b"]), json!(" a  b ")), "{name}");
+            assert!(is(json!(["a"]), json!("a")) && is(json!(["a b"]), json!(["a b"])), "{name}");
+            for (verified, own) in [
+                (json!(["a", "b"]), json!("b a")),
+                (json!(["a"]), json!("a b")),
+                (json!(["a", "b", "c"]), json!("a b")),
+                (json!(["a b"]), json!("a b")),
+                (json!([]), json!("")),
+                (json!("a b"), json!(["a", "b"])),
+            ] {
+                assert!(!is(verified.clone(), own.clone()), "{name} {verified} {own}");
+            }
+        }
+        let bytes = encoded(&json!({"groups": ["a", "b"]}));
+        assert!(!VerifiedPayload::read(&bytes).unwrap().is(&json::object(br#"{"groups": "a b"}"#).unwrap()));
     }
 
     #[test]
@@ -183,7 +282,7 @@ mod tests {
     #[test]
     fn the_claims_of_a_payload_alone_are_what_is_judged() {
         let bytes = encoded(&claims());
-        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let found = judged(&bytes, &[]).unwrap();
         let expected = json!({
             "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
             "nbf": 1_700_000_000.0, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": true},
@@ -195,24 +294,21 @@ mod tests {
             "c_hash": 1, "s_hash": [], "events": {"a": {}}, "nonce": "n", "scp": ["a"], "sid": "1",
         });
         let bytes = encoded(&marks);
-        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let found = judged(&bytes, &[]).unwrap();
         let expected = json!({
             "typ": "ID", "token_use": "id", "tokenName": true, "purpose": "id", "token_type": "Refresh", "at_hash": true,
-            "c_hash": true, "s_hash": true, "events": true, "nonce": true, "scp": true,
+            "c_hash": true, "s_hash": true, "events": true, "nonce": true, "scp": ["a"],
         });
         assert_eq!(Value::from(Json::Object(found)), expected);
         let bytes = encoded(&json!({"aud": "https://api"}));
-        assert_eq!(
-            VerifiedPayload::read(&bytes).unwrap().claims().unwrap().get("aud").and_then(Json::as_str),
-            Some("https://api")
-        );
+        assert_eq!(judged(&bytes, &[]).unwrap().get("aud").and_then(Json::as_str), Some("https://api"));
     }
 
     #[test]
     fn a_claim_of_the_wrong_type_makes_the_payload_none() {
         for wrong in [json!({"exp": "soon"}), json!({"nbf": true}), json!({"cnf": "x"}), json!({"aud": [1.5]})] {
             let bytes = encoded(&wrong);
-            assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims(), None, "{wrong}");
+            assert_eq!(judged(&bytes, &[]), None, "{wrong}");
         }
     }
 

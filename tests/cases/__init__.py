@@ -87,7 +87,7 @@ def cases(world: World) -> list[Case]:
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     # pytest has a number in place of a longer one.
-    assert max(map(len, sentences)) <= 100, "a sentence is too long to be a test's name"
+    assert (longest := max(sentences, key=len)) and len(longest) <= 100, f"too long for a test's name: {longest}"
     return found
 
 

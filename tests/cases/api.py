@@ -81,7 +81,7 @@ class Variants:
         value = f"{scheme} {token}"
         rest["headers"] = [("authorization", value), *rest.get("headers", [])]
         if "refusal" not in rest:
-            rest["forward"] = {"authorization": value}
+            rest.setdefault("forward", {"authorization": value})
         return self.case(policy, sentence, **rest)
 
     def sign(self, header: Mapping[str, Any] = {}, **claims: Any) -> str:

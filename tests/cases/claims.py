@@ -16,6 +16,14 @@ def variants(world: World) -> dict[str, dict[str, Any] | None]:
         "at-jwt": {"issuer": {"token_type": "at+jwt"}},
         "short-lived": {"issuer": {"max_lifetime_seconds": LIFETIME}},
         "scopes": {"required_scopes": ["accounts", "payments:write"]},
+        "roles": {"required_scopes": ["admin"], "scope_claims": ["/realm_access/roles", "groups"]},
+        "client-and-scopes": {
+            "forward_claims": [
+                {"claim": "client_id", "header": "x-client"},
+                {"claim": "scope", "header": "x-scope"},
+                {"claim": "scp", "header": "x-scp"},
+            ]
+        },
         "scopes-observe": {"required_scopes": ["accounts"], "certificate_binding": "observe"},
     }
 
@@ -234,18 +242,75 @@ def type_lifetime_and_scope(world: World) -> Iterator[Case]:
         "accounts,payments:write",
     ):
         yield carrying("scopes", f"the scope {scope!r} is insufficient", sign(scope=scope), refusal=wanted)
-    yield carrying(
-        "scopes",
-        "scope that is a list is refused as malformed",
-        sign(scope=["accounts"]),
-        refusal=invalid_token("claim_malformed"),
-    )
-    yield carrying(
-        "scopes",
-        "the required scopes in scp in place of scope are refused as insufficient",
-        sign(scp=["accounts", "payments:write"]),
-        refusal=wanted,
-    )
+    # Spring writes a list into scope, Okta one into scp, Microsoft a text.
+    for claims in (
+        {"scope": ["accounts", "payments:write"]},
+        {"scp": ["payments:write", "other", "accounts"]},
+        {"scp": "accounts payments:write"},
+        {"scope": "accounts", "scp": ["payments:write"]},
+        {"scope": ["accounts"], "scp": "payments:write"},
+        {"scope": "  accounts  payments:write "},
+    ):
+        yield carrying("scopes", f"{json.dumps(claims)} passes", sign(**claims))
+    for claims in (
+        {"scope": ["accounts payments:write"]},
+        {"scp": ["accounts", "Payments:write"]},
+        {"scope": []},
+        {"permission": "accounts payments:write", "roles": ["accounts", "payments:write"]},
+        {"scope": ["accounts"], "realm_access": {"roles": ["payments:write"]}},
+    ):
+        yield carrying("scopes", f"{json.dumps(claims)} is insufficient", sign(**claims), refusal=wanted)
+    for claims in ({"scope": ["accounts", 1]}, {"scope": 1}, {"scope": "accounts payments:write", "scp": {"a": "b"}}):
+        yield carrying(
+            "scopes",
+            f"{json.dumps(claims)} is refused as malformed",
+            sign(**claims),
+            refusal=invalid_token("claim_malformed"),
+        )
+    for claims in (
+        {"realm_access": {"roles": ["admin"]}},
+        {"realm_access": {"roles": "user admin"}},
+        {"groups": "admin"},
+        {"realm_access": {"roles": []}, "groups": ["admin"]},
+        {"realm_access": "admin", "groups": ["admin"]},
+    ):
+        yield carrying("roles", f"{json.dumps(claims)} passes under scope_claims", sign(**claims))
+    for claims in (
+        {"scope": "admin", "scp": ["admin"]},
+        {"realm_access": ["admin"]},
+        {"realm_access": {"roles": {"admin": True}}},
+        {"/realm_access/roles": ["admin"]},
+        {"roles": ["admin"]},
+    ):
+        malformed = claims.get("realm_access") == {"roles": {"admin": True}}
+        yield carrying(
+            "roles",
+            f"{json.dumps(claims)} is refused under scope_claims",
+            sign(**claims),
+            refusal=invalid_token("claim_malformed") if malformed else insufficient_scope("admin"),
+        )
+
+    # The client's names in the order in which they count, and scopes in either form.
+    for claims, headers in [
+        ({"client_id": "a", "azp": "b", "scope": ["x", "y"]}, {"x-client": "a", "x-scope": "x y"}),
+        ({"client_id": None, "azp": "b", "appid": "c", "scope": "x y"}, {"x-client": "b", "x-scope": "x y"}),
+        ({"client_id": None, "appid": "c", "cid": "d", "scp": ["x"]}, {"x-client": "c", "x-scp": "x"}),
+        ({"client_id": None, "cid": "d", "scp": "x y"}, {"x-client": "d", "x-scp": "x y"}),
+    ]:
+        token = sign(**claims)
+        yield carrying(
+            "client-and-scopes",
+            f"the API gets {json.dumps(headers)} in headers",
+            token,
+            forward={"authorization": f"Bearer {token}", **headers},
+        )
+    for scope in (["x y"], [], ["x", 1]):
+        yield carrying(
+            "client-and-scopes",
+            f"the scope {json.dumps(scope)} is refused for a header",
+            sign(scope=scope),
+            refusal=invalid_token("claim_malformed"),
+        )
     yield carrying(
         "scopes",
         "a token on another certificate without the required scope is refused as certificate_mismatch",

@@ -160,6 +160,10 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         refusal=unseen,
         **typed,
     )
+    # As Istio and Envoy Gateway have it write three claims.
+    split = {**claims, "scope": ["accounts", "payments"], "scp": ["a"], "permission": ["b", "c"]}
+    whole = {**claims, "scope": "accounts payments", "scp": "a", "permission": "b c"}
+    yield case("a token whose scopes jwt_authn has split passes", split, tokens.sign(world.stranger, whole))
     anonymous = {name: value for name, value in claims.items() if name != "jti"}
     without_jti = tokens.sign(world.stranger, anonymous)
     yield case("a token without jti that jwt_authn verified passes", anonymous, without_jti)
@@ -168,6 +172,11 @@ def verified_by_jwt_authn(world: World) -> Iterator[Case]:
         ("a token with a claim more than the verified one is refused", claims, {**claims, "admin": True}),
         ("a token with a wider scope than the verified one is refused", claims, {**claims, "scope": "accounts all"}),
         ("a token with another list than the verified one is refused", claims, {**claims, "roles": ["a"]}),
+        (
+            "a token is refused where jwt_authn has split a wider scope",
+            {**claims, "scope": ["accounts", "all"]},
+            {**claims, "scope": "accounts"},
+        ),
         ("a token is refused where jwt_authn left no payload", None, claims),
         ("a payload of jwt_authn's that cannot be read is refused beside a token", b"\xff", claims),
     ]:

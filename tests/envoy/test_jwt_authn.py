@@ -2,10 +2,11 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
@@ -20,13 +21,21 @@ FILTER = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuth
 
 
 @contextlib.contextmanager
-def running(world: World, directory: Path, provider: dict[str, Any], requires: dict[str, Any]) -> Iterator[tuple]:
+def running(
+    world: World,
+    directory: Path,
+    provider: dict[str, Any],
+    requires: dict[str, Any],
+    policy: Mapping[str, Any] = {},
+) -> Iterator[tuple]:
     """The shipped file with jwt_authn before certbound; a client of the first certificate, the upstream, and the Envoy."""
     listener = free_port()
     with Upstream() as upstream:
         configuration = envoy_configuration(
             "verified-by-jwt-authn", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
+        (own,) = shipped.plugin(configuration)["configuration"]["value"]["policies"].values()
+        own["resource_server"] |= policy
         manager = shipped.manager(configuration)
         usual = {
             "issuer": ISSUER,
@@ -71,6 +80,28 @@ def test_a_token_that_jwt_authn_removed_is_judged_by_what_it_left(world: World, 
         stolen = tokens.sign(world.keys["ES256"], world.claims(world.client_2))
         assert client.request("GET", "/", headers=bearer(stolen)).status == 401
         assert "reason=certificate_mismatch" in envoy.log()
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_scopes_that_jwt_authn_splits_count_whole(world: World, tmp_path: Path, forward: bool) -> None:
+    """So Istio and Envoy Gateway configure it."""
+    normalize = {"space_delimited_claims": ["scope", "scp", "permission"]}
+    provider = {"forward": forward, "normalize_payload_in_metadata": normalize}
+    scopes = {"required_scopes": ["accounts", "payments:write"]}
+    with running(world, tmp_path, provider, {"provider_name": "as"}, scopes) as (client, upstream, envoy):
+        for claims, status in [
+            ({"scope": "accounts payments:write"}, 200),
+            ({"scope": "accounts  payments:write"}, 200),
+            ({"scope": "accounts", "scp": ["payments:write"], "permission": "a b"}, 200),
+            ({"scp": "payments:write accounts"}, 200),
+            ({"scope": "accounts", "permission": "payments:write"}, 403),
+            ({"scope": ""}, 403),
+        ]:
+            token = tokens.sign(world.keys["ES256"], world.claims(world.client_1, **claims))
+            # The second time it is known.
+            for _ in range(2):
+                assert client.request("GET", "/", headers=bearer(token)).status == status, claims
+        assert "reason=scope_insufficient" in envoy.log()
 
 
 def test_other_credentials_beside_the_token_are_refused_unless_jwt_authn_removed_them(world: World, tmp_path: Path) -> None:

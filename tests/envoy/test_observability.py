@@ -154,6 +154,7 @@ def test_what_would_have_been_refused_is_counted_and_told_and_logged_within_the_
             "thumbprint": world.client_2.thumbprint,
             "client": "s6BhdRkqt3",
             "subject": "client-1",
+            "issuer": ISSUER,
         }
     ]
     lines = running.lines("would have refused: ")
@@ -198,8 +199,8 @@ def test_the_access_log_tells_of_passed_and_refused_requests(world: World, runni
     running.ask(world.client_1, "/accounts", token(world, sub='a"\n[2026] certbound={}'))
     running.ask(None, "/accounts?access_token=of-the-query")
     running.ask(None, "/accounts")
-    nobody = {"client": None, "subject": None}
-    client = {"client": "s6BhdRkqt3", "subject": "client-1"}
+    nobody = {"client": None, "subject": None, "issuer": None}
+    client = {"client": "s6BhdRkqt3", "subject": "client-1", "issuer": ISSUER}
     thumbprint = world.client_1.thumbprint
     assert running.told(5) == [
         {"verdict": "forwarded", "reason": "token_bound", "policy": "api", "thumbprint": thumbprint, **client},

@@ -18,7 +18,7 @@ fn the_access_log_learns_who_came_and_how_it_ended() {
         passed,
         serde_json::json!({
             "verdict": "forwarded", "reason": "token_bound", "policy": "api", "thumbprint": thumbprint,
-            "client": null, "subject": "client-1",
+            "client": null, "subject": "client-1", "issuer": "https://as.example.com",
         })
     );
     let stolen = told("a stolen token on another certificate of the same CA is refused");
