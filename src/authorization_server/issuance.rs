@@ -12,6 +12,7 @@ use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
 use crate::jose::confirmation::{ConfirmationPlace, confirmation};
 use crate::jose::jws::is_meant_for_jwt;
+use crate::outcome::identity;
 use crate::outcome::server_response::IssuanceOutcome;
 use crate::reason::Reason;
 use crate::text::base64url;
@@ -21,6 +22,8 @@ use crate::text::json::{self, Json, Object};
 pub(super) const LARGEST: usize = 131_072;
 
 const MOST_ENDPOINTS: usize = 64;
+
+const MOST_CLIENTS: usize = 1000;
 
 /// Request headers that can cause a compressed or partial response.
 pub(super) const STRIPPED_REQUEST_HEADERS: &[&str] = &["accept-encoding", "range", "if-range"];
@@ -33,6 +36,7 @@ pub(super) struct IssuedTokens {
     certificate_binding: IssuedBinding,
     token_endpoints: Vec<PlainPath>,
     confirmation: ConfirmationPlace,
+    unbound_clients: Vec<String>,
     response_headers: ResponseHeaders,
 }
 
@@ -50,6 +54,10 @@ struct Fields {
     /// Where the server writes the thumbprint.
     #[serde(default)]
     confirmation: ConfirmationPlace,
+    /// Clients whose tokens need not be bound: a JWT that names one of them, and has no confirmation, passes.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_CLIENTS), inner(length(min = 1)), example = ["mobile-app"]))]
+    unbound_clients: Vec<String>,
     /// Whether the headers of a response wait for its body.
     #[serde(default)]
     response_headers: ResponseHeaders,
@@ -85,11 +93,17 @@ impl TryFrom<Fields> for IssuedTokens {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { certificate_binding, token_endpoints, confirmation, response_headers } = fields;
+        let Fields { certificate_binding, token_endpoints, confirmation, unbound_clients, response_headers } = fields;
         if !(1..=MOST_ENDPOINTS).contains(&token_endpoints.len()) {
             return Err(format!("`token_endpoints` has 1 to {MOST_ENDPOINTS} paths"));
         }
-        Ok(Self { certificate_binding, token_endpoints, confirmation, response_headers })
+        if unbound_clients.len() > MOST_CLIENTS {
+            return Err(format!("at most {MOST_CLIENTS} unbound_clients"));
+        }
+        if unbound_clients.iter().any(String::is_empty) {
+            return Err("one of unbound_clients is empty".to_owned());
+        }
+        Ok(Self { certificate_binding, token_endpoints, confirmation, unbound_clients, response_headers })
     }
 }
 
@@ -144,17 +158,32 @@ impl IssuedTokens {
             Token::Malformed => IssuanceOutcome::Unreadable,
             Token::Jwt(claims) => match self.check(&claims, presented) {
                 Ok(()) => IssuanceOutcome::Bound,
+                Err(Reason::ConfirmationMissing) if self.may_be_unbound(&claims) => IssuanceOutcome::UnboundClient,
                 Err(reason) => IssuanceOutcome::NotBound(reason),
             },
         }
     }
 
+    fn may_be_unbound(&self, claims: &Object<'_>) -> bool {
+        identity::client(claims).is_some_and(|client| self.unbound_clients.iter().any(|own| own == client))
+    }
+
     fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Result<(), Reason> {
         // If there is a DPoP key as well, checking it is up to the API.
-        let bound = confirmation(claims, self.confirmation, Dpop::VerifiedUpstream)?.certificate;
+        let bound =
+            confirmation(claims, self.confirmation, Dpop::VerifiedUpstream).map_err(|error| error.reason)?.certificate;
         let bound = bound.ok_or(Reason::ConfirmationMissing)?;
         let presented = presented.ok_or(Reason::CertificateNotPresented)?;
         if bound == presented { Ok(()) } else { Err(Reason::CertificateMismatch) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn unbound_sentence(&self) -> Option<String> {
+        match self.unbound_clients.len() {
+            0 => None,
+            1 => Some("A JWT of one client passes without being bound.".to_owned()),
+            count => Some(format!("A JWT of one of {count} clients passes without being bound.")),
+        }
     }
 
     #[cfg(not(target_arch = "wasm32"))]
@@ -178,6 +207,9 @@ impl IssuedTokens {
             format!("A JWT that is issued at {paths} {verb} bound to the certificate of its request{comma} {what}."),
             "An access token that is no JWT to any reader passes.".to_owned(),
         ]
+        .into_iter()
+        .chain(self.unbound_sentence())
+        .collect()
     }
 }
 
@@ -259,6 +291,26 @@ mod tests {
         let response = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
         let issued = issued(r#", "confirmation": "top_level""#);
         assert_eq!(issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)), IssuanceOutcome::Bound);
+    }
+
+    #[test]
+    fn a_listed_clients_token_passes_unbound_and_is_held_to_what_it_is_bound_to() {
+        let issued = issued(r#", "unbound_clients": ["app", "other"]"#);
+        let of = |claims: &str| {
+            let response = format!(r#"{{"access_token":"{}"}}"#, jwt(claims));
+            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE))
+        };
+        let bound_to = |client: &str, thumbprint: &str| {
+            of(&format!(r#"{{"client_id":"{client}","cnf":{{"x5t#S256":"{thumbprint}"}}}}"#))
+        };
+        assert_eq!(of(r#"{"client_id":"app"}"#), IssuanceOutcome::UnboundClient);
+        assert_eq!(of(r#"{"azp":"other","cnf":null}"#), IssuanceOutcome::UnboundClient);
+        assert_eq!(bound_to("app", ONE), IssuanceOutcome::Bound);
+        assert_eq!(bound_to("app", OTHER), IssuanceOutcome::NotBound(Reason::CertificateMismatch));
+        for claims in [r#"{"client_id":"App"}"#, r#"{"client_id":"x","azp":"app"}"#, r#"{"sub":"app"}"#, "{}"] {
+            assert_eq!(of(claims), IssuanceOutcome::NotBound(Reason::ConfirmationMissing), "{claims}");
+        }
+        assert_eq!(of(r#"{"client_id":"app","cnf":{}}"#), IssuanceOutcome::NotBound(Reason::ConfirmationMalformed));
     }
 
     #[test]

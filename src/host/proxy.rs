@@ -59,12 +59,20 @@ pub(super) fn read_response(headers: usize, body_size: usize, take: impl FnOnce(
     };
     let status = header(":status").and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
     let (cache_control, age) = (header("cache-control"), header("age"));
+    let is_redirect = status.is_some_and(|status: u16| (300..400).contains(&status));
+    let location = if is_redirect { header("location") } else { None };
     let body = match body_size {
         1..=LARGEST_BODY => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten(),
         _ => None,
     };
     let body = body.unwrap_or_default();
-    take(&Response { status, cache_control: cache_control.as_deref(), age: age.as_deref(), body: &body });
+    take(&Response {
+        status,
+        cache_control: cache_control.as_deref(),
+        age: age.as_deref(),
+        location: location.as_deref(),
+        body: &body,
+    });
 }
 
 /// Sets the period of ticks, if it changes.

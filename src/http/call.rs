@@ -39,6 +39,8 @@ pub struct Response<'a> {
     pub cache_control: Option<&'a [u8]>,
     /// The value of `Age`, where there is one: a cache in between has kept the response for so many seconds (RFC 9111 §5.1).
     pub age: Option<&'a [u8]>,
+    /// The value of `Location`, where there is one.
+    pub location: Option<&'a [u8]>,
     /// The body; empty if it was larger than the host reads.
     pub body: &'a [u8],
 }
@@ -54,10 +56,33 @@ impl<'a> Response<'a> {
                 Err(format!("the body is empty or longer than {largest} bytes"))
             }
             Some(200) => Ok(self.body),
+            Some(status @ 300..400) => match self.location {
+                Some(location) => {
+                    Err(format!("the response has the status {status} and leads to {}", quoted(location)))
+                }
+                None => Err(format!("the response has the status {status}")),
+            },
+            // What the proxy responds with itself looks like a response.
+            Some(503 | 504) if OWN_BODIES.iter().any(|own| self.body.starts_with(own)) => {
+                Err(format!("the proxy got no response: {}", quoted(self.body)))
+            }
             Some(status) => Err(format!("the response has the status {status}")),
             None => Err("there was no response".to_owned()),
         }
     }
+}
+
+/// How the bodies begin with which Envoy itself responds to a call: no host is healthy, the connection failed or broke, or no
+/// response came in time.
+const OWN_BODIES: &[&[u8]] =
+    &[b"no healthy upstream", b"upstream connect error or disconnect/reset", b"upstream request timeout"];
+
+/// In bytes. Envoy's reason for a handshake that failed is longer than most texts.
+const LONGEST_QUOTED: usize = 256;
+
+/// Bytes from outside in visible ASCII, cut.
+fn quoted(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.get(..LONGEST_QUOTED).unwrap_or(bytes).escape_ascii())
 }
 
 /// How a fetch of keys or an introspection ended, as it is counted.

@@ -53,7 +53,7 @@ pub enum Dpop {
 /// # Errors
 /// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
 /// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
-pub fn confirmation(claims: &Object<'_>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
+pub fn confirmation(claims: &Object<'_>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Unconfirmed> {
     let Confirmation { certificate, dpop_key } = in_cnf(claims, dpop)?;
     Ok(Confirmation { certificate: or_top_level(claims, place, certificate)?, dpop_key })
 }
@@ -62,45 +62,84 @@ fn or_top_level(
     claims: &Object<'_>,
     place: ConfirmationPlace,
     confirmed: Option<Thumbprint>,
-) -> Result<Option<Thumbprint>, Reason> {
+) -> Result<Option<Thumbprint>, Unconfirmed> {
     // oxAuth and Janssen write an empty text where there was no certificate. No other server has this member, and in `cnf`
     // nobody writes one.
     let top_level = claims.get(X5T_S256).filter(|value| value.as_str() != Some(""));
     match (place, confirmed, top_level) {
         (_, confirmed, None) => Ok(confirmed),
         (ConfirmationPlace::Cnf, Some(confirmed), Some(_)) => Ok(Some(confirmed)),
-        (ConfirmationPlace::Cnf, None, Some(_)) => Err(Reason::ConfirmationAtTopLevel),
+        (ConfirmationPlace::Cnf, None, Some(_)) => Err(Unconfirmed {
+            reason: Reason::ConfirmationAtTopLevel,
+            detail: "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
+        }),
         (ConfirmationPlace::TopLevel, confirmed, Some(value)) => {
             let top_level = thumbprint(value)?;
             match confirmed {
-                Some(confirmed) if confirmed != top_level => Err(Reason::ConfirmationConflict),
+                Some(confirmed) if confirmed != top_level => Err(Unconfirmed {
+                    reason: Reason::ConfirmationConflict,
+                    detail: "cnf and the top level have different x5t#S256",
+                }),
                 _ => Ok(Some(top_level)),
             }
         }
     }
 }
 
-fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Reason> {
+fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Unconfirmed> {
     let cnf = match claims.get("cnf") {
         None => return Ok(Confirmation::default()),
         Some(Json::Object(cnf)) if cnf.len() > 0 => cnf,
-        Some(_) => return Err(Reason::ConfirmationMalformed),
+        Some(Json::Object(_)) => return Err(malformed("cnf is empty")),
+        Some(Json::Text(_)) => return Err(malformed("cnf is a text, and not an object")),
+        Some(_) => return Err(malformed("cnf is not an object")),
     };
     let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
     let dpop_key = match (cnf.get(DPOP_METHOD), dpop) {
         (None, _) => false,
         // A SHA-256 in the same spelling, of a key instead of a certificate.
         (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
-        (Some(_), Dpop::Refuse) => return Err(Reason::ConfirmationUnsupported),
+        (Some(_), Dpop::Refuse) => return Err(unsupported("cnf has jkt, the key of a DPoP proof")),
     };
-    if (certificate.is_none() && !dpop_key) || OTHER_METHODS.iter().any(|method| cnf.get(method).is_some()) {
-        return Err(Reason::ConfirmationUnsupported);
+    if OTHER_METHODS.iter().any(|method| cnf.get(method).is_some()) {
+        return Err(unsupported("cnf has jwk, jwe, kid or jku, a key of the client's"));
+    }
+    if certificate.is_none() && !dpop_key {
+        return Err(unsupported("cnf has no x5t#S256"));
     }
     Ok(Confirmation { certificate, dpop_key })
 }
 
-fn thumbprint(value: &Json<'_>) -> Result<Thumbprint, Reason> {
-    value.as_str().and_then(Thumbprint::from_x5t_s256).ok_or(Reason::ConfirmationMalformed)
+/// Why a token's confirmation cannot be held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// The reason.
+    pub reason: Reason,
+    /// What was seen, for the operator.
+    pub detail: &'static str,
+}
+
+fn malformed(detail: &'static str) -> Unconfirmed {
+    Unconfirmed { reason: Reason::ConfirmationMalformed, detail }
+}
+
+fn unsupported(detail: &'static str) -> Unconfirmed {
+    Unconfirmed { reason: Reason::ConfirmationUnsupported, detail }
+}
+
+/// Reads the base64url of a SHA-256 (RFC 8705 §3.1, RFC 9449 §6.1).
+fn thumbprint(value: &Json<'_>) -> Result<Thumbprint, Unconfirmed> {
+    let text = value.as_str().ok_or_else(|| malformed("the thumbprint is not a text"))?;
+    Thumbprint::from_x5t_s256(text).ok_or_else(|| {
+        let is_hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+        malformed(match text.len() {
+            0 => "the thumbprint is empty",
+            64 | 95 if is_hexadecimal => "the thumbprint is hexadecimal, and not base64url",
+            44 if text.ends_with('=') => "the thumbprint is padded, and base64url here is not",
+            43 => "the thumbprint is not base64url, or has bits behind its last byte",
+            _ => "the thumbprint is not 43 characters long",
+        })
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +153,36 @@ mod tests {
     const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
 
     fn confirmation_in(claims: &Value, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
-        confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop)
+        confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop).map_err(|error| error.reason)
+    }
+
+    #[test]
+    fn the_detail_says_what_was_seen() {
+        let hexadecimal = "6f070ad1eb1cdc0082dc3076639fe5112b1713ca3d96d734e4ef3d8dd37e760d";
+        let with_colons =
+            hexadecimal.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap()).collect::<Vec<_>>();
+        for (claims, detail) in [
+            (json!({"cnf": ONE}), "cnf is a text, and not an object"),
+            (json!({"cnf": [ONE]}), "cnf is not an object"),
+            (json!({"cnf": {}}), "cnf is empty"),
+            (json!({"cnf": {"x5t": ONE}}), "cnf has no x5t#S256"),
+            (json!({"cnf": {"jkt": ONE}}), "cnf has jkt, the key of a DPoP proof"),
+            (json!({"cnf": {"x5t#S256": ONE, "kid": "1"}}), "cnf has jwk, jwe, kid or jku, a key of the client's"),
+            (json!({"cnf": {"x5t#S256": hexadecimal}}), "the thumbprint is hexadecimal, and not base64url"),
+            (json!({"cnf": {"x5t#S256": with_colons.join(":")}}), "the thumbprint is hexadecimal, and not base64url"),
+            (json!({"cnf": {"x5t#S256": format!("{ONE}=")}}), "the thumbprint is padded, and base64url here is not"),
+            (json!({"cnf": {"x5t#S256": "a"}}), "the thumbprint is not 43 characters long"),
+            (json!({"cnf": {"x5t#S256": ""}}), "the thumbprint is empty"),
+            (json!({"cnf": {"x5t#S256": 1}}), "the thumbprint is not a text"),
+            (
+                json!({"cnf": {"x5t#S256": ONE.replace('-', "+").replace(ONE.split_at(42).1, "_")}}),
+                "the thumbprint is not base64url, or has bits behind its last byte",
+            ),
+        ] {
+            let claims = json::object(claims.to_string().as_bytes()).unwrap().into_owned();
+            let found = confirmation(&claims, ConfirmationPlace::Cnf, Dpop::Refuse).unwrap_err();
+            assert_eq!(found.detail, detail, "{claims:?}");
+        }
     }
 
     fn at(place: ConfirmationPlace, claims: Value) -> Result<Option<String>, Reason> {

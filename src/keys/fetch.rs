@@ -12,6 +12,7 @@ use crate::keys::client_key_set::certificates;
 use crate::keys::freshness::Freshness;
 use crate::keys::key_ring::Published;
 use crate::keys::source::KeySource;
+use crate::outcome::decision::Quoted;
 use crate::text::json::{self, Json};
 
 /// In bytes. Usual key sets have up to a few dozen keys.
@@ -95,15 +96,23 @@ impl Fetch {
         let Some(metadata) = json::object(body) else {
             return Next::Failed("the metadata document is not one JSON object".to_owned());
         };
-        if metadata.get("issuer").and_then(Json::as_str) != self.source.expected_issuer() {
-            return Next::Failed("the metadata document names another issuer".to_owned());
+        let (issuer, expected) = (metadata.get("issuer").and_then(Json::as_str), self.source.expected_issuer());
+        if issuer != expected {
+            let named =
+                issuer.map_or_else(|| "no issuer".to_owned(), |issuer| format!("the issuer {}", Quoted(issuer)));
+            let expected = Quoted(expected.unwrap_or_default());
+            return Next::Failed(format!("the metadata document names {named} and not {expected}"));
         }
         let jwks_uri = metadata.get("jwks_uri").and_then(Json::as_str);
         match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
             Some(call) => Next::Call(Self { awaits: Document::KeySet(Some(lifetime)), ..self }, Box::new(call)),
-            None => Next::Failed(
-                "the metadata document's jwks_uri is not https at the issuer's origin or at a listed one".to_owned(),
-            ),
+            None => {
+                let named = jwks_uri.map_or_else(|| "none".to_owned(), |uri| Quoted(uri).to_string());
+                Next::Failed(format!(
+                    "the metadata document's jwks_uri is {named}: it must be https at the issuer's origin, or at one that \
+                     `discovery.origins` lists"
+                ))
+            }
         }
     }
 }

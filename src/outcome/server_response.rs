@@ -46,6 +46,8 @@ pub enum IssuanceOutcome {
     Opaque,
     /// No access token.
     NoToken,
+    /// A JWT that is not bound, of a client whose tokens need not be.
+    UnboundClient,
     /// A JWT that is not bound to that certificate, for this reason.
     NotBound(Reason),
     /// It is compressed, too large, or not one JSON object; or its token looks like a JWT and is not strictly one.
@@ -62,6 +64,7 @@ impl IssuanceOutcome {
             Self::Bound => "bound",
             Self::Opaque => "opaque",
             Self::NoToken => "no_token",
+            Self::UnboundClient => "unbound_client",
             Self::NotBound(reason) => reason.name(),
             Self::Unreadable => "unreadable",
             Self::Interrupted => "interrupted",
@@ -72,7 +75,7 @@ impl IssuanceOutcome {
     #[must_use]
     pub const fn reason(self) -> Option<Reason> {
         match self {
-            Self::Bound | Self::Opaque | Self::NoToken | Self::Interrupted => None,
+            Self::Bound | Self::UnboundClient | Self::Opaque | Self::NoToken | Self::Interrupted => None,
             Self::NotBound(reason) => Some(reason),
             Self::Unreadable => Some(Reason::TokenMalformed),
         }

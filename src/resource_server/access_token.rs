@@ -9,7 +9,7 @@ use super::issuer::Issuer;
 use super::token_kind::{self, Stand};
 use super::verified_payload;
 use crate::jose::algorithm::Algorithm;
-use crate::jose::confirmation::{Confirmation, Dpop, confirmation};
+use crate::jose::confirmation::{Confirmation, Dpop, Unconfirmed, confirmation};
 use crate::jose::jwk::Fingerprint;
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
@@ -24,7 +24,8 @@ pub(super) struct AccessToken {
     /// The place of the issuer in its policy.
     issuer: usize,
     /// Whether this API is among its audiences.
-    is_for_this_api: bool,
+    /// Whether it is for this API.
+    audience: Result<(), Refusal>,
     /// NumericDates, with their fractions. An introspected token may have no `exp`.
     expires: Option<f64>,
     not_before: Option<f64>,
@@ -65,16 +66,11 @@ impl AccessToken {
         token_kind::check(payload, stand)
             .and_then(|()| claims.check_lifetime(issuer.longest_lifetime()))
             .map_err(|refusal| refusal.about(Rc::clone(&identity)))?;
-        let confirmation = confirmation(payload, issuer.confirmation, dpop).map_err(|reason| match reason {
-            Reason::ConfirmationAtTopLevel => Refusal::because(
-                reason,
-                "this issuer writes x5t#S256 at the top level: configure it with `confirmation: top_level`",
-            ),
-            other => other.into(),
-        });
+        let confirmation = confirmation(payload, issuer.confirmation, dpop)
+            .map_err(|Unconfirmed { reason, detail }| Refusal::because(reason, detail));
         Ok(Self {
             issuer: place,
-            is_for_this_api: claims.are_for(issuer),
+            audience: claims.check_audience(issuer),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,
@@ -104,17 +100,22 @@ impl AccessToken {
     /// Judges the audience and the time: before `exp`, and not before `nbf` (RFC 7519 §4.1.4, §4.1.5), both with the leeway.
     /// `iat` is treated like `nbf`, since a token cannot be used before it is issued.
     #[expect(clippy::cast_precision_loss, reason = "seconds up to the year 9999 are exact in an f64")]
-    pub(super) fn judge(&self, leeway: Duration, now: UnixTime) -> Result<(), Reason> {
-        let (now, leeway) = (now.seconds() as f64, leeway.as_secs_f64());
-        if !self.is_for_this_api {
-            Err(Reason::AudienceMismatch)
-        } else if self.expires.is_some_and(|expires| now >= expires + leeway) {
-            Err(Reason::TokenExpired)
-        } else if [self.not_before, self.issued_at].iter().flatten().any(|time| now < time - leeway) {
-            Err(Reason::TokenNotYetValid)
-        } else {
-            Ok(())
+    pub(super) fn judge(&self, leeway: Duration, now: UnixTime) -> Result<(), Refusal> {
+        if let Err(mismatch) = &self.audience {
+            return Err(mismatch.clone());
         }
+        let (now, leeway) = (now.seconds() as f64, leeway.as_secs_f64());
+        if let Some(expires) = self.expires.filter(|expires| now >= expires + leeway) {
+            let detail = format!("exp was {} seconds ago, and the leeway is {leeway}", (now - expires).trunc());
+            return Err(Refusal::because(Reason::TokenExpired, detail));
+        }
+        for (name, time) in [("nbf", self.not_before), ("iat", self.issued_at)] {
+            if let Some(time) = time.filter(|time| now < time - leeway) {
+                let detail = format!("{name} is in {} seconds, and the leeway is {leeway}", (time - now).trunc());
+                return Err(Refusal::because(Reason::TokenNotYetValid, detail));
+            }
+        }
+        Ok(())
     }
 
     /// The first second at which [`Self::judge`] finds the token expired; `None` if it does not expire.
@@ -140,7 +141,7 @@ impl AccessToken {
     pub(super) fn example() -> Self {
         Self {
             issuer: 0,
-            is_for_this_api: true,
+            audience: Ok(()),
             expires: None,
             not_before: None,
             issued_at: None,
@@ -157,8 +158,9 @@ impl AccessToken {
             Proof::Identifier(identifier) => identifier.len(),
             Proof::Key(_) | Proof::Introspection(_) => 0,
         };
-        let refusal = self.confirmation.as_ref().err().map_or(0, Refusal::size);
-        let own = [size_of::<Self>(), refusal, proof, self.identity.size()];
+        let refusals = self.confirmation.as_ref().err().into_iter().chain(self.audience.as_ref().err());
+        let refusals = refusals.map(Refusal::size).fold(0, usize::saturating_add);
+        let own = [size_of::<Self>(), refusals, proof, self.identity.size()];
         own.into_iter().fold(0, usize::saturating_add)
     }
 }

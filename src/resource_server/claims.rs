@@ -1,5 +1,7 @@
 //! The registered claims of a token, from whatever source.
 
+use std::slice;
+
 use super::issuer::Issuer;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
@@ -49,14 +51,19 @@ impl<'t> Claims<'t> {
         })
     }
 
-    /// Whether they have one of the policy's audiences for this issuer. The claims of an introspected token may have no audience.
-    pub(super) fn are_for(&self, issuer: &Issuer) -> bool {
-        let is_ours = |audience: &Json<'_>| audience.as_str().is_some_and(|audience| issuer.is_audience(audience));
-        match self.audience {
-            None => true,
-            Some(Json::List(audiences)) => audiences.iter().any(is_ours),
-            Some(audience) => is_ours(audience),
+    /// Checks that one of the audiences is the policy's for this issuer. The claims of an introspected token may have none.
+    pub(super) fn check_audience(&self, issuer: &Issuer) -> Result<(), Refusal> {
+        let audiences: &[Json<'_>] = match self.audience {
+            None => return Ok(()),
+            Some(Json::List(audiences)) => audiences,
+            Some(audience) => slice::from_ref(audience),
+        };
+        if audiences.iter().filter_map(Json::as_str).any(|audience| issuer.is_audience(audience)) {
+            return Ok(());
         }
+        let named: Vec<_> = audiences.iter().filter_map(Json::as_str).collect();
+        let named = if named.is_empty() { "nobody".to_owned() } else { shortened(&named.join(", ")) };
+        Err(Refusal::because(Reason::AudienceMismatch, format!("it is for {named}, expected {}", issuer.audiences())))
     }
 
     /// Checks the time from `iat` to `exp`; `longest` is in seconds.

@@ -209,6 +209,11 @@ impl Issuer {
         self.audiences.first().map(String::as_str).unwrap_or_default()
     }
 
+    /// The audiences, for people.
+    pub(super) fn audiences(&self) -> String {
+        self.audiences.join(", ")
+    }
+
     pub(super) fn is_audience(&self, audience: &str) -> bool {
         self.audiences.iter().any(|own| own == audience)
     }
@@ -236,7 +241,12 @@ impl Issuer {
         if self.algorithms.contains(&algorithm) {
             Ok(())
         } else {
-            Err(Refusal::because(Reason::AlgorithmNotAllowed, algorithm.name()))
+            let mut allowed = String::new();
+            for own in &self.algorithms {
+                allowed.push_str(if allowed.is_empty() { "" } else { ", " });
+                allowed.push_str(own.name());
+            }
+            Err(Refusal::because(Reason::AlgorithmNotAllowed, format!("{}, allowed are {allowed}", algorithm.name())))
         }
     }
 }

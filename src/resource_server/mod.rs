@@ -449,7 +449,7 @@ impl ResourceServer {
         token
             .access_token
             .judge(self.leeway.duration(), request.now)
-            .map_err(|reason| Refusal::from(reason).about(token.identity()).looked_up(lookup))?;
+            .map_err(|refusal| refusal.about(token.identity()).looked_up(lookup))?;
         Ok(Candidate::Token(token, scheme, lookup))
     }
 

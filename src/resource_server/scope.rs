@@ -42,7 +42,8 @@ impl Scope {
 #[serde(try_from = "Vec<ClaimPath>")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!try_from))]
 pub(super) struct ScopeClaims(
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = 8)))] Vec<ClaimPath>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = 8), extend("uniqueItems" = true)))]
+    Vec<ClaimPath>,
 );
 
 impl Default for ScopeClaims {

@@ -51,7 +51,8 @@ const SECRET: &str = "s%=b &+";
 #[derive(Debug)]
 enum Came {
     Forwarded,
-    Refused(&'static str),
+    /// With the reason and the detail.
+    Refused(&'static str, Option<String>),
     Asked(Box<certbound::resource_server::introspection::AskIntrospection>),
 }
 
@@ -92,7 +93,7 @@ impl Api {
             &mut Context { introspected, ..Context::new(&PortableEngine, &keys, &mut self.tokens, header_cache) };
         match self.policies.start(&request, context) {
             Step::Forward { .. } => Came::Forwarded,
-            Step::Refuse(refusal) => Came::Refused(refusal.reason().name()),
+            Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.detail().map(str::to_owned)),
             Step::AskIntrospection(question) => Came::Asked(Box::new(question)),
             other => panic!("{other:?}"),
         }
@@ -119,7 +120,7 @@ fn ok(body: &str) -> Response<'_> {
 }
 
 fn is_refused(came: &Came, reason: &str) {
-    assert!(matches!(came, Came::Refused(own) if *own == reason), "{came:?}, expected {reason}");
+    assert!(matches!(came, Came::Refused(own, _) if *own == reason), "{came:?}, expected {reason}");
 }
 
 /// The example in the one canonical spelling of its thumbprint, and with what a response without `aud` needs.
@@ -255,4 +256,51 @@ fn a_response_is_for_its_token_alone() {
     let introspected = question.inquiry().clone().receive(&ok(&good()));
     assert!(matches!(api.ask("opaque", Some(&introspected)), Came::Forwarded));
     assert!(matches!(api.ask("another", Some(&introspected)), Came::Asked(_)));
+}
+
+#[test]
+fn the_detail_says_what_was_seen_and_what_is_expected() {
+    let hexadecimal = DIGEST;
+    for (members, reason, detail) in [
+        (json!({"aud": "other"}), "audience_mismatch", "it is for other, expected https://api.example.com"),
+        (json!({"aud": ["a", "b"]}), "audience_mismatch", "it is for a, b, expected https://api.example.com"),
+        (json!({"aud": []}), "audience_mismatch", "it is for nobody, expected https://api.example.com"),
+        (json!({"exp": NOW - 60}), "token_expired", "exp was 60 seconds ago, and the leeway is 10"),
+        (json!({"nbf": NOW + 86_400}), "token_not_yet_valid", "nbf is in 86400 seconds, and the leeway is 10"),
+        (json!({"iat": NOW + 11}), "token_not_yet_valid", "iat is in 11 seconds, and the leeway is 10"),
+        (json!({"cnf": "x"}), "confirmation_malformed", "cnf is a text, and not an object"),
+        (
+            json!({"cnf": {"x5t#S256": hexadecimal}}),
+            "confirmation_malformed",
+            "the thumbprint is hexadecimal, and not base64url",
+        ),
+        (json!({"scope": "profile"}), "scope_insufficient", "it lacks accounts and has profile"),
+        (json!({"scope": ["a", "b"]}), "scope_insufficient", "it lacks accounts and has a b"),
+        (json!({}), "scope_insufficient", "it lacks accounts and has no scope"),
+        (json!({"iss": "https://other"}), "issuer_not_trusted", "https://other"),
+    ] {
+        let mut api = Api::new(json!({}));
+        api.policies = Policies::load_with(
+            json!({"resource_server": {"required_scopes": ["accounts"], "issuers": [{
+                "issuer": "https://server.example.com", "audiences": ["https://api.example.com"],
+                "introspection": {
+                    "endpoint": "https://server.example.com/introspect", "cluster": "as",
+                    "endpoint_auth_method": "none", "audience": "if_present", "tokens": "all",
+                },
+            }]}})
+            .to_string()
+            .as_bytes(),
+            Environment::Variables(&|_| None),
+        )
+        .unwrap();
+        let mut response: Value = serde_json::from_str(EXAMPLE).unwrap();
+        response["token_type"] = "Bearer".into();
+        response["cnf"]["x5t#S256"] = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg0".into();
+        response.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let body = response.to_string();
+        let came =
+            api.answered("opaque", &Response { status: Some(200), body: body.as_bytes(), ..Response::default() });
+        let Came::Refused(found, Some(text)) = came else { panic!("{members}: {came:?}") };
+        assert_eq!((found, &*text), (reason, detail), "{members}");
+    }
 }

@@ -152,6 +152,7 @@ impl One {
                         status: Some(200),
                         cache_control: cache_control.as_deref().map(str::as_bytes),
                         age: age.as_deref().map(str::as_bytes),
+                        location: None,
                         body: &body,
                     };
                     self.worker.receive(self, token, &response);
@@ -554,7 +555,10 @@ fn what_one_discovery_found_is_nothing_to_another_that_forbids_it() {
     let strict = One::new(&process, &origins(json!({})));
     strict.turn();
     assert_eq!(strict.reason("one"), Reason::KeysUnavailable);
-    assert!(strict.log.borrow()[0].contains("jwks_uri is not https at the issuer's origin or at a listed one"));
+    assert!(
+        strict.log.borrow()[0]
+            .contains("it must be https at the issuer's origin, or at one that `discovery.origins` lists")
+    );
 }
 
 #[test]

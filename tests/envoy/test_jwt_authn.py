@@ -34,8 +34,7 @@ def running(
         configuration = envoy_configuration(
             "verified-by-jwt-authn", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        (own,) = shipped.plugin(configuration)["configuration"]["value"]["policies"].values()
-        own["resource_server"] |= policy
+        shipped.plugin(configuration)["configuration"]["value"]["policies"]["api"]["resource_server"] |= policy
         manager = shipped.manager(configuration)
         usual = {
             "issuer": ISSUER,

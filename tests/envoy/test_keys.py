@@ -194,6 +194,22 @@ def test_before_the_first_keys_requests_wait_and_then_are_refused_for_the_time_b
         wait_until(lambda: api.ask(api.token(key)).status == 200, 10, "keys after the pause")
 
 
+def test_the_log_says_where_a_redirect_leads_and_that_nobody_answered(world: World, tmp_path: Path) -> None:
+    """Envoy's own 503 looks like a response; its body says what went wrong before the server was asked."""
+    key = world.keys["ES256"]
+    away = {"location": "https://login.example.com/?next=jwks"}
+    with (
+        KeyServer({"/jwks": lambda: (302, away, b"")}) as server,
+        running(world, tmp_path, server.port, JWKS_URI) as api,
+    ):
+        assert api.ask(api.token(key)).status == 503
+        assert 'the status 302 and leads to "https://login.example.com/?next=jwks"' in api.envoy.log()
+    closed = free_port()
+    with running(world, tmp_path, closed, JWKS_URI) as api:
+        assert api.ask(api.token(key)).status == 503
+        assert 'the proxy got no response: "upstream connect error or disconnect/reset before headers' in api.envoy.log()
+
+
 def test_a_request_that_meets_a_slow_fetch_waits_for_it_and_not_for_ever(world: World, tmp_path: Path) -> None:
     key = world.keys["ES256"]
     delay = [0.7]
@@ -324,11 +340,11 @@ def test_keys_are_found_by_discovery(world: World, tmp_path: Path, document_kind
 @pytest.mark.parametrize(
     ("members", "why"),
     [
-        ({"issuer": "https://thief.example.com"}, "names another issuer"),
-        ({"issuer": f"{ISSUER}/"}, "names another issuer"),
-        ({"jwks_uri": "https://thief.example.com/jwks"}, "jwks_uri is not https at the issuer's origin"),
-        ({"jwks_uri": "http://as.example.com/jwks"}, "jwks_uri is not https at the issuer's origin"),
-        ({"jwks_uri": None}, "jwks_uri is not https at the issuer's origin"),
+        ({"issuer": "https://thief.example.com"}, 'names the issuer "https://thief.example.com" and not'),
+        ({"issuer": f"{ISSUER}/"}, f'names the issuer "{ISSUER}/" and not "{ISSUER}"'),
+        ({"jwks_uri": "https://thief.example.com/jwks"}, 'jwks_uri is "https://thief.example.com/jwks": it must be https'),
+        ({"jwks_uri": "http://as.example.com/jwks"}, 'jwks_uri is "http://as.example.com/jwks": it must be https'),
+        ({"jwks_uri": None}, "jwks_uri is none: it must be https"),
     ],
 )
 def test_a_metadata_document_that_is_not_the_issuers_is_not_believed(

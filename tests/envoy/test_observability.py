@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cases import World
+from cases import ISSUER, World
 from rig import shipped, tokens
 from rig.certificates import Certificate
 from rig.client import Client

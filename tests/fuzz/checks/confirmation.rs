@@ -27,7 +27,7 @@ pub fn check(input: &[u8]) {
             // The only claims that are refused are those that have something of a confirmation.
             Err(reason) => assert!(
                 claims.contains_key("cnf") || claims.get("x5t#S256").is_some_and(|value| value != ""),
-                "{reason} {claims:?}"
+                "{reason:?} {claims:?}"
             ),
         }
     }
