@@ -15,7 +15,7 @@ use crate::http::edit::{Edit, Served};
 use crate::http::header_map::HeaderMap;
 use crate::keys::AskKeys;
 use crate::outcome::decision::Decision;
-use crate::outcome::log::Event;
+use crate::outcome::log::{Circumstances, Event};
 use crate::outcome::refused::{GrpcStatus, Refused};
 use crate::policy::step::{AskClientKeys, Step};
 use crate::resource_server::introspection::AskIntrospection;
@@ -257,6 +257,24 @@ fn forward(vm: &Vm, pending: &PendingRequest, edits: &[Edit], decision: &Decisio
     Action::Continue
 }
 
+/// Ends requests in flight whose token has expired, as many as may be answered in one tick, and returns to the root context.
+pub(super) fn end_outlived(vm: &Vm, root: u32) {
+    while let Some(outlived) = vm.in_flight.next_to_end(|| vm.worker.may_end_one()) {
+        let Some(refused) = outlived.refused(&vm.policies) else { continue };
+        let _ = hostcalls::set_effective_context(outlived.context);
+        if vm.admits_to_log(&refused) {
+            // The host does not show a request's headers any more; the access log has its id.
+            let route = facts::route_name();
+            log(&Event::Refused(&refused, Circumstances { route: route.as_deref(), request_id: None }));
+        }
+        // It was counted as forwarded, and as one that outlived its token.
+        abi::set_property(FILTER_STATE, refused.decision().line().as_bytes());
+        // The host resets the stream if its response has begun.
+        send(&refused);
+    }
+    let _ = hostcalls::set_effective_context(root);
+}
+
 /// Answers the request of the current context with a refusal.
 fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
     if vm.admits_to_log(refused) {
@@ -264,6 +282,11 @@ fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
         log(&Event::Refused(refused, pending.circumstances(route.as_deref())));
     }
     record(vm, &refused.decision());
+    send(refused);
+    Action::Pause
+}
+
+fn send(refused: &Refused) {
     let headers = refused.headers();
     // The request is not forwarded, even if the response cannot be sent.
     let _ = match refused.grpc_status() {
@@ -276,7 +299,6 @@ fn refuse(vm: &Vm, pending: &PendingRequest, refused: &Refused) -> Action {
             hostcalls::send_http_response(u32::from(refused.status()), headers, Some(refused.body().as_bytes()))
         }
     };
-    Action::Pause
 }
 
 /// Answers the request of the current context with a document.

@@ -95,7 +95,8 @@ impl RootContext for Root {
             vm.in_flight.count_expired(&vm.metrics, now);
             vm.worker.tick(&vm.proxy(), vm.policies.key_sources());
             http::decide_ready(vm, self.context);
-            proxy::tick_after(vm.worker.next_tick());
+            http::end_outlived(vm, self.context);
+            proxy::tick_after(vm.worker.next_tick(vm.in_flight.has_more_to_end()));
             vm.metrics.flush();
         }
     }

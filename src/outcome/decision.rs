@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::request::Caller;
 use crate::outcome::forward::Passed;
 use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
@@ -27,6 +28,8 @@ pub struct Decision {
     would_have_refused: Option<Refused>,
     /// When its token expires.
     expires: Option<UnixTime>,
+    /// To whom it is ended then, if it is.
+    ends_at_expiry: Option<Caller>,
     /// The access-log line, if it was rendered before.
     line: Option<Rc<str>>,
 }
@@ -145,6 +148,7 @@ impl Decision {
             forged_headers: 0,
             would_have_refused: None,
             expires: None,
+            ends_at_expiry: None,
             line: None,
         }
     }
@@ -152,13 +156,21 @@ impl Decision {
     /// The decision to forward that request, from which so many forged headers are removed.
     #[must_use]
     pub(super) fn forwarded(scene: &Scene<'_>, passed: Passed, forged_headers: u32) -> Self {
-        let Passed { ground, identity, lookup, expires, line } = passed;
+        let Passed { ground, identity, lookup, expires, ends_at_expiry, line } = passed;
+        let ends_at_expiry = ends_at_expiry.then(|| scene.caller());
         let (verdict, would_have_refused) = match ground {
             Ok(ground) => (Verdict::Forwarded(ground), None),
             Err(refusal) => (Verdict::Observed(refusal.reason()), Some(scene.refused(refusal))),
         };
-        let decision =
-            Self { identity, lookup, forged_headers, would_have_refused, expires, ..Self::new(scene, verdict) };
+        let decision = Self {
+            identity,
+            lookup,
+            forged_headers,
+            would_have_refused,
+            expires,
+            ends_at_expiry,
+            ..Self::new(scene, verdict)
+        };
         debug_assert!(line.as_deref().is_none_or(|line| line == decision.written()), "another decision's line");
         Self { line, ..decision }
     }
@@ -179,6 +191,12 @@ impl Decision {
     #[must_use]
     pub fn expires(&self) -> Option<UnixTime> {
         self.expires
+    }
+
+    /// The kind of client to which a forwarded request is ended when its token expires, if it is.
+    #[must_use]
+    pub fn ends_at_expiry(&self) -> Option<Caller> {
+        self.ends_at_expiry
     }
 
     /// The policy's name; empty where none governs.

@@ -40,13 +40,15 @@ pub(crate) struct Passed {
     pub(crate) lookup: Option<Lookup>,
     /// When its token expires.
     pub(crate) expires: Option<UnixTime>,
+    /// Whether it is ended then.
+    pub(crate) ends_at_expiry: bool,
     /// The access-log line, if it was rendered before.
     pub(crate) line: Option<Rc<str>>,
 }
 
 impl From<Ground> for Passed {
     fn from(ground: Ground) -> Self {
-        Self { ground: Ok(ground), identity: None, lookup: None, expires: None, line: None }
+        Self { ground: Ok(ground), identity: None, lookup: None, expires: None, ends_at_expiry: false, line: None }
     }
 }
 

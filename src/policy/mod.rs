@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use self::step::Step;
 use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
+use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::config;
 use crate::config::secret::Environment;
@@ -23,12 +24,13 @@ use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
 use crate::http::host_map;
-use crate::http::request::Request;
+use crate::http::request::{Caller, Request};
 use crate::keys::KeySource;
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refusal_log::LinesPerMinute;
+use crate::outcome::refused::Refused;
 use crate::outcome::scene::Scene;
 use crate::policy::route::Routes;
 use crate::reason::Reason;
@@ -593,6 +595,16 @@ impl Policies {
             }
         }
         if left.is_empty() { Edit::remove(CONNECTION) } else { Edit::set(CONNECTION, left) }
+    }
+
+    /// The refusal of a request under the policy of this name, from this caller with this certificate, whose token expired while
+    /// it was in flight.
+    #[must_use]
+    pub fn outlived(&self, policy: &str, caller: Caller, presented: Option<Thumbprint>) -> Option<Refused> {
+        match self.get(policy) {
+            Some(Policy::ResourceServer(server)) => Some(server.outlived(Scene::new(policy, caller, Ok(presented)))),
+            Some(Policy::AuthorizationServer(_) | Policy::CleanOnly) | None => None,
+        }
     }
 
     /// Whether the policy of this name edits the headers of responses.

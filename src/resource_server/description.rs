@@ -3,7 +3,9 @@
 use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
-use super::{AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName};
+use super::{
+    AccessTokenQuery, AtExpiry, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName,
+};
 use crate::handover::terminator::Source;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
@@ -71,6 +73,10 @@ impl ResourceServer {
         match self.forward_token {
             ForwardToken::Keep => {}
             ForwardToken::Remove => say("The API does not get the token: Authorization is removed."),
+        }
+        match self.at_expiry {
+            AtExpiry::Count => {}
+            AtExpiry::End => say("A request that is in flight when its token expires is ended."),
         }
         match self.server_name {
             ServerName::Any => {}

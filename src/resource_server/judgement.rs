@@ -6,7 +6,7 @@ use super::bearer_token::Scheme;
 use super::binding::Admitted;
 use super::forwarding::ForwardToken;
 use super::prepared::Prepared;
-use super::{CertificateValidity, ResourceServer, ServerName};
+use super::{AtExpiry, CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::http::connection::Connection;
@@ -84,7 +84,17 @@ impl Judgement<'_> {
         let (identity, expires) = (token.identity(), token.access_token.expired_from(self.server.leeway.duration()));
         let line = if matches!(ground, Ok(Ground::TokenBound)) { token.line_of_bound() } else { None };
         let ground = ground.map_err(|refusal| refusal.about(Rc::clone(&identity)).looked_up(lookup));
-        Ok(self.forward(headers, Passed { ground, identity: Some(identity), lookup, expires, line }))
+        Ok(self.forward(
+            headers,
+            Passed {
+                ground,
+                identity: Some(identity),
+                lookup,
+                expires,
+                ends_at_expiry: self.server.at_expiry == AtExpiry::End,
+                line,
+            },
+        ))
     }
 
     /// Forwards a request, with the header for the thumbprint, and without the token if the policy says so.

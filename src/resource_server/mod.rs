@@ -46,6 +46,7 @@ use crate::keys::{KeyRing, KeySource};
 use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
+use crate::outcome::refused::Refused;
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
@@ -111,6 +112,7 @@ pub struct ResourceServer {
     certificate_validity: CertificateValidity,
     revoked_certificates: Revoked,
     leeway: Leeway,
+    at_expiry: AtExpiry,
     realm: Realm,
     metadata: Option<ProtectedResourceMetadata>,
     forward_token: ForwardToken,
@@ -160,6 +162,9 @@ struct Fields {
     /// How many seconds the clocks of the issuer and of this proxy may differ.
     #[serde(default)]
     leeway_seconds: Leeway,
+    /// What becomes of a request that is still in flight when its token expires: a stream, a WebSocket, a download.
+    #[serde(default)]
+    at_expiry: AtExpiry,
     /// The protection space of the challenges; default: the first audience.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = &"https://api.example.com"))]
     realm: Option<Realm>,
@@ -225,6 +230,18 @@ enum ServerName {
     Any,
     /// The host of every request on the connection.
     MustMatch,
+}
+
+/// What becomes of a request that is still in flight when its token expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+enum AtExpiry {
+    /// It is counted.
+    #[default]
+    Count,
+    /// It is counted and ended: with 401 if no response has begun, else its stream is reset.
+    End,
 }
 
 /// Whether this filter checks the validity period of the client's certificate.
@@ -347,6 +364,7 @@ impl TryFrom<Fields> for ResourceServer {
             certificate_validity: fields.certificate_validity,
             revoked_certificates: fields.revoked_certificates,
             leeway: fields.leeway_seconds,
+            at_expiry: fields.at_expiry,
             realm,
             metadata: fields.protected_resource_metadata,
             forward_token: fields.forward_token,
@@ -389,6 +407,12 @@ impl ResourceServer {
     pub(crate) fn challenge(&self) -> Challenge<'_> {
         let resource_metadata = self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url()));
         Challenge::Bearer { realm: Cow::Borrowed(&self.realm.0), resource_metadata }
+    }
+
+    /// The refusal of a request whose token expired while it was in flight.
+    pub(crate) fn outlived(&self, scene: Scene<'_>) -> Refused {
+        let refusal = Refusal::because(Reason::TokenExpired, "it expired while the request was in flight");
+        scene.challenging(self.challenge()).refused(refusal)
     }
 
     /// Judges a request whose forged headers `cleaned` removes.

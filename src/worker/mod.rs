@@ -207,10 +207,17 @@ impl<R> Worker<R> {
 
     /// The next request that can be decided now. The host calls this until it returns `None`.
     pub fn next_ready(&self) -> Option<Ready<R>> {
-        let left = self.may_end.get().checked_sub(1)?;
-        let ready = self.ready.borrow_mut().pop_front()?;
-        self.may_end.set(left);
-        Some(ready)
+        if self.ready.borrow().is_empty() || !self.may_end_one() {
+            return None;
+        }
+        self.ready.borrow_mut().pop_front()
+    }
+
+    /// Whether one more request may be answered or resumed before the next tick. If so, it counts as one of [`MOST_ENDED`].
+    #[must_use]
+    pub fn may_end_one(&self) -> bool {
+        let left = self.may_end.get().checked_sub(1);
+        left.map(|left| self.may_end.set(left)).is_some()
     }
 
     /// The new period of ticks, if it is shorter than the present one; otherwise the host must not set it. Setting a period
@@ -220,9 +227,10 @@ impl<R> Worker<R> {
         (wanted < self.period.get()).then(|| self.period.set(wanted)).map(|()| wanted)
     }
 
-    /// The new period of ticks after a tick, if it changes; it may be longer, too.
-    pub fn next_tick(&self) -> Option<Duration> {
-        let wanted = self.wanted_period();
+    /// The new period of ticks after a tick, if it changes; it may be longer, too. `has_more` if the host has more requests to
+    /// end than it was allowed to.
+    pub fn next_tick(&self, has_more: bool) -> Option<Duration> {
+        let wanted = if has_more { AT_ONCE } else { self.wanted_period() };
         (wanted != self.period.replace(wanted)).then_some(wanted)
     }
 

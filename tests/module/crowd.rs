@@ -185,6 +185,41 @@ fn active(bound: bool) -> Vec<u8> {
 }
 
 #[test]
+fn a_crowd_that_outlives_its_token_is_ended_a_few_at_a_time_or_counted_alone() {
+    for (at_expiry, expected) in [("end", Some(401)), ("count", None)] {
+        let mut configuration = with_introspection();
+        configuration["resource_server"]["at_expiry"] = at_expiry.into();
+        let mut vm = start(host(), &configuration);
+        let waiting = crowd(&mut vm, |_| with_token(0));
+        vm.tick(START_OF_2026);
+        let [call] = vm.dispatched().try_into().unwrap();
+        let mut answer: Value = serde_json::from_slice(&active(true)).unwrap();
+        answer["exp"] = (START_OF_2026.as_secs() + 5).into();
+        vm.answer(call.token, &ok(), answer.to_string().as_bytes());
+        vm.pass(TIME);
+        for context in &waiting {
+            let Some(Outcome::Forwarded { .. }) = vm.ended(*context) else { panic!("{context} was not forwarded") };
+        }
+        // The leeway is ten seconds. One ends by itself in time.
+        vm.pass(Duration::from_secs(14));
+        assert!(waiting.iter().all(|context| vm.ended(*context).is_none()), "none is ended early");
+        vm.end(waiting[0]);
+        vm.pass(Duration::from_secs(2));
+        let counter = "certbound_outlived_tokens_total_.=.policy.=.resource_server;.;";
+        assert_eq!(vm.counters().get(counter), Some(&(CROWD as u64 - 1)));
+        for context in &waiting[1..] {
+            let status = match vm.ended(*context) {
+                None => None,
+                Some(Outcome::Replied { status, .. }) => Some(status),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(status, expected, "{context}");
+            vm.end(*context);
+        }
+    }
+}
+
+#[test]
 fn a_crowd_with_one_token_is_answered_with_the_one_response_about_it_and_may_be_resumed_into_one() {
     for (is_bound, is_answered_at_once, expected) in [(true, false, 0), (true, true, 0), (false, false, 401)] {
         let mut vm = start(host(), &with_introspection());

@@ -291,12 +291,14 @@ impl World {
         let is_coming = match self.callback {
             Callback::RequestHeaders | Callback::RequestBody => !self.is_elsewhere(),
             Callback::ResponseHeaders | Callback::ResponseBody => !self.is_elsewhere(),
-            Callback::Tick | Callback::HttpCallResponse => self.waits,
+            // A request that was forwarded may be ended: while it has no response, so that the client gets this one.
+            Callback::Tick => self.is_elsewhere(),
+            Callback::HttpCallResponse => self.waits,
             _ => false,
         };
         if !is_coming {
             return Err(failure(format!(
-                "the module sent a local response in {}; this host plays it while something comes in, or waits",
+                "the module sent a local response in {}; this host plays it while something comes in or is open",
                 self.callback.export()
             )));
         }
