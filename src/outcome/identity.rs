@@ -53,7 +53,7 @@ impl Identity {
         self.issuer.as_deref()
     }
 
-    /// By the first claim of [`CLIENT_CLAIMS`].
+    /// The first of `client_id`, `azp`, `appid` and `cid`.
     #[must_use]
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
