@@ -15,8 +15,8 @@ const LONGEST: usize = 16 * 1024;
 const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
 
 /// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
-/// own, and must not pass for one.
-const JWT_TYPES: &[&str] = &["jwt", "at+jwt", "application/at+jwt"];
+/// own, and must not pass for one. Each in both of its spellings (RFC 7515 §4.1.9).
+const JWT_TYPES: &[&str] = &["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
 
 /// A token whose syntax is right. Nothing in it has been verified.
 #[derive(Debug)]

@@ -159,6 +159,26 @@ def introspection(world: World) -> Iterator[Case]:
         active(aud=None, token_type="Bearer"),
         policy="migration",
     )
+    # A list of nobody says nothing.
+    yield refused("an active token whose aud is an empty list is refused", active(aud=[]), "claim_missing")
+    yield case(
+        "a response with token_type whose aud is an empty list passes under audience: if_present",
+        active(aud=[], token_type="Bearer"),
+        policy="migration",
+    )
+    for name, audience in [("that has an empty text", [""]), ("that has an empty list", [[]]), ("that is an object", {})]:
+        yield refused(
+            f"a response with an aud {name} is refused under audience: if_present",
+            active(aud=audience, token_type="Bearer"),
+            "audience_mismatch" if audience == [""] else "claim_malformed",
+            policy="migration",
+        )
+    yield refused(
+        "a response without token_type whose aud is an empty list is refused under audience: if_present",
+        active(aud=[]),
+        "claim_missing",
+        policy="migration",
+    )
     yield refused(
         "a response without token_type and aud is refused under audience: if_present",
         active(aud=None),
@@ -218,6 +238,13 @@ def introspection(world: World) -> Iterator[Case]:
     yield case(
         "a signed response with x5t#S256 at the top level passes under confirmation: top_level",
         signed(top),
+        policy="gluu",
+    )
+    # Whoever signs what it says has meant it.
+    yield refused(
+        "a token whose aud is an empty list is refused by a signed response",
+        signed({**top, "aud": []}),
+        "audience_mismatch",
         policy="gluu",
     )
     yield refused(

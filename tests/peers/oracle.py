@@ -191,7 +191,7 @@ class _Judgement:
             kind = header["typ"]
             if not isinstance(kind, str):
                 raise Refused("RFC 7515 §4.1.9: typ is a string")
-            if not re.fullmatch(r"(?i)jwt|(application/)?at\+jwt", kind):
+            if not re.fullmatch(r"(?i)(application/)?(at\+)?jwt", kind):
                 self.strictnesses.append("token_type")
         algorithm, key_id = _folded(header.get("alg")), header.get("kid")
         if not isinstance(algorithm, str):
