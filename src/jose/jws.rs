@@ -157,6 +157,16 @@ impl<'a> CompactJws<'a> {
     }
 }
 
+/// Whether a text is an encrypted token in compact form (RFC 7516 §7.1, §9): five parts, and a header with `enc`. To whoever has
+/// no key to decrypt it, it is opaque. It is read as strictly as a signed one.
+pub(crate) fn is_encrypted(text: &str) -> bool {
+    let [header, rest @ ..] = &*text.splitn(6, '.').collect::<Vec<_>>() else { return false };
+    let has_enc = |header: &[u8]| json::object(header).is_some_and(|own| matches!(own.get("enc"), Some(Json::Text(_))));
+    rest.len() == 4
+        && base64url::decode(header).is_some_and(|header| has_enc(&header))
+        && rest.iter().all(|part| base64url::decode(part).is_some())
+}
+
 /// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is, to some reader, a
 /// text that begins like a JSON object, behind white space and a byte order mark at most. Such a token is read strictly or not
 /// at all: taken for opaque, it would pass to whoever reads it less strictly.

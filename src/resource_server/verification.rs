@@ -16,7 +16,7 @@ use super::verified_payload::{self, VerifiedPayload};
 use crate::http::connection::Connection;
 use crate::http::request::Request;
 use crate::jose::jwk::Fingerprint;
-use crate::jose::jws::CompactJws;
+use crate::jose::jws::{self, CompactJws};
 use crate::jose::signature::Verification;
 use crate::keys::FetchReason;
 use crate::outcome::refusal::Refusal;
@@ -38,7 +38,7 @@ pub(super) fn verify(
     context: &mut Context<'_>,
 ) -> Result<Prepared, Stop> {
     let mut room = Vec::new();
-    let token = CompactJws::parse(bearer_token.text(), &mut room)?;
+    let token = CompactJws::parse(bearer_token.text(), &mut room).map_err(|reason| unread(bearer_token, reason))?;
     // Before the signature, since the issuer's keys have to verify it.
     let claims = Claims::parse(token.payload(), REQUIRED)?;
     let (place, issuer) = issuer_of(&claims, issuers)?;
@@ -70,6 +70,14 @@ pub(super) fn verify(
     // From here on the claims are verified, so a refusal may contain the token's identity.
     let form = (Stand::Token(token.kind()), Some(token.algorithm()));
     Ok(Prepared::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
+}
+
+/// The refusal of a token that is no JWS, or none that is read here.
+fn unread(bearer_token: &BearerToken<'_>, reason: Reason) -> Refusal {
+    if reason != Reason::TokenTooLong && jws::is_encrypted(bearer_token.text()) {
+        return Refusal::because(Reason::TokenMalformed, "it is encrypted (JWE), and only introspection can judge it");
+    }
+    reason.into()
 }
 
 /// The token of a request from which the filter that verified it has removed it, by the payload in the metadata. `None` if

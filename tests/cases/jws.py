@@ -72,7 +72,17 @@ def signatures(world: World) -> Iterator[Case]:
         ("a token of one part is malformed", "abc", "token_malformed"),
         ("a token of two parts is malformed", f"{header}.{payload}", "token_malformed"),
         ("a token of four parts is malformed", f"{bound}.{signature}", "token_malformed"),
-        ("an encrypted token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
+        ("a token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
+        (
+            "an encrypted token is malformed without introspection",
+            tokens.encrypted({"alg": "RSA-OAEP-256", "enc": "A256GCM"}),
+            "token_malformed",
+        ),
+        (
+            "an encrypted token of an unknown type is malformed without introspection",
+            tokens.encrypted({"alg": "ECDH-ES", "enc": "A256GCM", "typ": "JWE", "jwk": {}}),
+            "token_malformed",
+        ),
         ("a token with an empty signature is refused", f"{header}.{payload}.", "signature_invalid"),
         (
             "a token whose signature is padded base64url is refused as malformed",

@@ -136,6 +136,22 @@ impl Api {
         }
     }
 
+    /// What the operator is told of a token that is refused, beside the reason.
+    fn detail(&mut self, token: &str) -> String {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_bytes())];
+        let now = UnixTime::from_seconds(self.now);
+        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now };
+        let header_cache = &mut HeaderCache::default();
+        let context = &mut Context::new(&self.engine, &self.keys, &mut self.tokens, header_cache);
+        let refused = match self.policies.start(&request, context) {
+            Step::Refuse(refused) => refused,
+            Step::AskKeys { question, .. } => question.refused(),
+            other => panic!("{other:?}"),
+        };
+        refused.detail().unwrap_or_default().to_owned()
+    }
+
     /// The same, and how many signatures were verified for it.
     fn cost(&mut self, token: &str) -> (Came, usize) {
         let before = self.engine.0.get();
@@ -307,4 +323,17 @@ fn the_key_that_made_an_issuers_last_token_is_tried_first_whoever_came_between()
         &KeyRing::shared(3, UnixTime::from_seconds(api.now), FIVE_MINUTES, keys.to_string().as_bytes())
     ));
     assert_eq!(api.cost(&token(header(), 3, &signature(3))), (Came::Forwarded, 1));
+}
+
+#[test]
+fn of_a_token_that_is_malformed_because_it_is_encrypted_the_operator_is_told_so() {
+    let mut api = Api::new(1);
+    let of = |header: &str| format!("{}.AAAA.AAAA.AAAA.AAAA", URL_SAFE_NO_PAD.encode(header));
+    let encrypted = of(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#);
+    assert_eq!(api.ask(&encrypted), Came::Refused("token_malformed", 401));
+    assert_eq!(api.detail(&encrypted), "it is encrypted (JWE), and only introspection can judge it");
+    assert_eq!(api.detail(&of(r#"{"alg":"ES256"}"#)), "");
+    // It is too long whatever else it is.
+    let long = format!("{encrypted}{}", "AAAA".repeat(4096));
+    assert_eq!(api.ask(&long), Came::Refused("token_too_long", 401));
 }
