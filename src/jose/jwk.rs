@@ -8,12 +8,10 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::der;
+use super::jws::CompactJws;
 use crate::config;
 use crate::jose::fingerprint::fingerprint;
 use crate::text::base64url;
-
-/// A token without `kid` is tried with this many keys at most.
-const MOST_CANDIDATES: usize = 4;
 
 /// Of one authorization server; those of the field publish a handful.
 const MOST_KEYS: usize = 100;
@@ -45,6 +43,8 @@ const P521_SPKI: &[u8] = &[
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Document"))]
 pub struct KeySet {
     keys: Vec<PublicKey>,
+    /// Whether any key of the set has a `kid`, be it one that cannot be used.
+    has_key_ids: bool,
     digest: u64,
 }
 
@@ -110,9 +110,9 @@ struct Document {
 enum Entry {
     Usable(PublicKey),
     /// It says that it is for something else, and why.
-    ForAnotherUse(String),
+    ForAnotherUse { has_key_id: bool, why: String },
     /// It is of a kind that is not known here, and which.
-    Unknown(String),
+    Unknown { has_key_id: bool, why: String },
 }
 
 /// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
@@ -153,14 +153,18 @@ impl TryFrom<Document> for KeySet {
     fn try_from(document: Document) -> Result<Self, String> {
         let mut keys = Vec::new();
         let mut ignored = Vec::new();
+        let mut has_key_ids = false;
         for entry in document.keys {
             match entry {
                 Entry::Usable(key) => keys.push(key),
-                Entry::ForAnotherUse(why) | Entry::Unknown(why) => ignored.push(why),
+                Entry::ForAnotherUse { has_key_id, why } | Entry::Unknown { has_key_id, why } => {
+                    has_key_ids |= has_key_id;
+                    ignored.push(why);
+                }
             }
         }
         match (keys.is_empty(), ignored.is_empty()) {
-            (false, _) => Ok(Self::of(keys)),
+            (false, _) => Ok(Self::of(keys, has_key_ids)),
             (true, true) => Err("the key set is empty: paste the authorization server's own, it publishes it at its \
                                  jwks_uri"
                 .to_owned()),
@@ -177,23 +181,25 @@ impl TryFrom<Members> for Entry {
             // It would be readable in Envoy's configuration dump, and whoever reads it can make tokens.
             return Err("this is a private or a symmetric key; only public keys belong here".to_owned());
         }
+        let has_key_id = members.kid.is_some();
+        let for_another_use = |why: &str| Ok(Self::ForAnotherUse { has_key_id, why: why.to_owned() });
         if members.usage.as_deref().is_some_and(|usage| usage != "sig") {
-            return Ok(Self::ForAnotherUse("one is not for signatures (use)".to_owned()));
+            return for_another_use("one is not for signatures (use)");
         }
         if members.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify"))
         {
-            return Ok(Self::ForAnotherUse("one is not for signatures (key_ops)".to_owned()));
+            return for_another_use("one is not for signatures (key_ops)");
         }
         let algorithm = match members.alg.as_deref() {
             None => None,
             Some(name) => match Algorithm::from_name(name) {
-                None => return Ok(Self::Unknown(format!("one is for the algorithm {name:?}"))),
+                None => return Ok(Self::Unknown { has_key_id, why: format!("one is for the algorithm {name:?}") }),
                 known => known,
             },
         };
         let Some(material) = members.material()? else {
             let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
-            return Ok(Self::Unknown(format!("one is of the type {:?}{curve}", members.kty)));
+            return Ok(Self::Unknown { has_key_id, why: format!("one is of the type {:?}{curve}", members.kty) });
         };
         let key = PublicKey::new(members.kid, algorithm, material);
         match algorithm {
@@ -292,18 +298,19 @@ impl KeySet {
             return Err(format!("the key set has more than {MOST_KEYS} keys"));
         }
         let mut keys = Vec::new();
-        let mut is_understood = true;
+        let (mut is_understood, mut has_key_ids) = (true, false);
         for entry in entries {
+            has_key_ids |= entry.get("kid").is_some_and(|key_id| !key_id.is_null());
             match config::parse(entry) {
                 Ok(Entry::Usable(key)) => keys.push(key),
-                Ok(Entry::ForAnotherUse(_)) => {}
-                Ok(Entry::Unknown(_)) | Err(_) => is_understood = false,
+                Ok(Entry::ForAnotherUse { .. }) => {}
+                Ok(Entry::Unknown { .. }) | Err(_) => is_understood = false,
             }
         }
         if keys.is_empty() && !is_understood {
             return Err("the key set has no key that verifies tokens".to_owned());
         }
-        Ok(Self::of(keys))
+        Ok(Self::of(keys, has_key_ids))
     }
 
     /// Whether it has no key: whoever published it has withdrawn them all.
@@ -311,11 +318,12 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    fn of(keys: Vec<PublicKey>) -> Self {
+    fn of(keys: Vec<PublicKey>, has_key_ids: bool) -> Self {
+        let has_key_ids = has_key_ids || keys.iter().any(|key| key.key_id.is_some());
         // Each is a hash already.
         let heads = keys.iter().filter_map(|key| key.fingerprint.first_chunk());
         let digest = heads.fold(0_u64, |digest, head| digest.rotate_left(7) ^ u64::from_le_bytes(*head));
-        Self { keys, digest }
+        Self { keys, has_key_ids, digest }
     }
 
     /// Tells these keys, in their order, from others.
@@ -323,13 +331,18 @@ impl KeySet {
         self.digest
     }
 
-    /// The keys that may have made a signature of this algorithm, four at most. With a `kid` only those that have it.
+    /// The name by which a token chooses among these keys. The one that it has is none where no key of the set has a name: it is
+    /// a hint (RFC 7515 §4.1.4), and here it hints at nothing.
+    pub(crate) fn named_by<'t>(&self, token: &'t CompactJws<'_>) -> Option<&'t str> {
+        token.key_id().filter(|_| self.has_key_ids)
+    }
+
+    /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it.
     pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
         self.keys
             .iter()
             .filter(move |key| key_id.is_none_or(|wanted| key.key_id.as_deref() == Some(wanted)))
             .filter(move |key| key.fits(algorithm))
-            .take(MOST_CANDIDATES)
     }
 
     /// How many keys it has.

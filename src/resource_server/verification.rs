@@ -58,7 +58,7 @@ pub(super) fn verify(
                 if let Some(refusal) = stop.refusal().filter(|refusal| refusal.reason() == Reason::SignatureInvalid)
                     && let Ok(keys) = issuer.keys(context.keys, request.now)
                 {
-                    let (keys, is_named) = (keys.digest(), token.key_id().is_some());
+                    let (keys, is_named) = (keys.digest(), keys.named_by(&token).is_some());
                     let holds = Holds::WithKeys { issuer: place, keys, is_named };
                     let known = Known::Refused(Rc::new(refusal.clone()), holds);
                     context.tokens.insert(expected.policy, token.text(), known);
@@ -163,22 +163,25 @@ fn verify_signature(
         }
         None => Stop::from(Reason::TokenNotVerified),
     })?;
-    let (is_named, unnamed_key_checks) = (token.key_id().is_some(), &context.tokens.unnamed_key_checks);
-    let mut candidates: Vec<_> = keys.candidates(algorithm, token.key_id()).collect();
-    if !is_named {
+    let (named, unnamed_key_checks) = (keys.named_by(token), &context.tokens.unnamed_key_checks);
+    let mut candidates: Vec<_> = keys.candidates(algorithm, named).collect();
+    let names_one = named.is_some() && candidates.len() <= 1;
+    if !names_one {
         unnamed_key_checks.order(&mut candidates);
     }
     let mut spent = 0_u32;
     for (place, key) in candidates.iter().enumerate() {
-        if place > 0 && !is_named {
-            if !unnamed_key_checks.are_permitted(now) {
-                return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
-            }
+        if !unnamed_key_checks.are_permitted(now, place, spent) {
+            unnamed_key_checks.were_in_vain(now, spent);
+            unnamed_key_checks.ended_before(key.fingerprint());
+            return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
+        }
+        if place > 0 {
             spent = spent.saturating_add(key.cost(algorithm));
         }
         match context.engine.verify(token, key) {
             Verification::Valid => {
-                if !is_named {
+                if !names_one {
                     unnamed_key_checks.found(key.fingerprint());
                 }
                 return Ok(key.fingerprint());
@@ -193,5 +196,5 @@ fn verify_signature(
     let reason = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
     let refusal = Refusal::because(reason, format!("{}, {key_id}", algorithm.name()));
-    Err(Stop::by_keys_of(issuer, is_named && !candidates.is_empty(), refusal))
+    Err(Stop::by_keys_of(issuer, named.is_some() && !candidates.is_empty(), refusal))
 }
