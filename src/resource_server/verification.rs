@@ -195,6 +195,8 @@ fn verify_signature(
     unnamed_key_checks.were_in_vain(now, spent);
     let reason = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
-    let refusal = Refusal::because(reason, format!("{}, {key_id}", algorithm.name()));
+    let told =
+        if reason == Reason::SignatureInvalid && names_one { String::new() } else { keys.told_of(token.key_id()) };
+    let refusal = Refusal::because(reason, format!("{}, {key_id}{told}", algorithm.name()));
     Err(Stop::by_keys_of(issuer, named.is_some() && !candidates.is_empty(), refusal))
 }
