@@ -65,7 +65,7 @@ fn check_client(response: &Response<'_>) {
             let first = public.filter_map(|key| STANDARD.decode(key["x5c"][0].as_str()?).ok());
             let there: Vec<_> = first.map(|der| Sha256::digest(der).to_vec()).collect();
             assert_eq!(fetched.document.len() % 32, 0);
-            let names_none = |key: &serde_json::Value| key["x5c"].as_array().is_none_or(Vec::is_empty);
+            let names_none = |key: &Value| key["x5c"].as_array().is_none_or(Vec::is_empty);
             assert!(!fetched.document.is_empty() || set["keys"].as_array().unwrap().iter().all(names_none));
             assert!(fetched.document.chunks(32).all(|thumbprint| there.iter().any(|own| own == thumbprint)));
             let mut ring = KeyRing::default();
