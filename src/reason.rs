@@ -117,7 +117,7 @@ reasons! {
     KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";
     /// The token could not be introspected: there was no response, or none that can be believed.
     IntrospectionUnavailable, "introspection_unavailable", Later, "the proxy cannot verify this access token now";
-    /// The token names no key, and made-up tokens have used up the time in which one may be tried with more than one key.
+    /// The token does not name one key, and the time is used up in which one may be tried with several.
     SignatureChecksExhausted, "signature_checks_exhausted", Later, "the proxy cannot verify this access token now";
     /// The policy demands that the TLS server name is the host of the request, and it is another one or none.
     ServerNameMismatch, "server_name_mismatch", Misdirected, "the connection was made for another server name";
@@ -145,7 +145,7 @@ reasons! {
     IssuerNotTrusted, "issuer_not_trusted", Client(InvalidToken), "the access token is from another issuer";
     /// The token's algorithm is not one that the issuer may use.
     AlgorithmNotAllowed, "algorithm_not_allowed", Client(InvalidToken), "the access token is signed with an algorithm that is not allowed";
-    /// None of the issuer's keys has the token's `kid` and fits its algorithm.
+    /// None of the issuer's keys fits the token's algorithm and has its `kid`, where they have any.
     KeyUnknown, "key_unknown", Client(InvalidToken), "the access token is signed with an unknown key";
     /// The filter that should have verified the token left nothing, or verified another one.
     TokenNotVerified, "token_not_verified", Client(InvalidToken), "the access token was not verified";

@@ -15,6 +15,7 @@ use certbound::desk::certificate_file::CertificateFile;
 use certbound::desk::check::check;
 use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
+use certbound::desk::inspect_keys::KeySetInspection;
 use certbound::desk::schema::{file_schema, schema};
 use certbound::handover::dialect::Dialect;
 use certbound::time::UnixTime;
@@ -41,16 +42,18 @@ enum Command {
     Schema(OfWhat),
 }
 
-/// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key.
+/// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key. Or, of a JSON Web Key Set, which of its keys
+/// verify tokens, and why the others do not.
 ///
 /// Names are RFC 4514 strings, times RFC 3339 in UTC, the serial number hexadecimal.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   certbound inspect client.pem
   certbound inspect client.pem --dialect gluu --dialect rfc9440
+  curl -s https://as.example.com/jwks | certbound inspect -
   openssl s_client -connect api.example.com:443 < /dev/null | certbound inspect --format json -")]
 struct Inspect {
-    /// A certificate in PEM, percent-encoded PEM, DER or base64; `-` is the standard input.
+    /// A certificate in PEM, percent-encoded PEM, DER or base64, or a key set in JSON; `-` is the standard input.
     file: PathBuf,
     /// Also print the header in which this dialect hands the certificate over, as it names itself in the configuration.
     #[arg(long = "dialect", value_name = "NAME", value_parser = |name: &str| Dialect::try_from(name.to_owned()))]
@@ -182,6 +185,19 @@ fn main() -> ExitCode {
 fn inspect(arguments: &Inspect) -> Output {
     let name = shown(&arguments.file);
     let bytes = content(&arguments.file)?;
+    if let Some(keys) = KeySetInspection::of_file(&bytes) {
+        let keys = keys.map_err(|error| format!("{name} is {error}"))?;
+        if !arguments.dialects.is_empty() {
+            return Err(format!("{name} is a JSON Web Key Set, and a dialect hands a certificate over"));
+        }
+        return Ok((
+            match arguments.format {
+                Format::Text => keys.to_string(),
+                Format::Json => format!("{}\n", keys.json()),
+            },
+            0,
+        ));
+    }
     let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
     if inspection.certificates() > 1 {
         say(&format!("{name} has {} certificates; this is the first", inspection.certificates()));

@@ -25,8 +25,8 @@ use crate::http::connection::{Connection, GivenConnection};
 use crate::http::header_map::borrowed;
 use crate::http::host_map;
 use crate::http::request::Request;
+use crate::jose::left_out::LeftOut;
 use crate::keys::{KeyRing, KeySource};
-use crate::outcome::decision::Quoted;
 use crate::outcome::refusal::Refusal;
 use crate::policy::run::{Asked, End, Given, Missing, run};
 use crate::policy::{Choice, Policies, Policy};
@@ -35,6 +35,7 @@ use crate::resource_server::introspection::Introspected;
 use crate::resource_server::token_cache::TokenCache;
 use crate::text::https_url::redacted;
 use crate::text::list::listed;
+use crate::text::quoted::Quoted;
 use crate::time::UnixTime;
 
 /// A configuration, a request, and what the proxy and other servers would say of it.
@@ -49,6 +50,8 @@ pub struct Question {
     server_name: Option<String>,
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
+    /// What is left out of the key sets that were given.
+    left_out: Vec<String>,
     introspection: Option<Vec<u8>>,
     response: Option<ServerResponse>,
     now: UnixTime,
@@ -139,6 +142,7 @@ impl Question {
             server_name: None,
             verified_payloads: Vec::new(),
             keys: KeyRing::default(),
+            left_out: Vec::new(),
             introspection: None,
             response: None,
             now,
@@ -222,6 +226,8 @@ impl Question {
         }
         for source in sources.values() {
             self.keys.take_published(source, key_set, self.now)?;
+            let left_out = self.keys.left_out(source).into_iter().flat_map(LeftOut::iter);
+            self.left_out.extend(left_out.map(|key| format!("left out of {}: {key}", source.place())));
         }
         Ok(self)
     }
@@ -299,6 +305,7 @@ impl Question {
             Asked::Introspection(place) => format!("the authorization server is asked about the token ({place})"),
         }));
         let mut steps = self.beginning(thumbprint, &end);
+        steps.extend(self.left_out.iter().cloned());
         steps.append(&mut told);
         steps.extend(self.stages(&end));
         steps.extend(end.missing());

@@ -6,6 +6,7 @@ pub mod check;
 mod edits;
 pub mod explain;
 pub mod inspect;
+pub mod inspect_keys;
 pub mod schema;
 pub(crate) mod sentence;
 mod server_response;

@@ -4,16 +4,18 @@ use jwt_simple::algorithms::{Ed25519PublicKey, RS256PublicKey};
 use p256::AffinePoint;
 use p256::elliptic_curve::point::AffineCoordinates as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::der;
+use super::jws::CompactJws;
+use super::left_out::{KeyId, LeftOut, LeftOutKey, Why};
+use super::roca;
 use crate::config;
 use crate::jose::fingerprint::fingerprint;
 use crate::text::base64url;
-
-/// A token without `kid` is tried with this many keys at most.
-const MOST_CANDIDATES: usize = 4;
+use crate::text::quoted::Briefly;
 
 /// Of one authorization server; those of the field publish a handful.
 const MOST_KEYS: usize = 100;
@@ -45,6 +47,7 @@ const P521_SPKI: &[u8] = &[
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Document"))]
 pub struct KeySet {
     keys: Vec<PublicKey>,
+    left_out: LeftOut,
     digest: u64,
 }
 
@@ -103,16 +106,14 @@ struct Document {
     keys: Vec<Entry>,
 }
 
-/// A key of a set: usable, or one that a set may hold and that is nothing to us.
+/// A key of a set.
 #[derive(Deserialize)]
 #[serde(try_from = "Members")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Members"))]
 enum Entry {
     Usable(PublicKey),
-    /// It says that it is for something else, and why.
-    ForAnotherUse(String),
-    /// It is of a kind that is not known here, and which.
-    Unknown(String),
+    /// It is for something else, or of a kind that is not known here: a set may hold such keys.
+    LeftOut(KeyId, Why),
 }
 
 /// A JSON Web Key (RFC 7517 §4). Only public keys belong here.
@@ -142,30 +143,29 @@ struct Members {
     /// The second coordinate of a point.
     y: Option<String>,
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    d: Option<serde::de::IgnoredAny>,
+    d: Option<IgnoredAny>,
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
-    k: Option<serde::de::IgnoredAny>,
+    k: Option<IgnoredAny>,
 }
 
 impl TryFrom<Document> for KeySet {
     type Error = String;
 
     fn try_from(document: Document) -> Result<Self, String> {
-        let mut keys = Vec::new();
-        let mut ignored = Vec::new();
-        for entry in document.keys {
-            match entry {
-                Entry::Usable(key) => keys.push(key),
-                Entry::ForAnotherUse(why) | Entry::Unknown(why) => ignored.push(why),
-            }
+        let entries = document.keys.into_iter().enumerate().map(|(place, entry)| match entry {
+            Entry::Usable(key) => Ok(key),
+            Entry::LeftOut(key_id, why) => Err(LeftOutKey { place, key_id, why }),
+        });
+        let set = Self::of(entries.collect());
+        if !set.is_empty() {
+            return Ok(set);
         }
-        match (keys.is_empty(), ignored.is_empty()) {
-            (false, _) => Ok(Self::of(keys)),
-            (true, true) => Err("the key set is empty: paste the authorization server's own, it publishes it at its \
-                                 jwks_uri"
-                .to_owned()),
-            (true, false) => Err(format!("the key set has no key that verifies tokens: {}", ignored.join("; "))),
+        let why: Vec<_> = set.left_out.iter().map(ToString::to_string).collect();
+        if why.is_empty() {
+            return Err("the key set is empty: paste the authorization server's own, it publishes it at its jwks_uri"
+                .to_owned());
         }
+        Err(format!("the key set has no key that verifies tokens: {}", why.join("; ")))
     }
 }
 
@@ -177,52 +177,95 @@ impl TryFrom<Members> for Entry {
             // It would be readable in Envoy's configuration dump, and whoever reads it can make tokens.
             return Err("this is a private or a symmetric key; only public keys belong here".to_owned());
         }
-        if members.usage.as_deref().is_some_and(|usage| usage != "sig") {
-            return Ok(Self::ForAnotherUse("one is not for signatures (use)".to_owned()));
+        if let Some(why) = members.why_left_out() {
+            return Ok(Self::LeftOut(members.kid.map_or(KeyId::None, KeyId::Text), why));
         }
-        if members.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify"))
-        {
-            return Ok(Self::ForAnotherUse("one is not for signatures (key_ops)".to_owned()));
-        }
-        let algorithm = match members.alg.as_deref() {
-            None => None,
-            Some(name) => match Algorithm::from_name(name) {
-                None => return Ok(Self::Unknown(format!("one is for the algorithm {name:?}"))),
-                known => known,
-            },
-        };
+        let algorithm = members.alg.as_deref().and_then(Algorithm::from_name);
         let Some(material) = members.material()? else {
-            let curve = members.crv.map(|curve| format!(" {curve:?}")).unwrap_or_default();
-            return Ok(Self::Unknown(format!("one is of the type {:?}{curve}", members.kty)));
+            let curve = members.crv.map(|curve| format!(" {}", Briefly(&curve))).unwrap_or_default();
+            let why = Why::Unusable(format!("its type {}{curve} is unknown here", Briefly(&members.kty)));
+            return Ok(Self::LeftOut(members.kid.map_or(KeyId::None, KeyId::Text), why));
         };
         let key = PublicKey::new(members.kid, algorithm, material);
         match algorithm {
             Some(algorithm) if !key.material.fits(algorithm) => {
-                Err(format!("a key of this type cannot be used with {}, its alg", algorithm.name()))
+                Err(format!("its alg {} is for another type of key", algorithm.name()))
             }
             _ => Ok(Self::Usable(key)),
         }
     }
 }
 
+impl Entry {
+    /// Reads a key of a published set, where one that is broken is left out.
+    fn published(place: usize, entry: Value) -> Result<PublicKey, LeftOutKey> {
+        let key_id = entry.get("kid").map_or(KeyId::None, KeyId::from);
+        let has = |member| entry.get(member).is_some_and(|value| !value.is_null());
+        let secret = if has("k") { Some("symmetric") } else { has("d").then_some("private") };
+        let (key_id, why) = match secret {
+            Some(kind) => (key_id, Why::Secret(kind)),
+            None => match config::parse(entry) {
+                Ok(Self::Usable(key)) => return Ok(key),
+                Ok(Self::LeftOut(key_id, why)) => (key_id, why),
+                Err(error) => (key_id, Why::Unusable(error.sentence())),
+            },
+        };
+        Err(LeftOutKey { place, key_id, why })
+    }
+}
+
+/// How the algorithms begin that JWE has (RFC 7518 §4.1, §5.1), and what signs no JWS (RFC 8032 §5.1).
+const OTHER_ALGORITHMS: &[&str] = &["RSA-OAEP", "RSA1_5", "ECDH-ES", "A1", "A2", "PBES2-", "dir", "Ed25519ph"];
+
+/// What keys for encryption are for (RFC 7517 §4.3).
+const OTHER_OPERATIONS: &[&str] = &["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
+
 impl Members {
+    /// Why a key that may be whole verifies no tokens.
+    fn why_left_out(&self) -> Option<Why> {
+        match self.usage.as_deref() {
+            None | Some("sig") => {}
+            Some("enc") => return Some(Why::ForAnotherUse("it is for encryption (use)".to_owned())),
+            Some(other) => return Some(Why::Unusable(format!("its use {} is unknown", Briefly(other)))),
+        }
+        if let Some(operations) = self.key_ops.as_ref().filter(|own| !own.iter().any(|operation| operation == "verify"))
+        {
+            let is_other = operations.iter().any(|own| OTHER_OPERATIONS.contains(&own.as_str()));
+            return Some(match operations.as_slice() {
+                [] => Why::Unusable("its key_ops are empty".to_owned()),
+                _ if is_other => Why::ForAnotherUse("it is not for signatures (key_ops)".to_owned()),
+                _ => Why::Unusable("its key_ops lack \"verify\"".to_owned()),
+            });
+        }
+        match (self.alg.as_deref(), self.crv.as_deref()) {
+            (Some(name), _) if Algorithm::from_name(name).is_none() => {
+                Some(match OTHER_ALGORITHMS.iter().any(|other| name.starts_with(other)) {
+                    true => Why::ForAnotherUse(format!("it is not for signatures of tokens (alg {})", Briefly(name))),
+                    false => Why::Unusable(format!("its alg {} is unknown here", Briefly(name))),
+                })
+            }
+            (_, Some(curve @ ("X25519" | "X448"))) => {
+                Some(Why::ForAnotherUse(format!("it is for key agreement (crv {curve})")))
+            }
+            _ => None,
+        }
+    }
+
     fn material(&self) -> Result<Option<Material>, String> {
         match (self.kty.as_str(), self.crv.as_deref()) {
             ("RSA", _) => {
                 let (n, e) = (number("n", self.n.as_deref())?, number("e", self.e.as_deref())?);
-                let refused = |error| format!("this RSA key is refused: {error} (2048 to 4096 bits, exponent 65537)");
-                let modulus = RS256PublicKey::from_components(&n, &e).map_err(refused)?.to_components().n;
-                Ok(Some(Material::Rsa { spki: der::rsa_public_key(&modulus, EXPONENT), modulus }))
+                rsa(&n, &e).map(Some)
             }
             ("EC", Some("P-256")) => self.point(Curve::P256).map(Some),
             ("EC", Some("P-384")) => self.point(Curve::P384).map(Some),
             ("EC", Some("P-521")) => self.point(Curve::P521).map(Some),
             ("OKP", Some("Ed25519")) => {
                 let key = Ed25519PublicKey::from_bytes(&coordinate("x", self.x.as_deref(), 32)?)
-                    .map_err(|error| format!("this is no Ed25519 key: {error}"))?;
+                    .map_err(|_| "it is no Ed25519 key that can be trusted")?;
                 Ok(Some(Material::Ed25519(key)))
             }
-            ("EC" | "OKP", None) => Err("the key lacks the member \"crv\"".to_owned()),
+            ("EC" | "OKP", None) => Err(missing("crv")),
             _ => Ok(None),
         }
     }
@@ -236,7 +279,7 @@ impl Members {
                 let coordinates = <[u8; 32]>::try_from(x).ok().zip(<[u8; 32]>::try_from(y).ok());
                 let found =
                     coordinates.and_then(|(x, y)| AffinePoint::from_coordinates(&x.into(), &y.into()).into_option());
-                found.ok_or("this is no point of P-256")?;
+                found.ok_or("it is no point of P-256")?;
                 [P256_SPKI, &point].concat()
             }
             Curve::P384 => [P384_SPKI, &point].concat(),
@@ -244,6 +287,37 @@ impl Members {
         };
         Ok(Material::Ec { curve, spki })
     }
+}
+
+fn rsa(n: &[u8], e: &[u8]) -> Result<Material, String> {
+    let (n, e) = (significant(n), significant(e));
+    if e != EXPONENT {
+        // A short one is told: it is no part of what makes the key.
+        let number = e.iter().fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
+        let told = if e.len() <= 4 { format!("{number}, and ") } else { String::new() };
+        return Err(format!("its exponent is {told}not 65537"));
+    }
+    let bits = bits(n);
+    if !(2048..=4096).contains(&bits) {
+        return Err(format!("its modulus has {bits} bits, and not 2048 to 4096"));
+    }
+    if roca::is_marked(n) {
+        return Err("its modulus can be factored (ROCA, CVE-2017-15361)".to_owned());
+    }
+    let modulus = RS256PublicKey::from_components(n, e).map_err(|_| "it is no RSA key")?.to_components().n;
+    Ok(Material::Rsa { spki: der::rsa_public_key(&modulus, EXPONENT), modulus })
+}
+
+/// A number without the zeros before it.
+fn significant(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// How many bits a number has that begins with no zero.
+fn bits(number: &[u8]) -> usize {
+    let unused = number.first().map_or(0, |first| first.leading_zeros());
+    number.len().saturating_mul(8).saturating_sub(unused as usize)
 }
 
 impl Curve {
@@ -266,15 +340,39 @@ impl Curve {
     }
 }
 
+fn missing(member: &str) -> String {
+    format!("its {member} is missing")
+}
+
 fn number(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
-    let text = text.ok_or_else(|| format!("the key lacks the member {name:?}"))?;
-    base64url::decode(text).ok_or_else(|| format!("the key's member {name:?} is not base64url without padding"))
+    let text = text.ok_or_else(|| missing(name))?;
+    base64url::decode(text).ok_or_else(|| match () {
+        () if text.contains('=') => format!("its {name} is padded base64url (RFC 7515 has no padding)"),
+        () if text.contains(['+', '/']) => format!("its {name} is base64, and not base64url"),
+        () => format!("its {name} is not base64url"),
+    })
 }
 
 /// Of exactly the curve's length, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
 fn coordinate(name: &str, text: Option<&str>, length: usize) -> Result<Vec<u8>, String> {
     let bytes = number(name, text)?;
-    if bytes.len() == length { Ok(bytes) } else { Err(format!("the key's member {name:?} is not {length} bytes long")) }
+    if bytes.len() == length {
+        return Ok(bytes);
+    }
+    let why = if bytes.len() < length { " (leading zeros belong to it)" } else { "" };
+    let bytes = if bytes.len() == 1 { "1 byte".to_owned() } else { format!("{} bytes", bytes.len()) };
+    Err(format!("its {name} has {bytes} in place of {length}{why}"))
+}
+
+/// The keys of a published set.
+fn entries(mut document: Map<String, Value>) -> Result<Vec<Value>, String> {
+    let Some(Value::Array(entries)) = document.remove("keys") else {
+        return Err("the key set has no list of keys".to_owned());
+    };
+    if entries.len() > MOST_KEYS {
+        return Err(format!("the key set has more than {MOST_KEYS} keys"));
+    }
+    Ok(entries)
 }
 
 impl KeySet {
@@ -284,26 +382,47 @@ impl KeySet {
     ///
     /// # Errors
     /// A sentence, where no key is left and one of them was not understood, or there are more than 100.
-    pub(crate) fn published(mut document: Map<String, Value>) -> Result<Self, String> {
-        let Some(Value::Array(entries)) = document.remove("keys") else {
-            return Err("the key set has no list of keys".to_owned());
+    pub(crate) fn published(document: Map<String, Value>) -> Result<Self, String> {
+        let entries = entries(document)?;
+        let set =
+            Self::of(entries.into_iter().enumerate().map(|(place, entry)| Entry::published(place, entry)).collect());
+        if set.is_empty() && set.left_out.has_faults() {
+            return Err(format!("the key set has no key that verifies tokens: {}", set.left_out));
+        }
+        Ok(set)
+    }
+
+    /// Each key of a set, in its order, whatever it is: for people.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn each(document: Map<String, Value>) -> Result<Vec<Result<PublicKey, LeftOutKey>>, String> {
+        let entries = entries(document)?.into_iter().enumerate();
+        Ok(entries.map(|(place, entry)| Entry::published(place, entry)).collect())
+    }
+
+    /// The keys that it has beside these, and why they verify nothing.
+    pub(crate) fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// What the operator may want to know of a token that no key verifies: of the one that it names, and of those without a name.
+    pub(crate) fn told_of(&self, key_id: Option<&str>) -> String {
+        if let Some(LeftOutKey { place, why, .. }) = key_id.and_then(|key_id| self.left_out.of_key_id(key_id)) {
+            return format!(", keys[{place}] is left out: {why}");
+        }
+        let of_set = |count: usize, one: &str, several: &str| match count {
+            0 => String::new(),
+            1 => format!(", 1 key of the set {one}"),
+            count => format!(", {count} keys of the set {several}"),
         };
-        if entries.len() > MOST_KEYS {
-            return Err(format!("the key set has more than {MOST_KEYS} keys"));
-        }
-        let mut keys = Vec::new();
-        let mut is_understood = true;
-        for entry in entries {
-            match config::parse(entry) {
-                Ok(Entry::Usable(key)) => keys.push(key),
-                Ok(Entry::ForAnotherUse(_)) => {}
-                Ok(Entry::Unknown(_)) | Err(_) => is_understood = false,
-            }
-        }
-        if keys.is_empty() && !is_understood {
-            return Err("the key set has no key that verifies tokens".to_owned());
-        }
-        Ok(Self::of(keys))
+        let unnamed = self.keys.iter().filter(|key| key.key_id.is_none()).count();
+        let unnamed = if self.has_key_ids() && key_id.is_some() { unnamed } else { 0 };
+        let left_out = of_set(self.left_out.count_of_faults(), "is left out", "are left out");
+        of_set(unnamed, "has no kid", "have no kid") + &left_out
+    }
+
+    /// Whether any key of the set has a `kid`, be it one that cannot be used.
+    fn has_key_ids(&self) -> bool {
+        self.left_out.has_key_ids() || self.keys.iter().any(|key| key.key_id.is_some())
     }
 
     /// Whether it has no key: whoever published it has withdrawn them all.
@@ -311,11 +430,18 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    fn of(keys: Vec<PublicKey>) -> Self {
+    fn of(entries: Vec<Result<PublicKey, LeftOutKey>>) -> Self {
+        let (count, mut keys, mut left_out) = (entries.len(), Vec::new(), Vec::new());
+        for entry in entries {
+            match entry {
+                Ok(key) => keys.push(key),
+                Err(key) => left_out.push(key),
+            }
+        }
         // Each is a hash already.
         let heads = keys.iter().filter_map(|key| key.fingerprint.first_chunk());
         let digest = heads.fold(0_u64, |digest, head| digest.rotate_left(7) ^ u64::from_le_bytes(*head));
-        Self { keys, digest }
+        Self { keys, left_out: LeftOut::new(left_out, count), digest }
     }
 
     /// Tells these keys, in their order, from others.
@@ -323,13 +449,18 @@ impl KeySet {
         self.digest
     }
 
-    /// The keys that may have made a signature of this algorithm, four at most. With a `kid` only those that have it.
+    /// The name by which a token chooses among these keys. The one that it has is none where no key of the set has a name: it is
+    /// a hint (RFC 7515 §4.1.4), and here it hints at nothing.
+    pub(crate) fn named_by<'t>(&self, token: &'t CompactJws<'_>) -> Option<&'t str> {
+        token.key_id().filter(|_| self.has_key_ids())
+    }
+
+    /// The keys that may have made a signature of this algorithm. With a `kid` only those that have it.
     pub(crate) fn candidates(&self, algorithm: Algorithm, key_id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
         self.keys
             .iter()
             .filter(move |key| key_id.is_none_or(|wanted| key.key_id.as_deref() == Some(wanted)))
             .filter(move |key| key.fits(algorithm))
-            .take(MOST_CANDIDATES)
     }
 
     /// How many keys it has.
@@ -386,7 +517,16 @@ impl PublicKey {
         }
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
+    /// How many bits the modulus of an RSA key has.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn bits(&self) -> Option<usize> {
+        match &self.material {
+            Material::Rsa { modulus, .. } => Some(bits(significant(modulus))),
+            Material::Ec { .. } | Material::Ed25519(_) => None,
+        }
+    }
+
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
     }
 }

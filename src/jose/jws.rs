@@ -15,8 +15,8 @@ const LONGEST: usize = 16 * 1024;
 const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
 
 /// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
-/// own, and must not pass for one.
-const JWT_TYPES: &[&str] = &["jwt", "at+jwt", "application/at+jwt"];
+/// own, and must not pass for one. Each in both of its spellings (RFC 7515 §4.1.9).
+const JWT_TYPES: &[&str] = &["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
 
 /// A token whose syntax is right. Nothing in it has been verified.
 #[derive(Debug)]
@@ -155,6 +155,16 @@ impl<'a> CompactJws<'a> {
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
+}
+
+/// Whether a text is an encrypted token in compact form (RFC 7516 §7.1, §9): five parts, and a header with `enc`. To whoever has
+/// no key to decrypt it, it is opaque. It is read as strictly as a signed one.
+pub(crate) fn is_encrypted(text: &str) -> bool {
+    let [header, rest @ ..] = &*text.splitn(6, '.').collect::<Vec<_>>() else { return false };
+    let has_enc = |header: &[u8]| json::object(header).is_some_and(|own| matches!(own.get("enc"), Some(Json::Text(_))));
+    rest.len() == 4
+        && base64url::decode(header).is_some_and(|header| has_enc(&header))
+        && rest.iter().all(|part| base64url::decode(part).is_some())
 }
 
 /// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is, to some reader, a

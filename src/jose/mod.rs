@@ -6,7 +6,9 @@ mod der;
 pub(crate) mod fingerprint;
 pub mod jwk;
 pub mod jws;
+pub mod left_out;
 mod montgomery;
+mod roca;
 mod rsa_pss;
 pub mod signature;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]

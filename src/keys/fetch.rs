@@ -12,8 +12,8 @@ use crate::keys::client_key_set::certificates;
 use crate::keys::freshness::Freshness;
 use crate::keys::key_ring::Published;
 use crate::keys::source::KeySource;
-use crate::outcome::decision::Quoted;
 use crate::text::json::{self, Json};
+use crate::text::quoted::Quoted;
 
 /// In bytes. Usual key sets have up to a few dozen keys.
 const LARGEST_BODY: usize = 256 * 1024;

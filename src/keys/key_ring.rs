@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::jose::jwk::KeySet;
+use crate::jose::left_out::LeftOut;
 use crate::keys::fetch;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::keys::freshness::Freshness;
@@ -34,6 +35,17 @@ impl Published {
         match self {
             Self::Keys(keys) => keys.is_empty(),
             Self::Certificates(certificates) => certificates.is_empty(),
+        }
+    }
+}
+
+impl Published {
+    /// The keys of the set that verify nothing.
+    #[must_use]
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        match self {
+            Self::Keys(keys) => Some(keys.left_out()),
+            Self::Certificates(_) => None,
         }
     }
 }
@@ -74,6 +86,11 @@ impl KeyRing {
     #[must_use]
     pub fn version(&self, source: &KeySource) -> u64 {
         self.known.get(source.id()).map_or(0, |known| known.version)
+    }
+
+    /// The keys that were left out of the set that is known of a source, be it too old to serve.
+    pub(crate) fn left_out(&self, source: &KeySource) -> Option<&LeftOut> {
+        self.known.get(source.id())?.published.left_out()
     }
 
     /// Takes over what this VM or another one fetched, and how long it was called fresh.

@@ -1,7 +1,7 @@
 //! The decision about a request, as counters, the access log and the log have it.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::certificate::thumbprint::Thumbprint;
@@ -14,6 +14,7 @@ use crate::outcome::refused::Refused;
 use crate::outcome::scene::Scene;
 use crate::reason::Reason;
 use crate::text::json;
+use crate::text::quoted::Quoted;
 use crate::time::UnixTime;
 
 /// The decision about one request.
@@ -293,57 +294,10 @@ pub fn policy_of(line: &[u8]) -> Option<String> {
 /// In bytes. Most lines are shorter.
 const USUAL_LINE: usize = 256;
 
-/// Untrusted text as a JSON string of visible ASCII, so that it ends neither the string nor the line. A long text is cut.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-/// In characters, before they are escaped. Usual client identifiers and subjects are shorter.
-const LONGEST_QUOTED: usize = 128;
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(formatter)
-    }
-}
-
-impl Quoted<'_> {
-    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        if self.0.len() <= LONGEST_QUOTED && self.0.bytes().all(is_plain) {
-            return ["\"", self.0, "\""].into_iter().try_for_each(|piece| out.write_str(piece));
-        }
-        self.write_escaped(out)
-    }
-
-    #[cold]
-    fn write_escaped(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        out.write_char('"')?;
-        let mut rest = self.0.chars();
-        for character in rest.by_ref().take(LONGEST_QUOTED) {
-            match character {
-                '"' | '\\' => write!(out, "\\{character}")?,
-                ' '..='~' => out.write_char(character)?,
-                other => other.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?,
-            }
-        }
-        out.write_str(if rest.next().is_some() { "...\"" } else { "\"" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::request::Caller;
-
-    #[test]
-    fn a_clients_text_cannot_leave_its_quotes_or_its_line() {
-        for text in ["plain", "", "a\"b\\c", "a\r\nrefused: reason=none", "\u{1b}[31m", "Zoë 日本 😀", "\0"] {
-            let quoted = Quoted(text).to_string();
-            assert!(quoted.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{quoted}");
-            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
-        }
-        let long = Quoted(&"😀".repeat(10_000)).to_string();
-        assert!(long.len() < 128 * 12 + 8 && long.ends_with("...\""), "{long}");
-    }
 
     #[test]
     fn the_access_log_gets_one_json_object() {

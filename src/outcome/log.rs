@@ -4,10 +4,11 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::config;
-use crate::outcome::decision::Quoted;
+use crate::jose::left_out::LeftOut;
 use crate::outcome::refused::Refused;
 use crate::outcome::server_response::Finding;
 use crate::reason::{Fault, Reason};
+use crate::text::quoted::Quoted;
 
 /// An event for the log.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum Event<'a> {
     WouldHaveRefused(&'a Refused, Circumstances<'a>),
     /// Keys could not be fetched: from where, and why.
     KeysNotFetched(String, &'a str),
+    /// A fetched key set has keys that cannot be used: from where, and which.
+    KeysLeftOut(String, &'a LeftOut),
     /// An issued access token is not bound to the certificate of its request, under the policy of this name.
     TokenNotBound(&'a str, &'a Finding),
     /// Requests were refused, or observed, without a line of their own.
@@ -73,7 +76,7 @@ impl Event<'_> {
         match self {
             Self::Started(..) => Level::Info,
             Self::ConfigurationRefused(_) | Self::Panicked(..) => Level::Error,
-            Self::KeysNotFetched(..) | Self::TokenNotBound(..) => Level::Warn,
+            Self::KeysNotFetched(..) | Self::KeysLeftOut(..) | Self::TokenNotBound(..) => Level::Warn,
             Self::Refused(refusal, _) | Self::WouldHaveRefused(refusal, _) => of(refusal.reason()),
             Self::RefusalsNotLogged(not_logged) => of(not_logged.reason),
         }
@@ -89,6 +92,7 @@ impl fmt::Display for Event<'_> {
             }
             Self::ConfigurationRefused(error) => write!(formatter, "the configuration is refused: {error}"),
             Self::KeysNotFetched(source, why) => write!(formatter, "keys not fetched: {source}: {why}"),
+            Self::KeysLeftOut(source, keys) => write!(formatter, "keys left out: {source}: {keys}"),
             Self::Refused(refusal, circumstances) => refused(formatter, refusal, circumstances),
             Self::WouldHaveRefused(refusal, circumstances) => {
                 formatter.write_str("would have ")?;

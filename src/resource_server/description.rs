@@ -156,10 +156,18 @@ impl Issuer {
             false => listed(&algorithms, "or"),
         };
         let keys = match &self.keys {
-            Keys::Inline(keys) => match keys.count() {
-                1 => format!("signed with {algorithms} by the one key of this configuration"),
-                count => format!("signed with {algorithms} by one of the {count} keys of this configuration"),
-            },
+            Keys::Inline(keys) => {
+                let left_out = match keys.left_out() {
+                    left_out if left_out.has_faults() => format!(" (left out: {left_out})"),
+                    _ => String::new(),
+                };
+                match keys.count() {
+                    1 => format!("signed with {algorithms} by the one key of this configuration{left_out}"),
+                    count => {
+                        format!("signed with {algorithms} by one of the {count} keys of this configuration{left_out}")
+                    }
+                }
+            }
             Keys::Fetched(source) => format!("signed with {algorithms} by a key from {}", source.place()),
             Keys::VerifiedBefore(name) => {
                 format!("verified by jwt_authn, which leaves its payload in the metadata under {:?}", redacted(name))

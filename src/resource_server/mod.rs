@@ -541,7 +541,7 @@ impl ResourceServer {
         let mut places = self.issuers.iter().enumerate();
         let (place, source) = places.find_map(|place| Some((place, place.1.introspection.as_ref()?)))?;
         let is_asked = match source.tokens() {
-            Tokens::Opaque => !jws::is_meant_for_jwt(token),
+            Tokens::Opaque => !jws::is_meant_for_jwt(token) || jws::is_encrypted(token),
             Tokens::All => !self.issuers.iter().any(|other| {
                 other.introspection.is_none()
                     && jws::CompactJws::parse(token, &mut Vec::new()).is_ok_and(|jwt| jwt.is_from(other.identifier()))

@@ -16,7 +16,7 @@ use super::verified_payload::{self, VerifiedPayload};
 use crate::http::connection::Connection;
 use crate::http::request::Request;
 use crate::jose::jwk::Fingerprint;
-use crate::jose::jws::CompactJws;
+use crate::jose::jws::{self, CompactJws};
 use crate::jose::signature::Verification;
 use crate::keys::FetchReason;
 use crate::outcome::refusal::Refusal;
@@ -38,7 +38,7 @@ pub(super) fn verify(
     context: &mut Context<'_>,
 ) -> Result<Prepared, Stop> {
     let mut room = Vec::new();
-    let token = CompactJws::parse(bearer_token.text(), &mut room)?;
+    let token = CompactJws::parse(bearer_token.text(), &mut room).map_err(|reason| unread(bearer_token, reason))?;
     // Before the signature, since the issuer's keys have to verify it.
     let claims = Claims::parse(token.payload(), REQUIRED)?;
     let (place, issuer) = issuer_of(&claims, issuers)?;
@@ -58,7 +58,7 @@ pub(super) fn verify(
                 if let Some(refusal) = stop.refusal().filter(|refusal| refusal.reason() == Reason::SignatureInvalid)
                     && let Ok(keys) = issuer.keys(context.keys, request.now)
                 {
-                    let (keys, is_named) = (keys.digest(), token.key_id().is_some());
+                    let (keys, is_named) = (keys.digest(), keys.named_by(&token).is_some());
                     let holds = Holds::WithKeys { issuer: place, keys, is_named };
                     let known = Known::Refused(Rc::new(refusal.clone()), holds);
                     context.tokens.insert(expected.policy, token.text(), known);
@@ -70,6 +70,14 @@ pub(super) fn verify(
     // From here on the claims are verified, so a refusal may contain the token's identity.
     let form = (Stand::Token(token.kind()), Some(token.algorithm()));
     Ok(Prepared::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
+}
+
+/// The refusal of a token that is no JWS, or none that is read here.
+fn unread(bearer_token: &BearerToken<'_>, reason: Reason) -> Refusal {
+    if reason != Reason::TokenTooLong && jws::is_encrypted(bearer_token.text()) {
+        return Refusal::because(Reason::TokenMalformed, "it is encrypted (JWE), and only introspection can judge it");
+    }
+    reason.into()
 }
 
 /// The token of a request from which the filter that verified it has removed it, by the payload in the metadata. `None` if
@@ -156,22 +164,25 @@ fn verify_signature(
         }
         None => Stop::from(Reason::TokenNotVerified),
     })?;
-    let (is_named, unnamed_key_checks) = (token.key_id().is_some(), &context.tokens.unnamed_key_checks);
-    let mut candidates: Vec<_> = keys.candidates(algorithm, token.key_id()).collect();
-    if !is_named {
+    let (named, unnamed_key_checks) = (keys.named_by(token), &context.tokens.unnamed_key_checks);
+    let mut candidates: Vec<_> = keys.candidates(algorithm, named).collect();
+    let names_one = named.is_some() && candidates.len() <= 1;
+    if !names_one {
         unnamed_key_checks.order(&mut candidates);
     }
     let mut spent = 0_u32;
     for (place, key) in candidates.iter().enumerate() {
-        if place > 0 && !is_named {
-            if !unnamed_key_checks.are_permitted(now) {
-                return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
-            }
+        if !unnamed_key_checks.are_permitted(now, place, spent) {
+            unnamed_key_checks.were_in_vain(now, spent);
+            unnamed_key_checks.ended_before(key.fingerprint());
+            return Err(Refusal::because(Reason::SignatureChecksExhausted, algorithm.name()).into());
+        }
+        if place > 0 {
             spent = spent.saturating_add(key.cost(algorithm));
         }
         match context.engine.verify(token, key) {
             Verification::Valid => {
-                if !is_named {
+                if !names_one {
                     unnamed_key_checks.found(key.fingerprint());
                 }
                 return Ok(key.fingerprint());
@@ -185,6 +196,8 @@ fn verify_signature(
     unnamed_key_checks.were_in_vain(now, spent);
     let reason = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
     let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
-    let refusal = Refusal::because(reason, format!("{}, {key_id}", algorithm.name()));
-    Err(Stop::by_keys_of(issuer, is_named && !candidates.is_empty(), refusal))
+    let told =
+        if reason == Reason::SignatureInvalid && names_one { String::new() } else { keys.told_of(token.key_id()) };
+    let refusal = Refusal::because(reason, format!("{}, {key_id}{told}", algorithm.name()));
+    Err(Stop::by_keys_of(issuer, named.is_some() && !candidates.is_empty(), refusal))
 }

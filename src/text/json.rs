@@ -98,6 +98,13 @@ impl<'a> Object<'a> {
         self
     }
 
+    /// The same without the members of this name.
+    #[must_use]
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(own, _)| own != name);
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,3 +8,4 @@ pub mod json;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod list;
 pub(crate) mod percent;
+pub(crate) mod quoted;

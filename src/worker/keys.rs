@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
 use crate::http::call;
-use crate::keys::{AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Next, Schedule, SourceId};
+use crate::keys::{AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Next, Published, Schedule, SourceId};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::text::hexadecimal;
@@ -168,7 +168,17 @@ impl<R> Worker<R> {
         let shared = KeyRing::shared(succeeded.version, now, lifetime, &document);
         proxy.share(&shared_keys(source), &shared, None);
         share(proxy, source, &succeeded, revision);
+        self.log_left_out(proxy, source, &keys);
         self.keys.borrow_mut().take(source, keys, succeeded.version, now, lifetime);
+    }
+
+    /// Logs which keys of a fetched set cannot be used. The worker that fetched it does so, and only where these are others than
+    /// before: every worker knows the set before, whoever fetched it.
+    fn log_left_out(&self, proxy: &dyn Proxy, source: &KeySource, published: &Published) {
+        let Some(left_out) = published.left_out().filter(|left_out| left_out.has_faults()) else { return };
+        if !self.keys.borrow().left_out(source).is_some_and(|before| before.is_as(left_out)) {
+            proxy.log(&Event::KeysLeftOut(source.place(), left_out));
+        }
     }
 
     fn failed(proxy: &dyn Proxy, source: &KeySource, began: UnixTime, why: &str) {

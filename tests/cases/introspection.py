@@ -150,6 +150,27 @@ def introspection(world: World) -> Iterator[Case]:
             "token_malformed",
             token=f"{part}.{tokens.encode_part(world.claims(one))}.AAAA",
         )
+    # RFC 7516 §3.1 and §4: nobody here can decrypt it, so it is as good as opaque.
+    encrypted = tokens.encrypted({"alg": "RSA-OAEP-256", "enc": "A256GCM", "cty": "JWT"})
+    direct = tokens.encrypted({"alg": "dir", "enc": "A256GCM", "typ": "at+jwt", "zip": "DEF"}, encrypted_key=b"")
+    for name, token in [("", encrypted), (" without an encrypted key", direct)]:
+        yield case(f"an encrypted token{name} is introspected", active(), token=token)
+    yield refused("an encrypted token that is inactive is refused", {"active": False}, "token_inactive", token=encrypted)
+    rest = encrypted.partition(".")[2]
+    for name, token in [
+        ("has no enc", tokens.encrypted({"alg": "RSA-OAEP-256"})),
+        ("has an enc that is no text", tokens.encrypted({"alg": "RSA-OAEP-256", "enc": 1})),
+        ("has a name twice", tokens.encode_part('{"alg": "dir", "alg": "dir", "enc": "A256GCM"}') + "." + rest),
+        ("has six parts", f"{encrypted}.AAAA"),
+        ("has four parts", encrypted.rpartition(".")[0]),
+        ("has a part with a letter too many", f"{encrypted}AAA"),
+    ]:
+        yield refused(
+            f"a token that seems encrypted and {name} is refused and not introspected",
+            active(),
+            "token_malformed" if name == "has a name twice" else "algorithm_not_allowed",
+            token=token,
+        )
     yield case("an opaque token in three parts is introspected", active(), token="e_-Aex.yy.zz")
     yield refused("an opaque token of 8,193 bytes is refused", active(), "token_too_long", token="x" * 8193)
 
@@ -157,6 +178,26 @@ def introspection(world: World) -> Iterator[Case]:
     yield case(
         "a response with token_type and without aud passes under audience: if_present",
         active(aud=None, token_type="Bearer"),
+        policy="migration",
+    )
+    # A list of nobody says nothing.
+    yield refused("an active token whose aud is an empty list is refused", active(aud=[]), "claim_missing")
+    yield case(
+        "a response with token_type whose aud is an empty list passes under audience: if_present",
+        active(aud=[], token_type="Bearer"),
+        policy="migration",
+    )
+    for name, audience in [("that has an empty text", [""]), ("that has an empty list", [[]]), ("that is an object", {})]:
+        yield refused(
+            f"a response with an aud {name} is refused under audience: if_present",
+            active(aud=audience, token_type="Bearer"),
+            "audience_mismatch" if audience == [""] else "claim_malformed",
+            policy="migration",
+        )
+    yield refused(
+        "a response without token_type whose aud is an empty list is refused under audience: if_present",
+        active(aud=[]),
+        "claim_missing",
         policy="migration",
     )
     yield refused(
@@ -218,6 +259,13 @@ def introspection(world: World) -> Iterator[Case]:
     yield case(
         "a signed response with x5t#S256 at the top level passes under confirmation: top_level",
         signed(top),
+        policy="gluu",
+    )
+    # Whoever signs what it says has meant it.
+    yield refused(
+        "a token whose aud is an empty list is refused by a signed response",
+        signed({**top, "aud": []}),
+        "audience_mismatch",
         policy="gluu",
     )
     yield refused(

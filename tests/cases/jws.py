@@ -72,7 +72,17 @@ def signatures(world: World) -> Iterator[Case]:
         ("a token of one part is malformed", "abc", "token_malformed"),
         ("a token of two parts is malformed", f"{header}.{payload}", "token_malformed"),
         ("a token of four parts is malformed", f"{bound}.{signature}", "token_malformed"),
-        ("an encrypted token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
+        ("a token of five parts is malformed", f"{bound}.{signature}.{signature}", "token_malformed"),
+        (
+            "an encrypted token is malformed without introspection",
+            tokens.encrypted({"alg": "RSA-OAEP-256", "enc": "A256GCM"}),
+            "token_malformed",
+        ),
+        (
+            "an encrypted token of an unknown type is malformed without introspection",
+            tokens.encrypted({"alg": "ECDH-ES", "enc": "A256GCM", "typ": "JWE", "jwk": {}}),
+            "token_malformed",
+        ),
         ("a token with an empty signature is refused", f"{header}.{payload}.", "signature_invalid"),
         (
             "a token whose signature is padded base64url is refused as malformed",
@@ -161,6 +171,8 @@ def signatures(world: World) -> Iterator[Case]:
             sign({"x5u": "https://thief.example/cert"}),
             "token_header_unsupported",
         ),
+        ("typ application/dpop+jwt is refused", sign({"typ": "application/dpop+jwt"}), "token_type_unsupported"),
+        ("typ application/application/jwt is refused", sign({"typ": "application/application/jwt"}), "token_type_unsupported"),
         ("typ dpop is refused", sign({"typ": "dpop"}), "token_type_unsupported"),
         ("typ logout+jwt is refused", sign({"typ": "logout+jwt"}), "token_type_unsupported"),
         ("typ that is a number is refused", sign({"typ": 1}), "token_type_unsupported"),
@@ -212,7 +224,8 @@ def signatures(world: World) -> Iterator[Case]:
             "signature_invalid",
             policy="migration",
         )
-    for kind in ("JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
+    # RFC 7515 §4.1.9: "application/" may stand before what has no other slash.
+    for kind in ("JWT", "application/jwt", "APPLICATION/JWT", "at+jwt", "AT+JWT", "application/at+jwt"):
         yield passes(f"typ {kind} passes without token_type", sign({"typ": kind}))
     yield passes("a token without kid passes on the issuer's one key of its type", raw(header='{"alg":"ES256"}'))
 

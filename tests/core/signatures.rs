@@ -22,6 +22,8 @@ use certbound::keys::{FetchReason, KeyRing};
 use certbound::resource_server::token_cache::TokenCache;
 use certbound::time::UnixTime;
 use certbound::{Context, Policies, Reason, Request, Step};
+use p256::elliptic_curve::sec1::ToSec1Point;
+use p256::{ProjectivePoint, Scalar};
 use serde_json::{Value, json};
 
 /// For which keys are fresh.
@@ -80,6 +82,29 @@ fn key_set(count: usize) -> Value {
     json!({"keys": POINTS.iter().enumerate().take(count).map(key).collect::<Vec<_>>()})
 }
 
+/// Any number of them: those of the RFCs, and then multiples of the generator.
+fn many_keys(count: usize) -> Value {
+    let mut keys = key_set(count);
+    let coordinates = |multiple: u64| {
+        let point = (ProjectivePoint::GENERATOR * Scalar::from(multiple)).to_affine().to_sec1_point(false);
+        [point.x(), point.y()].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate.unwrap()))
+    };
+    for number in POINTS.len()..count {
+        let [x, y] = coordinates(number as u64);
+        let key = json!({"kty": "EC", "crv": "P-256", "kid": format!("key-{number}"), "x": x, "y": y});
+        keys["keys"].as_array_mut().unwrap().push(key);
+    }
+    keys
+}
+
+fn without_key_ids(keys: &Value) -> Value {
+    let mut keys = keys.clone();
+    for key in keys["keys"].as_array_mut().unwrap() {
+        key.as_object_mut().unwrap().remove("kid");
+    }
+    keys
+}
+
 fn configuration(keys: &Value) -> Vec<u8> {
     let issuer = json!({"issuer": ISSUER, "audiences": ["https://api.example.com"], "keys": keys});
     json!({"resource_server": {"issuers": [issuer], "certificate_binding": "if_present"}}).to_string().into_bytes()
@@ -94,20 +119,32 @@ impl Api {
         api
     }
 
+    fn having(keys: &Value) -> Self {
+        let mut api = Self::new(0);
+        api.publish(2, keys);
+        api
+    }
+
     fn with(policies: Policies) -> Self {
         let tokens = TokenCache::new(policies.token_cache_size());
         Self { policies, keys: KeyRing::default(), tokens, engine: Counting::default(), now: NOW }
     }
 
     fn fetch(&mut self, version: u64, keys: usize) {
+        self.publish(version, &key_set(keys));
+    }
+
+    /// Has fetched this key set.
+    fn publish(&mut self, version: u64, keys: &Value) {
         let source = self.policies.key_sources().next().unwrap();
-        let shared = KeyRing::shared(
-            version,
-            UnixTime::from_seconds(self.now),
-            FIVE_MINUTES,
-            key_set(keys).to_string().as_bytes(),
-        );
+        let now = UnixTime::from_seconds(self.now);
+        let shared = KeyRing::shared(version, now, FIVE_MINUTES, keys.to_string().as_bytes());
         assert!(self.keys.take_shared(source, &shared));
+    }
+
+    /// What the engine takes for a signature by this key of a set.
+    fn signature(&self, keys: &Value, key: usize) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(keys["keys"][key]["x"].as_str().unwrap()).unwrap()
     }
 
     fn ask(&mut self, token: &str) -> Came {
@@ -134,6 +171,22 @@ impl Api {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What the operator is told of a token that is refused, beside the reason.
+    fn detail(&mut self, token: &str) -> String {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_bytes())];
+        let now = UnixTime::from_seconds(self.now);
+        let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now };
+        let header_cache = &mut HeaderCache::default();
+        let context = &mut Context::new(&self.engine, &self.keys, &mut self.tokens, header_cache);
+        let refused = match self.policies.start(&request, context) {
+            Step::Refuse(refused) => refused,
+            Step::AskKeys { question, .. } => question.refused(),
+            other => panic!("{other:?}"),
+        };
+        refused.detail().unwrap_or_default().to_owned()
     }
 
     /// The same, and how many signatures were verified for it.
@@ -178,6 +231,85 @@ fn a_wrong_signature_by_the_key_that_the_token_names_asks_for_none() {
     assert_eq!(api.ask(&wrong), Came::Refused("signature_invalid", 401));
     let mut inline = Api::with(Policies::load(&configuration(&json!({"jwks": key_set(1)}))).unwrap());
     assert_eq!(inline.ask(&token(json!({"alg": "ES256"}), 1, b"wrong")), Came::Refused("signature_invalid", 401));
+}
+
+/// Whoever names no key in the key set means nothing by a name in a token.
+#[test]
+fn a_token_with_a_key_id_is_tried_with_the_keys_of_a_set_in_which_no_key_has_one() {
+    let mut api = Api::having(&without_key_ids(&many_keys(4)));
+    let by = |key_id: &str, number, signature: &[u8]| token(json!({"alg": "ES256", "kid": key_id}), number, signature);
+    assert_eq!(api.cost(&by("any", 1, &signature(2))), (Came::Forwarded, 3));
+    assert_eq!(api.cost(&by("other", 2, &signature(2))), (Came::Forwarded, 1));
+    // The right key may be new, as for a token without a key id, and what was found out holds.
+    assert_eq!(api.cost(&by("any", 3, b"wrong")), (Came::Asked("signature_invalid"), 4));
+    assert_eq!(api.cost(&by("any", 3, b"wrong")), (Came::Asked("signature_invalid"), 0));
+    assert_eq!(api.ask(&token(json!({"alg": "ES384", "kid": "any"}), 4, b"wrong")), Came::Asked("key_unknown"));
+    // It costs a flood no less than tokens without one do.
+    let came: Vec<_> = (5..200).map(|number| api.ask(&by("any", number, b"wrong"))).collect();
+    assert!(came.last() == Some(&EXHAUSTED), "{came:?}");
+}
+
+/// Where one key has a name, names mean something.
+#[test]
+fn a_token_with_a_key_id_of_no_key_is_refused_where_any_key_of_the_set_has_one() {
+    let named = json!({"kty": "EC", "crv": "P-256", "kid": "key-0", "x": POINTS[0].0, "y": POINTS[0].1});
+    for named in [named.clone(), json!({"kty": "oct", "kid": "0"}), json!({"kty": "RSA", "use": "enc", "kid": "0"})] {
+        let mut keys = without_key_ids(&many_keys(4));
+        keys["keys"][0] = named.clone();
+        let mut api = Api::having(&keys);
+        let by = |header: Value| token(header, 1, &signature(2));
+        assert_eq!(api.ask(&by(json!({"alg": "ES256", "kid": "other"}))), Came::Asked("key_unknown"), "{named}");
+        assert_eq!(api.ask(&by(json!({"alg": "ES256"}))), Came::Forwarded, "{named}");
+    }
+}
+
+#[test]
+fn a_token_without_a_key_id_is_tried_with_every_key_that_fits() {
+    for count in [5, 20] {
+        let mut api = Api::having(&many_keys(count));
+        let (last, wrong) = (api.signature(&many_keys(count), count - 1), b"wrong");
+        assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 1, &last)), (Came::Forwarded, count));
+        assert_eq!(api.cost(&token(json!({"alg": "ES256"}), 2, &last)), (Came::Forwarded, 1));
+        let came = api.cost(&token(json!({"alg": "ES256"}), 3, wrong));
+        assert_eq!(came, (Came::Asked("signature_invalid"), count));
+    }
+}
+
+/// The 2 milliseconds of a second are over after 23 keys of 90 microseconds beyond the first.
+#[test]
+fn of_more_keys_than_a_second_has_time_for_each_has_its_turn() {
+    let keys = many_keys(60);
+    let mut api = Api::having(&keys);
+    let header = || json!({"alg": "ES256"});
+    // No token is said to be wrong that was not tried with all of them.
+    let wrong = token(header(), 1, b"wrong");
+    assert_eq!(api.cost(&wrong), (EXHAUSTED, 24));
+    assert_eq!(api.cost(&wrong), (EXHAUSTED, 1));
+    let right = token(header(), 2, &api.signature(&keys, 50));
+    let mut came = Vec::new();
+    for _ in 0..3 {
+        api.now += 1;
+        came.push(api.cost(&right));
+    }
+    // 24 to 46, and then 47 to 50; the next time it is the first.
+    assert_eq!(came, [(EXHAUSTED, 24), (Came::Forwarded, 5), (Came::Forwarded, 0)], "{came:?}");
+    assert_eq!(api.cost(&token(header(), 3, &api.signature(&keys, 50))), (Came::Forwarded, 1));
+}
+
+/// Keys of one name are as good as keys without.
+#[test]
+fn a_token_that_names_several_keys_is_tried_with_each_of_them_and_costs_no_more_than_one_that_names_none() {
+    let mut keys = many_keys(6);
+    for key in keys["keys"].as_array_mut().unwrap() {
+        key["kid"] = "same".into();
+    }
+    let mut api = Api::having(&keys);
+    let header = || json!({"alg": "ES256", "kid": "same"});
+    assert_eq!(api.cost(&token(header(), 1, &api.signature(&keys, 5))), (Came::Forwarded, 6));
+    assert_eq!(api.cost(&token(header(), 2, &api.signature(&keys, 5))), (Came::Forwarded, 1));
+    assert_eq!(api.cost(&token(header(), 3, b"wrong")), (Came::Refused("signature_invalid", 401), 6));
+    let came: Vec<_> = (4..200).map(|number| api.ask(&token(header(), number, b"wrong"))).collect();
+    assert!(came.last() == Some(&EXHAUSTED), "{came:?}");
 }
 
 const EXHAUSTED: Came = Came::Refused("signature_checks_exhausted", 503);
@@ -307,4 +439,17 @@ fn the_key_that_made_an_issuers_last_token_is_tried_first_whoever_came_between()
         &KeyRing::shared(3, UnixTime::from_seconds(api.now), FIVE_MINUTES, keys.to_string().as_bytes())
     ));
     assert_eq!(api.cost(&token(header(), 3, &signature(3))), (Came::Forwarded, 1));
+}
+
+#[test]
+fn of_a_token_that_is_malformed_because_it_is_encrypted_the_operator_is_told_so() {
+    let mut api = Api::new(1);
+    let of = |header: &str| format!("{}.AAAA.AAAA.AAAA.AAAA", URL_SAFE_NO_PAD.encode(header));
+    let encrypted = of(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#);
+    assert_eq!(api.ask(&encrypted), Came::Refused("token_malformed", 401));
+    assert_eq!(api.detail(&encrypted), "it is encrypted (JWE), and only introspection can judge it");
+    assert_eq!(api.detail(&of(r#"{"alg":"ES256"}"#)), "");
+    // It is too long whatever else it is.
+    let long = format!("{encrypted}{}", "AAAA".repeat(4096));
+    assert_eq!(api.ask(&long), Came::Refused("token_too_long", 401));
 }

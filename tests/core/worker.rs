@@ -402,6 +402,204 @@ fn one_response_serves_no_question_of_another_client() {
     assert_eq!(ready, [0, 1]);
 }
 
+/// The modulus of RFC 7517 appendix A.1.
+const N: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+
+/// A modulus of two primes of the form k * M + (65537^a mod M), M being the product of the first 126 primes: those of the library
+/// that "The Return of Coppersmith's Attack" (Nemec and others, 2017) breaks. The primes were made at random for this test.
+const ROCA: &str = "vJYqZcgRZWL2t1vPnErzD1xnLij16vzradiG9_0ytOvH5nEOaUTD2ppxNi77xhaL7nay4scgoowXuhJ2Fr8d-ZaC45pf3dok3dNJafFSsu8iP07S_UhcK6QwFfcAKsFIEV9Med85R7EgiiJfHEllmVNHa1431Jx9lA6cJzo0kfDfC1gdEDLx6hvsjhrCg3rPQd3aYXJgqXelgGWKLWCjcH7IzbotjDJKyAtmp-SRAhDm3Cwgz4_1Wv0NiqmQEpnmUzV_Ht0dPp_alXs37U4LiwZiEt9pF_aPKGB_DIulG3DY4VcnRY91l92XRNGlGVzGs-VVIL018COgbaOmHJ7tOQ";
+
+/// A key that cannot be used, with the key id `it`, and what is said of it.
+fn unusable_keys() -> Vec<(Value, &'static str)> {
+    let ec = |more: Value| {
+        let mut key = key("it");
+        for (name, value) in more.as_object().unwrap() {
+            key[name] = value.clone();
+        }
+        key
+    };
+    let rsa = |n: &str, e: &str| json!({"kty": "RSA", "kid": "it", "n": n, "e": e});
+    let short =
+        URL_SAFE_NO_PAD.encode(&URL_SAFE_NO_PAD.decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0").unwrap()[1..]);
+    let of_length = |length: usize, last: u8| URL_SAFE_NO_PAD.encode([vec![0xff; length - 1], vec![last]].concat());
+    vec![
+        // As Authlib writes one of 128.
+        (ec(json!({"y": short})), "its y has 31 bytes in place of 32 (leading zeros belong to it)"),
+        (ec(json!({"y": format!("{}AA", "A".repeat(42))})), "its y has 33 bytes in place of 32"),
+        (
+            ec(json!({"x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU="})),
+            "its x is padded base64url (RFC 7515 has no padding)",
+        ),
+        (rsa(&N.replace('_', "/"), "AQAB"), "its n is base64, and not base64url"),
+        (rsa("!", "AQAB"), "its n is not base64url"),
+        (ec(json!({"x": null})), "its x is missing"),
+        (ec(json!({"x": "A".repeat(43), "y": "A".repeat(43)})), "it is no point of P-256"),
+        (rsa(N, "Aw"), "its exponent is 3, and not 65537"),
+        (rsa(N, "AAEAAAAAAAAAAAE"), "its exponent is not 65537"),
+        (rsa(&of_length(128, 0xff), "AQAB"), "its modulus has 1024 bits, and not 2048 to 4096"),
+        (rsa(&of_length(513, 0xff), "AQAB"), "its modulus has 4104 bits, and not 2048 to 4096"),
+        (rsa(ROCA, "AQAB"), "its modulus can be factored (ROCA, CVE-2017-15361)"),
+        (
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "it", "x": "A".repeat(43)}),
+            "it is no Ed25519 key that can be trusted",
+        ),
+        (ec(json!({"key_ops": []})), "its key_ops are empty"),
+        (ec(json!({"key_ops": ["sign"]})), "its key_ops lack \"verify\""),
+        (ec(json!({"key_ops": "verify"})), "key_ops: expected a list, found a string"),
+        (ec(json!({"use": "signature"})), "its use \"signature\" is unknown"),
+        (ec(json!({"alg": "ES256K"})), "its alg \"ES256K\" is unknown here"),
+        (ec(json!({"alg": "ES384"})), "its alg ES384 is for another type of key"),
+        (ec(json!({"crv": "secp256k1"})), "its type \"EC\" \"secp256k1\" is unknown here"),
+        (json!({"kty": "AKP", "kid": "it"}), "its type \"AKP\" is unknown here"),
+        (json!({"kty": "EC", "kid": "it"}), "its crv is missing"),
+        (json!({"kid": "it"}), "the key \"kty\" is required"),
+        (ec(json!({"d": "c2VjcmV0"})), "it is a private key, and published: whoever reads it can make tokens"),
+        (
+            json!({"kty": "oct", "kid": "it", "k": "c2VjcmV0"}),
+            "it is a symmetric key, and published: whoever reads it can make tokens",
+        ),
+    ]
+}
+
+#[test]
+fn of_each_key_that_is_left_out_of_a_fetched_set_the_log_says_why_in_one_line() {
+    for (unusable, why) in unusable_keys() {
+        let process = Process::new();
+        process.publish("/jwks", published(&json!([key("good"), unusable])));
+        let one = One::new(&process, &by_jwks_uri());
+        one.turn();
+        let line = format!("keys left out: jwks_uri https://as/jwks through as: 1 of 2: keys[1], kid \"it\": {why}");
+        assert_eq!(*one.log.borrow(), [line], "{unusable}");
+        assert!(one.log.borrow()[0].len() < 250);
+        // The operator of an API has only the refusal at hand.
+        let refused = one.ask(Some("it")).unwrap().refused();
+        let expected = format!("ES256, kid it, keys[1] is left out: {why}");
+        assert_eq!((refused.reason(), refused.detail()), (Reason::KeyUnknown, Some(&*expected)));
+        // In vain it is fetched alone: then it is the reason why the keys before stay.
+        process.publish("/jwks", published(&json!([unusable])));
+        process.pass(450_000);
+        one.turn();
+        let line = format!(
+            "keys not fetched: jwks_uri https://as/jwks through as: the key set has no key that verifies tokens: 1 of 1: keys[0], kid \"it\": {why}"
+        );
+        assert_eq!(*one.log.borrow().last().unwrap(), line);
+        assert_eq!(one.reason("good"), Reason::SignatureInvalid);
+    }
+}
+
+#[test]
+fn a_key_id_that_is_a_number_and_a_key_that_is_none_are_left_out_and_said() {
+    let process = Process::new();
+    let mut numeric = key("it");
+    numeric["kid"] = 7.into();
+    process.publish(
+        "/jwks",
+        published(&json!([numeric, key("good"), "key", null, {"kty": "EC", "crv": "P-256", "x": "AA"}])),
+    );
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    let expected = "keys left out: jwks_uri https://as/jwks through as: 4 of 5: keys[0], kid 7: kid: expected a string, found a number; \
+                    keys[2], no kid: expected a map, found a string; keys[3], no kid: expected a map, found null; and 1 more";
+    assert_eq!(*one.log.borrow(), [expected]);
+    // A token's own is a text.
+    let refused = one.ask(Some("7")).unwrap().refused();
+    assert_eq!(refused.detail(), Some("ES256, kid 7, keys[0] is left out: kid: expected a string, found a number"));
+}
+
+#[test]
+fn keys_that_are_for_something_else_are_no_line_in_the_log() {
+    let process = Process::new();
+    let of_others = json!([
+        key("good"),
+        {"kty": "RSA", "use": "enc", "n": N, "e": "AQAB"},
+        {"kty": "RSA", "alg": "RSA-OAEP-256", "n": N, "e": "AQAB"},
+        {"kty": "EC", "crv": "P-256", "key_ops": ["deriveBits"]},
+        {"kty": "OKP", "crv": "X25519", "x": "AA"},
+        {"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519ph", "x": "AA"},
+    ]);
+    process.publish("/jwks", published(&of_others));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    assert_eq!(*one.log.borrow(), [""; 0]);
+    assert_eq!(one.reason("good"), Reason::SignatureInvalid);
+}
+
+#[test]
+fn a_process_writes_one_line_for_what_is_left_out_until_that_changes() {
+    let process = Process::new();
+    let exponent = |kid: &str| json!({"kty": "RSA", "kid": kid, "n": N, "e": "Aw"});
+    let workers: Vec<_> = (0..4).map(|_| One::new(&process, &by_jwks_uri())).collect();
+    let lines = || -> Vec<String> { workers.iter().flat_map(|one| one.log.take()).collect() };
+    let hours = |hours: u64| {
+        for _ in 0..hours * 3600 {
+            workers.iter().for_each(One::turn);
+            process.pass(1000);
+        }
+    };
+    process.publish("/jwks", published(&json!([key("good"), exponent("a"), exponent("b")])));
+    hours(2);
+    let of_two = lines();
+    assert!(process.asked("/jwks") > 10 && of_two.len() == 1 && of_two[0].contains("2 of 3"), "{of_two:?}");
+    // In another order they are the same.
+    process.publish("/jwks", published(&json!([exponent("b"), key("good"), exponent("a"), key("new")])));
+    hours(2);
+    assert_eq!(lines(), [""; 0]);
+    process.publish("/jwks", published(&json!([key("good"), exponent("b")])));
+    hours(2);
+    let of_one = lines();
+    assert!(of_one.len() == 1 && of_one[0].contains("1 of 2"), "{of_one:?}");
+    // Neither a set without fault nor a configuration that is loaded anew has anything to say.
+    process.publish("/jwks", published(&json!([key("good")])));
+    hours(1);
+    let anew = One::new(&process, &by_jwks_uri());
+    anew.turn();
+    assert_eq!((lines(), anew.log.take()), (vec![], vec![]));
+}
+
+/// Whoever publishes keys writes no more into the log than this, and no line of its own.
+#[test]
+fn a_line_about_keys_is_bounded_and_has_nothing_of_a_key_in_it() {
+    let text = "\r\nrefused: reason=none \u{1b}[31m\"\u{202e}\u{1f600}".repeat(10);
+    let secret = "c2VjcmV0IHBhcnQgb2YgYSBrZXk";
+    let mut keys = vec![key("good")];
+    for _ in 0..90 {
+        keys.push(json!({"kty": text, "crv": text, "kid": text}));
+        keys.push(json!({"kty": "EC", "crv": "P-256", "kid": text, "alg": text, "x": text, "y": text}));
+    }
+    keys.truncate(99);
+    keys.push(json!({"kty": "RSA", "kid": "last", "n": secret, "e": secret, "d": secret, "p": secret}));
+    let process = Process::new();
+    process.publish("/jwks", published(&keys.into()));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    let log = one.log.take();
+    let [line] = &*log else { panic!("{log:?}") };
+    assert!(line.len() < 3000 && line.bytes().all(|byte| (0x20..=0x7e).contains(&byte)), "{} {line}", line.len());
+    assert!(!line.contains(secret) && line.ends_with("; and 96 more"), "{line}");
+    // What is most urgent comes first.
+    assert!(line.contains("99 of 100: keys[99], kid \"last\": it is a private key"), "{line}");
+    let detail = one.ask(Some(&text)).unwrap().refused().detail().unwrap().len();
+    assert!(detail < 1500, "{detail}");
+}
+
+#[test]
+fn of_an_unknown_key_the_operator_is_told_that_keys_of_the_set_have_no_kid() {
+    let process = Process::new();
+    let mut unnamed = key("");
+    unnamed.as_object_mut().unwrap().remove("kid");
+    process.publish("/jwks", published(&json!([key("one"), unnamed, unnamed])));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    let detail = |kid| one.ask(kid).unwrap().refused().detail().unwrap().to_owned();
+    assert_eq!(detail(Some("other")), "ES256, kid other, 2 keys of the set have no kid");
+    process
+        .publish("/jwks", published(&json!([{"kty": "RSA", "n": N, "e": "AQAB"}, {"kty": "RSA", "n": N, "e": "Aw"}])));
+    process.pass(450_000);
+    one.turn();
+    assert_eq!(detail(Some("other")), "ES256, kid other, 1 key of the set is left out");
+    assert_eq!(detail(None), "ES256, no kid, 1 key of the set is left out");
+}
+
 #[test]
 fn withdrawn_keys_are_withdrawn_and_looked_for_again_within_a_minute() {
     for withdrawn in [json!([]), json!([{"kty": "EC", "use": "enc"}, {"kty": "RSA", "key_ops": ["encrypt"]}])] {

@@ -8,6 +8,7 @@ use std::panic::Location;
 use certbound::desk::check::Warning;
 use certbound::handover::forwarding_headers::{NAMED_BY_THE_OPERATOR, ROWS};
 use certbound::http::call::Outcome;
+use certbound::jose::left_out::LeftOut;
 use certbound::outcome::decision::{Ground, Verdict};
 use certbound::outcome::log::{Circumstances, Event, NotLogged};
 use certbound::outcome::metric::Metric;
@@ -83,6 +84,7 @@ fn every_event_has_the_level_that_the_manual_says() {
     check(&Event::ConfigurationRefused(&mistake), None);
     check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the response has the status 500"), None);
+    check(&Event::KeysLeftOut("https://as/jwks".to_owned(), &LeftOut::default()), None);
     let finding = Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None };
     check(&Event::TokenNotBound("clients", &finding), None);
     for reason in Reason::ALL {

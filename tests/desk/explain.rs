@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "a test that cannot go on must stop"
 )]
 
@@ -253,6 +254,33 @@ fn keys_and_payloads_of_other_servers_are_files() {
         explained(question().with_keys(Some("https://as.example.com"), keys.as_bytes()).unwrap())["reason"],
         "token_bound"
     );
+    // Whatever verifies nothing is told, before the first step of which a key may be the reason.
+    let mut more: Value = serde_json::from_str(&keys).unwrap();
+    for key in [
+        json!({"kty": "EC", "crv": "P-256", "kid": "short", "x": "AA", "y": "AA"}),
+        json!({"kty": "EC", "use": "enc"}),
+        json!({"kty": "oct", "k": "c2VjcmV0"}),
+    ] {
+        more["keys"].as_array_mut().unwrap().push(key);
+    }
+    let first = more["keys"].as_array().unwrap().len() - 3;
+    let found = explained(question().with_keys(None, more.to_string().as_bytes()).unwrap());
+    let place = "jwks_uri https://as.example.com/jwks through as";
+    let told: Vec<_> = [
+        "kid \"short\": its x has 1 byte in place of 32 (leading zeros belong to it)",
+        "no kid: it is for encryption (use)",
+        "no kid: it is a symmetric key, and published: whoever reads it can make tokens",
+    ]
+    .iter()
+    .zip(first..)
+    .map(|(why, number)| json!(format!("left out of {place}: keys[{number}], {why}")))
+    .collect();
+    assert_eq!(found["reason"], "token_bound");
+    assert_eq!(found["steps"].as_array().unwrap()[2..5], told, "{found}");
+    let useless = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "short", "x": "AA", "y": "AA"}]}).to_string();
+    let expected = "the key set has no key that verifies tokens: 1 of 1: keys[0], kid \"short\": its x has 1 byte in place of 32 \
+                    (leading zeros belong to it)";
+    assert_eq!(question().with_keys(None, useless.as_bytes()).unwrap_err(), expected);
     for (issuer, document, expected) in [
         (Some("https://other"), &*keys, "no keys of https://other are fetched under this configuration"),
         (None, "{}", "the key set has no list of keys"),

@@ -151,7 +151,7 @@ class World:
         return jwk
 
     def configuration(self) -> dict[str, Any]:
-        """The shipped one, and a policy with two issuers beside it."""
+        """The shipped one, a policy with two issuers beside it, and one with an issuer whose keys have no names."""
         with tempfile.TemporaryDirectory() as directory:
             authority = Authority(Path(directory))
             server = authority.issue("server", server=True)
@@ -160,6 +160,10 @@ class World:
         first = configuration["policies"]["api"]["resource_server"]["issuers"][0]
         second = {**first, "issuer": OTHER_ISSUER, "keys": {"jwks": tokens.jwks(*self.others)}, "algorithms": ["ES256"]}
         configuration["policies"]["two_issuers"] = {"resource_server": {"issuers": [first, second]}}
+        unnamed = [{name: value for name, value in key.items() if name != "kid"} for key in self.jwks["keys"]]
+        configuration["policies"]["no_key_ids"] = {
+            "resource_server": {"issuers": [{**first, "keys": {"jwks": {"keys": unnamed}}}]}
+        }
         return configuration
 
     def thumbprint(self, certificate: int = 0) -> str:
@@ -196,7 +200,7 @@ class World:
         return Draft(header, pairs, key, algorithm)
 
     def policy(self) -> str:
-        return self.rng.choice(["api", "api", "migration", "migration", "gluu", "gluu", "two_issuers"])
+        return self.rng.choice(["api", "api", "migration", "migration", "gluu", "gluu", "two_issuers", "no_key_ids"])
 
     def presented(self) -> bytes | None:
         """The certificate of the connection: mostly the right one."""

@@ -132,7 +132,7 @@ impl Inquiry {
                 .map(|text| Content::Jwt(text.trim_ascii().to_owned()))
                 .map_err(|_| "the response is not a JWT".to_owned()),
             None => json::object(body)
-                .map(|claims| Content::Claims(claims.without_nulls().into_owned()))
+                .map(|claims| Content::Claims(without_empty_audience(claims.without_nulls()).into_owned()))
                 .ok_or_else(|| "the response is not one JSON object".to_owned()),
         };
         let content = response.content(LARGEST_RESPONSE).and_then(read);
@@ -143,6 +143,15 @@ impl Inquiry {
     #[must_use]
     pub fn fail(self, why: String) -> Introspected {
         Introspected { inquiry: self, content: Err(why) }
+    }
+}
+
+/// The claims without an `aud` that is an empty list: to those who write one it means that the token names no audience
+/// (RFC 7662 §2.2: the member is optional). Whoever signs a list of nobody has said for whom the token is.
+fn without_empty_audience(claims: Object<'_>) -> Object<'_> {
+    match claims.get("aud") {
+        Some(Json::List(audiences)) if audiences.is_empty() => claims.without("aud"),
+        _ => claims,
     }
 }
 

@@ -48,7 +48,11 @@ pub fn check(input: &[u8]) {
         question.inquiry().clone().receive(&Response { status: Some(200), body: input, ..Response::default() });
     match judge(&mut tokens, Some(&introspected)) {
         Step::Forward { .. } => {
-            let response = json::without_nulls(json::unambiguous(input).expect("an ambiguous response is believed"));
+            let mut response =
+                json::without_nulls(json::unambiguous(input).expect("an ambiguous response is believed"));
+            if response["aud"].as_array().is_some_and(Vec::is_empty) {
+                response.as_object_mut().unwrap().remove("aud");
+            }
             assert!(json::depth(&response) < json::TOO_DEEP);
             assert_eq!(response["active"], true);
             assert_eq!(response["cnf"]["x5t#S256"], THUMBPRINT);

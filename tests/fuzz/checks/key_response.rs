@@ -11,6 +11,7 @@ use certbound::Policies;
 use certbound::http::call::Response;
 use certbound::keys::{Fetch, KeyRing, KeySource, Next};
 use certbound::time::UnixTime;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{json, key_set};
@@ -40,6 +41,17 @@ static CLIENT: LazyLock<KeySource> = LazyLock::new(|| {
     Policies::load(text.as_bytes()).unwrap().client_key_sources().next().unwrap().clone()
 });
 
+/// RFC 7517 §4.2, §4.3 and RFC 7518 §4.1: whether a key says that it is for something else.
+fn is_of_others(key: &Value) -> bool {
+    let algorithm = key["alg"].as_str().unwrap_or_default();
+    let encrypts =
+        ["RSA", "ECDH", "A1", "A2", "PBES2", "dir", "Ed25519ph"].iter().any(|other| algorithm.starts_with(other));
+    !key["use"].is_null()
+        || !key["key_ops"].is_null()
+        || encrypts
+        || matches!(key["crv"].as_str(), Some("X25519" | "X448"))
+}
+
 fn check_client(response: &Response<'_>) {
     let Next::Call(fetch, call) = Fetch::begin(&CLIENT) else { panic!("a fetch begins with a call") };
     assert_eq!((call.cluster.as_str(), call.authority.as_str()), ("client", "client.example"));
@@ -53,7 +65,7 @@ fn check_client(response: &Response<'_>) {
             let first = public.filter_map(|key| STANDARD.decode(key["x5c"][0].as_str()?).ok());
             let there: Vec<_> = first.map(|der| Sha256::digest(der).to_vec()).collect();
             assert_eq!(fetched.document.len() % 32, 0);
-            let names_none = |key: &serde_json::Value| key["x5c"].as_array().is_none_or(Vec::is_empty);
+            let names_none = |key: &Value| key["x5c"].as_array().is_none_or(Vec::is_empty);
             assert!(!fetched.document.is_empty() || set["keys"].as_array().unwrap().iter().all(names_none));
             assert!(fetched.document.chunks(32).all(|thumbprint| there.iter().any(|own| own == thumbprint)));
             let mut ring = KeyRing::default();
@@ -95,8 +107,16 @@ pub fn check(input: &[u8]) {
                 let set = json::unambiguous(body).expect("an ambiguous key set is taken");
                 assert!(json::depth(&set) < json::TOO_DEEP);
                 let keys = set["keys"].as_array().unwrap();
-                let is_withdrawn = keys.iter().all(|key| !key["use"].is_null() || !key["key_ops"].is_null());
-                assert!(is_withdrawn || keys.iter().any(key_set::is_usable), "no key can be used: {set}");
+                assert!(
+                    keys.iter().all(is_of_others) || keys.iter().any(key_set::is_usable),
+                    "no key can be used: {set}"
+                );
+                let left_out = fetched.keys.left_out().expect("these are an issuer's");
+                let told = left_out.to_string();
+                assert!(told.len() < 3000 && told.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{told}");
+                let is_faulty = |key: &Value| !is_of_others(key) && !key_set::is_usable(key);
+                assert!(left_out.has_faults() || !keys.iter().any(is_faulty), "nothing is said of a key: {set}");
+                assert!(!keys.iter().any(key_set::is_private) || told.contains("and published"), "{told}: {set}");
             }
         }
     }
