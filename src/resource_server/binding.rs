@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use super::CertificateBinding;
-use super::bearer_token::Scheme;
 use super::prepared::Prepared;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::auth_scheme::AuthScheme;
 use crate::outcome::decision::Ground;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
@@ -25,10 +25,12 @@ impl Admitted {
     /// The refusal, if the policy does not let the token pass.
     pub(super) fn by(
         token: Rc<Prepared>,
-        scheme: Scheme,
+        scheme: AuthScheme,
         presented: Option<Thumbprint>,
         policy: CertificateBinding,
     ) -> Result<Self, Refusal> {
+        // Who sends a token under this scheme says that it is bound.
+        let policy = if scheme == AuthScheme::MtlsPop { CertificateBinding::Required } else { policy };
         let ground = match (binding(&token, scheme, presented), policy) {
             (Ok(Binding::Certificate), _) => Ok(Ground::TokenBound),
             (Ok(Binding::DpopKey), _) => Ok(Ground::TokenBoundToKey),
@@ -58,10 +60,10 @@ enum Binding {
 }
 
 /// Compares a token's confirmation with the certificate that the client presented.
-fn binding(token: &Prepared, scheme: Scheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
+fn binding(token: &Prepared, scheme: AuthScheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
     let confirmation = token.access_token.confirmation()?;
-    // An API that verifies proofs only under the scheme DPoP would accept it as a bearer token.
-    if confirmation.dpop_key && scheme == Scheme::Bearer {
+    // An API that verifies proofs only under the scheme DPoP would accept it without one.
+    if confirmation.dpop_key && scheme != AuthScheme::Dpop {
         return Err(Reason::DpopSchemeMissing.into());
     }
     match (confirmation.certificate, presented) {

@@ -5,6 +5,7 @@ use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
 use super::{AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName};
 use crate::handover::terminator::Source;
+use crate::http::auth_scheme::AuthScheme;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
 use crate::jose::confirmation::Dpop;
@@ -18,7 +19,10 @@ impl ResourceServer {
         let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
         sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
+        let [bearer, mtls_pop] = [AuthScheme::Bearer, AuthScheme::MtlsPop].map(|scheme| self.schemes.accept(scheme));
+        let unbound = self.schemes.accept_unbound_tokens();
         match self.certificate_binding {
+            _ if !unbound => {}
             CertificateBinding::Required => {
                 say("A token that is not bound to the certificate of its connection is refused.");
             }
@@ -27,6 +31,17 @@ impl ResourceServer {
             }
             CertificateBinding::Observe => {
                 say("A token passes whatever it is bound to; what `required` would refuse is only noted.");
+            }
+        }
+        match (bearer, mtls_pop) {
+            (_, false) => {}
+            (true, true) => {
+                say("A token passes under the scheme mtls_pop too, but only on the certificate that it is bound to.");
+            }
+            (false, true) => {
+                say(
+                    "A token passes under the scheme mtls_pop, on the certificate that it is bound to, and not under Bearer.",
+                );
             }
         }
         match self.dpop {
@@ -112,7 +127,9 @@ impl ResourceServer {
     /// The issuers whose ID tokens may be taken for access tokens, each with an audience that may be a client id. If a token
     /// does not say what it is, only the audience distinguishes the two.
     pub(crate) fn audiences_of_clients(&self) -> impl Iterator<Item = (&str, &str)> {
-        let takes_unbound = self.certificate_binding != CertificateBinding::Required && !self.requires_scopes();
+        let takes_unbound = self.certificate_binding != CertificateBinding::Required
+            && self.schemes.accept_unbound_tokens()
+            && !self.requires_scopes();
         let issuers = self.issuers.iter().filter(move |issuer| takes_unbound && issuer.token_type == TokenType::AnyJwt);
         // RFC 7519 §2: a name with a colon is a URI, so it is hardly a client id.
         issuers.filter_map(|issuer| {

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::bearer_token::Scheme;
 use super::binding::Admitted;
 use super::forwarding::ForwardToken;
 use super::prepared::Prepared;
 use super::{CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::auth_scheme::AuthScheme;
 use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::request::{Request, folded};
@@ -34,7 +34,7 @@ pub(super) enum Candidate {
     /// A CORS preflight, which has no token.
     Preflight,
     /// A verified token, whose binding was not judged yet.
-    Token(Rc<Prepared>, Scheme, Option<Lookup>),
+    Token(Rc<Prepared>, AuthScheme, Option<Lookup>),
 }
 
 impl Judgement<'_> {

@@ -15,6 +15,7 @@ mod issuer;
 mod judgement;
 mod metadata;
 mod prepared;
+mod schemes;
 mod scope;
 mod stop;
 pub mod token_cache;
@@ -49,13 +50,14 @@ use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
 use crate::time::UnixTime;
-use bearer_token::{Credentials, Scheme};
+use bearer_token::Credentials;
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
 use prepared::{Expected, Prepared};
+use schemes::{SchemeList, Schemes};
 use scope::Scope;
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
@@ -101,6 +103,7 @@ impl<'m> Context<'m> {
 pub struct ResourceServer {
     issuers: Vec<Issuer>,
     certificate_binding: CertificateBinding,
+    schemes: Schemes,
     dpop: Dpop,
     required_scopes: Vec<Scope>,
     access_token_query: AccessTokenQuery,
@@ -128,7 +131,10 @@ struct Fields {
     /// What becomes of a token that is not bound to the connection's certificate.
     #[serde(default)]
     certificate_binding: CertificateBinding,
-    /// What becomes of a token that is bound to a DPoP key (RFC 9449).
+    /// Under which schemes of `Authorization` tokens are accepted. `dpop` says whether DPoP is one as well.
+    #[serde(default)]
+    schemes: SchemeList,
+    /// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme DPoP.
     #[serde(default)]
     dpop: Dpop,
     /// Every one of them must be in the token's `scope`.
@@ -328,6 +334,7 @@ impl TryFrom<Fields> for ResourceServer {
         Ok(Self {
             issuers: fields.issuers,
             certificate_binding: fields.certificate_binding,
+            schemes: Schemes::of(&fields.schemes, fields.dpop),
             dpop: fields.dpop,
             required_scopes: fields.required_scopes,
             access_token_query: fields.access_token_query,
@@ -424,14 +431,14 @@ impl ResourceServer {
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let (token, scheme, lookup) = match Credentials::of(request, self.dpop) {
+        let (token, scheme, lookup) = match Credentials::of(request, self.schemes) {
             Ok(credentials) => {
                 let (token, lookup) = self.verified(policy, credentials, request, context)?;
                 (token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
                 let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
-                (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
+                (Rc::new(left.ok_or(missing)?), self.schemes.of_removed_token(), None)
             }
             Err(reason) => return Err(reason.into()),
         };

@@ -26,6 +26,7 @@ from cases import (
     jws,
     requests,
     routes,
+    schemes,
     terminators,
 )
 from cases.case import Case, Header
@@ -64,6 +65,7 @@ def cases(world: World) -> list[Case]:
         *binding.binding(world),
         *binding.observed(world),
         *binding.dpop(world),
+        *schemes.mtls_pop(world),
         *certificates.revoked_or_out_of_date(world),
         *certificates.digests(world),
         *requests.carriage(world),
@@ -108,7 +110,7 @@ def envoy_configuration(name: str, world: World, **ports: int) -> dict[str, Any]
 def _text_of(file: str, world: World, **ports: int) -> str:
     if file == "variants":
         variants = {}
-        for topic in (binding, certificates, claims, jws, requests):
+        for topic in (binding, certificates, claims, jws, requests, schemes):
             variants |= topic.variants(world)
         return shipped.with_variants(_text_of("resource-server", world, **ports), variants)
     return shipped.read(file, **world.substitutions(), **ports)

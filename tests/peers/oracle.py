@@ -292,7 +292,7 @@ class _Judgement:
         is_access_token = (
             re.fullmatch(r"(?i)(application/)?at\+jwt", header.get("typ", "")) is not None
             or bool({"scope", "scp"} & set(claims))
-            or any(re.fullmatch(r"(?ai)bearer|dpop|access(_token)?", word) for word in words)
+            or any(re.fullmatch(r"(?ai)bearer|dpop|mtls_pop|access(_token)?", word) for word in words)
         )
         if (
             {"at_hash", "c_hash", "s_hash", "events"} & set(claims)
