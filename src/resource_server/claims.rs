@@ -75,9 +75,11 @@ impl<'t> Claims<'t> {
 
     /// Refuses claims with another issuer. An introspection response need not name its issuer. A server, or a filter, may also
     /// vouch for the tokens of other issuers.
-    pub(super) fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
+    pub(super) fn check_issuer(&self, payload: &Object<'_>, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
-            Some(own) if own != issuer.identifier() => Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own))),
+            Some(own) if !issuer.identifier.is_of(payload) => {
+                Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own)))
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
+use super::issuer_identifier::IssuerIdentifier;
 use super::{AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName};
 use crate::handover::terminator::Source;
 use crate::http::auth_scheme::AuthScheme;
@@ -13,10 +14,14 @@ use crate::keys::{KeySource, Keys};
 use crate::text::https_url::redacted;
 use crate::text::list::listed;
 
+/// A sentence lists so many values of a claim, and counts more.
+const MOST_VALUES: usize = 5;
+
 impl ResourceServer {
     /// One sentence for each thing that it does.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
+        sentences.extend(self.issuers.iter().filter_map(Issuer::sentence_of_open_claims));
         sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
         let [bearer, mtls_pop] = [AuthScheme::Bearer, AuthScheme::MtlsPop].map(|scheme| self.schemes.accept(scheme));
@@ -144,8 +149,8 @@ impl ResourceServer {
     }
 
     /// The issuers whose tokens another filter verifies, each with the name of the payload in the metadata.
-    pub(crate) fn verified_before(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.payload_in_metadata()?)))
+    pub(crate) fn verified_before(&self) -> impl Iterator<Item = (&IssuerIdentifier, &str)> {
+        self.issuers.iter().filter_map(|issuer| Some((&issuer.identifier, issuer.payload_in_metadata()?)))
     }
 }
 
@@ -195,9 +200,35 @@ impl Issuer {
             ConfirmationPlace::TopLevel => "cnf or beside the other claims",
         };
         format!(
-            "{kind} from {} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
-            redacted(&self.identifier),
+            "{kind} from {}{} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
+            redacted(self.identifier()),
+            self.listed_claims(),
             listed(&audiences, "or")
         )
+    }
+
+    /// The claims of its identifier for which values are listed.
+    fn listed_claims(&self) -> String {
+        let listed = self.identifier.values().filter_map(|(claim, values)| match values?.as_slice() {
+            values if values.len() > MOST_VALUES => Some(format!("{claim} is one of {} that are listed", values.len())),
+            values => Some(format!("{claim} is {}", listed(values, "or"))),
+        });
+        let listed: Vec<_> = listed.collect();
+        if listed.is_empty() { String::new() } else { format!(", where {},", listed.join(" and ")) }
+    }
+
+    /// What is to be said of the other claims of its identifier.
+    fn sentence_of_open_claims(&self) -> Option<String> {
+        let open = self.identifier.values().filter(|(_, values)| values.is_none()).map(|(claim, _)| redacted(claim));
+        let open: Vec<_> = open.collect();
+        let open: Vec<_> = open.iter().map(|claim| &**claim).collect();
+        let identifier = redacted(self.identifier());
+        (!open.is_empty()).then(|| {
+            format!(
+                "The {} of {identifier} may be any: every tenant of that server issues tokens for this API, unless \
+                 `issuer_claims` lists those that do.",
+                listed(&open, "and")
+            )
+        })
     }
 }

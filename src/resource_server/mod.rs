@@ -12,6 +12,7 @@ mod description;
 pub(crate) mod forwarding;
 pub mod introspection;
 mod issuer;
+pub(crate) mod issuer_identifier;
 mod judgement;
 mod metadata;
 mod prepared;
@@ -64,6 +65,9 @@ use token_cache::{Holds, Known, TokenCache};
 
 /// Each takes 32 bytes in every VM; so many are some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
+
+/// Each of them is compared with every other one.
+const MOST_TEMPLATES: usize = 64;
 
 /// What judging a request needs besides the policy: signature engine, connection, known keys, caches, and the introspection
 /// response if there is one.
@@ -291,8 +295,20 @@ impl TryFrom<Fields> for ResourceServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         for (position, issuer) in fields.issuers.iter().enumerate() {
-            if fields.issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
-                return Err(format!("the issuer {:?} is listed twice", issuer.identifier()));
+            let earlier = || fields.issuers.iter().take(position);
+            if let Some(earlier) = earlier().find(|earlier| earlier.identifier.may_be_also(&issuer.identifier)) {
+                return Err(match earlier.identifier() == issuer.identifier() {
+                    true => format!("the issuer {:?} is listed twice", issuer.identifier()),
+                    false => format!(
+                        "a token may be of the issuers {:?} and {:?} at once",
+                        earlier.identifier(),
+                        issuer.identifier()
+                    ),
+                });
+            }
+            let templates = earlier().filter(|earlier| earlier.identifier.is_template()).count();
+            if issuer.identifier.is_template() && templates >= MOST_TEMPLATES {
+                return Err(format!("at most {MOST_TEMPLATES} issuers can have claims in braces"));
             }
         }
         if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {
@@ -409,7 +425,8 @@ impl ResourceServer {
     // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
     fn serve(&self, metadata: &ProtectedResourceMetadata) -> Stop {
-        let issuers = self.issuers.iter().map(Issuer::identifier);
+        // A template is the identifier of no server.
+        let issuers = self.issuers.iter().filter(|issuer| !issuer.identifier.is_template()).map(Issuer::identifier);
         let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.as_str()).collect();
         Stop::Serve(metadata.document(issuers, &scopes))
     }
@@ -515,7 +532,8 @@ impl ResourceServer {
             Tokens::Opaque => !jws::is_meant_for_jwt(token),
             Tokens::All => !self.issuers.iter().any(|other| {
                 other.introspection.is_none()
-                    && jws::CompactJws::parse(token, &mut Vec::new()).is_ok_and(|jwt| jwt.is_from(other.identifier()))
+                    && jws::CompactJws::parse(token, &mut Vec::new())
+                        .is_ok_and(|jwt| other.identifier.is_of(jwt.payload()))
             }),
         };
         is_asked.then_some((place, source))

@@ -35,8 +35,8 @@ impl<'a> VerifiedPayload<'a> {
         is_object(&self.0, payload)
     }
 
-    /// The claims that are judged, for a request whose token was removed. `None` if one of them has the wrong type.
-    pub(super) fn claims(&self) -> Option<Object<'a>> {
+    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one of them has the wrong type.
+    pub(super) fn claims(&self, texts: &[&str]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let value = match name {
                 b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value),
@@ -48,6 +48,7 @@ impl<'a> VerifiedPayload<'a> {
                 b"cnf" => entries(value)
                     .and_then(|members| members.into_iter().map(member).collect::<Option<_>>())
                     .map(Json::Object),
+                _ if texts.iter().any(|own| own.as_bytes() == name) => text(value),
                 _ => Some(mark(name, value)?),
             };
             Some(value.and_then(|value| named(name, value)))
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn the_claims_of_a_payload_alone_are_what_is_judged() {
         let bytes = encoded(&claims());
-        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let found = VerifiedPayload::read(&bytes).unwrap().claims(&[]).unwrap();
         let expected = json!({
             "iss": "https://as", "sub": "client-1", "aud": ["https://api", "other"], "exp": 1_800_000_000.5,
             "nbf": 1_700_000_000.0, "scope": "a b", "cnf": {"x5t#S256": "thumbprint", "jkt": true},
@@ -195,7 +196,7 @@ mod tests {
             "c_hash": 1, "s_hash": [], "events": {"a": {}}, "nonce": "n", "scp": ["a"], "sid": "1",
         });
         let bytes = encoded(&marks);
-        let found = VerifiedPayload::read(&bytes).unwrap().claims().unwrap();
+        let found = VerifiedPayload::read(&bytes).unwrap().claims(&[]).unwrap();
         let expected = json!({
             "typ": "ID", "token_use": "id", "tokenName": true, "purpose": "id", "token_type": "Refresh", "at_hash": true,
             "c_hash": true, "s_hash": true, "events": true, "nonce": true, "scp": true,
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(Value::from(Json::Object(found)), expected);
         let bytes = encoded(&json!({"aud": "https://api"}));
         assert_eq!(
-            VerifiedPayload::read(&bytes).unwrap().claims().unwrap().get("aud").and_then(Json::as_str),
+            VerifiedPayload::read(&bytes).unwrap().claims(&[]).unwrap().get("aud").and_then(Json::as_str),
             Some("https://api")
         );
     }
@@ -212,7 +213,7 @@ mod tests {
     fn a_claim_of_the_wrong_type_makes_the_payload_none() {
         for wrong in [json!({"exp": "soon"}), json!({"nbf": true}), json!({"cnf": "x"}), json!({"aud": [1.5]})] {
             let bytes = encoded(&wrong);
-            assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims(), None, "{wrong}");
+            assert_eq!(VerifiedPayload::read(&bytes).unwrap().claims(&[]), None, "{wrong}");
         }
     }
 

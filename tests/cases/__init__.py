@@ -27,6 +27,7 @@ from cases import (
     requests,
     routes,
     schemes,
+    tenants,
     terminators,
 )
 from cases.case import Case, Header
@@ -76,6 +77,7 @@ def cases(world: World) -> list[Case]:
         *claims.claims(world),
         *claims.type_lifetime_and_scope(world),
         *issuers.two_issuers(world),
+        *tenants.tenants(world),
         *issuers.fetched_keys(world),
         *issuers.verified_by_jwt_authn(world),
         *introspection.introspection(world),
@@ -110,7 +112,7 @@ def envoy_configuration(name: str, world: World, **ports: int) -> dict[str, Any]
 def _text_of(file: str, world: World, **ports: int) -> str:
     if file == "variants":
         variants = {}
-        for topic in (binding, certificates, claims, jws, requests, schemes):
+        for topic in (binding, certificates, claims, jws, requests, schemes, tenants):
             variants |= topic.variants(world)
         return shipped.with_variants(_text_of("resource-server", world, **ports), variants)
     return shipped.read(file, **world.substitutions(), **ports)

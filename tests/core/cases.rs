@@ -164,6 +164,15 @@ fn every_reason_is_reached_by_a_case_and_every_case_names_a_reason() {
 }
 
 #[test]
+fn a_token_of_a_tenant_is_logged_with_its_own_issuer() {
+    let list = CaseList::read();
+    let policies = Policies::load(&list.configurations["variants"].protobuf).unwrap();
+    let refusal = end(&policies, list.case("a token of a tenant on another certificate is refused")).unwrap_err();
+    let issuer = refusal.identity().and_then(|identity| identity.issuer());
+    assert_eq!(issuer, Some("https://login.example.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"));
+}
+
+#[test]
 fn no_refusal_tells_the_log_a_token() {
     let list = CaseList::read();
     let mut lines = 0;
