@@ -26,3 +26,38 @@ impl AuthScheme {
         }
     }
 }
+
+/// Some of the schemes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthSchemes {
+    /// Whether [`AuthScheme::Dpop`] is one of them.
+    pub dpop: bool,
+    /// Whether [`AuthScheme::Bearer`] is.
+    pub bearer: bool,
+    /// Whether [`AuthScheme::MtlsPop`] is.
+    pub mtls_pop: bool,
+}
+
+impl AuthSchemes {
+    /// Whether this scheme is one of them.
+    #[must_use]
+    pub const fn has(self, scheme: AuthScheme) -> bool {
+        match scheme {
+            AuthScheme::Dpop => self.dpop,
+            AuthScheme::Bearer => self.bearer,
+            AuthScheme::MtlsPop => self.mtls_pop,
+        }
+    }
+
+    /// All of them, in their order.
+    pub fn iter(self) -> impl Iterator<Item = AuthScheme> {
+        AuthScheme::ALL.into_iter().filter(move |scheme| self.has(*scheme))
+    }
+
+    /// The one under which the credentials in this value of `Authorization` stand, if it is one of them.
+    #[must_use]
+    pub fn of_credentials(self, value: &[u8]) -> Option<AuthScheme> {
+        let name = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        self.iter().find(|scheme| name.eq_ignore_ascii_case(scheme.name().as_bytes()))
+    }
+}

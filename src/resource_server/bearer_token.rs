@@ -1,7 +1,6 @@
 //! Reads the token from the `Authorization` header (RFC 6750 §2.1), and from nowhere else.
 
-use super::schemes::Schemes;
-use crate::http::auth_scheme::AuthScheme;
+use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::leniency;
 use crate::http::request::Request;
 use crate::reason::Reason;
@@ -26,15 +25,14 @@ impl<'a> Credentials<'a> {
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::SchemeUnsupported`], [`Reason::AuthorizationRepeated`],
     /// [`Reason::AuthorizationMalformed`].
-    pub(super) fn of(request: &Request<'a>, accepted: Schemes) -> Result<Self, Reason> {
+    pub(super) fn of(request: &Request<'a>, accepted: AuthSchemes) -> Result<Self, Reason> {
         let mut values = request.values("authorization");
         let value = values.next().ok_or(Reason::TokenMissing)?;
         if values.next().is_some() {
             return Err(Reason::AuthorizationRepeated);
         }
-        let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
-        let (scheme, credentials) = value.split_at_checked(end).unwrap_or_default();
-        let scheme = accepted.named(scheme).ok_or_else(|| unsupported_scheme(value, accepted))?;
+        let scheme = accepted.of_credentials(value).ok_or_else(|| unsupported_scheme(value, accepted))?;
+        let credentials = value.get(scheme.name().len()..).unwrap_or_default();
         let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
         Ok(Self { bytes: credentials.split_at_checked(spaces).unwrap_or_default().1, scheme })
     }
@@ -76,7 +74,7 @@ impl<'a> BearerToken<'a> {
 
 /// The reason to refuse a value of another scheme.
 #[cold]
-fn unsupported_scheme(value: &[u8], accepted: Schemes) -> Reason {
+fn unsupported_scheme(value: &[u8], accepted: AuthSchemes) -> Reason {
     match std::str::from_utf8(value) {
         Err(_) => Reason::AuthorizationMalformed,
         Ok(value) if holds_another(value, accepted) => Reason::AuthorizationRepeated,
@@ -86,9 +84,10 @@ fn unsupported_scheme(value: &[u8], accepted: Schemes) -> Reason {
 
 /// Whether a token follows credentials of another scheme: Envoy joins repeated values with a comma before any filter sees
 /// them.
-fn holds_another(value: &str, accepted: Schemes) -> bool {
+fn holds_another(value: &str, accepted: AuthSchemes) -> bool {
     let is_token = |part: &str| {
-        part.trim_start().split_once(' ').is_some_and(|(scheme, _)| accepted.named(scheme.as_bytes()).is_some())
+        let part = part.trim_start();
+        part.contains(' ') && accepted.of_credentials(part.as_bytes()).is_some()
     };
     value.split(',').skip(1).any(is_token)
 }

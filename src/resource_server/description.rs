@@ -4,9 +4,9 @@ use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
 use super::issuer_identifier::IssuerIdentifier;
+use super::schemes;
 use super::{AccessTokenQuery, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName};
 use crate::handover::terminator::Source;
-use crate::http::auth_scheme::AuthScheme;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
 use crate::jose::confirmation::Dpop;
@@ -24,8 +24,8 @@ impl ResourceServer {
         sentences.extend(self.issuers.iter().filter_map(Issuer::sentence_of_open_claims));
         sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
-        let [bearer, mtls_pop] = [AuthScheme::Bearer, AuthScheme::MtlsPop].map(|scheme| self.schemes.accept(scheme));
-        let unbound = self.schemes.accept_unbound_tokens();
+        let (bearer, mtls_pop) = (self.schemes.bearer, self.schemes.mtls_pop);
+        let unbound = schemes::accept_unbound_tokens(self.schemes);
         match self.certificate_binding {
             _ if !unbound => {}
             CertificateBinding::Required => {
@@ -53,6 +53,10 @@ impl ResourceServer {
             Dpop::Refuse => {}
             Dpop::VerifiedUpstream => {
                 say("A token that is bound to a DPoP key passes under the scheme DPoP: the API must verify the proof.");
+                if let Some(algorithms) = &self.dpop_algorithms {
+                    let algorithms = listed(&algorithms.names(), "or");
+                    say(&format!("Clients are told to sign such proofs with {algorithms}."));
+                }
             }
         }
         if !self.required_scopes.is_empty() {
@@ -133,7 +137,7 @@ impl ResourceServer {
     /// does not say what it is, only the audience distinguishes the two.
     pub(crate) fn audiences_of_clients(&self) -> impl Iterator<Item = (&str, &str)> {
         let takes_unbound = self.certificate_binding != CertificateBinding::Required
-            && self.schemes.accept_unbound_tokens()
+            && schemes::accept_unbound_tokens(self.schemes)
             && !self.requires_scopes();
         let issuers = self.issuers.iter().filter(move |issuer| takes_unbound && issuer.token_type == TokenType::AnyJwt);
         // RFC 7519 §2: a name with a colon is a URI, so it is hardly a client id.

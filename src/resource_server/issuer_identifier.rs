@@ -4,12 +4,11 @@
 //! A token is of such an issuer if the template with this token's own claims in it is its `iss`, exactly. Before the signature
 //! is verified, that decides only which issuer's keys are tried.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::collections::sorted_map::SortedMap;
+use crate::collections::sorted_map::{SortedMap, sorted};
 use crate::config;
 use crate::text::json::Object;
 
@@ -36,7 +35,7 @@ struct Part {
     behind: String,
 }
 
-/// The values that a claim may have: texts of the characters that any may have.
+/// The values that a claim may have, in their order: texts of the characters that any may have.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 #[cfg_attr(
@@ -44,7 +43,7 @@ struct Part {
     derive(schemars::JsonSchema),
     schemars(rename = "IssuerClaimValues", with = "ValuesForm")
 )]
-pub(super) struct Values(HashSet<String>);
+pub(super) struct Values(Vec<String>);
 
 /// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
@@ -62,7 +61,7 @@ impl TryFrom<Vec<String>> for Values {
         }
         match values.iter().find(|value| !is_plain(value)) {
             Some(wrong) => Err(format!("{wrong:?} is no value for an issuer: letters, digits, '-', '.' and '_' are")),
-            None => Ok(Self(values.into_iter().collect())),
+            None => Ok(Self(sorted(values))),
         }
     }
 }
@@ -126,11 +125,7 @@ impl IssuerIdentifier {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn values(&self) -> impl Iterator<Item = (&str, Option<Vec<&str>>)> {
         self.parts.iter().map(|part| {
-            let values = part.values.as_ref().map(|values| {
-                let mut values: Vec<_> = values.0.iter().map(String::as_str).collect();
-                values.sort_unstable();
-                values
-            });
+            let values = part.values.as_ref().map(|values| values.0.iter().map(String::as_str).collect());
             (part.claim.as_str(), values)
         })
     }
@@ -171,34 +166,17 @@ impl IssuerIdentifier {
     /// Whether there are claims with which this identifier is this text.
     pub(crate) fn may_be(&self, text: &str) -> bool {
         let text = text.as_bytes();
-        let behind = |place: usize, part: &str| {
-            let rest = text.get(place..).and_then(|rest| rest.strip_prefix(part.as_bytes()))?;
-            Some(text.len().saturating_sub(rest.len()))
-        };
-        // The places up to which the text may be what was read so far, in their order.
-        let mut places: Vec<_> = behind(0, &self.beginning).into_iter().collect();
+        // Behind how many bytes of the text what was read so far may end.
+        let begun = std::iter::once(true).chain(text.iter().map(|_| false)).collect::<Vec<_>>();
+        let mut ends = followed_by(&begun, text, [self.beginning.as_bytes()]);
         for part in &self.parts {
-            let mut ends = HashSet::new();
-            for place in places {
-                match &part.values {
-                    Some(values) => ends.extend(values.0.iter().filter_map(|value| behind(place, value))),
-                    None => {
-                        // What was reached from an earlier place is followed by all that comes before the next other character.
-                        let mut next = place;
-                        while text.get(next).is_some_and(|byte| is_plain_byte(*byte)) {
-                            next = next.saturating_add(1);
-                            if !ends.insert(next) {
-                                break;
-                            }
-                        }
-                    }
-                }
-            }
-            places = ends.into_iter().filter_map(|place| behind(place, &part.behind)).collect();
-            places.sort_unstable();
-            places.dedup();
+            ends = match &part.values {
+                Some(values) => followed_by(&ends, text, values.0.iter().map(String::as_bytes)),
+                None => followed_by_any(&ends, text),
+            };
+            ends = followed_by(&ends, text, [part.behind.as_bytes()]);
         }
-        places.contains(&text.len())
+        ends.last() == Some(&true)
     }
 
     /// Every text that it may be, if these are not too many.
@@ -229,9 +207,15 @@ impl IssuerIdentifier {
     }
 }
 
+impl Values {
+    fn has(&self, value: &str) -> bool {
+        self.0.binary_search_by(|own| own.as_str().cmp(value)).is_ok()
+    }
+}
+
 impl Part {
     fn may_be(&self, value: &str) -> bool {
-        is_plain(value) && self.values.as_ref().is_none_or(|values| values.0.contains(value))
+        is_plain(value) && self.values.as_ref().is_none_or(|values| values.has(value))
     }
 }
 
@@ -256,29 +240,57 @@ impl Element {
     }
 }
 
+/// Where a text may end that continues, with one of these pieces, what ends at one of these places.
+fn followed_by<'a>(ends: &[bool], text: &[u8], pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<bool> {
+    let mut next = vec![false; ends.len()];
+    for piece in pieces {
+        for (place, _) in ends.iter().enumerate().filter(|(_, is_end)| **is_end) {
+            if text.get(place..).is_some_and(|rest| rest.starts_with(piece))
+                && let Some(end) = next.get_mut(place.saturating_add(piece.len()))
+            {
+                *end = true;
+            }
+        }
+    }
+    next
+}
+
+/// The same with any value of a claim.
+fn followed_by_any(ends: &[bool], text: &[u8]) -> Vec<bool> {
+    let mut is_open = false;
+    let open = ends.iter().zip(text).map(|(is_end, byte)| {
+        is_open = (is_open || *is_end) && is_plain_byte(*byte);
+        is_open
+    });
+    std::iter::once(false).chain(open).collect()
+}
+
 /// Whether some text is of both patterns.
 fn have_common_text(one: &[Element], other: &[Element]) -> bool {
-    let mut seen = HashSet::from([(0, 0)]);
+    let width = other.len().saturating_add(1);
+    let mut seen = vec![false; one.len().saturating_add(1).saturating_mul(width)];
     let mut open = vec![(0_usize, 0_usize)];
     while let Some((here, there)) = open.pop() {
+        match seen.get_mut(here.saturating_mul(width).saturating_add(there)) {
+            Some(seen) if !*seen => *seen = true,
+            _ => continue,
+        }
         let (first, second) = (one.get(here), other.get(there));
         let (after, beyond) = (here.saturating_add(1), there.saturating_add(1));
-        let mut next = Vec::new();
         match (first, second) {
             (None, None) => return true,
             (Some(first), Some(second)) if first.meets(*second) => {
                 let stays = |element: &Element| matches!(element, Element::MorePlain);
-                next.push((if stays(first) { here } else { after }, if stays(second) { there } else { beyond }));
+                open.push((if stays(first) { here } else { after }, if stays(second) { there } else { beyond }));
             }
             _ => {}
         }
         if let Some(Element::MorePlain) = first {
-            next.push((after, there));
+            open.push((after, there));
         }
         if let Some(Element::MorePlain) = second {
-            next.push((here, beyond));
+            open.push((here, beyond));
         }
-        open.extend(next.into_iter().filter(|place| seen.insert(*place)));
     }
     false
 }
@@ -294,6 +306,8 @@ fn is_plain_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use serde_json::{Value, json};
 
     use super::*;

@@ -9,6 +9,7 @@ mod binding;
 mod claims;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod dpop_algorithms;
 pub(crate) mod forwarding;
 pub mod introspection;
 mod issuer;
@@ -37,6 +38,7 @@ use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
 use crate::handover::header_cache::HeaderCache;
 use crate::handover::terminator::{Source, Terminated};
+use crate::http::auth_scheme::AuthSchemes;
 use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::OwnName;
 use crate::http::request::Request;
@@ -47,18 +49,19 @@ use crate::keys::{KeyRing, KeySource};
 use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
-use crate::outcome::scene::{Challenge, Scene};
+use crate::outcome::scene::{AccessTokenChallenge, Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
 use crate::time::UnixTime;
 use bearer_token::Credentials;
+use dpop_algorithms::DpopAlgorithms;
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
 use prepared::{Expected, Prepared};
-use schemes::{SchemeList, Schemes};
+use schemes::SchemeList;
 use scope::Scope;
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
@@ -107,8 +110,9 @@ impl<'m> Context<'m> {
 pub struct ResourceServer {
     issuers: Vec<Issuer>,
     certificate_binding: CertificateBinding,
-    schemes: Schemes,
+    schemes: AuthSchemes,
     dpop: Dpop,
+    dpop_algorithms: Option<DpopAlgorithms>,
     required_scopes: Vec<Scope>,
     access_token_query: AccessTokenQuery,
     cors_preflight: CorsPreflight,
@@ -141,6 +145,10 @@ struct Fields {
     /// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme DPoP.
     #[serde(default)]
     dpop: Dpop,
+    /// The algorithms with which the API lets clients sign DPoP proofs, as challenges and metadata tell them; default: clients are
+    /// told none. No proof is verified here.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["ES256", "PS256", "EdDSA"]))]
+    dpop_algorithms: Option<DpopAlgorithms>,
     /// Every one of them must be in the token's `scope`.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["accounts"]))]
@@ -333,6 +341,10 @@ impl TryFrom<Fields> for ResourceServer {
         if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
             return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
         }
+        if fields.dpop == Dpop::Refuse && fields.dpop_algorithms.is_some() {
+            return Err("dpop_algorithms are those of the scheme DPoP, which is accepted with dpop: verified_upstream"
+                .to_owned());
+        }
         let is_digest = fields.client_certificate_source.as_ref().is_some_and(|source| source.is_digest());
         if is_digest && fields.certificate_validity == CertificateValidity::Checked {
             return Err(
@@ -350,8 +362,9 @@ impl TryFrom<Fields> for ResourceServer {
         Ok(Self {
             issuers: fields.issuers,
             certificate_binding: fields.certificate_binding,
-            schemes: Schemes::of(&fields.schemes, fields.dpop),
+            schemes: fields.schemes.with(fields.dpop),
             dpop: fields.dpop,
+            dpop_algorithms: fields.dpop_algorithms,
             required_scopes: fields.required_scopes,
             access_token_query: fields.access_token_query,
             cors_preflight: fields.cors_preflight,
@@ -397,10 +410,15 @@ impl ResourceServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// The challenge to clients.
-    pub(crate) fn challenge(&self) -> Challenge<'_> {
-        let resource_metadata = self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url()));
-        Challenge::Bearer { realm: Cow::Borrowed(&self.realm.0), resource_metadata }
+    /// The challenges to the client of this request.
+    pub(crate) fn challenge(&self, request: &Request<'_>) -> Challenge<'_> {
+        Challenge::AccessToken(AccessTokenChallenge {
+            realm: Cow::Borrowed(&self.realm.0),
+            schemes: self.schemes,
+            told_under: schemes::of_error(self.schemes, request),
+            dpop_algorithms: self.dpop_algorithms.as_ref().map(|algorithms| Cow::Owned(algorithms.names().join(" "))),
+            resource_metadata: self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url())),
+        })
     }
 
     /// Judges a request whose forged headers `cleaned` removes.
@@ -428,7 +446,8 @@ impl ResourceServer {
         // A template is the identifier of no server.
         let issuers = self.issuers.iter().filter(|issuer| !issuer.identifier.is_template()).map(Issuer::identifier);
         let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.as_str()).collect();
-        Stop::Serve(metadata.document(issuers, &scopes))
+        let proofs = self.dpop_algorithms.as_ref().map(DpopAlgorithms::names).unwrap_or_default();
+        Stop::Serve(metadata.document(issuers, &scopes, self.schemes, &proofs))
     }
 
     /// Judges the request's headers.
@@ -455,7 +474,7 @@ impl ResourceServer {
             }
             Err(missing @ Reason::TokenMissing) => {
                 let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
-                (Rc::new(left.ok_or(missing)?), self.schemes.of_removed_token(), None)
+                (Rc::new(left.ok_or(missing)?), schemes::of_removed_token(self.schemes), None)
             }
             Err(reason) => return Err(reason.into()),
         };

@@ -3,16 +3,9 @@
 use serde::Deserialize;
 
 use crate::config;
-use crate::http::auth_scheme::AuthScheme;
+use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
+use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
-
-/// The schemes of a policy: those of `schemes`, and `DPoP` where `dpop` accepts it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Schemes {
-    bearer: bool,
-    mtls_pop: bool,
-    dpop: bool,
-}
 
 /// The schemes of `Authorization` under which tokens are accepted.
 #[derive(Debug, Deserialize)]
@@ -74,39 +67,33 @@ impl Default for SchemeList {
     }
 }
 
-impl Schemes {
-    pub(super) fn of(list: &SchemeList, dpop: Dpop) -> Self {
-        let has = |scheme| list.0.contains(&scheme);
-        Self { bearer: has(Listed::Bearer), mtls_pop: has(Listed::MtlsPop), dpop: dpop == Dpop::VerifiedUpstream }
-    }
-
-    /// Whether tokens are accepted under this scheme.
-    pub(super) fn accept(self, scheme: AuthScheme) -> bool {
-        match scheme {
-            AuthScheme::Dpop => self.dpop,
-            AuthScheme::Bearer => self.bearer,
-            AuthScheme::MtlsPop => self.mtls_pop,
+impl SchemeList {
+    /// All schemes of a policy: these, and `DPoP` where `dpop` accepts it.
+    pub(super) fn with(&self, dpop: Dpop) -> AuthSchemes {
+        let has = |scheme| self.0.contains(&scheme);
+        AuthSchemes {
+            dpop: dpop == Dpop::VerifiedUpstream,
+            bearer: has(Listed::Bearer),
+            mtls_pop: has(Listed::MtlsPop),
         }
     }
+}
 
-    /// Whether tokens that are not bound are accepted under one of them, where `certificate_binding` lets them pass.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn accept_unbound_tokens(self) -> bool {
-        self.bearer || self.dpop
-    }
+/// Whether tokens that are not bound are accepted under one of these schemes, where `certificate_binding` lets them pass.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn accept_unbound_tokens(schemes: AuthSchemes) -> bool {
+    schemes.bearer || schemes.dpop
+}
 
-    /// All of them, in the order in which clients are offered them.
-    pub(super) fn iter(self) -> impl Iterator<Item = AuthScheme> {
-        AuthScheme::ALL.into_iter().filter(move |scheme| self.accept(*scheme))
-    }
+/// The scheme of a token that another filter removed with its scheme: the one that demands most.
+pub(super) fn of_removed_token(schemes: AuthSchemes) -> AuthScheme {
+    if schemes.mtls_pop { AuthScheme::MtlsPop } else { AuthScheme::Bearer }
+}
 
-    /// The one of this name, in any case.
-    pub(super) fn named(self, name: &[u8]) -> Option<AuthScheme> {
-        self.iter().find(|scheme| name.eq_ignore_ascii_case(scheme.name().as_bytes()))
-    }
-
-    /// The scheme of a token that another filter removed with its scheme: the one that demands most.
-    pub(super) fn of_removed_token(self) -> AuthScheme {
-        if self.mtls_pop { AuthScheme::MtlsPop } else { AuthScheme::Bearer }
-    }
+/// The scheme in whose challenge an error of this request is told: the one that the client used, or the one that most clients
+/// know.
+pub(super) fn of_error(schemes: AuthSchemes, request: &Request<'_>) -> AuthScheme {
+    let used = request.values("authorization").next().and_then(|value| schemes.of_credentials(value));
+    let usual = || schemes.bearer.then_some(AuthScheme::Bearer).or_else(|| schemes.iter().next());
+    used.or_else(usual).unwrap_or(AuthScheme::Bearer)
 }

@@ -1,7 +1,8 @@
-"""The schemes of Authorization besides Bearer (RFC 6750) and DPoP (RFC 9449): mtls_pop, under which Microsoft Entra's clients send
-tokens that are bound to their certificate."""
+"""The schemes of Authorization besides Bearer (RFC 6750) and DPoP (RFC 9449), mtls_pop, under which Microsoft Entra's clients send
+tokens that are bound to their certificate; and the challenges of policies that accept several."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from cases.api import Variants
@@ -23,7 +24,12 @@ def variants(world: World) -> dict[str, dict[str, Any] | None]:
             "certificate_binding": "if_present",
             "issuer": {"keys": {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}},
         },
-        "mtls-pop-dpop": {**_BOTH, "dpop": "verified_upstream", "certificate_binding": "if_present"},
+        "mtls-pop-dpop": {
+            **_BOTH,
+            "dpop": "verified_upstream",
+            "dpop_algorithms": ["ES256", "EdDSA", "Ed25519"],
+            "certificate_binding": "if_present",
+        },
     }
 
 
@@ -141,4 +147,48 @@ def mtls_pop(world: World) -> Iterator[Case]:
         "a removed token that is bound to nothing is refused where mtls_pop is accepted",
         world.claims(),
         refusal=invalid_token("confirmation_missing"),
+    )
+
+
+def challenges(world: World) -> Iterator[Case]:
+    """RFC 9110 §11.6.1: one for each scheme. `Case.challenges` says which, and where an error is told."""
+    api = Variants(world)
+    case, carrying, sign, bound = api.case, api.carrying, api.sign, api.bound
+    everything = "mtls-pop-dpop"
+    yield case(everything, "three schemes are offered without a token", refusal=no_token("token_missing"))
+    for scheme in ("Bearer", "mtls_pop", "DPoP", "dpop", "MTLS_POP"):
+        yield carrying(
+            everything,
+            f"an error is told in the challenge of the scheme {scheme} and in no other",
+            sign(exp=world.now - 3600),
+            scheme=scheme,
+            refusal=invalid_token("token_expired"),
+        )
+        yield carrying(
+            everything,
+            f"an error of the request is told in the challenge of the scheme {scheme}",
+            f"{bound} x",
+            scheme=scheme,
+            refusal=invalid_request("authorization_malformed"),
+        )
+    for policy in (everything, "mtls-pop-alone", "dpop"):
+        yield case(
+            policy,
+            f"a token in the query is told of in one of the challenges of {policy}",
+            path=f"/{policy}/?access_token=x",
+            refusal=invalid_request("token_in_query"),
+        )
+        yield case(
+            policy,
+            f"Basic is answered with the challenges of {policy}",
+            headers=[("authorization", "Basic eDp5")],
+            refusal=no_token("scheme_unsupported"),
+        )
+    # gRPC has them as well.
+    yield case(
+        everything,
+        "a gRPC call without a token is offered three schemes",
+        method="POST",
+        headers=[("content-type", "application/grpc")],
+        refusal=replace(no_token("token_missing"), grpc_status=16),
     )

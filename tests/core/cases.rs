@@ -132,7 +132,7 @@ fn refused(refusal: &Refused) -> Outcome {
         reason: refusal.reason().name().to_owned(),
         status: refusal.status(),
         grpc_status: refusal.grpc_status().map(|status| status as u32),
-        challenges: refusal.challenge().into_iter().collect(),
+        challenges: refusal.challenges(),
         body: refusal.body().into_bytes(),
     }
 }
