@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error code that a client sees (RFC 6750 §3.1).
+/// An error code that a client sees (RFC 6750 §3.1, RFC 9470 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The request is malformed; status 400.
@@ -13,6 +13,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// The access token is good, and lacks a scope that this API requires; status 403.
     InsufficientScope,
+    /// The access token is good, and this API requires another authentication of the user, or a later one; status 401.
+    InsufficientUserAuthentication,
 }
 
 impl ErrorCode {
@@ -24,6 +26,7 @@ impl ErrorCode {
             Self::InvalidClient => "invalid_client",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
         }
     }
 }
@@ -82,7 +85,7 @@ macro_rules! reasons {
     };
 }
 
-use ErrorCode::{InsufficientScope, InvalidClient, InvalidRequest, InvalidToken};
+use ErrorCode::{InsufficientScope, InsufficientUserAuthentication, InvalidClient, InvalidRequest, InvalidToken};
 use Fault::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
 
 reasons! {
@@ -166,6 +169,8 @@ reasons! {
     TokenNotYetValid, "token_not_yet_valid", Client(InvalidToken), "the access token is not valid yet";
     /// The token lives longer, from `iat` to `exp`, than the issuer's tokens may.
     TokenLifetimeTooLong, "token_lifetime_too_long", Client(InvalidToken), "the lifetime of the access token is too long";
+    /// The user was authenticated otherwise than the policy requires, or too long ago, or the token does not say (RFC 9470).
+    UserAuthenticationInsufficient, "user_authentication_insufficient", Client(InsufficientUserAuthentication), "the user must be authenticated again or in another way";
     /// The token lacks a scope that the policy requires.
     ScopeInsufficient, "scope_insufficient", Client(InsufficientScope), "the access token lacks a required scope";
 

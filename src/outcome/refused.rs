@@ -64,7 +64,9 @@ impl Refused {
                     400
                 }
             }
-            Fault::Client(ErrorCode::InvalidToken) | Fault::Challenge => 401,
+            Fault::Client(ErrorCode::InvalidToken | ErrorCode::InsufficientUserAuthentication) | Fault::Challenge => {
+                401
+            }
             Fault::Client(ErrorCode::InsufficientScope) => 403,
             Fault::Unknown => 404,
             Fault::Misdirected => 421,
@@ -79,9 +81,10 @@ impl Refused {
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.scene.caller() == Caller::Grpc).then(|| match self.reason().fault() {
             Fault::Client(ErrorCode::InvalidRequest) | Fault::TooLarge => GrpcStatus::InvalidArgument,
-            Fault::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Fault::Challenge => {
-                GrpcStatus::Unauthenticated
-            }
+            Fault::Client(
+                ErrorCode::InvalidToken | ErrorCode::InvalidClient | ErrorCode::InsufficientUserAuthentication,
+            )
+            | Fault::Challenge => GrpcStatus::Unauthenticated,
             Fault::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // As 421 says, the client may try again on another connection.
             Fault::Misdirected | Fault::Later => GrpcStatus::Unavailable,
@@ -108,8 +111,8 @@ impl Refused {
 
     /// What a challenge tells of the error (RFC 6750 §3).
     fn error(&self, code: ErrorCode) -> String {
-        let scope = self.refusal.scope().map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
-        format!(", error=\"{}\", error_description=\"{}\"{scope}", code.name(), self.reason().description())
+        let demands: String = self.refusal.demands().map(|(name, value)| format!(", {name}=\"{value}\"")).collect();
+        format!(", error=\"{}\", error_description=\"{}\"{demands}", code.name(), self.reason().description())
     }
 
     /// The response headers besides the status.

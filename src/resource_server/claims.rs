@@ -90,7 +90,7 @@ pub(super) fn text<'t>(payload: &'t Object<'_>, name: &'static str) -> Result<Op
 }
 
 /// A NumericDate (RFC 7519 §2).
-fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f64>, Refusal> {
+pub(super) fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f64>, Refusal> {
     let seconds = |value: &Json<'_>| match value {
         Json::Number(value) => value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds)),
         _ => None,

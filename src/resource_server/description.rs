@@ -59,6 +59,14 @@ impl ResourceServer {
                 }
             }
         }
+        if !self.authentication.classes.is_empty() {
+            let classes: Vec<_> = self.authentication.classes.iter().map(|class| redacted(class.as_str())).collect();
+            let classes: Vec<_> = classes.iter().map(|class| &**class).collect();
+            say(&format!("A token gets 401 unless its acr is {}.", listed(&classes, "or")));
+        }
+        if let Some(max_age) = self.authentication.max_age {
+            say(&format!("A token gets 401 unless its user was authenticated in the last {} seconds.", max_age.0));
+        }
         if !self.required_scopes.is_empty() {
             let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(scope.as_str())).collect();
             let scopes: Vec<_> = scopes.iter().map(|scope| &**scope).collect();
@@ -131,6 +139,11 @@ impl ResourceServer {
     /// Whether tokens must have a scope.
     pub(crate) fn requires_scopes(&self) -> bool {
         !self.required_scopes.is_empty()
+    }
+
+    /// Whether the user must have been authenticated in some way, or not too long ago.
+    pub(crate) fn requires_authentication(&self) -> bool {
+        !self.authentication.is_none()
     }
 
     /// The issuers whose ID tokens may be taken for access tokens, each with an audience that may be a client id. If a token

@@ -51,7 +51,7 @@ impl Judgement<'_> {
         };
         let identity = token.identity();
         checked
-            .and_then(|()| Admitted::by(token, scheme, self.presented, self.server.certificate_binding))
+            .and_then(|()| Admitted::by(token, scheme, self.presented, self.server, self.request.now))
             .and_then(|admitted| self.forward_token(headers, admitted, lookup))
             .map_err(|refusal| refusal.about(identity).looked_up(lookup))
     }

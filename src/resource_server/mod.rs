@@ -23,6 +23,7 @@ mod stop;
 pub mod token_cache;
 mod token_kind;
 mod unnamed_key_checks;
+mod user_authentication;
 mod verification;
 pub mod verified_payload;
 
@@ -65,6 +66,7 @@ use schemes::SchemeList;
 use scope::Scope;
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
+use user_authentication::{ContextClass, MaxAuthAge, RequiredAuthentication};
 
 /// Each takes 32 bytes in every VM; so many are some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -113,6 +115,7 @@ pub struct ResourceServer {
     schemes: AuthSchemes,
     dpop: Dpop,
     dpop_algorithms: Option<DpopAlgorithms>,
+    authentication: RequiredAuthentication,
     required_scopes: Vec<Scope>,
     access_token_query: AccessTokenQuery,
     cors_preflight: CorsPreflight,
@@ -149,6 +152,13 @@ struct Fields {
     /// told none. No proof is verified here.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["ES256", "PS256", "EdDSA"]))]
     dpop_algorithms: Option<DpopAlgorithms>,
+    /// The token's `acr` must be one of them, in the order in which clients are to prefer them (RFC 9470); default: any.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["urn:example:two-factors"]))]
+    required_acr: Vec<ContextClass>,
+    /// The longest time since the token's `auth_time`, at which the user was authenticated (RFC 9470); default: any.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = 900))]
+    max_auth_age_seconds: Option<MaxAuthAge>,
     /// Every one of them must be in the token's `scope`.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["accounts"]))]
@@ -365,6 +375,10 @@ impl TryFrom<Fields> for ResourceServer {
             schemes: fields.schemes.with(fields.dpop),
             dpop: fields.dpop,
             dpop_algorithms: fields.dpop_algorithms,
+            authentication: RequiredAuthentication {
+                classes: fields.required_acr,
+                max_age: fields.max_auth_age_seconds,
+            },
             required_scopes: fields.required_scopes,
             access_token_query: fields.access_token_query,
             cors_preflight: fields.cors_preflight,
@@ -535,6 +549,7 @@ impl ResourceServer {
         Expected {
             policy,
             dpop: self.dpop,
+            authentication: &self.authentication,
             required_scopes: &self.required_scopes,
             forwarded_claims: &self.forward_claims,
         }

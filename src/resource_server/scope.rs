@@ -42,6 +42,6 @@ pub(super) fn check_scopes(required: &[Scope], payload: &Object<'_>) -> Result<(
     if required.iter().all(|scope| granted.split(' ').any(|granted| granted == *scope)) {
         Ok(())
     } else {
-        Err(Refusal::from(Reason::ScopeInsufficient).demanding(required.join(" ")))
+        Err(Refusal::from(Reason::ScopeInsufficient).demanding("scope", required.join(" ")))
     }
 }

@@ -39,8 +39,8 @@ impl<'a> VerifiedPayload<'a> {
     pub(super) fn claims(&self, texts: &[&str]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let value = match name {
-                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" => text(value),
-                b"exp" | b"nbf" | b"iat" => number(value),
+                b"iss" | b"sub" | b"jti" | b"client_id" | b"azp" | b"scope" | b"x5t#S256" | b"acr" => text(value),
+                b"exp" | b"nbf" | b"iat" | b"auth_time" => number(value),
                 b"aud" => match list(value) {
                     Some(audiences) => audiences.into_iter().map(text).collect::<Option<_>>().map(Json::List),
                     None => text(value),

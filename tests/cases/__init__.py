@@ -28,6 +28,7 @@ from cases import (
     requests,
     routes,
     schemes,
+    step_up,
     tenants,
     terminators,
 )
@@ -78,6 +79,7 @@ def cases(world: World) -> list[Case]:
         *jws.floods(world),
         *claims.claims(world),
         *claims.type_lifetime_and_scope(world),
+        *step_up.step_up(world),
         *issuers.two_issuers(world),
         *tenants.tenants(world),
         *issuers.fetched_keys(world),
@@ -111,7 +113,7 @@ def _with_schemes(case: Case, world: World) -> Case:
 
 def _variants(world: World) -> dict[str, dict[str, Any] | None]:
     variants: dict[str, dict[str, Any] | None] = {}
-    for topic in (binding, certificates, claims, jws, requests, schemes, tenants):
+    for topic in (binding, certificates, claims, jws, requests, schemes, step_up, tenants):
         variants |= topic.variants(world)
     return variants
 

@@ -22,6 +22,9 @@ class Refusal:
     challenge: bool
     scope: str | None = None
     """What the challenge says that the token needs."""
+    acr_values: str | None = None
+    max_age: int | None = None
+    """What the challenge says that the user's authentication needs."""
     schemes: Sequence[str] = ("Bearer",)
     """Those that the policy accepts, in the order of their challenges."""
     algs: str | None = None
@@ -100,6 +103,8 @@ class Case:
             start, end = f'{scheme} realm="{self.realm}"', ""
             if scheme == told and refusal.error:
                 end += f', scope="{refusal.scope}"' if refusal.scope else ""
+                end += f', acr_values="{refusal.acr_values}"' if refusal.acr_values else ""
+                end += f', max_age="{refusal.max_age}"' if refusal.max_age else ""
             end += f', algs="{refusal.algs}"' if refusal.algs and scheme == "DPoP" else ""
             if scheme == told and refusal.error:
                 found.append((f'{start}, error="{refusal.error}", error_description="', f'"{end}'))
