@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error code that a client sees (RFC 6750 §3.1).
+/// An error code that a client sees (RFC 6750 §3.1, RFC 9470 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The request is malformed; status 400.
@@ -13,6 +13,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// The access token is good, and lacks a scope that this API requires; status 403.
     InsufficientScope,
+    /// The access token is good, and this API requires another authentication of the user, or a later one; status 401.
+    InsufficientUserAuthentication,
 }
 
 impl ErrorCode {
@@ -24,6 +26,7 @@ impl ErrorCode {
             Self::InvalidClient => "invalid_client",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
         }
     }
 }
@@ -31,7 +34,7 @@ impl ErrorCode {
 /// Whose fault a refusal is. It decides the status and the challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The client presented no bearer token: 401 and a challenge without an error code (RFC 6750 §3.1).
+    /// The client presented no access token: 401 and a challenge without an error code (RFC 6750 §3.1).
     Challenge,
     /// The client made a mistake: 400, 401 or 403, a challenge with this code.
     Client(ErrorCode),
@@ -82,7 +85,7 @@ macro_rules! reasons {
     };
 }
 
-use ErrorCode::{InsufficientScope, InvalidClient, InvalidRequest, InvalidToken};
+use ErrorCode::{InsufficientScope, InsufficientUserAuthentication, InvalidClient, InvalidRequest, InvalidToken};
 use Fault::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
 
 reasons! {
@@ -124,13 +127,13 @@ reasons! {
 
     /// The request has no `Authorization` header.
     TokenMissing, "token_missing", Challenge, "an access token is required";
-    /// The `Authorization` header uses another scheme than `Bearer`, and than `DPoP` where the policy accepts that.
-    SchemeUnsupported, "scheme_unsupported", Challenge, "the Bearer scheme is required";
+    /// The `Authorization` header uses another scheme than those that the policy accepts.
+    SchemeUnsupported, "scheme_unsupported", Challenge, "the authentication scheme is not accepted";
     /// The query has a parameter `access_token`, where a token would stand in logs and histories (RFC 9700 §4.3.2).
     TokenInQuery, "token_in_query", Client(InvalidRequest), "an access token must not stand in the query";
     /// The request has more than one `Authorization` value, or a list in one.
     AuthorizationRepeated, "authorization_repeated", Client(InvalidRequest), "the request carries more than one access token";
-    /// The `Authorization` value is not `Bearer` and one token of RFC 6750's characters.
+    /// The `Authorization` value is not a scheme and one token of RFC 6750's characters.
     AuthorizationMalformed, "authorization_malformed", Client(InvalidRequest), "the Authorization header is malformed";
 
     /// The token is longer than the filter reads.
@@ -166,10 +169,12 @@ reasons! {
     TokenNotYetValid, "token_not_yet_valid", Client(InvalidToken), "the access token is not valid yet";
     /// The token lives longer, from `iat` to `exp`, than the issuer's tokens may.
     TokenLifetimeTooLong, "token_lifetime_too_long", Client(InvalidToken), "the lifetime of the access token is too long";
+    /// The user was authenticated otherwise than the policy requires, or too long ago, or the token does not say (RFC 9470).
+    UserAuthenticationInsufficient, "user_authentication_insufficient", Client(InsufficientUserAuthentication), "the user must be authenticated again or in another way";
     /// The token lacks a scope that the policy requires.
     ScopeInsufficient, "scope_insufficient", Client(InsufficientScope), "the access token lacks a required scope";
 
-    /// The policy requires a certificate-bound token, and this one is not bound.
+    /// The policy or the scheme requires a certificate-bound token, and this one is not bound.
     ConfirmationMissing, "confirmation_missing", Client(InvalidToken), "the access token is not bound to a certificate";
     /// The confirmation is not 43 characters of canonical base64url where RFC 8705 §3.1 puts them.
     ConfirmationMalformed, "confirmation_malformed", Client(InvalidToken), "the confirmation of the access token is malformed";
@@ -179,7 +184,7 @@ reasons! {
     ConfirmationAtTopLevel, "confirmation_at_top_level", Client(InvalidToken), "the confirmation of the access token is not where it is expected";
     /// The token names two certificates, one in `cnf` and another at the top level.
     ConfirmationConflict, "confirmation_conflict", Client(InvalidToken), "the access token is bound to two certificates";
-    /// The token is bound to a DPoP key and came as a bearer token (RFC 9449 §7.2).
+    /// The token is bound to a DPoP key and came under another scheme than `DPoP` (RFC 9449 §7.2).
     DpopSchemeMissing, "dpop_scheme_missing", Client(InvalidToken), "the access token is bound to a DPoP key and needs the DPoP scheme";
     /// The client presented a certificate that the policy lists as revoked.
     CertificateRevoked, "certificate_revoked", Client(InvalidToken), "the client certificate is revoked";

@@ -29,6 +29,8 @@ pub(super) enum Stage {
     Dates,
     /// What it is bound to.
     Binding,
+    /// How its user was authenticated.
+    Authentication,
     /// What it allows.
     Scope,
 }
@@ -47,6 +49,7 @@ impl Stage {
         Self::ServerName,
         Self::Dates,
         Self::Binding,
+        Self::Authentication,
         Self::Scope,
     ];
 
@@ -57,6 +60,7 @@ impl Stage {
             Self::Lifetime => server.bounds_lifetimes(),
             Self::ServerName => server.needs_server_name(),
             Self::Dates => server.checks_dates(),
+            Self::Authentication => server.requires_authentication(),
             Self::Scope => server.requires_scopes(),
             Self::Carriage
             | Self::Form
@@ -82,6 +86,7 @@ impl Stage {
             Self::ServerName => "the server name of the TLS handshake is the host of the request",
             Self::Dates => "the certificate is valid now",
             Self::Binding => "what it is bound to, the request has",
+            Self::Authentication => "its user was authenticated as required",
             Self::Scope => "it has the required scopes",
         }
     }
@@ -112,6 +117,9 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::AuthorizationMalformed => Stage::Carriage,
         Reason::TokenTypeUnsupported if verified => Stage::Kind,
         Reason::ClaimMissing if verified => Stage::Lifetime,
+        Reason::ClaimMalformed if verified && matches!(refusal.detail(), Some("acr" | "auth_time")) => {
+            Stage::Authentication
+        }
         Reason::ClaimMalformed if verified => Stage::Scope,
         Reason::TokenTooLong
         | Reason::TokenMalformed
@@ -142,6 +150,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::DpopSchemeMissing
         | Reason::CertificateNotPresented
         | Reason::CertificateMismatch => Stage::Binding,
+        Reason::UserAuthenticationInsufficient => Stage::Authentication,
         Reason::ScopeInsufficient => Stage::Scope,
         // No policy in front of an API refuses for these.
         Reason::TokenRequestMalformed

@@ -1,5 +1,6 @@
 //! HTTP as values: the request that is judged, headers, and calls to other servers.
 
+pub mod auth_scheme;
 pub mod call;
 pub mod connection;
 pub mod edit;

@@ -139,11 +139,6 @@ impl<'a> CompactJws<'a> {
         &self.payload
     }
 
-    /// Whether the token claims to be from this issuer.
-    pub(crate) fn is_from(&self, issuer: &str) -> bool {
-        self.payload.get("iss").and_then(Json::as_str) == Some(issuer)
-    }
-
     /// What the signature is over.
     #[must_use]
     pub fn signing_input(&self) -> &'a str {

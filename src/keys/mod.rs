@@ -86,8 +86,8 @@ pub(crate) struct KeysFields {
 }
 
 impl KeysFields {
-    /// The keys of the issuer that has this identifier.
-    pub(crate) fn of_issuer(self, issuer: &str) -> Result<Keys, String> {
+    /// The keys of the issuer that has this identifier; `None` for one that has many.
+    pub(crate) fn of_issuer(self, issuer: Option<&str>) -> Result<Keys, String> {
         let limits = source::Limits {
             cool_down: self.cool_down_seconds,
             default_age: self.default_age_seconds,
@@ -104,6 +104,10 @@ impl KeysFields {
                 Err("jwks_uri needs `cluster`, the name of the Envoy cluster through which it is fetched".to_owned())
             }
             (None, None, None, Some(discovery), None, None) => {
+                let issuer = issuer.ok_or(
+                    "discovery reads the document of one issuer, and an issuer with claims in braces is many: say \
+                     `jwks_uri` or `jwks`",
+                )?;
                 KeySource::discovery(issuer, discovery, limits).map(Keys::Fetched)
             }
             (None, None, None, None, Some(Verifier::JwtAuthn), Some(name)) if !name.is_empty() => {

@@ -190,7 +190,7 @@ mod tests {
 
     fn with_cool_down(seconds: u64) -> KeySource {
         let fields = format!(r#"{{"jwks_uri": "https://as/jwks", "cluster": "as", "cool_down_seconds": {seconds}}}"#);
-        match serde_json::from_str::<crate::keys::KeysFields>(&fields).unwrap().of_issuer("https://as").unwrap() {
+        match serde_json::from_str::<crate::keys::KeysFields>(&fields).unwrap().of_issuer(Some("https://as")).unwrap() {
             crate::keys::Keys::Fetched(source) => source,
             _ => panic!("these are fetched"),
         }

@@ -17,7 +17,8 @@ pub struct Refusal(Box<Particulars>);
 struct Particulars {
     reason: Reason,
     detail: Option<String>,
-    scope: Option<String>,
+    /// Parameters of the challenge, each with its value.
+    demands: Vec<(&'static str, String)>,
     expected: Option<Thumbprint>,
     identity: Option<Rc<Identity>>,
     lookup: Option<Lookup>,
@@ -25,8 +26,8 @@ struct Particulars {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        let (detail, scope, expected, identity, lookup) = (None, None, None, None, None);
-        Self(Box::new(Particulars { reason, detail, scope, expected, identity, lookup }))
+        let (detail, expected, identity, lookup) = (None, None, None, None);
+        Self(Box::new(Particulars { reason, detail, demands: Vec::new(), expected, identity, lookup }))
     }
 }
 
@@ -48,9 +49,10 @@ impl Refusal {
 
     /// Its approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
-        let Particulars { detail, scope, .. } = &*self.0;
-        let texts = [detail, scope].into_iter().flatten().map(String::len);
+        let Particulars { detail, demands, .. } = &*self.0;
+        let texts = detail.iter().chain(demands.iter().map(|(_, value)| value)).map(String::len);
         let own = size_of::<Self>().saturating_add(size_of::<Particulars>());
+        let own = own.saturating_add(size_of_val(demands.as_slice()));
         texts.fold(own, usize::saturating_add)
     }
 
@@ -75,10 +77,10 @@ impl Refusal {
         self
     }
 
-    /// Adds the scopes that the request needs, for the challenge of [`Reason::ScopeInsufficient`].
+    /// Adds a parameter of the challenge that says what the request needs. It must not need an escape there.
     #[must_use]
-    pub(crate) fn demanding(mut self, scope: String) -> Self {
-        self.0.scope = Some(scope);
+    pub(crate) fn demanding(mut self, parameter: &'static str, value: String) -> Self {
+        self.0.demands.push((parameter, value));
         self
     }
 
@@ -111,8 +113,8 @@ impl Refusal {
         self.0.lookup
     }
 
-    /// The scopes that the request needs, if it lacks one.
-    pub(super) fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+    /// What the request needs, as parameters of the challenge.
+    pub(super) fn demands(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.demands.iter().map(|(parameter, value)| (*parameter, value.as_str()))
     }
 }

@@ -64,7 +64,9 @@ impl Refused {
                     400
                 }
             }
-            Fault::Client(ErrorCode::InvalidToken) | Fault::Challenge => 401,
+            Fault::Client(ErrorCode::InvalidToken | ErrorCode::InsufficientUserAuthentication) | Fault::Challenge => {
+                401
+            }
             Fault::Client(ErrorCode::InsufficientScope) => 403,
             Fault::Unknown => 404,
             Fault::Misdirected => 421,
@@ -79,9 +81,10 @@ impl Refused {
     pub fn grpc_status(&self) -> Option<GrpcStatus> {
         (self.scene.caller() == Caller::Grpc).then(|| match self.reason().fault() {
             Fault::Client(ErrorCode::InvalidRequest) | Fault::TooLarge => GrpcStatus::InvalidArgument,
-            Fault::Client(ErrorCode::InvalidToken | ErrorCode::InvalidClient) | Fault::Challenge => {
-                GrpcStatus::Unauthenticated
-            }
+            Fault::Client(
+                ErrorCode::InvalidToken | ErrorCode::InvalidClient | ErrorCode::InsufficientUserAuthentication,
+            )
+            | Fault::Challenge => GrpcStatus::Unauthenticated,
             Fault::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
             // As 421 says, the client may try again on another connection.
             Fault::Misdirected | Fault::Later => GrpcStatus::Unavailable,
@@ -91,31 +94,25 @@ impl Refused {
         })
     }
 
-    /// The value of `WWW-Authenticate` (RFC 6750 §3). Nothing in it comes from the request.
+    /// The values of `WWW-Authenticate` (RFC 9110 §11.6.1), each for a line of its own: in one line commas would
+    /// part challenges and their parameters alike. Nothing in them comes from the request.
     #[must_use]
-    pub fn challenge(&self) -> Option<String> {
+    pub fn challenges(&self) -> Vec<String> {
         let fault = self.reason().fault();
-        let (realm, resource_metadata) = match (&self.scene.challenge, fault) {
+        match (&self.scene.challenge, fault) {
             (Challenge::Basic, Fault::Client(ErrorCode::InvalidClient)) => {
-                return Some(format!("Basic realm=\"{}\"", self.policy()));
+                vec![format!("Basic realm=\"{}\"", self.policy())]
             }
-            (Challenge::Bearer { realm, resource_metadata }, _) => (realm, resource_metadata),
-            (Challenge::None | Challenge::Basic, _) => return None,
-        };
-        let parameter = |name, value: &str| format!(", {name}=\"{value}\"");
-        let metadata = resource_metadata.as_ref().map(|url| parameter("resource_metadata", url)).unwrap_or_default();
-        match fault {
-            Fault::Challenge => Some(format!("Bearer realm=\"{realm}\"{metadata}")),
-            Fault::Client(code) => {
-                let scope = self.refusal.scope().map(|scope| parameter("scope", scope)).unwrap_or_default();
-                Some(format!(
-                    "Bearer realm=\"{realm}\", error=\"{}\", error_description=\"{}\"{scope}{metadata}",
-                    code.name(),
-                    self.reason().description()
-                ))
-            }
-            Fault::Unknown | Fault::Misdirected | Fault::TooLarge | Fault::Operator | Fault::Later => None,
+            (Challenge::AccessToken(challenge), Fault::Challenge) => challenge.of_each_scheme(""),
+            (Challenge::AccessToken(challenge), Fault::Client(code)) => challenge.of_each_scheme(&self.error(code)),
+            _ => Vec::new(),
         }
+    }
+
+    /// What a challenge tells of the error (RFC 6750 §3).
+    fn error(&self, code: ErrorCode) -> String {
+        let demands: String = self.refusal.demands().map(|(name, value)| format!(", {name}=\"{value}\"")).collect();
+        format!(", error=\"{}\", error_description=\"{}\"{demands}", code.name(), self.reason().description())
     }
 
     /// The response headers besides the status.
@@ -130,9 +127,7 @@ impl Refused {
         if self.reason().fault() == Fault::Later {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_owned()));
         }
-        if let Some(challenge) = self.challenge() {
-            headers.push(("www-authenticate", challenge));
-        }
+        headers.extend(self.challenges().into_iter().map(|challenge| ("www-authenticate", challenge)));
         headers
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::request::Caller;
 use crate::outcome::decision::{Decision, Ground, Verdict};
 use crate::outcome::forward::Passed;
@@ -33,15 +34,25 @@ pub(crate) enum Challenge<'p> {
     /// There is no challenge.
     #[default]
     None,
-    /// With an access token (RFC 6750 §3).
-    Bearer {
-        /// The realm.
-        realm: Cow<'p, str>,
-        /// Where the metadata of the API is (RFC 9728 §5.1).
-        resource_metadata: Option<Cow<'p, str>>,
-    },
+    /// With an access token.
+    AccessToken(AccessTokenChallenge<'p>),
     /// With HTTP Basic, if the client used `Authorization` (RFC 6749 §5.2). The realm is the policy's name.
     Basic,
+}
+
+/// How a client is told to send an access token: a challenge for each scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessTokenChallenge<'p> {
+    /// The realm, which is that of each.
+    pub(crate) realm: Cow<'p, str>,
+    /// The schemes that the policy accepts.
+    pub(crate) schemes: AuthSchemes,
+    /// The one in whose challenge an error is told.
+    pub(crate) told_under: AuthScheme,
+    /// The algorithms for DPoP proofs, with spaces between them (RFC 9449 §7.1).
+    pub(crate) dpop_algorithms: Option<Cow<'p, str>>,
+    /// Where the metadata of the API is (RFC 9728 §5.1).
+    pub(crate) resource_metadata: Option<Cow<'p, str>>,
 }
 
 impl Challenge<'_> {
@@ -49,11 +60,34 @@ impl Challenge<'_> {
         let owned = |text: &Cow<'_, str>| Cow::Owned(text.to_string());
         match self {
             Self::None => Challenge::None,
-            Self::Bearer { realm, resource_metadata } => {
-                Challenge::Bearer { realm: owned(realm), resource_metadata: resource_metadata.as_ref().map(owned) }
-            }
+            Self::AccessToken(challenge) => Challenge::AccessToken(AccessTokenChallenge {
+                realm: owned(&challenge.realm),
+                dpop_algorithms: challenge.dpop_algorithms.as_ref().map(owned),
+                resource_metadata: challenge.resource_metadata.as_ref().map(owned),
+                schemes: challenge.schemes,
+                told_under: challenge.told_under,
+            }),
             Self::Basic => Challenge::Basic,
         }
+    }
+}
+
+impl AccessTokenChallenge<'_> {
+    /// The challenges, in the order of their schemes. `error` is what is told of an error.
+    pub(super) fn of_each_scheme(&self, error: &str) -> Vec<String> {
+        let parameter = |name: &str, value: &Option<Cow<'_, str>>| {
+            value.as_ref().map(|value| format!(", {name}=\"{value}\"")).unwrap_or_default()
+        };
+        let metadata = parameter("resource_metadata", &self.resource_metadata);
+        let challenge = |scheme: AuthScheme| {
+            let error = if scheme == self.told_under { error } else { "" };
+            let proofs = match scheme {
+                AuthScheme::Dpop => parameter("algs", &self.dpop_algorithms),
+                AuthScheme::Bearer | AuthScheme::MtlsPop => String::new(),
+            };
+            format!("{} realm=\"{}\"{error}{proofs}{metadata}", scheme.name(), self.realm)
+        };
+        self.schemes.iter().map(challenge).collect()
     }
 }
 

@@ -265,7 +265,7 @@ impl Policy {
         match self {
             Self::ResourceServer(server) => match server.judge(&scene, request, context, cleaned, terminated) {
                 Ok(forward) => Step::forward(&scene, forward, None),
-                Err(stop) => Step::at_resource_server(&scene.challenging(server.challenge()), stop),
+                Err(stop) => Step::at_resource_server(&scene.challenging(server.challenge(request)), stop),
             },
             Self::AuthorizationServer(server) => {
                 let scene = scene.challenging(server.challenge(request));

@@ -61,7 +61,7 @@ impl AccessToken {
         proof: Proof,
         (stand, algorithm): (Stand<'_>, Option<Algorithm>),
     ) -> Result<Self, Refusal> {
-        let issuer_identifier = claims.issuer.map(|_| issuer.shared_identifier());
+        let issuer_identifier = claims.issuer.map(|own| issuer.identifier.of_token(own));
         let identity = Rc::new(Identity::of(algorithm, issuer_identifier, payload));
         token_kind::check(payload, stand)
             .and_then(|()| claims.check_lifetime(issuer.longest_lifetime()))
@@ -160,7 +160,9 @@ impl AccessToken {
         };
         let refusals = self.confirmation.as_ref().err().into_iter().chain(self.audience.as_ref().err());
         let refusals = refusals.map(Refusal::size).fold(0, usize::saturating_add);
-        let own = [size_of::<Self>(), refusals, proof, self.identity.size()];
+        // It is shared, unless a claim completed it.
+        let issuer = self.identity.issuer().map_or(0, str::len);
+        let own = [size_of::<Self>(), refusals, proof, issuer, self.identity.size()];
         own.into_iter().fold(0, usize::saturating_add)
     }
 }

@@ -1,8 +1,8 @@
 //! Reads the token from the `Authorization` header (RFC 6750 §2.1), and from nowhere else.
 
+use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::leniency;
 use crate::http::request::Request;
-use crate::jose::confirmation::Dpop;
 use crate::reason::Reason;
 
 /// The bytes in the place of the token. They are enough to find a token in the cache; any other token must be
@@ -10,7 +10,7 @@ use crate::reason::Reason;
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
     bytes: &'a [u8],
-    scheme: Scheme,
+    scheme: AuthScheme,
 }
 
 /// A token whose characters are right. Nothing else of it was checked.
@@ -19,43 +19,27 @@ pub struct BearerToken<'a> {
     text: &'a str,
 }
 
-/// The scheme that a token came under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// RFC 6750.
-    Bearer,
-    /// RFC 9449 §7.1.
-    Dpop,
-}
-
 impl<'a> Credentials<'a> {
-    /// Reads those of the only access token in the request.
+    /// Reads those of the only access token in the request, under one of these schemes.
     ///
     /// # Errors
     /// [`Reason::TokenMissing`], [`Reason::SchemeUnsupported`], [`Reason::AuthorizationRepeated`],
     /// [`Reason::AuthorizationMalformed`].
-    pub fn of(request: &Request<'a>, dpop: Dpop) -> Result<Self, Reason> {
+    pub(super) fn of(request: &Request<'a>, accepted: AuthSchemes) -> Result<Self, Reason> {
         let mut values = request.values("authorization");
         let value = values.next().ok_or(Reason::TokenMissing)?;
         if values.next().is_some() {
             return Err(Reason::AuthorizationRepeated);
         }
-        let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
-        let (scheme, credentials) = value.split_at_checked(end).unwrap_or_default();
-        let scheme = if scheme.eq_ignore_ascii_case(b"bearer") {
-            Scheme::Bearer
-        } else if dpop == Dpop::VerifiedUpstream && scheme.eq_ignore_ascii_case(b"dpop") {
-            Scheme::Dpop
-        } else {
-            return Err(unsupported_scheme(value));
-        };
+        let scheme = accepted.of_credentials(value).ok_or_else(|| unsupported_scheme(value, accepted))?;
+        let credentials = value.get(scheme.name().len()..).unwrap_or_default();
         let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
         Ok(Self { bytes: credentials.split_at_checked(spaces).unwrap_or_default().1, scheme })
     }
 
     /// The scheme that they came under.
     #[must_use]
-    pub fn scheme(self) -> Scheme {
+    pub fn scheme(self) -> AuthScheme {
         self.scheme
     }
 
@@ -90,20 +74,22 @@ impl<'a> BearerToken<'a> {
 
 /// The reason to refuse a value of another scheme.
 #[cold]
-fn unsupported_scheme(value: &[u8]) -> Reason {
+fn unsupported_scheme(value: &[u8], accepted: AuthSchemes) -> Reason {
     match std::str::from_utf8(value) {
         Err(_) => Reason::AuthorizationMalformed,
-        Ok(value) if holds_another(value) => Reason::AuthorizationRepeated,
+        Ok(value) if holds_another(value, accepted) => Reason::AuthorizationRepeated,
         Ok(_) => Reason::SchemeUnsupported,
     }
 }
 
-/// Whether a bearer token follows credentials of another scheme: Envoy joins repeated values with a comma before any filter sees
+/// Whether a token follows credentials of another scheme: Envoy joins repeated values with a comma before any filter sees
 /// them.
-fn holds_another(value: &str) -> bool {
-    let is_bearer =
-        |part: &str| part.trim_start().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
-    value.split(',').skip(1).any(is_bearer)
+fn holds_another(value: &str, accepted: AuthSchemes) -> bool {
+    let is_token = |part: &str| {
+        let part = part.trim_start();
+        part.contains(' ') && accepted.of_credentials(part.as_bytes()).is_some()
+    };
+    value.split(',').skip(1).any(is_token)
 }
 
 /// Whether the query has a parameter `access_token` (RFC 6750 §2.3) for any server: between `&` or `;`, and under every name

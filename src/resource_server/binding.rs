@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
-use super::CertificateBinding;
-use super::bearer_token::Scheme;
 use super::prepared::Prepared;
+use super::{CertificateBinding, ResourceServer};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::auth_scheme::AuthScheme;
 use crate::outcome::decision::Ground;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+use crate::time::UnixTime;
 
 /// A token that may pass under its policy. Only [`Admitted::by`] makes one.
 #[derive(Debug)]
@@ -19,16 +20,20 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// Judges the binding of a verified token, and then its scopes.
+    /// Judges the binding of a verified token, then how its user was authenticated, and then its scopes.
     ///
     /// # Errors
     /// The refusal, if the policy does not let the token pass.
     pub(super) fn by(
         token: Rc<Prepared>,
-        scheme: Scheme,
+        scheme: AuthScheme,
         presented: Option<Thumbprint>,
-        policy: CertificateBinding,
+        server: &ResourceServer,
+        now: UnixTime,
     ) -> Result<Self, Refusal> {
+        // Who sends a token under this scheme says that it is bound.
+        let policy =
+            if scheme == AuthScheme::MtlsPop { CertificateBinding::Required } else { server.certificate_binding };
         let ground = match (binding(&token, scheme, presented), policy) {
             (Ok(Binding::Certificate), _) => Ok(Ground::TokenBound),
             (Ok(Binding::DpopKey), _) => Ok(Ground::TokenBoundToKey),
@@ -38,6 +43,7 @@ impl Admitted {
             (Err(refusal), CertificateBinding::Observe) => Err(refusal),
             (Err(refusal), CertificateBinding::Required | CertificateBinding::IfPresent) => return Err(refusal),
         };
+        token.check_authentication(&server.authentication, server.leeway.duration(), now)?;
         token.check_scopes()?;
         Ok(Self { token, ground })
     }
@@ -58,10 +64,10 @@ enum Binding {
 }
 
 /// Compares a token's confirmation with the certificate that the client presented.
-fn binding(token: &Prepared, scheme: Scheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
+fn binding(token: &Prepared, scheme: AuthScheme, presented: Option<Thumbprint>) -> Result<Binding, Refusal> {
     let confirmation = token.access_token.confirmation()?;
-    // An API that verifies proofs only under the scheme DPoP would accept it as a bearer token.
-    if confirmation.dpop_key && scheme == Scheme::Bearer {
+    // An API that verifies proofs only under the scheme DPoP would accept it without one.
+    if confirmation.dpop_key && scheme != AuthScheme::Dpop {
         return Err(Reason::DpopSchemeMissing.into());
     }
     match (confirmation.certificate, presented) {

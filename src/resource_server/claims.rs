@@ -82,9 +82,11 @@ impl<'t> Claims<'t> {
 
     /// Refuses claims with another issuer. An introspection response need not name its issuer. A server, or a filter, may also
     /// vouch for the tokens of other issuers.
-    pub(super) fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
+    pub(super) fn check_issuer(&self, payload: &Object<'_>, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
-            Some(own) if own != issuer.identifier() => Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own))),
+            Some(own) if !issuer.identifier.is_of(payload) => {
+                Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own)))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -95,7 +97,7 @@ pub(super) fn text<'t>(payload: &'t Object<'_>, name: &'static str) -> Result<Op
 }
 
 /// A NumericDate (RFC 7519 §2).
-fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f64>, Refusal> {
+pub(super) fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f64>, Refusal> {
     let seconds = |value: &Json<'_>| match value {
         Json::Number(value) => value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds)),
         _ => None,

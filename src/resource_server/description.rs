@@ -3,6 +3,8 @@
 use super::forwarding::{ForwardToken, ForwardedClaim};
 use super::introspection::Tokens;
 use super::issuer::{Issuer, TokenType};
+use super::issuer_identifier::IssuerIdentifier;
+use super::schemes;
 use super::{
     AccessTokenQuery, AtExpiry, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName,
 };
@@ -14,13 +16,20 @@ use crate::keys::{KeySource, Keys};
 use crate::text::https_url::redacted;
 use crate::text::list::listed;
 
+/// A sentence lists so many values of a claim, and counts more.
+const MOST_VALUES: usize = 5;
+
 impl ResourceServer {
     /// One sentence for each thing that it does.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
+        sentences.extend(self.issuers.iter().filter_map(Issuer::sentence_of_open_claims));
         sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
+        let (bearer, mtls_pop) = (self.schemes.bearer, self.schemes.mtls_pop);
+        let unbound = schemes::accept_unbound_tokens(self.schemes);
         match self.certificate_binding {
+            _ if !unbound => {}
             CertificateBinding::Required => {
                 say("A token that is not bound to the certificate of its connection is refused.");
             }
@@ -31,11 +40,34 @@ impl ResourceServer {
                 say("A token passes whatever it is bound to; what `required` would refuse is only noted.");
             }
         }
+        match (bearer, mtls_pop) {
+            (_, false) => {}
+            (true, true) => {
+                say("A token passes under the scheme mtls_pop too, but only on the certificate that it is bound to.");
+            }
+            (false, true) => {
+                say(
+                    "A token passes under the scheme mtls_pop, on the certificate that it is bound to, and not under Bearer.",
+                );
+            }
+        }
         match self.dpop {
             Dpop::Refuse => {}
             Dpop::VerifiedUpstream => {
                 say("A token that is bound to a DPoP key passes under the scheme DPoP: the API must verify the proof.");
+                if let Some(algorithms) = &self.dpop_algorithms {
+                    let algorithms = listed(&algorithms.names(), "or");
+                    say(&format!("Clients are told to sign such proofs with {algorithms}."));
+                }
             }
+        }
+        if !self.authentication.classes.is_empty() {
+            let classes: Vec<_> = self.authentication.classes.iter().map(|class| redacted(class.as_str())).collect();
+            let classes: Vec<_> = classes.iter().map(|class| &**class).collect();
+            say(&format!("A token gets 401 unless its acr is {}.", listed(&classes, "or")));
+        }
+        if let Some(max_age) = self.authentication.max_age {
+            say(&format!("A token gets 401 unless its user was authenticated in the last {} seconds.", max_age.0));
         }
         if !self.required_scopes.is_empty() {
             let scopes: Vec<_> = self.required_scopes.iter().map(|scope| redacted(scope.as_str())).collect();
@@ -119,10 +151,17 @@ impl ResourceServer {
         !self.required_scopes.is_empty()
     }
 
+    /// Whether the user must have been authenticated in some way, or not too long ago.
+    pub(crate) fn requires_authentication(&self) -> bool {
+        !self.authentication.is_none()
+    }
+
     /// The issuers whose ID tokens may be taken for access tokens, each with an audience that may be a client id. If a token
     /// does not say what it is, only the audience distinguishes the two.
     pub(crate) fn audiences_of_clients(&self) -> impl Iterator<Item = (&str, &str)> {
-        let takes_unbound = self.certificate_binding != CertificateBinding::Required && !self.requires_scopes();
+        let takes_unbound = self.certificate_binding != CertificateBinding::Required
+            && schemes::accept_unbound_tokens(self.schemes)
+            && !self.requires_scopes();
         let issuers = self.issuers.iter().filter(move |issuer| takes_unbound && issuer.token_type == TokenType::AnyJwt);
         // RFC 7519 §2: a name with a colon is a URI, so it is hardly a client id.
         issuers.filter_map(|issuer| {
@@ -137,8 +176,8 @@ impl ResourceServer {
     }
 
     /// The issuers whose tokens another filter verifies, each with the name of the payload in the metadata.
-    pub(crate) fn verified_before(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.issuers.iter().filter_map(|issuer| Some((issuer.identifier(), issuer.payload_in_metadata()?)))
+    pub(crate) fn verified_before(&self) -> impl Iterator<Item = (&IssuerIdentifier, &str)> {
+        self.issuers.iter().filter_map(|issuer| Some((&issuer.identifier, issuer.payload_in_metadata()?)))
     }
 }
 
@@ -196,9 +235,35 @@ impl Issuer {
             ConfirmationPlace::TopLevel => "cnf or beside the other claims",
         };
         format!(
-            "{kind} from {} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
-            redacted(&self.identifier),
+            "{kind} from {}{} for {}, {how}{lifetime}; it says in {place} what it is bound to.",
+            redacted(self.identifier()),
+            self.listed_claims(),
             listed(&audiences, "or")
         )
+    }
+
+    /// The claims of its identifier for which values are listed.
+    fn listed_claims(&self) -> String {
+        let listed = self.identifier.values().filter_map(|(claim, values)| match values?.as_slice() {
+            values if values.len() > MOST_VALUES => Some(format!("{claim} is one of {} that are listed", values.len())),
+            values => Some(format!("{claim} is {}", listed(values, "or"))),
+        });
+        let listed: Vec<_> = listed.collect();
+        if listed.is_empty() { String::new() } else { format!(", where {},", listed.join(" and ")) }
+    }
+
+    /// What is to be said of the other claims of its identifier.
+    fn sentence_of_open_claims(&self) -> Option<String> {
+        let open = self.identifier.values().filter(|(_, values)| values.is_none()).map(|(claim, _)| redacted(claim));
+        let open: Vec<_> = open.collect();
+        let open: Vec<_> = open.iter().map(|claim| &**claim).collect();
+        let identifier = redacted(self.identifier());
+        (!open.is_empty()).then(|| {
+            format!(
+                "The {} of {identifier} may be any: every tenant of that server issues tokens for this API, unless \
+                 `issuer_claims` lists those that do.",
+                listed(&open, "and")
+            )
+        })
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::introspection::{Introspection, Tokens};
+use super::issuer_identifier::{IssuerIdentifier, Values};
 use super::token_kind;
+use crate::collections::sorted_map::SortedMap;
 use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
@@ -23,7 +25,7 @@ use crate::time::UnixTime;
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub(super) struct Issuer {
-    pub(super) identifier: Arc<str>,
+    pub(super) identifier: IssuerIdentifier,
     pub(super) audiences: Vec<String>,
     pub(super) keys: Keys,
     pub(super) introspection: Option<Arc<Introspection>>,
@@ -38,9 +40,15 @@ pub(super) struct Issuer {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Issuer", transform = shape::keys_or_introspection))]
 struct Fields {
-    /// The token's `iss`, exactly.
+    /// The token's `iss`, exactly. For a server with many tenants and one set of keys it has names of claims in braces,
+    /// `https://login.microsoftonline.com/{tid}/v2.0`: with the values of these claims of the same token it must be that token's
+    /// `iss`. A value is letters, digits, `-`, `.` and `_`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), example = &"https://as.example.com"))]
     issuer: String,
+    /// The values that the claims in braces may have, by claim; default: any.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "std::collections::BTreeMap<String, Values>"))]
+    issuer_claims: SortedMap<String, Values>,
     /// One of them must be in the token's `aud`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1)), example = ["https://api.example.com"]))]
     audiences: Vec<String>,
@@ -98,22 +106,30 @@ impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, audiences, keys, introspection, algorithms, .. } = fields;
+        let Fields { issuer: identifier, issuer_claims, audiences, keys, introspection, algorithms, .. } = fields;
         let (token_type, max_lifetime, confirmation) =
             (fields.token_type, fields.max_lifetime_seconds, fields.confirmation);
         if identifier.is_empty() {
             return Err("the issuer is empty".to_owned());
         }
+        let identifier = IssuerIdentifier::read(&identifier, &issuer_claims)?;
         if audiences.is_empty() || audiences.iter().any(String::is_empty) {
             return Err("audiences needs at least one, and none of them empty: a token for another API is refused by \
                         its audience"
                 .to_owned());
         }
         let keys = match keys {
-            Some(keys) => keys.of_issuer(&identifier)?,
+            Some(keys) => keys.of_issuer(Some(identifier.as_str()).filter(|_| !identifier.is_template()))?,
             None => Keys::None,
         };
         let needless = (algorithms.is_some() || token_type == TokenType::AccessToken) && matches!(keys, Keys::None);
+        if identifier.is_template() && introspection.is_some() {
+            return Err(
+                "an introspection endpoint is that of one issuer, and an issuer with claims in braces is many: leave \
+                        `introspection` out"
+                    .to_owned(),
+            );
+        }
         check_ways(&keys, introspection.as_ref(), needless)?;
         if token_type == TokenType::AccessToken
             && introspection.as_ref().is_some_and(|source| source.tokens() == Tokens::All)
@@ -135,7 +151,6 @@ impl TryFrom<Fields> for Issuer {
             );
         }
         let introspection = introspection.map(Arc::new);
-        let identifier = identifier.into();
         Ok(Self { identifier, audiences, keys, introspection, algorithms, token_type, max_lifetime, confirmation })
     }
 }
@@ -167,13 +182,9 @@ impl Issuer {
         introspection.map_or(Ok(()), |introspection| introspection.resolve(environment))
     }
 
+    /// Its identifier, as the configuration has it.
     pub(super) fn identifier(&self) -> &str {
-        &self.identifier
-    }
-
-    /// The same, shared with the tokens that it issued.
-    pub(super) fn shared_identifier(&self) -> Arc<str> {
-        Arc::clone(&self.identifier)
+        self.identifier.as_str()
     }
 
     /// The keys that are known now; otherwise `Err` with their source, if they are fetched.

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::bearer_token::Scheme;
 use super::binding::Admitted;
 use super::forwarding::ForwardToken;
 use super::prepared::Prepared;
 use super::{AtExpiry, CertificateValidity, ResourceServer, ServerName};
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::auth_scheme::AuthScheme;
 use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::request::{Request, folded};
@@ -34,7 +34,7 @@ pub(super) enum Candidate {
     /// A CORS preflight, which has no token.
     Preflight,
     /// A verified token, whose binding was not judged yet.
-    Token(Rc<Prepared>, Scheme, Option<Lookup>),
+    Token(Rc<Prepared>, AuthScheme, Option<Lookup>),
 }
 
 impl Judgement<'_> {
@@ -51,7 +51,7 @@ impl Judgement<'_> {
         };
         let identity = token.identity();
         checked
-            .and_then(|()| Admitted::by(token, scheme, self.presented, self.server.certificate_binding))
+            .and_then(|()| Admitted::by(token, scheme, self.presented, self.server, self.request.now))
             .and_then(|admitted| self.forward_token(headers, admitted, lookup))
             .map_err(|refusal| refusal.about(identity).looked_up(lookup))
     }

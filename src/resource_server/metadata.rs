@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::http::auth_scheme::AuthSchemes;
 use crate::http::edit::Served;
 use crate::http::request::{Request, folded};
 use crate::text::https_url;
@@ -79,18 +80,30 @@ impl ProtectedResourceMetadata {
             && request.host() == folded(host)
     }
 
-    /// The document (RFC 9728 §2) of an API with these issuers and these scopes.
-    pub(super) fn document<'a>(&self, issuers: impl Iterator<Item = &'a str>, scopes: &[&str]) -> Served {
+    /// The document (RFC 9728 §2) of an API with these issuers, scopes and schemes, and these algorithms for DPoP proofs.
+    pub(super) fn document<'a>(
+        &self,
+        issuers: impl Iterator<Item = &'a str>,
+        scopes: &[&str],
+        schemes: AuthSchemes,
+        proofs: &[&str],
+    ) -> Served {
         // An issuer identifier is an https URL (RFC 8414 §2). Other issuers are left out, and so are URLs with a user, since the
         // document is public.
         let is_public = |issuer: &&str| issuer.starts_with("https://") && https_url::redacted(issuer) == *issuer;
         let issuers: Vec<_> = issuers.filter(is_public).collect();
         let mut members = Map::new();
         members.insert("resource".to_owned(), Value::from(self.resource.0.as_str()));
-        members.insert("bearer_methods_supported".to_owned(), Value::from(vec!["header"]));
+        // An empty list says that no bearer tokens are accepted.
+        let methods = if schemes.bearer { vec!["header"] } else { Vec::new() };
+        members.insert("bearer_methods_supported".to_owned(), Value::from(methods));
         members.insert("tls_client_certificate_bound_access_tokens".to_owned(), Value::from(true));
         // A member without a value must be left out (RFC 9728 §3.2).
-        for (name, values) in [("authorization_servers", issuers.as_slice()), ("scopes_supported", scopes)] {
+        for (name, values) in [
+            ("authorization_servers", issuers.as_slice()),
+            ("scopes_supported", scopes),
+            ("dpop_signing_alg_values_supported", proofs),
+        ] {
             if !values.is_empty() {
                 members.insert(name.to_owned(), Value::from(values.to_vec()));
             }

@@ -10,17 +10,21 @@ mod claim_path;
 mod claims;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
+mod dpop_algorithms;
 pub(crate) mod forwarding;
 pub mod introspection;
 mod issuer;
+pub(crate) mod issuer_identifier;
 mod judgement;
 mod metadata;
 mod prepared;
+mod schemes;
 mod scope;
 mod stop;
 pub mod token_cache;
 mod token_kind;
 mod unnamed_key_checks;
+mod user_authentication;
 mod verification;
 pub mod verified_payload;
 
@@ -36,6 +40,7 @@ use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
 use crate::handover::header_cache::HeaderCache;
 use crate::handover::terminator::{Source, Terminated};
+use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::OwnName;
 use crate::http::request::Request;
@@ -47,23 +52,29 @@ use crate::outcome::forward::{Forward, SanitizedHeaders};
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
-use crate::outcome::scene::{Challenge, Scene};
+use crate::outcome::scene::{AccessTokenChallenge, Challenge, Scene};
 use crate::reason::Reason;
 use crate::text::https_url;
 use crate::time::UnixTime;
-use bearer_token::{Credentials, Scheme};
+use bearer_token::Credentials;
+use dpop_algorithms::DpopAlgorithms;
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
 use introspection::{Inquiry, Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
 use prepared::{Expected, Prepared};
+use schemes::SchemeList;
 use scope::{Scope, ScopeClaims};
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
+use user_authentication::{ContextClass, MaxAuthAge, RequiredAuthentication};
 
 /// Each takes 32 bytes in every VM; so many are some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
+
+/// Each of them is compared with every other one.
+const MOST_TEMPLATES: usize = 64;
 
 /// What judging a request needs besides the policy: signature engine, connection, known keys, caches, and the introspection
 /// response if there is one.
@@ -103,7 +114,10 @@ impl<'m> Context<'m> {
 pub struct ResourceServer {
     issuers: Vec<Issuer>,
     certificate_binding: CertificateBinding,
+    schemes: AuthSchemes,
     dpop: Dpop,
+    dpop_algorithms: Option<DpopAlgorithms>,
+    authentication: RequiredAuthentication,
     required_scopes: Vec<Scope>,
     scope_claims: ScopeClaims,
     access_token_query: AccessTokenQuery,
@@ -132,9 +146,23 @@ struct Fields {
     /// What becomes of a token that is not bound to the connection's certificate.
     #[serde(default)]
     certificate_binding: CertificateBinding,
-    /// What becomes of a token that is bound to a DPoP key (RFC 9449).
+    /// Under which schemes of `Authorization` tokens are accepted. `dpop` says whether DPoP is one as well.
+    #[serde(default)]
+    schemes: SchemeList,
+    /// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme DPoP.
     #[serde(default)]
     dpop: Dpop,
+    /// The algorithms with which the API lets clients sign DPoP proofs, as challenges and metadata tell them; default: clients are
+    /// told none. No proof is verified here.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["ES256", "PS256", "EdDSA"]))]
+    dpop_algorithms: Option<DpopAlgorithms>,
+    /// The token's `acr` must be one of them, in the order in which clients are to prefer them (RFC 9470); default: any.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["urn:example:two-factors"]))]
+    required_acr: Vec<ContextClass>,
+    /// The longest time since the token's `auth_time`, at which the user was authenticated (RFC 9470); default: any.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(example = 900))]
+    max_auth_age_seconds: Option<MaxAuthAge>,
     /// Every one of them must be among the token's scopes.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["accounts"]))]
@@ -308,8 +336,20 @@ impl TryFrom<Fields> for ResourceServer {
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         for (position, issuer) in fields.issuers.iter().enumerate() {
-            if fields.issuers.iter().take(position).any(|earlier| earlier.identifier() == issuer.identifier()) {
-                return Err(format!("the issuer {:?} is listed twice", issuer.identifier()));
+            let earlier = || fields.issuers.iter().take(position);
+            if let Some(earlier) = earlier().find(|earlier| earlier.identifier.may_be_also(&issuer.identifier)) {
+                return Err(match earlier.identifier() == issuer.identifier() {
+                    true => format!("the issuer {:?} is listed twice", issuer.identifier()),
+                    false => format!(
+                        "a token may be of the issuers {:?} and {:?} at once",
+                        earlier.identifier(),
+                        issuer.identifier()
+                    ),
+                });
+            }
+            let templates = earlier().filter(|earlier| earlier.identifier.is_template()).count();
+            if issuer.identifier.is_template() && templates >= MOST_TEMPLATES {
+                return Err(format!("at most {MOST_TEMPLATES} issuers can have claims in braces"));
             }
         }
         if fields.issuers.iter().filter(|issuer| issuer.introspection.is_some()).count() > 1 {
@@ -338,6 +378,10 @@ impl TryFrom<Fields> for ResourceServer {
         if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
             return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
         }
+        if fields.dpop == Dpop::Refuse && fields.dpop_algorithms.is_some() {
+            return Err("dpop_algorithms are those of the scheme DPoP, which is accepted with dpop: verified_upstream"
+                .to_owned());
+        }
         let is_digest = fields.client_certificate_source.as_ref().is_some_and(|source| source.is_digest());
         if is_digest && fields.certificate_validity == CertificateValidity::Checked {
             return Err(
@@ -355,7 +399,13 @@ impl TryFrom<Fields> for ResourceServer {
         Ok(Self {
             issuers: fields.issuers,
             certificate_binding: fields.certificate_binding,
+            schemes: fields.schemes.with(fields.dpop),
             dpop: fields.dpop,
+            dpop_algorithms: fields.dpop_algorithms,
+            authentication: RequiredAuthentication {
+                classes: fields.required_acr,
+                max_age: fields.max_auth_age_seconds,
+            },
             required_scopes: fields.required_scopes,
             scope_claims: fields.scope_claims.unwrap_or_default(),
             access_token_query: fields.access_token_query,
@@ -403,16 +453,27 @@ impl ResourceServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// The challenge to clients.
-    pub(crate) fn challenge(&self) -> Challenge<'_> {
-        let resource_metadata = self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url()));
-        Challenge::Bearer { realm: Cow::Borrowed(&self.realm.0), resource_metadata }
+    /// The challenges to the client of this request.
+    pub(crate) fn challenge(&self, request: &Request<'_>) -> Challenge<'_> {
+        self.challenge_under(schemes::of_error(self.schemes, request))
+    }
+
+    /// The same, where an error is told under this scheme.
+    fn challenge_under(&self, told_under: AuthScheme) -> Challenge<'_> {
+        Challenge::AccessToken(AccessTokenChallenge {
+            realm: Cow::Borrowed(&self.realm.0),
+            schemes: self.schemes,
+            told_under,
+            dpop_algorithms: self.dpop_algorithms.as_ref().map(|algorithms| Cow::Owned(algorithms.names().join(" "))),
+            resource_metadata: self.metadata.as_ref().map(|metadata| Cow::Owned(metadata.url())),
+        })
     }
 
     /// The refusal of a request whose token expired while it was in flight.
     pub(crate) fn outlived(&self, scene: Scene<'_>) -> Refused {
         let refusal = Refusal::because(Reason::TokenExpired, "it expired while the request was in flight");
-        scene.challenging(self.challenge()).refused(refusal)
+        // Its headers are gone, and with them the scheme that it used.
+        scene.challenging(self.challenge_under(schemes::usual(self.schemes))).refused(refusal)
     }
 
     /// Judges a request whose forged headers `cleaned` removes.
@@ -437,9 +498,11 @@ impl ResourceServer {
     // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of that size.
     #[inline(never)]
     fn serve(&self, metadata: &ProtectedResourceMetadata) -> Stop {
-        let issuers = self.issuers.iter().map(Issuer::identifier);
+        // A template is the identifier of no server.
+        let issuers = self.issuers.iter().filter(|issuer| !issuer.identifier.is_template()).map(Issuer::identifier);
         let scopes: Vec<_> = self.required_scopes.iter().map(|scope| scope.as_str()).collect();
-        Stop::Serve(metadata.document(issuers, &scopes))
+        let proofs = self.dpop_algorithms.as_ref().map(DpopAlgorithms::names).unwrap_or_default();
+        Stop::Serve(metadata.document(issuers, &scopes, self.schemes, &proofs))
     }
 
     /// Judges the request's headers.
@@ -459,14 +522,14 @@ impl ResourceServer {
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }
-        let (token, scheme, lookup) = match Credentials::of(request, self.dpop) {
+        let (token, scheme, lookup) = match Credentials::of(request, self.schemes) {
             Ok(credentials) => {
                 let (token, lookup) = self.verified(policy, credentials, request, context)?;
                 (token, credentials.scheme(), Some(lookup))
             }
             Err(missing @ Reason::TokenMissing) => {
                 let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
-                (Rc::new(left.ok_or(missing)?), Scheme::Bearer, None)
+                (Rc::new(left.ok_or(missing)?), schemes::of_removed_token(self.schemes), None)
             }
             Err(reason) => return Err(reason.into()),
         };
@@ -527,6 +590,7 @@ impl ResourceServer {
         Expected {
             policy,
             dpop: self.dpop,
+            authentication: &self.authentication,
             required_scopes: &self.required_scopes,
             scope_claims: &self.scope_claims,
             forwarded_claims: &self.forward_claims,
@@ -544,7 +608,8 @@ impl ResourceServer {
             Tokens::Opaque => !jws::is_meant_for_jwt(token) || jws::is_encrypted(token),
             Tokens::All => !self.issuers.iter().any(|other| {
                 other.introspection.is_none()
-                    && jws::CompactJws::parse(token, &mut Vec::new()).is_ok_and(|jwt| jwt.is_from(other.identifier()))
+                    && jws::CompactJws::parse(token, &mut Vec::new())
+                        .is_ok_and(|jwt| other.identifier.is_of(jwt.payload()))
             }),
         };
         is_asked.then_some((place, source))

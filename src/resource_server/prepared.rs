@@ -2,6 +2,7 @@
 //! request.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::access_token::{AccessToken, Proof};
 use super::claims::Claims;
@@ -9,6 +10,7 @@ use super::forwarding::{self, ForwardedClaim};
 use super::issuer::Issuer;
 use super::scope::{Scope, ScopeClaims, check_scopes};
 use super::token_kind::Stand;
+use super::user_authentication::{RequiredAuthentication, UserAuthentication};
 use crate::http::edit::Edit;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::Dpop;
@@ -16,6 +18,7 @@ use crate::outcome::decision::line_of_bound;
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::text::json::Object;
+use crate::time::UnixTime;
 
 /// What a policy requires of a token and forwards of it.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Expected<'p> {
     /// Its name.
     pub(super) policy: &'p str,
     pub(super) dpop: Dpop,
+    pub(super) authentication: &'p RequiredAuthentication,
     pub(super) required_scopes: &'p [Scope],
     pub(super) scope_claims: &'p ScopeClaims,
     pub(super) forwarded_claims: &'p [ForwardedClaim],
@@ -32,6 +36,8 @@ pub(super) struct Expected<'p> {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) access_token: AccessToken,
+    /// How its user was authenticated.
+    authentication: Result<UserAuthentication, Refusal>,
     /// Whether it has the scopes that the policy requires.
     scope: Result<(), Refusal>,
     /// The headers that the API gets, with claims of this token.
@@ -58,11 +64,22 @@ impl Prepared {
         let bound_to = access_token.confirmation().ok().and_then(|confirmation| confirmation.certificate);
         let line = |certificate| line_of_bound(expected.policy, certificate, access_token.identity()).into();
         Ok(Self {
+            authentication: expected.authentication.read(payload),
             scope: check_scopes(expected.required_scopes, expected.scope_claims, payload),
             forwarded: forwarding::headers(expected.forwarded_claims, expected.scope_claims, payload),
             line_of_bound: bound_to.map(line),
             access_token,
         })
+    }
+
+    /// Judges how its user was authenticated, at this time.
+    pub(super) fn check_authentication(
+        &self,
+        required: &RequiredAuthentication,
+        leeway: Duration,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        required.judge(self.authentication.as_ref().map_err(Clone::clone)?, leeway, now)
     }
 
     /// Whether it has the scopes that the policy requires.
@@ -88,18 +105,26 @@ impl Prepared {
 
     #[cfg(test)]
     pub(super) fn example() -> Self {
-        Self { access_token: AccessToken::example(), scope: Ok(()), forwarded: Ok(Vec::new()), line_of_bound: None }
+        Self {
+            access_token: AccessToken::example(),
+            authentication: Ok(UserAuthentication::example()),
+            scope: Ok(()),
+            forwarded: Ok(Vec::new()),
+            line_of_bound: None,
+        }
     }
 
     /// Its approximate size in bytes.
     pub(super) fn size(&self) -> usize {
         // `access_token.size()` includes the token's own fields, so they are subtracted here.
-        let Self { access_token, scope, forwarded, line_of_bound } = self;
+        let Self { access_token, authentication, scope, forwarded, line_of_bound } = self;
         let headers = forwarded.iter().flatten().map(Edit::size).fold(0, usize::saturating_add);
-        let refusals = [scope.as_ref().err(), forwarded.as_ref().err()];
+        let refusals = [authentication.as_ref().err(), scope.as_ref().err(), forwarded.as_ref().err()];
         let refusals = refusals.into_iter().flatten().map(Refusal::size).fold(0, usize::saturating_add);
         let line = line_of_bound.as_ref().map_or(0, |line| line.len());
         let own = size_of::<Self>().saturating_sub(size_of::<AccessToken>());
-        [own, access_token.size(), refusals, headers, line].into_iter().fold(0, usize::saturating_add)
+        [own, access_token.size(), authentication.as_ref().map_or(0, UserAuthentication::size), refusals, headers, line]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }

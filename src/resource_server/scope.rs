@@ -126,5 +126,5 @@ pub(super) fn check_scopes(required: &[Scope], claims: &ScopeClaims, payload: &O
     let has = if granted.is_empty() { "no scope".to_owned() } else { shortened(&granted.join(" ")) };
     let required: Vec<_> = required.iter().map(Scope::as_str).collect();
     let detail = format!("it lacks {} and has {has}", lacking.join(" "));
-    Err(Refusal::because(Reason::ScopeInsufficient, detail).demanding(required.join(" ")))
+    Err(Refusal::because(Reason::ScopeInsufficient, detail).demanding("scope", required.join(" ")))
 }

@@ -23,7 +23,7 @@ pub(super) const NONCE: &str = "nonce";
 pub(super) const SCOPES: &[&str] = &["scope", "scp"];
 
 /// The words for an access token, in lower case.
-const ACCESS: &[&str] = &["bearer", "dpop", "access", "access_token"];
+const ACCESS: &[&str] = &["bearer", "dpop", "mtls_pop", "access", "access_token"];
 
 /// The words for other tokens, in lower case: those of OpenID Connect, and Keycloak's for offline tokens, serialized ID tokens,
 /// tokens of client registration, and the links that it sends.
@@ -47,8 +47,8 @@ const OTHERS: &[&str] = &[
     "impersonate",
 ];
 
-/// The token types for APIs (RFC 6750, RFC 9449 §5), and Hydra's word for both.
-const TOKEN_TYPES: &[&str] = &["bearer", "dpop", "access_token"];
+/// The token types for APIs (RFC 6750, RFC 9449 §5, Microsoft Entra's `mtls_pop`), and Hydra's word for all.
+const TOKEN_TYPES: &[&str] = &["bearer", "dpop", "mtls_pop", "access_token"];
 
 /// Where claims come from, with what that says about the token's type.
 #[derive(Clone, Copy, Debug)]

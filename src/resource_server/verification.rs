@@ -41,7 +41,7 @@ pub(super) fn verify(
     let token = CompactJws::parse(bearer_token.text(), &mut room).map_err(|reason| unread(bearer_token, reason))?;
     // Before the signature, since the issuer's keys have to verify it.
     let claims = Claims::parse(token.payload(), REQUIRED)?;
-    let (place, issuer) = issuer_of(&claims, issuers)?;
+    let (place, issuer) = issuer_of(token.payload(), issuers)?;
     issuer.check_type(token.kind())?;
     let proof = match issuer.payload_in_metadata() {
         Some(name) => {
@@ -95,10 +95,12 @@ pub(super) fn verified_before(
     });
     let Some(((place, issuer), payload)) = left else { return Ok(None) };
     let unreadable = || Refusal::because(Reason::TokenNotVerified, "the payload in the metadata cannot be read");
-    let payload = VerifiedPayload::read(&payload).and_then(|payload| payload.claims(expected.scope_claims.paths()));
+    let of_issuer: Vec<_> = issuer.identifier.claims().collect();
+    let payload =
+        VerifiedPayload::read(&payload).and_then(|payload| payload.claims(expected.scope_claims.paths(), &of_issuer));
     let payload = payload.ok_or_else(unreadable)?;
     let claims = Claims::parse(&payload, REQUIRED)?;
-    claims.check_issuer(issuer)?;
+    claims.check_issuer(&payload, issuer)?;
     issuer.check_unseen_type()?;
     // The metadata does not say the algorithm. The payload in the proof is empty, since the token is never looked up in the
     // cache.
@@ -129,7 +131,7 @@ pub(super) fn introspected(
         MissingAudience::IfPresent => &[],
     };
     let claims = Claims::parse(&payload, required)?;
-    claims.check_issuer(issuer)?;
+    claims.check_issuer(&payload, issuer)?;
     // Some servers describe an ID token or a refresh token in this way, too.
     if claims.audience.is_none() && !token_kind::has(&payload, "token_type") {
         return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type").into());
@@ -141,12 +143,8 @@ pub(super) fn introspected(
 
 /// The issuer that the token names. Its keys decide later whether it is. An unknown issuer is not logged, since nobody has
 /// verified the claim.
-fn issuer_of<'i>(claims: &Claims<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Reason> {
-    issuers
-        .iter()
-        .enumerate()
-        .find(|(_, issuer)| claims.issuer == Some(issuer.identifier()))
-        .ok_or(Reason::IssuerNotTrusted)
+fn issuer_of<'i>(payload: &Object<'_>, issuers: &'i [Issuer]) -> Result<(usize, &'i Issuer), Reason> {
+    issuers.iter().enumerate().find(|(_, issuer)| issuer.identifier.is_of(payload)).ok_or(Reason::IssuerNotTrusted)
 }
 
 /// Verifies the signature, and returns the key that made it.

@@ -44,15 +44,15 @@ impl<'a> VerifiedPayload<'a> {
             })
     }
 
-    /// The claims that are judged, for a request whose token was removed. `None` if one of them has the wrong type.
-    pub(super) fn claims(&self, scope_claims: &[ClaimPath]) -> Option<Object<'a>> {
+    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one of them has the wrong type.
+    pub(super) fn claims(&self, scope_claims: &[ClaimPath], texts: &[&str]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let below = below(name, scope_claims.iter().map(ClaimPath::names));
             let is_client = CLIENT_CLAIMS.iter().any(|own| own.as_bytes() == name);
             let value = match name {
-                b"iss" | b"sub" | b"jti" | b"x5t#S256" => text(value),
+                b"iss" | b"sub" | b"jti" | b"x5t#S256" | b"acr" => text(value),
                 _ if is_client => text(value),
-                b"exp" | b"nbf" | b"iat" => number(value),
+                b"exp" | b"nbf" | b"iat" | b"auth_time" => number(value),
                 b"aud" => match list(value) {
                     Some(audiences) => audiences.into_iter().map(text).collect::<Option<_>>().map(Json::List),
                     None => text(value),
@@ -61,6 +61,7 @@ impl<'a> VerifiedPayload<'a> {
                     .and_then(|members| members.into_iter().map(member).collect::<Option<_>>())
                     .map(Json::Object),
                 _ if !below.is_empty() => Some(picked(value, &below)?),
+                _ if texts.iter().any(|own| own.as_bytes() == name) => text(value),
                 _ => Some(mark(name, value)?),
             };
             Some(value.and_then(|value| named(name, value)))
@@ -201,7 +202,7 @@ mod tests {
         let named: Vec<_> = scope_claims.iter().map(|path| ClaimPath::try_from((*path).to_owned()).unwrap()).collect();
         let usual = ScopeClaims::default();
         let paths = if named.is_empty() { usual.paths() } else { &named };
-        VerifiedPayload::read(bytes).unwrap().claims(paths)
+        VerifiedPayload::read(bytes).unwrap().claims(paths, &[])
     }
 
     #[test]

@@ -8,6 +8,7 @@ software that shares nothing with certbound.
 A topic is a file. Its configurations stand in it, and so do its variants: policies with one key that the shipped file does
 not set."""
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -26,6 +27,9 @@ from cases import (
     jws,
     requests,
     routes,
+    schemes,
+    step_up,
+    tenants,
     terminators,
 )
 from cases.case import Case, Header
@@ -64,6 +68,8 @@ def cases(world: World) -> list[Case]:
         *binding.binding(world),
         *binding.observed(world),
         *binding.dpop(world),
+        *schemes.mtls_pop(world),
+        *schemes.challenges(world),
         *certificates.revoked_or_out_of_date(world),
         *certificates.digests(world),
         *requests.carriage(world),
@@ -73,7 +79,9 @@ def cases(world: World) -> list[Case]:
         *jws.floods(world),
         *claims.claims(world),
         *claims.type_lifetime_and_scope(world),
+        *step_up.step_up(world),
         *issuers.two_issuers(world),
+        *tenants.tenants(world),
         *issuers.fetched_keys(world),
         *issuers.verified_by_jwt_authn(world),
         *introspection.introspection(world),
@@ -84,11 +92,30 @@ def cases(world: World) -> list[Case]:
         *routes.routes(world),
         *routes.routes_of_the_configuration(world),
     ]
+    found = [_with_schemes(case, world) for case in found]
     sentences = [case.sentence for case in found]
     assert len(set(sentences)) == len(sentences), "two cases have one sentence"
     # pytest has a number in place of a longer one.
     assert (longest := max(sentences, key=len)) and len(longest) <= 100, f"too long for a test's name: {longest}"
     return found
+
+
+def _with_schemes(case: Case, world: World) -> Case:
+    """The case, with the schemes that its policy accepts."""
+    variant = _variants(world).get(case.policy or "") if case.configuration == "variants" else None
+    if variant is None or case.refusal is None:
+        return case
+    accepted = {*variant.get("schemes", ["Bearer"]), *(["DPoP"] if variant.get("dpop") == "verified_upstream" else [])}
+    schemes = tuple(scheme for scheme in ("DPoP", "Bearer", "mtls_pop") if scheme in accepted)
+    algs = " ".join(variant.get("dpop_algorithms", [])) or None
+    return replace(case, refusal=replace(case.refusal, schemes=schemes, algs=algs))
+
+
+def _variants(world: World) -> dict[str, dict[str, Any] | None]:
+    variants: dict[str, dict[str, Any] | None] = {}
+    for topic in (binding, certificates, claims, jws, requests, schemes, step_up, tenants):
+        variants |= topic.variants(world)
+    return variants
 
 
 def envoy_configuration(name: str, world: World, **ports: int) -> dict[str, Any]:
@@ -107,8 +134,5 @@ def envoy_configuration(name: str, world: World, **ports: int) -> dict[str, Any]
 
 def _text_of(file: str, world: World, **ports: int) -> str:
     if file == "variants":
-        variants = {}
-        for topic in (binding, certificates, claims, jws, requests):
-            variants |= topic.variants(world)
-        return shipped.with_variants(_text_of("resource-server", world, **ports), variants)
+        return shipped.with_variants(_text_of("resource-server", world, **ports), _variants(world))
     return shipped.read(file, **world.substitutions(), **ports)

@@ -22,6 +22,13 @@ class Refusal:
     challenge: bool
     scope: str | None = None
     """What the challenge says that the token needs."""
+    acr_values: str | None = None
+    max_age: int | None = None
+    """What the challenge says that the user's authentication needs."""
+    schemes: Sequence[str] = ("Bearer",)
+    """Those that the policy accepts, in the order of their challenges."""
+    algs: str | None = None
+    """What the challenge for DPoP says of proofs."""
     grpc_status: int | None = None
     """What a gRPC client gets; on the wire its HTTP status is 200."""
 
@@ -76,6 +83,34 @@ class Case:
         if self.configuration == "client-authentication":
             return "clients"
         return "other realm" if self.configuration == "two-issuers" else AUDIENCE
+
+    @property
+    def challenges(self) -> list[tuple[str, str | None]]:
+        """The challenges to a refused client: how each begins and, about a description, how it ends; or all of it and None."""
+        refusal = self.refusal
+        if refusal is None or not refusal.challenge:
+            return []
+        if refusal.error == "invalid_client":
+            return [(f'Basic realm="{self.realm}"', None)]
+        # The error is told in the challenge of the scheme that the client used, or else of the first that any client knows.
+        said = next((value for name, value in self.headers if name == "authorization"), "")
+        said = said.partition(b" " if isinstance(said, bytes) else " ")[0]
+        used = [scheme for scheme in refusal.schemes if str(said).lower() == scheme.lower()]
+        usual = [scheme for scheme in ("Bearer", *refusal.schemes) if scheme in refusal.schemes]
+        (told, *_) = [*used, *usual]
+        found: list[tuple[str, str | None]] = []
+        for scheme in refusal.schemes:
+            start, end = f'{scheme} realm="{self.realm}"', ""
+            if scheme == told and refusal.error:
+                end += f', scope="{refusal.scope}"' if refusal.scope else ""
+                end += f', acr_values="{refusal.acr_values}"' if refusal.acr_values else ""
+                end += f', max_age="{refusal.max_age}"' if refusal.max_age else ""
+            end += f', algs="{refusal.algs}"' if refusal.algs and scheme == "DPoP" else ""
+            if scheme == told and refusal.error:
+                found.append((f'{start}, error="{refusal.error}", error_description="', f'"{end}'))
+            else:
+                found.append((start + end, None))
+        return found
 
     def properties(self) -> dict[tuple[str, ...], bytes]:
         """What the host says of the connection and the route."""

@@ -58,9 +58,9 @@ pub struct Expected {
     pub status: u16,
     pub error: Option<String>,
     pub challenge: bool,
-    pub scope: Option<String>,
     pub grpc_status: Option<u32>,
-    pub realm: String,
+    /// How each challenge begins, and how it ends behind a description; without an end, all of it.
+    challenges: Vec<(String, Option<String>)>,
 }
 
 #[derive(Deserialize)]
@@ -211,23 +211,15 @@ impl Case {
 
 impl Expected {
     fn judge_challenges(&self, challenges: &[String]) -> Result<(), String> {
-        let realm = format!("Bearer realm=\"{}\"", self.realm);
-        let right = match (self.challenge, &self.error, challenges) {
-            (false, _, []) => true,
-            (true, None, [challenge]) => *challenge == realm,
-            (true, Some(error), [challenge]) if error == "invalid_client" => {
-                *challenge == format!("Basic realm=\"{}\"", self.realm)
-            }
-            (true, Some(error), [challenge]) => {
-                let start = format!("{realm}, error=\"{error}\", error_description=\"");
-                let end = self.scope.as_ref().map_or_else(|| "\"".to_owned(), |scope| format!("\", scope=\"{scope}\""));
-                challenge
-                    .strip_prefix(&start)
-                    .and_then(|rest| rest.strip_suffix(&end))
-                    .is_some_and(|rest| !rest.is_empty() && !rest.contains('"'))
-            }
-            _ => false,
+        let is_right = |(start, end): &(String, Option<String>), challenge: &String| match end {
+            None => challenge == start,
+            Some(end) => challenge
+                .strip_prefix(start)
+                .and_then(|rest| rest.strip_suffix(end))
+                .is_some_and(|rest| !rest.is_empty() && !rest.contains('"')),
         };
-        if right { Ok(()) } else { Err(format!("the challenges are {challenges:?}")) }
+        let right = self.challenges.len() == challenges.len()
+            && self.challenges.iter().zip(challenges).all(|(expected, challenge)| is_right(expected, challenge));
+        if right { Ok(()) } else { Err(format!("the challenges are {challenges:?}, expected {:?}", self.challenges)) }
     }
 }

@@ -37,7 +37,7 @@ def as_json(world: World) -> dict[str, Any]:
             "introspection": case.introspection,
             "forward": case.forward,
             "note": case.note,
-            "refusal": case.refusal and {**vars(case.refusal), "realm": case.realm},
+            "refusal": case.refusal and {**vars(case.refusal), "challenges": case.challenges},
         }
 
     def configuration(name: str) -> dict[str, str]:

@@ -226,7 +226,7 @@ def introspection(world: World) -> Iterator[Case]:
     )
 
     # RFC 7662 §2.2: the type of the token, as RFC 6749 §5.1 has it.
-    for kind in ("Bearer", "bearer", "BEARER", "DPoP", "access_token"):
+    for kind in ("Bearer", "bearer", "BEARER", "DPoP", "mtls_pop", "access_token"):
         yield case(f"an active token of the type {kind} passes", active(token_type=kind))
     for kind in ("Refresh", "ID", "N_A", "mac", "access", "", " Bearer", "Own-Word", 1, ["Bearer"]):
         yield refused(

@@ -132,7 +132,7 @@ fn refused(refusal: &Refused) -> Outcome {
         reason: refusal.reason().name().to_owned(),
         status: refusal.status(),
         grpc_status: refusal.grpc_status().map(|status| status as u32),
-        challenges: refusal.challenge().into_iter().collect(),
+        challenges: refusal.challenges(),
         body: refusal.body().into_bytes(),
     }
 }
@@ -161,6 +161,15 @@ fn every_reason_is_reached_by_a_case_and_every_case_names_a_reason() {
         list.cases.iter().filter_map(|case| case.refusal.as_ref()).map(|refusal| refusal.reason.as_str()).collect();
     let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(reached, known);
+}
+
+#[test]
+fn a_token_of_a_tenant_is_logged_with_its_own_issuer() {
+    let list = CaseList::read();
+    let policies = Policies::load(&list.configurations["variants"].protobuf).unwrap();
+    let refusal = end(&policies, list.case("a token of a tenant on another certificate is refused")).unwrap_err();
+    let issuer = refusal.identity().and_then(|identity| identity.issuer());
+    assert_eq!(issuer, Some("https://login.example.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0"));
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn every_choice_of_a_resource_server_has_a_name() {
     let ten_thousand: Vec<_> = (0..10_000).map(|number| format!("{number:064x}")).collect();
     for (key, values) in [
         ("certificate_binding", json!(["required", "if_present", "observe"])),
+        ("schemes", json!([["mtls_pop"], ["mtls_pop", "Bearer"], ["Bearer"]])),
         ("dpop", json!(["refuse", "verified_upstream"])),
         ("access_token_query", json!(["refuse", "ignore"])),
         ("cors_preflight", json!(["refuse", "forward"])),

@@ -303,3 +303,32 @@ fn the_detail_says_what_was_seen_and_what_is_expected() {
         assert_eq!((found, &*text), (reason, detail), "{members}");
     }
 }
+
+/// RFC 9470 §6.2: a response has `acr` and `auth_time` as a token has them.
+#[test]
+fn how_the_user_was_authenticated_is_judged_with_each_request() {
+    let server = json!({"resource_server": {
+        "required_acr": ["gold", "silver"], "max_auth_age_seconds": 600,
+        "issuers": [{"issuer": "https://server.example.com", "audiences": ["https://api.example.com"], "introspection": {
+            "endpoint": "https://server.example.com/introspect", "cluster": "as", "tokens": "all",
+            "endpoint_auth_method": "none", "audience": "if_present", "cache_seconds": 3600,
+        }}],
+    }});
+    let answered = |more: &str| {
+        let mut api = Api::with(json!({}), server.clone());
+        let came = api.answered("opaque", &ok(&good().replace("\"active\": true", &format!("\"active\": true{more}"))));
+        (api, came)
+    };
+    let insufficient = "user_authentication_insufficient";
+    for more in ["", r#", "acr": "gold""#, r#", "acr": "bronze", "auth_time": 1493724000"#] {
+        is_refused(&answered(more).1, insufficient);
+    }
+    is_refused(&answered(r#", "acr": "gold", "auth_time": "1493724000""#).1, "claim_malformed");
+    // What is kept ages.
+    let (mut api, came) = answered(r#", "acr": "silver", "auth_time": 1493724000"#);
+    assert!(matches!(came, Came::Forwarded), "{came:?}");
+    api.now = NOW + 610;
+    assert!(matches!(api.ask("opaque", None), Came::Forwarded));
+    api.now = NOW + 611;
+    is_refused(&api.ask("opaque", None), insufficient);
+}

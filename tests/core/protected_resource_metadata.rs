@@ -20,6 +20,7 @@ fn policies(resource: &str, more: Value) -> Policies {
     let mut server = json!({
         "issuers": [
             {"issuer": "https://as.example.com", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
+            {"issuer": "https://{tenant}.example.com/", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
             {"issuer": "no URL", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
         ],
         "protected_resource_metadata": {"resource": resource},
@@ -28,8 +29,8 @@ fn policies(resource: &str, more: Value) -> Policies {
     Policies::load(json!({ "resource_server": server }).to_string().as_bytes()).unwrap()
 }
 
-/// The document; the challenge where the request is refused.
-fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result<Value, String> {
+/// The document; the challenges where the request is refused.
+fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result<Value, Vec<String>> {
     let headers =
         [(":method", method), (":authority", authority), (":path", path)].map(|(name, value)| (name, value.as_bytes()));
     let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
@@ -42,7 +43,7 @@ fn ask(policies: &Policies, method: &str, authority: &str, path: &str) -> Result
             assert!(served.headers.contains(&("content-type", "application/json")));
             Ok(serde_json::from_str(&served.body).unwrap())
         }
-        Step::Refuse(refusal) => Err(refusal.challenge().unwrap()),
+        Step::Refuse(refusal) => Err(refusal.challenges()),
         other => panic!("{other:?}"),
     }
 }
@@ -87,13 +88,38 @@ fn the_document_is_at_the_url_that_its_resource_makes_and_nowhere_else() {
 #[test]
 fn challenges_say_where_it_is() {
     let without = r#"Bearer realm="api""#;
-    let challenge = ask(&policies("https://api.example.com/v1", json!({})), "GET", "x", "/").unwrap_err();
+    let challenges = ask(&policies("https://api.example.com/v1", json!({})), "GET", "x", "/").unwrap_err();
     let url = "https://api.example.com/.well-known/oauth-protected-resource/v1";
-    assert_eq!(challenge, format!(r#"{without}, resource_metadata="{url}""#));
-    let queried = ask(&policies("https://api.example.com", json!({})), "GET", "x", "/?access_token=x").unwrap_err();
-    assert!(
-        queried.ends_with(r#"", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource""#)
+    assert_eq!(challenges, [format!(r#"{without}, resource_metadata="{url}""#)]);
+    // RFC 9728 §5.1: whatever the scheme, and whatever else is told.
+    let everything = json!({
+        "schemes": ["mtls_pop", "Bearer"], "dpop": "verified_upstream", "dpop_algorithms": ["ES256", "EdDSA"],
+    });
+    let policies = policies("https://api.example.com", everything);
+    let url = "https://api.example.com/.well-known/oauth-protected-resource";
+    let error = r#"error="invalid_request", error_description="an access token must not stand in the query""#;
+    let expected = [
+        format!(r#"DPoP realm="api", algs="ES256 EdDSA", resource_metadata="{url}""#),
+        format!(r#"Bearer realm="api", {error}, resource_metadata="{url}""#),
+        format!(r#"mtls_pop realm="api", resource_metadata="{url}""#),
+    ];
+    assert_eq!(ask(&policies, "GET", "x", "/?access_token=x").unwrap_err(), expected);
+}
+
+#[test]
+fn schemes_and_the_algorithms_of_proofs_are_named() {
+    let document = |more: Value| {
+        let policies = policies("https://api.example.com", more);
+        ask(&policies, "GET", "api.example.com", "/.well-known/oauth-protected-resource").unwrap()
+    };
+    let found = document(json!({"schemes": ["mtls_pop"]}));
+    assert_eq!(
+        (&found["bearer_methods_supported"], found.get("dpop_signing_alg_values_supported")),
+        (&json!([]), None)
     );
+    let found = document(json!({"dpop": "verified_upstream", "dpop_algorithms": ["ES256", "Ed25519"]}));
+    assert_eq!(found["bearer_methods_supported"], json!(["header"]));
+    assert_eq!(found["dpop_signing_alg_values_supported"], json!(["ES256", "Ed25519"]));
 }
 
 #[test]

@@ -515,6 +515,19 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
         let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
     }
+    // Of an issuer with a claim in it, a provider may be for each or for one of them.
+    let (issuer, template) = ("- issuer: https://as.example.com", "- issuer: \"https://{tid}.example.com\"");
+    for (what, own, expected) in [
+        ("each", "", None),
+        ("one", "issuer: https://as.example.com, ", None),
+        ("another", "issuer: https://as.example.org, ", Some("jwt_authn_issuer_differs")),
+        ("the template", "issuer: \"https://{tid}.example.com\", ", Some("jwt_authn_issuer_differs")),
+    ] {
+        let text = with(&right.replace("issuer: https://as.example.com, ", own), "");
+        let (before, after) = text.split_once(issuer).unwrap();
+        let names: Vec<_> = findings(&format!("{before}{template}{after}")).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}");
+    }
 }
 
 #[test]

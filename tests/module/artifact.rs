@@ -5,7 +5,7 @@ use crate::fake_host::Vm;
 use crate::run::{module, start};
 
 /// In bytes, as it is shipped. Every VM compiles all of it: what grows it must be worth that.
-const LARGEST: u64 = 830_000;
+const LARGEST: u64 = 880_000;
 
 #[test]
 fn the_module_is_small() {

@@ -164,6 +164,16 @@ class World:
         configuration["policies"]["no_key_ids"] = {
             "resource_server": {"issuers": [{**first, "keys": {"jwks": {"keys": unnamed}}}]}
         }
+        tenants = [
+            {**first, "issuer": "https://login.example.com/{tid}/v2.0"},
+            {**first, "issuer": "https://{region}.example.com/{tid}", "issuer_claims": {"region": ["eu", "us"], "tid": ["a", "b.c"]}},
+            {**second, "issuer": "https://as.example.com/{tid}"},
+        ]
+        schemes = {"schemes": ["Bearer", "mtls_pop"], "certificate_binding": "if_present"}
+        step_up = {"required_acr": ["gold", "silver"], "max_auth_age_seconds": 600}
+        configuration["policies"]["tenants"] = {"resource_server": {"issuers": tenants}}
+        configuration["policies"]["schemes"] = {"resource_server": {"issuers": [first], **schemes}}
+        configuration["policies"]["step_up"] = {"resource_server": {"issuers": [first], **step_up}}
         return configuration
 
     def thumbprint(self, certificate: int = 0) -> str:
@@ -898,7 +908,54 @@ def other_issuer(world: World) -> Iterator[Request]:
                 yield world.request("", draft, policy=policy)
 
 
+@kind(900)
+def tenant(world: World) -> Iterator[Request]:
+    """An issuer that the token's own claims complete."""
+    rng = world.rng
+    templates = ["https://login.example.com/{}/v2.0", "https://eu.example.com/{}", "https://us.example.com/{}", "https://as.example.com/{}"]
+    names = ["a", "b.c", "a.b-c_D9", "A", "", "a/b", "a b", "a%2fb", "{tid}", "..", "a:b", "a@b", "\u00e9", "a\x00", "\uff41", "v2.0"]
+    for template in templates:
+        for name in names:
+            draft = world.draft(world.others[0] if template == templates[-1] and rng.random() < 0.7 else None)
+            own = rng.choice([name, name, name, name, rng.choice(names)])
+            issuer = rng.choice([template.format(name)] * 6 + [template, template.format(name) + "/", template.format(f"{name}/{name}")])
+            draft.put(draft.claims, "iss", text(issuer))
+            draft.put(draft.claims, "tid", rng.choice([text(own)] * 8 + [f"[{text(own)}]", None, rng.choice(VALUES)]))
+            draft.put(draft.claims, "region", rng.choice(['"eu"', '"us"', '"eu"', '"us"', '"ap"', '["eu"]', None]))
+            yield world.request("", draft, policy="tenants", digest=world.digest())
+
+
+@kind(700)
+def step_up(world: World) -> Iterator[Request]:
+    rng = world.rng
+    classes = ['"gold"', '"silver"', '"gold"', '"Gold"', '"gold silver"', '""', '["gold"]', "1", None, '"bronze"', '"\\u0067old"']
+    times = [NOW, NOW - 599, NOW - 600, NOW - 610, NOW - 610.5, NOW - 611, NOW - 3600, 0, NOW + 9, NOW + 10, NOW + 11, NOW * 1000]
+    for value in [*map(str, times), None, "-1", "1e400", "253402300799", "253402300800", f'"{NOW}"', f"[{NOW}]", "true", "null"]:
+        draft = world.draft()
+        draft.put(draft.claims, "acr", rng.choice(classes[:3]) if rng.random() < 0.7 else rng.choice(classes))
+        draft.put(draft.claims, "auth_time", value)
+        yield world.request("", draft, policy="step_up", digest=world.digest() if rng.random() < 0.8 else world.presented())
+    for value in classes:
+        draft = world.draft()
+        draft.put(draft.claims, "acr", value)
+        draft.put(draft.claims, "auth_time", str(NOW))
+        yield world.request("", draft, policy="step_up", digest=world.digest())
+
+
 # Carriage.
+
+
+@kind(500)
+def scheme(world: World) -> Iterator[Request]:
+    """Who sends a token under mtls_pop says that it is bound."""
+    bound, unbound, other = world.draft(), world.draft(), world.draft()
+    unbound.put(unbound.claims, "cnf", None)
+    other.put(other.claims, "cnf", world.rng.choice(['{"jkt":"a"}', "{}", "null", text({"x5t#S256": world.thumbprint(1)})]))
+    for name in ("Bearer", "mtls_pop", "MTLS_POP", "mtls-pop", "mtls_pop,", "mtlspop", "mtls_pop2", "DPoP", "mtls_pop\t", ""):
+        for draft in (bound, unbound, other):
+            value = name.encode() + world.rng.choice([b" ", b" ", b" ", b"   ", b""]) + draft.token().encode()
+            for policy in ("schemes", "schemes", world.policy()):
+                yield replace(world.request("", "", policy=policy), authorization=[value])
 
 
 @kind(650)

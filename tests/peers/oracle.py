@@ -2,7 +2,8 @@
 
 It shares nothing with certbound. The JSON is Python's, the signatures are OpenSSL's (`cryptography`) and once more
 PyJWT's, and the rules are written down here from the texts of RFC 6750, 7515, 7517, 7518, 7519, 7800, 8037, 8705, 8725
-and 9068. Every refusal cites the section that it follows from.
+9068 and 9470. Every refusal cites the section that it follows from. Where an issuer of the configuration is a template, or a scheme is
+Microsoft Entra's, docs/configuration.md is the text.
 
 Where a text leaves a choice, the oracle takes the lenient side, and certbound's stricter side is a row of
 `STRICTNESSES`: the only refusals that may differ."""
@@ -80,6 +81,10 @@ STRICTNESSES: Mapping[str, Strictness] = {
     "issued_in_the_future": Strictness(
         "RFC 7519 §4.1.6 leaves it open; no token can have come before it was issued", ("token_not_yet_valid",)
     ),
+    "authenticated_in_the_future": Strictness(
+        "RFC 9470 §3 bounds the time that has passed since auth_time; nobody can have been authenticated later than now",
+        ("user_authentication_insufficient",),
+    ),
     "kid_is_binding": Strictness(
         "RFC 7515 §4.1.4 calls kid a hint; here the key that it names has to fit, where any key of the set has a name",
         ("key_unknown", "signature_invalid"),
@@ -152,7 +157,7 @@ class _Judgement:
         self.strictnesses: list[str] = []
 
     def pass_or_raise(self, authorization: Sequence[bytes], digest: bytes | None) -> None:
-        token = _credentials(authorization)
+        scheme, token = _credentials(authorization, self._policy.get("schemes", ["Bearer"]))
         if len(token) > 16384:
             self.strictnesses.append("token_too_long")
         issuer, claims = self._verified(token)
@@ -161,12 +166,13 @@ class _Judgement:
         presented = _presented(digest)
         confirmed = self._confirmed(claims, issuer.get("confirmation", "cnf"))
         if confirmed is None:
-            if self._policy.get("certificate_binding", "required") != "if_present":
-                raise Refused("RFC 8705 §3: the token is not bound, and the policy wants it bound")
+            if self._policy.get("certificate_binding", "required") != "if_present" or scheme == "mtls_pop":
+                raise Refused("RFC 8705 §3: the token is not bound, and the policy or the scheme wants it bound")
         elif presented is None:
             raise Refused("RFC 8705 §3: bound, and no certificate")
         elif confirmed != presented:
             raise Refused("RFC 8705 §3: bound to another certificate")
+        self._judge_authentication(claims)
 
     # RFC 7515
 
@@ -196,7 +202,7 @@ class _Judgement:
         if "kid" in header and not isinstance(key_id, str):
             raise Refused("RFC 7515 §4.1.4: kid is a string")
         self._judge_types(payload)
-        issuer = next((one for one in self._policy["issuers"] if one["issuer"] == payload["iss"]), None)
+        issuer = next((one for one in self._policy["issuers"] if _identifier(one, payload) == payload["iss"]), None)
         if issuer is None:
             raise Refused("RFC 8725 §3.8: the issuer is not trusted")
         if algorithm not in issuer.get("algorithms", DEFAULT_ALGORITHMS):
@@ -287,7 +293,7 @@ class _Judgement:
         is_access_token = (
             re.fullmatch(r"(?i)(application/)?at\+jwt", header.get("typ", "")) is not None
             or bool({"scope", "scp"} & set(claims))
-            or any(re.fullmatch(r"(?ai)bearer|dpop|access(_token)?", word) for word in words)
+            or any(re.fullmatch(r"(?ai)bearer|dpop|mtls_pop|access(_token)?", word) for word in words)
         )
         if (
             {"at_hash", "c_hash", "s_hash", "events"} & set(claims)
@@ -330,6 +336,24 @@ class _Judgement:
         if "iat" in claims and not self._now >= claims["iat"] - self._leeway:
             self.strictnesses.append("issued_in_the_future")
 
+    # RFC 9470
+
+    def _judge_authentication(self, claims: Mapping[str, Any]) -> None:
+        if acceptable := self._policy.get("required_acr"):
+            # RFC 9068 §2.2.1: as an ID token has it, a case-sensitive string (OpenID Connect Core 1.0 §2).
+            if claims.get("acr") not in acceptable:
+                raise Refused("RFC 9470 §3: the authentication context is not acceptable")
+        if (max_age := self._policy.get("max_auth_age_seconds")) is not None:
+            seconds = claims.get("auth_time")
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                raise Refused("RFC 9470 §3: when the user was authenticated is not known")
+            if self._now - seconds > max_age + self._leeway:
+                raise Refused("RFC 9470 §3: the user was authenticated too long ago")
+            if seconds > YEAR_9999:
+                self.strictnesses.append("time_out_of_bounds")
+            if seconds - self._now > self._leeway:
+                self.strictnesses.append("authenticated_in_the_future")
+
     # RFC 7800, RFC 8705
 
     def _confirmed(self, claims: Mapping[str, Any], place: str) -> bytes | None:
@@ -366,14 +390,28 @@ class _Judgement:
         return decoded
 
 
-def _credentials(authorization: Sequence[bytes]) -> str:
+def _identifier(issuer: Mapping[str, Any], claims: Mapping[str, Any]) -> str | None:
+    """The issuer of a token with these claims, where it is this one; with what the token says for the claims in braces."""
+
+    def value(match: re.Match[str]) -> str:
+        own = claims.get(match[1])
+        listed = issuer.get("issuer_claims", {}).get(match[1], [own])
+        return own if isinstance(own, str) and re.fullmatch(r"[A-Za-z0-9._-]+", own) and own in listed else "{}"
+
+    completed = re.sub(r"\{([^{}]+)\}", value, issuer["issuer"])
+    return None if "{" in completed else completed
+
+
+def _credentials(authorization: Sequence[bytes], schemes: Sequence[str]) -> tuple[str, str]:
+    """The scheme and the token."""
     if not authorization:
         raise Refused("RFC 6750 §3: no token")
     if len(authorization) > 1:
         raise Refused("RFC 9110 §5.3: one Authorization field")
-    if not (match := re.fullmatch(rb"(?i:Bearer) +([A-Za-z0-9._~+/-]+=*)", authorization[0])):
-        raise Refused("RFC 6750 §2.1: Bearer and one b64token")
-    return match[1].decode()
+    for scheme in schemes:
+        if match := re.fullmatch(rb"(?i:%s) +([A-Za-z0-9._~+/-]+=*)" % scheme.encode(), authorization[0]):
+            return scheme, match[1].decode()
+    raise Refused("RFC 6750 §2.1: a scheme that is accepted, and one b64token")
 
 
 def _presented(digest: bytes | None) -> bytes | None:

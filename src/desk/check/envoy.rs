@@ -10,6 +10,7 @@ use crate::config::file::Place;
 use crate::handover::terminator::Source;
 use crate::policy::{Policies, Policy};
 use crate::resource_server::introspection::Introspection;
+use crate::resource_server::issuer_identifier::IssuerIdentifier;
 use crate::text::list::listed;
 
 /// Filters that can change the headers, the route or the token of a request.
@@ -340,7 +341,12 @@ fn of_jwt_authn(filter: HttpFilter<'_>, policy: &Policy) -> Vec<Finding> {
 }
 
 /// The settings of Envoy's jwt_authn on which `verified_by` depends.
-fn of_verifier(HttpFilter { manager, index }: HttpFilter<'_>, issuer: &str, payload: &str) -> Vec<Finding> {
+fn of_verifier(
+    HttpFilter { manager, index }: HttpFilter<'_>,
+    identifier: &IssuerIdentifier,
+    payload: &str,
+) -> Vec<Finding> {
+    let issuer = identifier.as_str();
     let before = manager.filters().take(index).find_map(|filter| message(filter, "JwtAuthentication"));
     let Some(own) = manager.filters().nth(index) else { return Vec::new() };
     let Some(jwt_authn) = before else {
@@ -365,7 +371,7 @@ fn of_verifier(HttpFilter { manager, index }: HttpFilter<'_>, issuer: &str, payl
         let sentence = format!("the providers {name} and {other} leave their payloads under one name, {payload}");
         warn(second, Warning::JwtAuthnPayloadAmbiguous, sentence);
     }
-    if provider.text_at(&["issuer"]).is_some_and(|own| own != issuer) {
+    if provider.text_at(&["issuer"]).is_some_and(|own| !identifier.may_be(own)) {
         let sentence = format!("the provider {name} is for another issuer than {issuer}");
         warn(provider, Warning::JwtAuthnIssuerDiffers, sentence);
     }

@@ -65,8 +65,8 @@ struct Fields {
     /// Whether the response must have `aud`.
     #[serde(default)]
     audience: MissingAudience,
-    /// What the response's `token_type` may be besides `Bearer`, `DPoP` and `access_token`, in any case: for a server that has
-    /// words of its own for its access tokens.
+    /// What the response's `token_type` may be besides `Bearer`, `DPoP`, `mtls_pop` and `access_token`, in any case: for a server
+    /// that has words of its own for its access tokens.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(inner(length(min = 1))))]
     token_types: Vec<String>,

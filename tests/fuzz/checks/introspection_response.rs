@@ -67,7 +67,7 @@ pub fn check(input: &[u8]) {
             assert!(ours, "{response}");
             assert!(!token_kind::is_another(&response, false), "{response}");
             let kind = &response["token_type"];
-            let known = ["bearer", "dpop", "access_token"].map(Value::from);
+            let known = ["bearer", "dpop", "mtls_pop", "access_token"].map(Value::from);
             let kind = kind.as_str().map_or_else(|| kind.clone(), |kind| kind.to_ascii_lowercase().into());
             assert!(known.contains(&kind) || (kind.is_null() && response.get("aud").is_some()), "{response}");
         }

@@ -165,6 +165,7 @@ enum Text<'a> {
 
 static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
     let [required, if_present] = ["required", "if_present"].map(|binding| resource_server(binding, "cnf"));
+    let if_present = if_present.replacen("{\"cert", r#"{"schemes": ["Bearer", "mtls_pop"], "cert"#, 1);
     let top_level = resource_server("required", "top_level");
     let text = format!(
         r#"{{"default_policy": "required", "policies": {{
@@ -408,7 +409,8 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
     let values: Vec<_> = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).collect();
     let [(_, value)] = values[..] else { return Err("there is no or more than one Authorization") };
     let value = std::str::from_utf8(value).map_err(|_| "Authorization is no text")?;
-    let (scheme, token) = value.split_at_checked(7).ok_or("there is no scheme")?;
+    let (scheme, token) = value.split_once(' ').ok_or("there is no scheme")?;
+    let (is_bearer, is_mtls_pop) = (scheme.eq_ignore_ascii_case("bearer"), scheme.eq_ignore_ascii_case("mtls_pop"));
     let token = token.trim_start_matches(' ');
     let parts: Vec<_> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { return Err("there are not three parts") };
@@ -435,7 +437,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
     let unbound = claims.get("cnf").is_none() && claims.get("x5t#S256").is_none_or(|value| value == "");
     let bound = match policy {
         Policy::TopLevel if claims.get("cnf").is_none() => bound_in(&claims),
-        Policy::IfPresent if unbound => true,
+        Policy::IfPresent if unbound => !is_mtls_pop,
         _ => {
             bound_in(&claims["cnf"])
                 && ["jkt", "jwk", "jwe", "jku", "kid"].iter().all(|name| claims["cnf"].get(name).is_none())
@@ -444,7 +446,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
     let says_access_token = header["typ"].as_str().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("at+jwt"));
     for (right, why) in [
         (token.len() <= 16 * 1024, "it is too long"),
-        (scheme.eq_ignore_ascii_case("bearer "), "the scheme is another"),
+        (is_bearer || (is_mtls_pop && matches!(policy, Policy::IfPresent)), "the scheme is another"),
         (["crit", "jwk", "jku", "x5u"].iter().all(|name| header.get(name).is_none()), "its header brings a key"),
         (
             for_us(&claims["aud"]) || claims["aud"].as_array().is_some_and(|list| list.iter().any(for_us)),

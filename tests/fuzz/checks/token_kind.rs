@@ -13,7 +13,8 @@ pub fn is_another(claims: &Value, header_says_access_token: bool) -> bool {
         .collect();
     let says = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
     let has = |names: &[&str]| names.iter().any(|name| !claims[*name].is_null());
-    let is_access_token =
-        header_says_access_token || has(&["scope", "scp"]) || says(&["bearer", "dpop", "access", "access_token"]);
+    let is_access_token = header_says_access_token
+        || has(&["scope", "scp"])
+        || says(&["bearer", "dpop", "mtls_pop", "access", "access_token"]);
     has(&["at_hash", "c_hash", "s_hash", "events"]) || says(OTHERS) || (has(&["nonce"]) && !is_access_token)
 }
