@@ -29,8 +29,8 @@ def text(content: Any, *arguments: str) -> list[str]:
 def as_authlib_writes(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
     """Without the zeros before a coordinate."""
     point = key.public_key().public_numbers()
-    least = {name: number.to_bytes((number.bit_length() + 7) // 8, "big") for name, number in (("x", point.x), ("y", point.y))}
-    return {"kty": "EC", "crv": "P-256", **{name: tokens.encode_part(number) for name, number in least.items()}}
+    x, y = (tokens.encode_part(number.to_bytes((number.bit_length() + 7) // 8, "big")) for number in (point.x, point.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 
 
 def test_each_key_of_a_set_is_told_with_what_it_verifies() -> None:
@@ -94,26 +94,34 @@ def test_of_a_key_that_is_left_out_it_says_why() -> None:
 
 
 def test_nothing_of_a_key_is_repeated_least_of_all_of_a_private_one() -> None:
-    for key in KEYS:
-        for content in (key.private_jwk, {"keys": [key.private_jwk]}, {"keys": [{**key.private_jwk, "kid": "\x1b[2J\u202e"}]}):
+    for jwk in (key.private_jwk for key in KEYS):
+        material = [value for name, value in jwk.items() if name not in ("kty", "kid", "alg", "use", "crv", "e")]
+        for content in (jwk, {"keys": [jwk]}, {"keys": [{**jwk, "kid": "\x1b[2J\u202e"}]}):
             for form in ("text", "json"):
                 answer = certbound("inspect", "-", "--format", form, stdin=json.dumps(content).encode())
                 shown = (answer.stdout + answer.stderr).decode()
                 assert answer.returncode == 0 and "it is a private key, and published" in shown
-                material = [key.private_jwk[name] for name in key.private_jwk if name not in ("kty", "kid", "alg", "use", "crv", "e")]
                 assert material and not any(value in shown for value in material)
                 assert "\x1b" not in shown and "\u202e" not in shown
     assert "it is a symmetric key, and published" in text({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})[0]
 
 
 def test_what_is_no_key_set_and_what_is_asked_of_one_in_vain_is_an_error() -> None:
-    twice = b'{"keys": [{"kty": "EC", "kty": "EC"}]}'
+    not_read = "a JSON Web Key Set that is not read: "
     for content, arguments, said in [
-        (twice, [], "standard input is a JSON Web Key Set that is not read: a name is there twice in an object, or it is nested too deeply"),
-        (b'{"keys": {}}', [], "standard input is a JSON Web Key Set that is not read: the key set has no list of keys"),
-        (json.dumps({"keys": [{}] * 101}).encode(), [], "standard input is a JSON Web Key Set that is not read: the key set has more than 100 keys"),
-        (json.dumps(tokens.jwks(KEYS[0])).encode(), ["--dialect", "gluu"], "standard input is a JSON Web Key Set, and a dialect hands a certificate over"),
+        (
+            b'{"keys": [{"kty": "EC", "kty": "EC"}]}',
+            [],
+            not_read + "a name is there twice in an object, or it is nested too deeply",
+        ),
+        (b'{"keys": {}}', [], not_read + "the key set has no list of keys"),
+        (json.dumps({"keys": [{}] * 101}).encode(), [], not_read + "the key set has more than 100 keys"),
+        (
+            json.dumps(tokens.jwks(KEYS[0])).encode(),
+            ["--dialect", "gluu"],
+            "a JSON Web Key Set, and a dialect hands a certificate over",
+        ),
     ]:
         answer = certbound("inspect", *arguments, "-", stdin=content)
         assert (answer.returncode, answer.stdout) == (2, b"")
-        assert answer.stderr.decode() == f"certbound: {said}\n"
+        assert answer.stderr.decode() == f"certbound: standard input is {said}\n"

@@ -258,6 +258,31 @@ def test_a_request_that_meets_a_slow_fetch_waits_for_it_and_not_for_ever(world: 
         assert " warn" in next(line for line in api.envoy.log().splitlines() if "keys not fetched: " in line)
 
 
+def test_what_is_left_out_of_a_fetched_set_is_one_line_however_many_workers_fetch_it(world: World, tmp_path: Path) -> None:
+    good = world.keys["ES256"]
+    padded = {**world.stranger.jwk, "kid": "padded", "x": world.stranger.jwk["x"] + "="}
+    private = SigningKey.make("EdDSA", "private").private_jwk
+    with (
+        KeyServer({"/jwks": document({"keys": [good.jwk, padded, private]})}) as server,
+        running(world, tmp_path, server.port, {**JWKS_URI, "cool_down_seconds": 1}, concurrency=4) as api,
+    ):
+        # One reason gets ten lines in a minute, and this is the one that counts.
+        api.ask(unknown(api, good, "padded"))
+        # More than the three fetches that may come at once: every worker has asked.
+        for number in range(40):
+            assert api.ask(api.token(good, jti=str(number))).status == 200
+            api.ask(unknown(api, good, f"unheard of {number}"))
+        assert server.count() >= 4
+        (line,) = [line for line in api.envoy.log().splitlines() if "keys left out: " in line]
+        assert " warn" in line and private["d"] not in api.envoy.log()
+        assert line.endswith(
+            ': 2 of 3: keys[2], kid "private": it is a private key, and published: whoever reads it can make tokens; '
+            'keys[1], kid "padded": its x is padded base64url (RFC 7515 has no padding)'
+        ), line
+        detail = 'detail="ES256, kid padded, keys[1] is left out: its x is padded base64url (RFC 7515 has no padding)"'
+        assert detail in api.envoy.log()
+
+
 def test_a_real_authorization_server_rotates_its_keys_under_load_and_goes_away(world: World, tmp_path: Path) -> None:
     """oidc-provider: while it is away for ten seconds, and back with a new key beside the old one, nobody is refused."""
     if why := authorization_server.missing():
