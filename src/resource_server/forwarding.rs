@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::http::edit::Edit;
+use crate::http::header_name::OwnName;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
@@ -96,8 +97,13 @@ impl TryFrom<String> for OwnHeader {
 }
 
 impl OwnHeader {
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn name(&self) -> &str {
         &self.0
+    }
+
+    pub(super) fn own_name(&self) -> OwnName {
+        OwnName::Exactly(self.0.clone())
     }
 
     pub(super) fn set(&self, value: String) -> Edit {
