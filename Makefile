@@ -12,6 +12,7 @@ AS := target/authorization_server/.installed
 BINARYEN := target/binaryen/.installed
 MOD_OAUTH2 := target/mod_oauth2/.installed
 TERMINATORS := target/terminators/.installed
+TOMCAT := target/tomcat/.installed
 
 export PYTHONPATH := tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -33,7 +34,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo/demo.py --keep
 
 .PHONY: test
-test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -219,4 +220,18 @@ $(MOD_OAUTH2) $(TERMINATORS): tests/peers/debian/unpack
 		echo "this is not Debian 12, and CI needs its $(PACKAGES)" >&2; exit 1; \
 	else \
 		echo "the comparisons with $(PACKAGES) are skipped: they need Debian 12"; \
+	fi
+
+# And Tomcat, where Java and Maven are.
+$(TOMCAT): tests/peers/tomcat/Server.java tests/peers/tomcat/pom.xml tests/peers/tomcat/SHA256SUMS
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@if command -v java > /dev/null && command -v mvn > /dev/null; then \
+		echo "installing Tomcat under $(@D)"; \
+		mvn --quiet --batch-mode -Dmaven.repo.local=$(CURDIR)/target/cache/maven -f $(@D)/pom.xml \
+			dependency:copy -DoutputDirectory=$(CURDIR)/$(@D) && cd $(@D) && sha256sum --quiet --check SHA256SUMS && touch .installed; \
+	elif [ "$${CI:-}" ]; then \
+		echo "Java and Maven are not installed, and CI needs Tomcat" >&2; exit 1; \
+	else \
+		echo "the comparison with Tomcat is skipped: it needs Java 17 and Maven"; \
 	fi

@@ -1,7 +1,7 @@
 //! What a policy in front of an authorization server does, in sentences.
 
-use super::{AuthorizationServer, ClientCertificate, XForwardedClientCert};
-use crate::handover::dialect::{ChainForm, Form};
+use super::{AuthorizationServer, ClientCertificate};
+use crate::handover::forwarded_certificate::ForwardedCertificate;
 use crate::handover::terminator::Source;
 use crate::http::path::PlainPath;
 use crate::text::list::listed;
@@ -9,12 +9,6 @@ use crate::text::list::listed;
 impl AuthorizationServer {
     /// One sentence for each thing that it does.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        let mut forms: Vec<_> = self.forward_certificate.iter().map(form).collect();
-        match self.x_forwarded_client_cert {
-            XForwardedClientCert::Remove => {}
-            XForwardedClientCert::Rebuild => forms.push("x-forwarded-client-cert (Hash and Cert)".to_owned()),
-        }
-        let forms: Vec<_> = forms.iter().map(String::as_str).collect();
         let which = match self.client_certificate {
             ClientCertificate::Validated => {
                 "Only a certificate whose chain Envoy validated is handed over; to the authorization server the others \
@@ -39,32 +33,17 @@ impl AuthorizationServer {
             }
         };
         let mut sentences = self.source().map(Source::sentences).unwrap_or_default();
-        sentences.extend([
-            format!("The authorization server gets the client's certificate in {}.", listed(&forms, "and")),
-            which.to_owned(),
-        ]);
+        sentences.extend(self.forwarded.forms_sentence("The authorization server"));
+        sentences.push(which.to_owned());
         if self.needs_chain() {
-            sentences.push(
-                "The certificates behind it are handed over where Envoy hands them to the filter \
-                 (set_current_client_cert_details: { chain: true })."
-                    .to_owned(),
-            );
+            sentences.push(ForwardedCertificate::chain_sentence());
         }
-        let facts = self.facts.names().map(|name| name.text()).collect::<Vec<_>>();
-        if !facts.is_empty() {
-            let facts: Vec<_> = facts.iter().map(String::as_str).collect();
-            sentences.push(format!("What the certificate says is in {}.", listed(&facts, "and")));
-        }
+        sentences.extend(self.forwarded.facts_sentence());
         if let Some(endpoints) = &self.endpoints {
             let paths: Vec<_> = endpoints.iter().map(PlainPath::as_str).collect();
             sentences.push(format!("Only {} get it; every other path gets none.", listed(&paths, "and")));
         }
-        for (header, secret) in &self.secrets {
-            sentences.push(format!(
-                "Every request gets {header} with the value of the environment variable {}.",
-                secret.variable()
-            ));
-        }
+        sentences.extend(self.forwarded.secret_sentences());
         sentences.extend(self.metadata.iter().flat_map(|own| own.sentences(self.binds())));
         sentences.extend(self.issued_tokens.iter().flat_map(|own| own.sentences()));
         sentences.extend(self.client_authentication.iter().flat_map(|own| own.sentences()));
@@ -93,28 +72,12 @@ impl AuthorizationServer {
     }
 
     /// Whether it hands over a chain that it must get from Envoy.
-    pub(crate) fn needs_chain(&self) -> bool {
-        self.hands_over_chain() && self.source().is_none()
+    fn needs_chain(&self) -> bool {
+        self.forwarded.has_chain() && self.source().is_none()
     }
 
     /// Which certificates are handed over.
     pub(crate) fn client_certificate(&self) -> ClientCertificate {
         self.client_certificate
-    }
-}
-
-fn form(form: &Form) -> String {
-    let how = match form.dialect() {
-        Some(dialect) => format!("as {} has it", dialect.name()),
-        None => form.encoding().name().to_owned(),
-    };
-    match form.chain() {
-        ChainForm::None | ChainForm::SameHeader => format!("{} ({how})", form.header()),
-        ChainForm::List(chain) | ChainForm::ConcatenatedDer(chain) => {
-            format!("{} with its chain in {chain} ({how})", form.header())
-        }
-        ChainForm::Numbered { prefix, first, .. } => {
-            format!("{} with its chain in {prefix}{first} and so on ({how})", form.header())
-        }
     }
 }

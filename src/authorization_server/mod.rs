@@ -5,12 +5,9 @@ pub mod client;
 mod client_authentication;
 #[cfg(not(target_arch = "wasm32"))]
 mod description;
-mod facts;
-mod forwarding;
 mod issuance;
 mod json_text;
 mod metadata;
-mod response;
 mod stop;
 mod token_request;
 mod upstream_response;
@@ -19,18 +16,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::config::secret::{Environment, Secret};
-use crate::handover::chain::{self, Chain};
-use crate::handover::dialect::Form;
-use crate::handover::encoding::Encoding;
-use crate::handover::header_cache::CertificateHeaders;
-use crate::handover::header_cache::HeaderCache;
+use crate::config::secret::Environment;
+use crate::handover::facts::Facts;
+use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, Verified, XForwardedClientCert};
+use crate::handover::forwarding::Forwarding;
+use crate::handover::header_cache::{CertificateHeaders, HeaderCache};
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::connection::Connection;
-use crate::http::edit::Edit;
-use crate::http::header_name::{OwnName, are_twins};
+use crate::http::header_name::written_twice;
 use crate::http::path;
 use crate::http::path::PlainPath;
 use crate::http::request::Request;
@@ -41,16 +35,11 @@ use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use client_authentication::{ClientAuthentication, PresentedCertificate};
 pub(crate) use client_authentication::{UntilBody, UntilKeys};
-use facts::Facts;
-use forwarding::Forwarding;
 use issuance::IssuedTokens;
 use metadata::Metadata;
-pub use response::response_edits;
 pub(crate) use stop::Stop;
 use upstream_response::Kind;
 pub use upstream_response::{AtBody, AtHeaders, Report, ResponseReader};
-
-pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
 /// A request to forward, and what to do with the response to it, if anything.
 pub(crate) type ForwardAnd = (Forward, Option<ResponseReader>);
@@ -63,14 +52,10 @@ const MOST_ENDPOINTS: usize = 64;
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
 pub struct AuthorizationServer {
-    forward_certificate: Vec<Form>,
-    facts: Facts,
-    /// The headers that every request gets, and their secrets.
-    secrets: Vec<(&'static str, Secret)>,
+    forwarded: ForwardedCertificate,
     /// `None` for every path.
     endpoints: Option<Vec<PlainPath>>,
     client_certificate: ClientCertificate,
-    x_forwarded_client_cert: XForwardedClientCert,
     client_authentication: Option<Arc<ClientAuthentication>>,
     client_certificate_source: Option<Box<Source>>,
     metadata: Option<Arc<Metadata>>,
@@ -128,18 +113,6 @@ pub enum ClientCertificate {
     Presented,
 }
 
-/// What becomes of `X-Forwarded-Client-Cert`, which Envoy itself may have written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
-pub enum XForwardedClientCert {
-    /// Removed.
-    #[default]
-    Remove,
-    /// Written anew from the connection: `Hash` and `Cert`.
-    Rebuild,
-}
-
 impl TryFrom<Fields> for AuthorizationServer {
     type Error = String;
 
@@ -167,28 +140,25 @@ impl TryFrom<Fields> for AuthorizationServer {
                     .to_owned(),
             );
         }
-        if forward_certificate.is_empty() && x_forwarded_client_cert == XForwardedClientCert::Remove {
+        let forwarded = ForwardedCertificate::new(forward_certificate, facts, x_forwarded_client_cert);
+        if forwarded.has_no_form() {
             return Err("forward_certificate is empty, so the authorization server would never see a certificate; \
                         a policy that only removes forged headers is `clean_only: {}`"
                 .to_owned());
         }
         client_authentication.as_ref().map_or(Ok(()), |own| own.check(client_certificate))?;
-        let (forward_certificate, secrets): (_, Vec<_>) =
-            forward_certificate.into_iter().map(|forwarding| (forwarding.form, forwarding.secret)).unzip();
-        let server = Self {
-            forward_certificate,
-            facts,
-            secrets: secrets.into_iter().flatten().collect(),
+        if let Some(twice) = written_twice(forwarded.names()) {
+            return Err(format!("the policy writes the header {} twice", twice.text()));
+        }
+        Ok(Self {
+            forwarded,
             endpoints,
             client_certificate,
-            x_forwarded_client_cert,
             client_authentication: client_authentication.map(Arc::new),
             client_certificate_source,
             metadata: metadata.map(Arc::new),
             issued_tokens: issued_tokens.map(Arc::new),
-        };
-        server.check_names()?;
-        Ok(server)
+        })
     }
 }
 
@@ -216,34 +186,9 @@ impl AuthorizationServer {
         self.client_certificate_source.as_deref()
     }
 
-    /// Refuses a policy that writes a header twice, under the same name or a twin of it.
-    fn check_names(&self) -> Result<(), String> {
-        let mut written: Vec<OwnName> = Vec::new();
-        for name in self.names() {
-            if written.iter().any(|earlier| earlier.meets(&name)) {
-                return Err(format!("the policy writes the header {} twice", name.text()));
-            }
-            written.push(name);
-        }
-        Ok(())
-    }
-
-    /// The names of the headers that it writes.
-    pub(crate) fn names(&self) -> impl Iterator<Item = OwnName> {
-        let rebuilt = match self.x_forwarded_client_cert {
-            XForwardedClientCert::Remove => None,
-            XForwardedClientCert::Rebuild => Some(OwnName::Exactly(X_FORWARDED_CLIENT_CERT.to_owned())),
-        };
-        let fixed = |name: &str| OwnName::Exactly(name.to_owned());
-        let of_dialects = self.forward_certificate.iter().filter_map(|form| form.dialect()?.verified()).map(fixed);
-        let secrets = self.secrets.iter().map(move |(name, _)| fixed(name));
-        let forms = self.forward_certificate.iter().flat_map(Form::names);
-        forms.chain(rebuilt).chain(of_dialects).chain(secrets).chain(self.facts.names())
-    }
-
-    /// Whether the responses are edited. They are if the server gets `Client-Cert`.
-    pub(crate) fn edits_responses(&self) -> bool {
-        self.forward_certificate.iter().any(|form| are_twins(form.header(), "client-cert"))
+    /// What the server gets of the client's certificate.
+    pub(crate) fn forwarded(&self) -> &ForwardedCertificate {
+        &self.forwarded
     }
 
     /// The clients whose certificates are fetched, and where.
@@ -270,24 +215,8 @@ impl AuthorizationServer {
 
     /// Reads the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        self.secrets.iter_mut().try_for_each(|(_, secret)| secret.resolve(environment))?;
+        self.forwarded.resolve(environment)?;
         self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
-    }
-
-    /// The headers that say whether the chain was validated.
-    fn verified_headers(&self) -> impl Iterator<Item = &str> {
-        let of_dialects =
-            self.forward_certificate.iter().filter_map(|form| -> Option<&str> { form.dialect()?.verified() });
-        of_dialects.chain(self.facts.verified())
-    }
-
-    fn says(&self, verified: Verified) -> impl Iterator<Item = Edit> {
-        let word = match verified {
-            Verified::Success => "SUCCESS",
-            Verified::Failed => "FAILED:the chain of the certificate was not validated",
-            Verified::None => "NONE",
-        };
-        self.verified_headers().map(|header| Edit::set(header, word.to_owned()))
     }
 
     fn is_endpoint(&self, request: &Request<'_>) -> bool {
@@ -312,8 +241,7 @@ impl AuthorizationServer {
         mut cleaned: SanitizedHeaders,
         terminated: Option<Terminated>,
     ) -> Result<ForwardAnd, Stop> {
-        let secrets = self.secrets.iter().map(|(header, secret)| Edit::set(*header, secret.value().to_owned()));
-        cleaned.edits.extend(secrets);
+        cleaned.edits.extend(self.forwarded.secrets());
         let presented = scene.certificate()?;
         let response_reader = self.response_reader(request, presented);
         if let Some(response_reader) = &response_reader {
@@ -350,7 +278,7 @@ impl AuthorizationServer {
         presented: Option<Thumbprint>,
         cleaned: &mut SanitizedHeaders,
     ) -> PresentedCertificate {
-        cleaned.edits.extend(self.says(Verified::None));
+        cleaned.edits.extend(self.forwarded.says(Verified::None));
         PresentedCertificate { thumbprint: presented, ..PresentedCertificate::default() }
     }
 
@@ -366,14 +294,10 @@ impl AuthorizationServer {
         terminated: Option<Terminated>,
         cleaned: &mut SanitizedHeaders,
     ) -> Result<(PresentedCertificate, Ground), Reason> {
-        // Envoy wrote this header about the connection, so it is of no use behind a terminator.
-        let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
-        let source = terminated.as_ref().map_or(forwarded, |terminated| terminated.chain_source.as_deref());
-        let known = header_cache.find(policy, &presented, source.filter(|_| self.hands_over_chain()));
-        let known = match (known, &terminated) {
-            (None, Some(terminated)) => Some(header_cache.keep(policy, &presented, self.write_terminated(terminated)?)),
-            (known, _) => known,
-        };
+        let own = PresentedBy { policy, request, connection, thumbprint: presented, terminated: terminated.as_ref() };
+        let mut headers = || self.forwarded.headers(own, header_cache, self.client_authentication.is_some());
+        // A terminator's certificate that cannot be handed over is refused whether it is validated or not.
+        let written = terminated.as_ref().map(|_| headers()).transpose()?;
         let verified = match self.verified(connection, terminated.as_ref())? {
             Some(verified) => verified,
             // The authorization server must not see this certificate.
@@ -381,9 +305,9 @@ impl AuthorizationServer {
                 return Ok((self.without_certificate(Some(presented), cleaned), Ground::CertificateNotValidated));
             }
         };
-        let handed = match known {
+        let handed = match written {
             Some(handed) => handed,
-            None => header_cache.keep(policy, &presented, self.write_presented(&presented, connection, forwarded)?),
+            None => headers()?,
         };
         Ok(self.hand_over(presented, verified, &handed, cleaned))
     }
@@ -398,7 +322,7 @@ impl AuthorizationServer {
             (ClientCertificate::ValidatedByListener, _) => return Ok(Some(Verified::Success)),
             (_, Some(terminated)) => terminated.validated,
             // No header says it, so the host need not be asked.
-            (ClientCertificate::Presented, None) if self.verified_headers().next().is_none() => false,
+            (ClientCertificate::Presented, None) if !self.forwarded.says_verified() => false,
             (_, None) => connection.is_chain_validated().ok_or(Reason::ChainValidationUnavailable)?,
         };
         // A certificate that is not validated may still be registered for self_signed_tls_client_auth.
@@ -408,23 +332,6 @@ impl AuthorizationServer {
             (false, ClientCertificate::Presented) => Some(Verified::Failed),
             (false, _) => may_be_registered().then_some(Verified::Failed),
         })
-    }
-
-    /// Writes the headers for the certificate of the connection.
-    fn write_presented(
-        &self,
-        presented: &Thumbprint,
-        connection: &dyn Connection,
-        forwarded: Option<&[u8]>,
-    ) -> Result<CertificateHeaders, Reason> {
-        let given = connection.certificate();
-        // A certificate in the header counts only if it is the connection's: the same check as for the host's.
-        let in_header = || chain::certificate_of_connection(forwarded?, presented);
-        let pem = given.as_deref().or_else(in_header).ok_or(Reason::CertificateUnavailable)?;
-        let certificate = Certificate::of_connection(pem, presented)?;
-        let chain_source = forwarded.filter(|_| self.hands_over_chain());
-        let chain = chain_source.map_or(Chain::Unknown, |value| Chain::of_connection(value, presented));
-        self.write(&certificate, &chain, chain_source.map(<[u8]>::to_vec))
     }
 
     fn hand_over(
@@ -443,60 +350,15 @@ impl AuthorizationServer {
         };
         if !for_any_client {
             // These headers stay if the client does not authenticate with this certificate.
-            cleaned.edits.extend(self.says(Verified::None));
+            cleaned.edits.extend(self.forwarded.says(Verified::None));
         }
         let certificate = PresentedCertificate {
             thumbprint: Some(presented),
             is_validated,
             parsed: handed.certificate.clone(),
-            edits: self.says(verified).chain(handed.edits.iter().cloned()).collect(),
+            edits: self.forwarded.says(verified).chain(handed.edits.iter().cloned()).collect(),
             for_any_client,
         };
         (certificate, ground)
     }
-
-    fn hands_over_chain(&self) -> bool {
-        self.forward_certificate.iter().any(Form::has_chain)
-    }
-
-    // Not inlined: as `response_reader`.
-    #[inline(never)]
-    fn write_terminated(&self, terminated: &Terminated) -> Result<CertificateHeaders, Reason> {
-        let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
-        let chain_source = terminated.chain_source.clone().filter(|_| self.hands_over_chain());
-        self.write(certificate, &terminated.chain, chain_source)
-    }
-
-    /// Writes the headers that depend only on the certificate and its chain.
-    fn write(
-        &self,
-        certificate: &Certificate,
-        chain: &Chain,
-        chain_source: Option<Vec<u8>>,
-    ) -> Result<CertificateHeaders, Reason> {
-        let (mut edits, mut without_chain) = (Vec::new(), false);
-        for form in &self.forward_certificate {
-            let written = form.write(certificate, chain)?;
-            without_chain |= written.without_chain;
-            edits.extend(written.headers.into_iter().map(|(name, value)| Edit::set(name, value)));
-        }
-        match self.x_forwarded_client_cert {
-            XForwardedClientCert::Remove => {}
-            XForwardedClientCert::Rebuild => {
-                edits.push(Edit::set(X_FORWARDED_CLIENT_CERT, Encoding::Xfcc.encode(certificate.der())));
-            }
-        }
-        edits.extend(self.facts.write(certificate)?);
-        // Kept only where clients authenticate, since then names in it may be compared.
-        let certificate = self.client_authentication.as_ref().map(|_| certificate.clone());
-        Ok(CertificateHeaders { chain_source, certificate, edits, without_chain })
-    }
-}
-
-/// Whether the chain of the certificate was validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verified {
-    Success,
-    Failed,
-    None,
 }

@@ -199,7 +199,7 @@ impl Question {
             match policy {
                 Policy::ResourceServer(server) => server.fetching().map(owned).collect(),
                 Policy::AuthorizationServer(server) => server.fetching().map(owned).collect(),
-                Policy::CleanOnly => Vec::new(),
+                Policy::CleanOnly(_) => Vec::new(),
             }
         };
         let sources: BTreeMap<_, _> = self

@@ -136,6 +136,12 @@ const DIALECTS: &[Row] = &[
     },
     // What Azure App Service and IIS's Application Request Routing write: ASP.NET Core's certificate forwarding, Duende.
     Row { name: "azure", header: Some("x-arr-clientcert"), encoding: Encoding::DerBase64, ..PLAIN },
+    // apache/tomcat, org.apache.catalina.valves.SSLValve, which makes of it the request attribute that the Servlet specification
+    // has for a client's certificate, alone: no chain. It cuts off the first 27 characters and reads what follows as PEM. Where
+    // both headers are there, it reads the escaped one, as nginx's `$ssl_client_escaped_cert` has it: Tomcat 8.5.68, 9.0.48,
+    // 10.0.7, and 10.1 and later.
+    Row { name: "tomcat", header: Some("ssl_client_cert"), encoding: Encoding::PemApache, ..PLAIN },
+    Row { name: "tomcat_escaped", header: Some("ssl_client_escaped_cert"), encoding: Encoding::PemUrl, ..PLAIN },
     // Connect2id's guide "TLS termination proxy": PEM that may be percent-encoded, in a header with a name that nobody
     // guesses.
     Row { name: "connect2id", header: None, encoding: Encoding::PemUrl, ..PLAIN },
@@ -437,6 +443,8 @@ mod tests {
         assert_eq!(name, "x-forwarded-client-cert");
         assert!(value.ends_with(&format!(";Cert=\"{0}\";Chain=\"{0}{1}{2}\"", escaped(1), escaped(2), escaped(3))));
         assert_eq!(written("azure", &chain), [header("x-arr-clientcert", "MAEB".into())]);
+        assert_eq!(written("tomcat", &chain), [header("ssl_client_cert", pem(1, " "))]);
+        assert_eq!(written("tomcat_escaped", &chain), [header("ssl_client_escaped_cert", escaped(1))]);
         assert_eq!(written("connect2id", &chain), [header("sec-client-0ahsh", escaped(1))]);
     }
 

@@ -10,7 +10,7 @@ use super::body::{self, Awaiting};
 use super::response::Reading;
 use super::vm::{Parked, PendingRequest, Vm};
 use super::{abi, facts, log, proxy};
-use crate::authorization_server::response_edits;
+use crate::handover::response::response_edits;
 use crate::http::edit::{Edit, Served};
 use crate::http::header_map::HeaderMap;
 use crate::keys::AskKeys;

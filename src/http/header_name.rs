@@ -227,6 +227,18 @@ impl OwnName {
     }
 }
 
+/// The first of these names that is, or is a twin of, an earlier one.
+pub(crate) fn written_twice(names: impl Iterator<Item = OwnName>) -> Option<OwnName> {
+    let mut written: Vec<OwnName> = Vec::new();
+    for name in names {
+        if written.iter().any(|earlier| earlier.meets(&name)) {
+            return Some(name);
+        }
+        written.push(name);
+    }
+    None
+}
+
 impl OwnNames {
     /// Those that it writes or reads, and those that the operator adds.
     pub(crate) fn gathered(names: impl Iterator<Item = OwnName>, added: Vec<RemovedHeader>) -> Self {

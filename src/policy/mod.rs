@@ -11,13 +11,17 @@ use std::fmt;
 use serde::Deserialize;
 
 use self::step::Step;
-use crate::authorization_server::{AuthorizationServer, X_FORWARDED_CLIENT_CERT};
+use crate::authorization_server::AuthorizationServer;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::config;
 use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
+use crate::handover::facts::Facts;
+use crate::handover::forwarded_certificate::{
+    ForwardedCertificate, PresentedBy, X_FORWARDED_CLIENT_CERT, XForwardedClientCert,
+};
 use crate::handover::forwarding_headers::{Claim, claim_of};
 use crate::handover::terminator::{Sender, Source, Terminated};
 use crate::http::edit::Edit;
@@ -112,7 +116,7 @@ pub enum Policy {
     /// In front of an authorization server: it learns which certificate the client proved to hold.
     AuthorizationServer(Box<AuthorizationServer>),
     /// An open route: forged certificate headers are removed and nothing else is done.
-    CleanOnly,
+    CleanOnly(Box<CleanOnly>),
 }
 
 /// What is done with the requests of a route: exactly one role.
@@ -125,14 +129,33 @@ struct Roles {
     /// In front of an authorization server.
     authorization_server: Option<Box<AuthorizationServer>>,
     /// An open route: forged certificate headers are removed and nothing else is done.
-    clean_only: Option<CleanOnly>,
+    clean_only: Option<Box<CleanOnly>>,
 }
 
-/// Nothing is configured here.
+/// An open route: forged certificate headers are removed.
+#[derive(Debug, Deserialize)]
+#[serde(from = "CleanOnlyFields")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "CleanOnlyFields"))]
+pub struct CleanOnly {
+    forwarded: ForwardedCertificate,
+}
+
+/// An open route: forged certificate headers are removed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-struct CleanOnly {}
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "CleanOnly"))]
+struct CleanOnlyFields {
+    /// What becomes of `X-Forwarded-Client-Cert`.
+    #[serde(default)]
+    x_forwarded_client_cert: XForwardedClientCert,
+}
+
+impl From<CleanOnlyFields> for CleanOnly {
+    fn from(fields: CleanOnlyFields) -> Self {
+        let CleanOnlyFields { x_forwarded_client_cert } = fields;
+        Self { forwarded: ForwardedCertificate::new(Vec::new(), Facts::default(), x_forwarded_client_cert) }
+    }
+}
 
 /// The configuration of certbound, an Envoy filter for OAuth 2.0 bound to mutual TLS (RFC 8705).
 #[derive(Deserialize)]
@@ -169,7 +192,7 @@ pub(crate) struct Document {
     /// In front of an authorization server, where that is the only role.
     authorization_server: Option<Box<AuthorizationServer>>,
     /// Forged certificate headers are removed and nothing else is done, on every route.
-    clean_only: Option<CleanOnly>,
+    clean_only: Option<Box<CleanOnly>>,
 }
 
 /// Its form in the schema.
@@ -220,7 +243,7 @@ impl TryFrom<Roles> for Policy {
         match (roles.resource_server, roles.authorization_server, roles.clean_only) {
             (Some(resource_server), None, None) => Ok(Self::ResourceServer(resource_server)),
             (None, Some(authorization_server), None) => Ok(Self::AuthorizationServer(authorization_server)),
-            (None, None, Some(CleanOnly {})) => Ok(Self::CleanOnly),
+            (None, None, Some(clean_only)) => Ok(Self::CleanOnly(clean_only)),
             _ => Err("a policy has exactly one of resource_server, authorization_server and clean_only"),
         }
     }
@@ -233,7 +256,7 @@ impl Policy {
         match self {
             Self::ResourceServer(_) => "resource_server",
             Self::AuthorizationServer(_) => "authorization_server",
-            Self::CleanOnly => "clean_only",
+            Self::CleanOnly(_) => "clean_only",
         }
     }
 
@@ -242,15 +265,27 @@ impl Policy {
         match self {
             Self::ResourceServer(server) => server.source(),
             Self::AuthorizationServer(server) => server.source(),
-            Self::CleanOnly => None,
+            Self::CleanOnly(_) => None,
+        }
+    }
+
+    /// What the server behind gets of the client's certificate.
+    pub(crate) fn forwarded(&self) -> &ForwardedCertificate {
+        match self {
+            Self::ResourceServer(server) => server.forwarded(),
+            Self::AuthorizationServer(server) => server.forwarded(),
+            Self::CleanOnly(clean_only) => &clean_only.forwarded,
         }
     }
 
     /// Whether it is of no use on a connection whose client was not asked for a certificate.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn needs_certificate(&self) -> bool {
-        let is_clean_only = matches!(self, Self::CleanOnly);
-        self.source().map_or(!is_clean_only, Source::needs_certificate)
+        let needs = match self {
+            Self::ResourceServer(_) | Self::AuthorizationServer(_) => true,
+            Self::CleanOnly(clean_only) => !clean_only.forwarded.is_empty(),
+        };
+        self.source().map_or(needs, Source::needs_certificate)
     }
 
     /// The first step of a request whose forged headers are removed.
@@ -272,8 +307,35 @@ impl Policy {
                 let host = (context.connection, &mut *context.header_cache);
                 Step::at_authorization_server(&scene, server.judge(&scene, request, host, cleaned, terminated))
             }
-            Self::CleanOnly => Step::forward(&scene, cleaned.forward(Ground::CleanOnly), None),
+            Self::CleanOnly(clean_only) => match clean_only.cleaned(&scene, request, context, cleaned) {
+                Ok(cleaned) => Step::forward(&scene, cleaned.forward(Ground::CleanOnly), None),
+                Err(reason) => Step::Refuse(scene.refused(reason)),
+            },
         }
+    }
+}
+
+impl CleanOnly {
+    /// The headers, with the certificate of the connection where it is written.
+    fn cleaned(
+        &self,
+        scene: &Scene<'_>,
+        request: &Request<'_>,
+        context: &mut Context<'_>,
+        mut cleaned: SanitizedHeaders,
+    ) -> Result<SanitizedHeaders, Reason> {
+        if !self.forwarded.is_empty() {
+            let (policy, connection) = (scene.policy(), context.connection);
+            let presented = scene.certificate()?.map(|thumbprint| PresentedBy {
+                policy,
+                request,
+                connection,
+                thumbprint,
+                terminated: None,
+            });
+            cleaned.edits.extend(self.forwarded.edits(presented, context.header_cache)?);
+        }
+        Ok(cleaned)
     }
 }
 
@@ -334,7 +396,7 @@ impl Policies {
             let resolved = match policy {
                 Policy::AuthorizationServer(server) => server.resolve(environment),
                 Policy::ResourceServer(server) => server.resolve(environment),
-                Policy::CleanOnly => Ok(()),
+                Policy::CleanOnly(_) => Ok(()),
             };
             if let Err(message) = resolved {
                 return match single {
@@ -380,7 +442,7 @@ impl Policies {
         if document.additional_headers.len() > MOST_ADDITIONAL {
             return wrong("additional_headers", format!("at most {MOST_ADDITIONAL} additional headers"));
         }
-        let written = authorization_servers(&named).flat_map(AuthorizationServer::names);
+        let written = named.values().flat_map(|policy| policy.forwarded().names());
         let written = written.chain(resource_servers(&named).flat_map(ResourceServer::own_headers));
         let read = named.values().filter_map(Policy::source).flat_map(Source::names);
         let own_names = OwnNames::gathered(written.chain(read), document.additional_headers);
@@ -603,14 +665,14 @@ impl Policies {
     pub fn outlived(&self, policy: &str, caller: Caller, presented: Option<Thumbprint>) -> Option<Refused> {
         match self.get(policy) {
             Some(Policy::ResourceServer(server)) => Some(server.outlived(Scene::new(policy, caller, Ok(presented)))),
-            Some(Policy::AuthorizationServer(_) | Policy::CleanOnly) | None => None,
+            Some(Policy::AuthorizationServer(_) | Policy::CleanOnly(_)) | None => None,
         }
     }
 
     /// Whether the policy of this name edits the headers of responses.
     #[must_use]
     pub fn edits_responses(&self, policy: &str) -> bool {
-        matches!(self.get(policy), Some(Policy::AuthorizationServer(server)) if server.edits_responses())
+        self.get(policy).is_some_and(|policy| policy.forwarded().edits_responses())
     }
 
     /// What becomes of a request with a forged header.
@@ -669,14 +731,14 @@ fn scene<'p>(policy: &'p str, request: &Request<'_>) -> Scene<'p> {
 fn authorization_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item = &AuthorizationServer> {
     named.values().filter_map(|policy| match policy {
         Policy::AuthorizationServer(server) => Some(server.as_ref()),
-        Policy::ResourceServer(_) | Policy::CleanOnly => None,
+        Policy::ResourceServer(_) | Policy::CleanOnly(_) => None,
     })
 }
 
 fn resource_servers(named: &SortedMap<PolicyName, Policy>) -> impl Iterator<Item = &ResourceServer> {
     named.values().filter_map(|policy| match policy {
         Policy::ResourceServer(server) => Some(server.as_ref()),
-        Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        Policy::AuthorizationServer(_) | Policy::CleanOnly(_) => None,
     })
 }
 

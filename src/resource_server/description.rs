@@ -8,6 +8,7 @@ use super::schemes;
 use super::{
     AccessTokenQuery, AtExpiry, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName,
 };
+use crate::handover::forwarded_certificate::ForwardedCertificate;
 use crate::handover::terminator::Source;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
@@ -102,6 +103,12 @@ impl ResourceServer {
         if let Some(header) = &self.forward_thumbprint {
             say(&format!("The API gets the x5t#S256 of the client's certificate in {}.", header.name()));
         }
+        self.forwarded.forms_sentence("The API").iter().for_each(|sentence| say(sentence));
+        if self.needs_chain() {
+            say(&ForwardedCertificate::chain_sentence());
+        }
+        self.forwarded.facts_sentence().iter().for_each(|sentence| say(sentence));
+        self.forwarded.secret_sentences().for_each(|sentence| say(&sentence));
         match self.forward_token {
             ForwardToken::Keep => {}
             ForwardToken::Remove => say("The API does not get the token: Authorization is removed."),
@@ -124,6 +131,11 @@ impl ResourceServer {
             count => say(&format!("{count} certificates are refused whatever a token says.")),
         }
         sentences
+    }
+
+    /// Whether it hands over a chain that it must get from Envoy.
+    fn needs_chain(&self) -> bool {
+        self.forwarded.has_chain() && self.source().is_none()
     }
 
     /// Whether it asks for the server name of the TLS handshake.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::scope::ScopeClaims;
 use crate::http::edit::Edit;
+use crate::http::header_name::OwnName;
 use crate::outcome::identity::CLIENT_CLAIMS;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
@@ -100,8 +101,13 @@ impl TryFrom<String> for OwnHeader {
 }
 
 impl OwnHeader {
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn name(&self) -> &str {
         &self.0
+    }
+
+    pub(super) fn own_name(&self) -> OwnName {
+        OwnName::Exactly(self.0.clone())
     }
 
     pub(super) fn set(&self, value: String) -> Edit {

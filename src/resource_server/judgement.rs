@@ -25,7 +25,7 @@ pub(super) struct Judgement<'j> {
     pub(super) request: &'j Request<'j>,
     pub(super) presented: Option<Thumbprint>,
     /// The client's certificate, if a terminator sent it; otherwise it is the connection's.
-    pub(super) known: Option<Certificate>,
+    pub(super) known: Option<&'j Certificate>,
 }
 
 /// What was found in the request's headers.
@@ -60,7 +60,7 @@ impl Judgement<'_> {
         if self.server.server_name == ServerName::MustMatch {
             check_server_name(&self.request.host(), connection.server_name().as_deref())?;
         }
-        match (self.server.certificate_validity, &self.presented, &self.known) {
+        match (self.server.certificate_validity, &self.presented, self.known) {
             (CertificateValidity::NotChecked, ..) | (CertificateValidity::Checked, None, _) => Ok(()),
             (CertificateValidity::Checked, Some(_), Some(certificate)) => {
                 Ok(certificate.check_validity(self.request.now)?)

@@ -38,11 +38,14 @@ use serde::Deserialize;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
+use crate::handover::facts::Facts;
+use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, XForwardedClientCert};
+use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::HeaderCache;
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::connection::{Connection, UNKNOWN};
-use crate::http::header_name::OwnName;
+use crate::http::header_name::{OwnName, written_twice};
 use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
 use crate::jose::jws;
@@ -132,6 +135,7 @@ pub struct ResourceServer {
     forward_token: ForwardToken,
     forward_claims: Vec<ForwardedClaim>,
     forward_thumbprint: Option<OwnHeader>,
+    forwarded: ForwardedCertificate,
     client_certificate_source: Option<Box<Source>>,
 }
 
@@ -206,6 +210,17 @@ struct Fields {
     forward_claims: Vec<ForwardedClaim>,
     /// The header in which the API gets the `x5t#S256` of the client's certificate, where it presented one.
     forward_thumbprint: Option<OwnHeader>,
+    /// The forms in which the API gets the client's certificate, any number; no two may write one header. It is the certificate
+    /// that the token is compared with, whether its chain is validated or not.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("uniqueItems" = true), example = serde_json::json!([{ "dialect": "tomcat" }])))]
+    forward_certificate: Vec<Forwarding>,
+    /// Headers with what the certificate says.
+    #[serde(default)]
+    facts: Facts,
+    /// What becomes of `X-Forwarded-Client-Cert`.
+    #[serde(default)]
+    x_forwarded_client_cert: XForwardedClientCert,
     /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
 }
@@ -357,10 +372,11 @@ impl TryFrom<Fields> for ResourceServer {
                 "two issuers have `introspection`: a token that is no JWT does not say which of them to ask".to_owned()
             );
         }
+        let forwarded =
+            ForwardedCertificate::new(fields.forward_certificate, fields.facts, fields.x_forwarded_client_cert);
         let names = fields.forward_claims.iter().map(ForwardedClaim::header).chain(&fields.forward_thumbprint);
-        let mut seen = HashSet::new();
-        if let Some(twice) = names.map(OwnHeader::name).find(|name| !seen.insert(*name)) {
-            return Err(format!("the header {twice} would be set twice"));
+        if let Some(twice) = written_twice(names.map(OwnHeader::own_name).chain(forwarded.names())) {
+            return Err(format!("the header {} would be set twice", twice.text()));
         }
         if !fields.forward_claims.is_empty()
             && fields.issuers.iter().any(|issuer| issuer.payload_in_metadata().is_some())
@@ -387,6 +403,13 @@ impl TryFrom<Fields> for ResourceServer {
             return Err(
                 "with `certificate_validity: checked` the encoding of client_certificate_source is one with the \
                         certificate itself"
+                    .to_owned(),
+            );
+        }
+        if is_digest && !forwarded.is_empty() {
+            return Err(
+                "a digest is no certificate that could be handed over: the encoding of client_certificate_source \
+                        is one with the certificate itself, or `forward_thumbprint` is enough"
                     .to_owned(),
             );
         }
@@ -420,6 +443,7 @@ impl TryFrom<Fields> for ResourceServer {
             forward_token: fields.forward_token,
             forward_claims: fields.forward_claims,
             forward_thumbprint: fields.forward_thumbprint,
+            forwarded,
             client_certificate_source: fields.client_certificate_source,
         })
     }
@@ -436,15 +460,21 @@ impl ResourceServer {
         self.issuers.iter().filter_map(|issuer| issuer.introspection.as_deref())
     }
 
-    /// The headers that this policy writes, and no client may.
+    /// What the API gets of the client's certificate.
+    pub(crate) fn forwarded(&self) -> &ForwardedCertificate {
+        &self.forwarded
+    }
+
+    /// The headers that this policy writes besides, and no client may.
     pub(crate) fn own_headers(&self) -> impl Iterator<Item = OwnName> {
         let claims = self.forward_claims.iter().map(ForwardedClaim::header);
-        claims.chain(&self.forward_thumbprint).map(|header| OwnName::Exactly(header.name().to_owned()))
+        claims.chain(&self.forward_thumbprint).map(OwnHeader::own_name)
     }
 
     /// Reads the credentials from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))?;
+        self.forwarded.resolve(environment)?;
         self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
     }
 
@@ -489,9 +519,39 @@ impl ResourceServer {
             return Err(self.serve(metadata));
         }
         let candidate = self.candidate(scene, request, context)?;
-        let known = terminated.and_then(|terminated| terminated.certificate);
+        let known = terminated.as_ref().and_then(|terminated| terminated.certificate.as_ref());
         let judgement = Judgement { server: self, presented: scene.presented(), request, known };
-        Ok(judgement.conclude(candidate, context.connection, cleaned)?)
+        let mut forward = judgement.conclude(candidate, context.connection, cleaned)?;
+        if !self.forwarded.is_empty() {
+            self.hand_over(&judgement, scene.policy(), context, terminated.as_ref(), &mut forward)?;
+        }
+        Ok(forward)
+    }
+
+    /// Adds the headers with the certificate that the token was compared with. Where there is none they are only removed.
+    // Not inlined: as `serve`.
+    #[inline(never)]
+    fn hand_over(
+        &self,
+        judgement: &Judgement<'_>,
+        policy: &str,
+        context: &mut Context<'_>,
+        terminated: Option<&Terminated>,
+        forward: &mut Forward,
+    ) -> Result<(), Refusal> {
+        let (request, connection) = (judgement.request, context.connection);
+        let presented =
+            judgement.presented.map(|thumbprint| PresentedBy { policy, request, connection, thumbprint, terminated });
+        let passed = &forward.passed;
+        let edits = self.forwarded.edits(presented, context.header_cache).map_err(|reason| {
+            let refusal = Refusal::from(reason).looked_up(passed.lookup);
+            match &passed.identity {
+                Some(identity) => refusal.about(Rc::clone(identity)),
+                None => refusal,
+            }
+        })?;
+        forward.headers.edits.extend(edits);
+        Ok(())
     }
 
     /// Serves the API's metadata, which is public.

@@ -16,6 +16,7 @@ from rig import shipped
 
 from cases import (
     api,
+    api_certificate,
     authorization_server,
     binding,
     certificates,
@@ -53,6 +54,7 @@ __all__ = [
 
 CONFIGURATIONS: dict[str, Configuration] = {
     **api.CONFIGURATIONS,
+    **api_certificate.CONFIGURATIONS,
     **issuers.CONFIGURATIONS,
     **introspection.CONFIGURATIONS,
     **authorization_server.CONFIGURATIONS,
@@ -75,6 +77,7 @@ def cases(world: World) -> list[Case]:
         *requests.carriage(world),
         *requests.kinds_of_requests(world),
         *requests.toward_the_upstream(world),
+        *api_certificate.api_certificate(world),
         *jws.signatures(world),
         *jws.floods(world),
         *claims.claims(world),

@@ -9,7 +9,7 @@ from rig.certificates import Certificate
 
 from cases.case import Case, Header, cannot_decide, invalid_token
 from cases.configuration import Configuration
-from cases.forged import forged_headers
+from cases.forged import forged_headers, xfcc
 from cases.world import AUDIENCE, FORGED, ISSUER, SECRET, World
 
 
@@ -43,6 +43,15 @@ def _policies(world: World) -> dict[str, Any]:
             {"terminator_san": {"uri": "https://a.example.com/x,y%20z", "chain": "validated_by_listener"}},
         ),
         "secret": api("X-Edge-X5t", "x5t_s256", secret),
+        "behind": api(
+            "X-Edge-Cert",
+            "pem_apache",
+            secret,
+            forward_certificate=[{"dialect": "tomcat"}, {"dialect": "rfc9440"}],
+            facts={"verified": "x-fact-verified"},
+            x_forwarded_client_cert="rebuild",
+            certificate_binding="if_present",
+        ),
         "rfc9440": {
             "authorization_server": {
                 **handed_over,
@@ -172,6 +181,17 @@ def behind_terminators(world: World) -> Iterator[Case]:
     }.items():
         yield case(f"{what} proves nothing", "/secret", None, [*headers, known, token], refusal=none)
     yield case("a thumbprint in hexadecimal digits is refused where base64url is configured", "/secret", None, [secret, ("x-edge-x5t", one.digest), token], refusal=malformed)
+
+    behind = {"ssl_client_cert": one.apache_form, "client-cert": one.rfc9440_form, "x-forwarded-client-cert": xfcc(one)}
+    said_nothing = {"x-fact-verified": "FAILED:the chain of the certificate was not validated"}
+    from_behind = [*((name, FORGED) for name, _ in forged_headers() if "edge" not in name), secret, ("x-edge-cert", one.apache_form), token]
+    yield case("an API behind a terminator gets the certificate in the terminator's header", "/behind", None, from_behind, forward={**behind, **said_nothing})
+    yield case("an API behind a terminator does not get the terminator's own certificate", "/behind", edge, from_behind, forward={**behind, **said_nothing})
+    unbound = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims()))
+    yield case(
+        "an API behind a terminator gets no certificate of a sender that does not prove to be it",
+        "/behind", one, [("x-edge-cert", one.apache_form), *forged_headers(), unbound], forward={"x-fact-verified": "NONE"},
+    )  # fmt: skip
 
     gluu, cert = {"x-clientcert": one.apache_form}, ("client-cert", one.rfc9440_form)
     chain = ", ".join([edge.rfc9440_form, named.rfc9440_form])

@@ -173,8 +173,18 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             &[("client_certificate: validated\n", &format!("{stated}\n                          {source}\n"))],
         )
     };
+    let of_api = |text: &str, key: &str| {
+        let binding = "                          certificate_binding: required\n";
+        replaced(text, &[(binding, &format!("{binding}                          {key}\n"))])
+    };
+    let trusted = "trusted_ca: { filename: /etc/certbound/client-ca.pem }";
+    let untrusting =
+        replaced(&api, &[(trusted, &format!("trust_chain_verification: ACCEPT_UNTRUSTED\n              {trusted}"))]);
+    let names_no_policy = |line: &&str| !line.contains("filter_metadata: { certbound:");
+    let open = no_context(&one_role(&api)).lines().filter(names_no_policy).collect::<Vec<_>>().join("\n");
     for (what, text, expected) in [
         ("nothing", api.clone(), vec![]),
+        ("an open route without a certificate", open.clone(), vec![]),
         ("fetched keys", fetched.clone(), vec![]),
         ("no certificate", no_context(&api), vec![("certificate_not_requested", "common_tls_context:")]),
         (
@@ -222,6 +232,41 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             "presented",
             replaced(&clients, &[("client_certificate: validated\n", "client_certificate: presented\n")]),
             vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "a certificate for an API that the listener does not validate",
+            of_api(&untrusting, "forward_certificate: [ { dialect: tomcat } ]"),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "X-Forwarded-Client-Cert for an API that the listener does not validate",
+            of_api(&untrusting, "x_forwarded_client_cert: rebuild"),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "a name for an API that the listener does not validate",
+            of_api(&untrusting, "facts: { san_dns: X-Dns }"),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "a certificate for an API that is told whether it is validated",
+            of_api(&untrusting, "forward_certificate: [ { dialect: keycloak_nginx } ]"),
+            vec![],
+        ),
+        (
+            "a thumbprint for an API that the listener does not validate",
+            of_api(&untrusting, "facts: { x5t_s256: X-X5t, sha256: X-Sha256 }"),
+            vec![],
+        ),
+        (
+            "a chain for an API that is not set",
+            of_api(&api, "forward_certificate: [ { dialect: rfc9440 } ]"),
+            vec![("chain_not_handed_over", "typed_config:")],
+        ),
+        (
+            "an open route that rebuilds X-Forwarded-Client-Cert without a certificate",
+            replaced(&open, &[("clean_only: {}", "clean_only: { x_forwarded_client_cert: rebuild }")]),
+            vec![("certificate_not_requested", "common_tls_context:")],
         ),
         (
             "resumption",

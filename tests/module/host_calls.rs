@@ -206,6 +206,27 @@ fn a_certificate_is_read_only_where_it_is_handed_over() {
 }
 
 #[test]
+fn an_api_costs_its_certificate_once_and_its_headers_each_time() {
+    let list = CaseList::read();
+    let case = list.case("an API gets the certificate that the token is bound to, in every form");
+    let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+    let told = ["x-client-thumbprint", "x-fact-verified", "ssl_client_cert", "ssl_client_escaped_cert", "client-cert"];
+    let told = told.iter().chain(&["x-forwarded-client-cert", "x-fact-subject"]);
+    let told: Vec<_> = told.map(|name| format!("proxy_replace_header_map_value request {name}")).collect();
+    let told: Vec<_> = told.iter().map(String::as_str).collect();
+    let validated = ["proxy_get_property connection.peer_certificate_valid"];
+    let read = ["proxy_get_property connection.peer_certificate"];
+    let verified = ["proxy_call_foreign_function verify_signature"];
+    let mut calls = || {
+        let mut calls = vm.request(&request(case)).calls;
+        calls.retain(|call| !call.starts_with("proxy_define_metric"));
+        calls
+    };
+    assert_eq!(calls(), [&FACTS[..], &verified, &validated, &read, &told, &TOLD].concat());
+    assert_eq!(calls(), [&FACTS[..], &validated, &told, &TOLD].concat());
+}
+
+#[test]
 fn the_next_request_of_a_connection_reads_no_certificate() {
     let list = CaseList::read();
     for sentence in

@@ -186,6 +186,8 @@ ROWS = (
     Row("keycloak-haproxy", {"dialect": "keycloak_haproxy"}, HAProxy, {"ssl_client_cert": HAPROXY_DER}, (EMPTY,), beside=CHAIN_NUMBERED),
     Row("keycloak-rfc9440", {"dialect": "keycloak_rfc9440"}, HAProxy, {"client-cert": HAPROXY_BYTES}, (EMPTY,), beside=CHAIN_LIST),
     Row("azure", {"dialect": "azure"}, HAProxy, {"x-arr-clientcert": HAPROXY_DER}, (EMPTY,)),
+    Row("tomcat", {"dialect": "tomcat"}, Apache, {"ssl_client_cert": APACHE_PEM}, APACHES),
+    Row("tomcat-escaped", {"dialect": "tomcat_escaped"}, Nginx, {"ssl_client_escaped_cert": NGINX_ESCAPED}),
     Row("connect2id", {"dialect": "connect2id", "header": "x-b8g2wmq0"}, Nginx, {"x-b8g2wmq0": NGINX_ESCAPED}),
     Row("pem-url", _of("x-pem", "pem_url"), Nginx, {"x-pem": NGINX_ESCAPED}),
     Row("pem-nginx-escaped", _of("x-pem", "pem_nginx_escaped"), Nginx, {"x-pem": NGINX_ESCAPED}),

@@ -9,6 +9,7 @@ use crate::authorization_server::ClientCertificate;
 use crate::config::file::Place;
 use crate::handover::terminator::Source;
 use crate::policy::{Policies, Policy};
+use crate::resource_server::ResourceServer;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::issuer_identifier::IssuerIdentifier;
 use crate::text::list::listed;
@@ -135,7 +136,11 @@ fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Opt
     if let Some(source) = policy.source() {
         return of_terminator(name, source, tls, untrusted, resumes);
     }
-    let Policy::AuthorizationServer(server) = policy else { return None };
+    let server = match policy {
+        Policy::AuthorizationServer(server) => server,
+        Policy::ResourceServer(server) => return of_api(name, server, untrusted),
+        Policy::CleanOnly(_) => return None,
+    };
     // Clients that are listed here are judged here, and a registered certificate needs no chain.
     let judged_here = server.authenticates_by_name();
     match (server.client_certificate(), untrusted) {
@@ -175,6 +180,17 @@ fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Opt
         )),
         _ => None,
     }
+}
+
+/// Whether an API gets names in certificates that nobody validated, and is not told so. The token that comes with one is judged
+/// all the same, since its binding needs no valid chain (RFC 8705 §6.2).
+fn of_api<'d>(name: &str, server: &ResourceServer, untrusted: Option<Place<'d>>) -> Option<Finding> {
+    let place = untrusted.filter(|_| server.forwarded().has_names() && !server.forwarded().says_verified())?;
+    let sentence = format!(
+        "the policy {name} hands over certificates that this listener cannot validate: an API that looks at names in them, and \
+         not at the token, takes anybody for anybody; `facts: {{ verified: HEADER }}` tells it which are validated"
+    );
+    Some(Finding::warning(place, Warning::UntrustedCertificateHandedOver, sentence))
 }
 
 /// Whether a name in a certificate proves on this listener that its sender is the terminator in front.
@@ -222,7 +238,8 @@ fn of_server_name(manager: Manager<'_>, policies: &Policies) -> Option<Finding> 
 
 /// Whether a chain that is handed over comes to the filter.
 fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
-    let needs = |policy: &Policy| matches!(policy, Policy::AuthorizationServer(server) if server.needs_chain());
+    // A chain that a terminator hands over comes in its own header.
+    let needs = |policy: &Policy| policy.forwarded().has_chain() && policy.source().is_none();
     let (name, _) = policies.iter().find(|(_, policy)| needs(policy))?;
     let details = manager.at(&["forward_client_cert_details"]).and_then(Place::text);
     let sets = matches!(details, Some("SANITIZE_SET" | "APPEND_FORWARD"));

@@ -55,7 +55,7 @@ warnings! {
     CertificateNotRequested, "certificate_not_requested";
     /// The listener does not offer to accept Ed25519 or P-521, so such a client seems to have no certificate.
     SignatureAlgorithmNotOffered, "signature_algorithm_not_offered";
-    /// An authorization server gets certificates that nobody validated.
+    /// An authorization server or an API gets certificates that nobody validated.
     UntrustedCertificateHandedOver, "untrusted_certificate_handed_over";
     /// A validated certificate does not count as validated any more once its TLS session is resumed.
     ValidatedCertificateLostOnResumption, "validated_certificate_lost_on_resumption";

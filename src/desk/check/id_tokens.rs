@@ -8,7 +8,7 @@ use crate::policy::{Policies, Policy};
 pub(super) fn may_pass(installation: Installation<'_>, policies: &Policies) -> Vec<Finding> {
     let apis = policies.iter().filter_map(|(name, policy)| match policy {
         Policy::ResourceServer(server) => Some((name, server)),
-        Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        Policy::AuthorizationServer(_) | Policy::CleanOnly(_) => None,
     });
     let found = apis.flat_map(|(name, server)| server.audiences_of_clients().map(move |found| (name, found)));
     found

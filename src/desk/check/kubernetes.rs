@@ -90,6 +90,6 @@ pub(super) fn of_listeners(documents: &[Document], name: &str) -> Vec<Finding> {
 fn verified_before(policies: &Policies) -> Option<&str> {
     policies.iter().find_map(|(_, policy)| match policy {
         Policy::ResourceServer(server) => server.verified_before().next().map(|(issuer, _)| issuer.as_str()),
-        Policy::AuthorizationServer(_) | Policy::CleanOnly => None,
+        Policy::AuthorizationServer(_) | Policy::CleanOnly(_) => None,
     })
 }

@@ -18,7 +18,9 @@ use super::sentence::{counted, shown};
 use crate::config;
 use crate::config::file::{Document, Place};
 use crate::config::secret::Environment;
+use crate::handover::forwarded_certificate::X_FORWARDED_CLIENT_CERT;
 use crate::policy::{Choice, OnForged, Policies, Policy};
+use crate::text::list::listed;
 use installation::{HttpFilter, Installation, Managers, Platform};
 use metadata::Meant;
 
@@ -242,6 +244,13 @@ fn described(place: Place<'_>, is_disabled: bool, policies: &Policies) -> Vec<St
     };
     let mut lines =
         vec![format!("{file}:{line}:{column}: {count}. Forged certificate headers are removed on {routes}.")];
+    let writes_it = |policy: &Policy| policy.forwarded().names().any(|name| name.is(X_FORWARDED_CLIENT_CERT));
+    let writing: Vec<_> = policies.iter().filter(|(_, policy)| writes_it(policy)).map(|(name, _)| name).collect();
+    let anew = match writing.as_slice() {
+        [] => "; `x_forwarded_client_cert: rebuild` of a policy writes it anew.".to_owned(),
+        names => format!(", and written anew under {}.", listed(names, "and")),
+    };
+    lines.push(format!("  X-Forwarded-Client-Cert is removed too, even where Envoy wrote it{anew}"));
     if policies.on_forged() == OnForged::Refuse {
         let refused = "A request with a forged certificate or verification, or with a header of the configuration's own, is refused.";
         lines.push(format!("  {refused}"));
@@ -257,7 +266,10 @@ fn described(place: Place<'_>, is_disabled: bool, policies: &Policies) -> Vec<St
         let sentences = match policy {
             Policy::ResourceServer(server) => server.sentences(),
             Policy::AuthorizationServer(server) => server.sentences(),
-            Policy::CleanOnly => vec!["Every request passes.".to_owned()],
+            Policy::CleanOnly(_) => {
+                let passes = Some("Every request passes.".to_owned());
+                passes.into_iter().chain(policy.forwarded().forms_sentence("The server behind")).collect()
+            }
         };
         lines.extend(sentences.iter().map(|sentence| format!("    {sentence}")));
     }

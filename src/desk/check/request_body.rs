@@ -8,7 +8,7 @@ use crate::policy::{Policies, Policy};
 pub(super) fn cannot_wait(platform: Platform<'_>, policies: &Policies) -> Option<Finding> {
     let mut waiting = policies.iter().filter(|(_, policy)| match policy {
         Policy::AuthorizationServer(server) => server.has_headers_wait(),
-        Policy::ResourceServer(_) | Policy::CleanOnly => false,
+        Policy::ResourceServer(_) | Policy::CleanOnly(_) => false,
     });
     let (name, _) = waiting.next()?;
     let (place, remedy) = match platform {

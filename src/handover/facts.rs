@@ -21,7 +21,7 @@ const LONGEST: usize = 4096;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// For the subject (RFC 4514); what is not ASCII as the hexadecimal pairs of its UTF-8, as RFC 4514 §2.4 allows.
     subject: Option<HeaderName>,
     /// For the issuer, likewise.
@@ -72,6 +72,12 @@ impl Facts {
     /// The names of the headers.
     pub(super) fn names(&self) -> impl Iterator<Item = OwnName> {
         self.headers().into_iter().flatten().map(|name| OwnName::Exactly(name.as_str().to_owned()))
+    }
+
+    /// Whether one of them is a name of the client.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn has_names(&self) -> bool {
+        [&self.subject, &self.san_dns, &self.san_uri, &self.san_ip, &self.san_email].iter().any(|name| name.is_some())
     }
 
     /// The header that says whether the chain was validated.

@@ -13,7 +13,7 @@ use crate::http::header_name::HeaderName;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
-pub(super) struct Forwarding {
+pub(crate) struct Forwarding {
     pub(super) form: Form,
     /// The header with the operator's secret, and the secret.
     pub(super) secret: Option<(&'static str, Secret)>,
