@@ -35,7 +35,7 @@ impl<'a> VerifiedPayload<'a> {
         is_object(&self.0, payload)
     }
 
-    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one of them has the wrong type.
+    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one has the wrong type.
     pub(super) fn claims(&self, texts: &[&str]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let value = match name {
