@@ -156,8 +156,8 @@ struct Fields {
     /// What becomes of a token that is bound to a DPoP key (RFC 9449), and of the scheme DPoP.
     #[serde(default)]
     dpop: Dpop,
-    /// The algorithms with which the API lets clients sign DPoP proofs, as challenges and metadata tell them; default: clients are
-    /// told none. No proof is verified here.
+    /// The algorithms with which the API lets clients sign DPoP proofs, as challenges and metadata tell them; default: they tell
+    /// none. No proof is verified here.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(example = ["ES256", "PS256", "EdDSA"]))]
     dpop_algorithms: Option<DpopAlgorithms>,
     /// The token's `acr` must be one of them, in the order in which clients are to prefer them (RFC 9470); default: any.

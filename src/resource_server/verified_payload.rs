@@ -44,7 +44,7 @@ impl<'a> VerifiedPayload<'a> {
             })
     }
 
-    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one of them has the wrong type.
+    /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one has the wrong type.
     pub(super) fn claims(&self, scope_claims: &[ClaimPath], texts: &[&str]) -> Option<Object<'a>> {
         let claim = |&(name, value): &(&'a [u8], &'a [u8])| {
             let below = below(name, scope_claims.iter().map(ClaimPath::names));

@@ -1,5 +1,5 @@
-"""The schemes of Authorization besides Bearer (RFC 6750) and DPoP (RFC 9449), mtls_pop, under which Microsoft Entra's clients send
-tokens that are bound to their certificate; and the challenges of policies that accept several."""
+"""The scheme mtls_pop, under which Microsoft Entra's clients send tokens that are bound to their certificate, beside Bearer
+(RFC 6750) and DPoP (RFC 9449); and the challenges of policies that accept several."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,7 +41,9 @@ def mtls_pop(world: World) -> Iterator[Case]:
 
     # A token that comes under this scheme is bound, whatever the policy says of others.
     for policy in ("mtls-pop", "mtls-pop-migration", "mtls-pop-observe", "mtls-pop-alone"):
-        yield carrying(policy, f"a bound token passes as it came under the scheme mtls_pop in {policy}", bound, scheme="mtls_pop")
+        yield carrying(
+            policy, f"a bound token passes as it came under the scheme mtls_pop in {policy}", bound, scheme="mtls_pop"
+        )
         for sentence, token, on, reason in [
             ("an unbound token", unbound, one, "confirmation_missing"),
             ("an unbound token without a certificate", unbound, None, "confirmation_missing"),
@@ -105,12 +107,22 @@ def mtls_pop(world: World) -> Iterator[Case]:
             scheme=scheme,
             refusal=no_token("scheme_unsupported"),
         )
-    yield case("mtls-pop-alone", "a request without a token is refused under mtls_pop alone", refusal=no_token("token_missing"))
+    yield case(
+        "mtls-pop-alone", "a request without a token is refused under mtls_pop alone", refusal=no_token("token_missing")
+    )
     for sentence, value, reason in [
         ("mtls_pop without a token is refused as malformed", "mtls_pop", "authorization_malformed"),
-        ("a token with a space in it is refused as malformed under mtls_pop", f"mtls_pop {bound} x", "authorization_malformed"),
+        (
+            "a token with a space in it is refused as malformed under mtls_pop",
+            f"mtls_pop {bound} x",
+            "authorization_malformed",
+        ),
         ("two tokens under mtls_pop are refused", f"mtls_pop {bound}, mtls_pop {bound}", "authorization_repeated"),
-        ("a token under Bearer and one under mtls_pop are refused", f"Bearer {bound}, mtls_pop {bound}", "authorization_repeated"),
+        (
+            "a token under Bearer and one under mtls_pop are refused",
+            f"Bearer {bound}, mtls_pop {bound}",
+            "authorization_repeated",
+        ),
         ("a token under mtls_pop behind Basic is refused", f"Basic eDp5, mtls_pop {bound}", "authorization_repeated"),
     ]:
         yield case("mtls-pop", sentence, headers=[("authorization", value)], refusal=invalid_request(reason))
@@ -132,7 +144,9 @@ def mtls_pop(world: World) -> Iterator[Case]:
             scheme="mtls_pop",
             refusal=invalid_token("dpop_scheme_missing"),
         )
-        yield carrying("mtls-pop-dpop", f"a token with {name} passes under DPoP beside mtls_pop", confirmed(cnf), scheme="DPoP")
+        yield carrying(
+            "mtls-pop-dpop", f"a token with {name} passes under DPoP beside mtls_pop", confirmed(cnf), scheme="DPoP"
+        )
     yield carrying("mtls-pop-dpop", "a bound token passes under mtls_pop beside DPoP", bound, scheme="mtls_pop")
 
     # Where jwt_authn removed the token, its scheme went with it: it may have been this one.
@@ -142,7 +156,9 @@ def mtls_pop(world: World) -> Iterator[Case]:
             rest["forward"] = {}
         return case("mtls-pop-removed", sentence, facts={payload: encoded_map(claims)}, **rest)
 
-    yield removed("a removed token that is bound passes on its certificate where mtls_pop is accepted", world.claims(one))
+    yield removed(
+        "a removed token that is bound passes on its certificate where mtls_pop is accepted", world.claims(one)
+    )
     yield removed(
         "a removed token that is bound to nothing is refused where mtls_pop is accepted",
         world.claims(),

@@ -62,17 +62,34 @@ def step_up(world: World) -> Iterator[Case]:
     ]:
         yield carrying("acr", f"a token {name} needs another authentication of the user", sign(**claims), refusal=acr)
     for name, value in {"a list": [GOLD], "a number": 1, "true": True}.items():
-        yield carrying("acr", f"an acr that is {name} is refused as malformed", sign(acr=value), refusal=invalid_token("claim_malformed"))
-        yield carrying("auth-age", f"an acr that is {name} is not looked at where none is required", sign(acr=value, auth_time=now))
-    yield carrying("acr", "an auth_time that is a text is not looked at where none is required", sign(acr=GOLD, auth_time="x"))
+        yield carrying(
+            "acr",
+            f"an acr that is {name} is refused as malformed",
+            sign(acr=value),
+            refusal=invalid_token("claim_malformed"),
+        )
+        yield carrying(
+            "auth-age", f"an acr that is {name} is not looked at where none is required", sign(acr=value, auth_time=now)
+        )
+    yield carrying(
+        "acr", "an auth_time that is a text is not looked at where none is required", sign(acr=GOLD, auth_time="x")
+    )
 
     # auth_time, second by second; the leeway is 10.
     age = _insufficient(max_age=AGE)
     token = sign(auth_time=now, exp=now + 2 * AGE)
     for later in (0, AGE, AGE + 10):
-        yield carrying("auth-age", f"a token passes {later} seconds after the user's authentication", token, later=later)
+        yield carrying(
+            "auth-age", f"a token passes {later} seconds after the user's authentication", token, later=later
+        )
     for later in (AGE + 11, AGE + 3600):
-        yield carrying("auth-age", f"a token is refused {later} seconds after the user's authentication", token, later=later, refusal=age)
+        yield carrying(
+            "auth-age",
+            f"a token is refused {later} seconds after the user's authentication",
+            token,
+            later=later,
+            refusal=age,
+        )
         # What was learnt of it earlier ages with it.
         yield carrying(
             "auth-age",
@@ -83,11 +100,24 @@ def step_up(world: World) -> Iterator[Case]:
             refusal=age,
         )
     for name, value in [("half a second too old", now - AGE - 10.5), ("of 1970", 0), ("of tomorrow", now + 86400)]:
-        yield carrying("auth-age", f"an auth_time {name} needs another authentication of the user", sign(auth_time=value), refusal=age)
+        yield carrying(
+            "auth-age",
+            f"an auth_time {name} needs another authentication of the user",
+            sign(auth_time=value),
+            refusal=age,
+        )
     # A second later, which no real Envoy plays.
     yield carrying("auth-age", "an auth_time 10 seconds ahead passes", sign(auth_time=now + 11), later=1)
-    yield carrying("auth-age", "an auth_time 11 seconds ahead needs another authentication of the user", sign(auth_time=now + 12), later=1, refusal=age)
-    yield carrying("auth-age", "a token without auth_time needs another authentication of the user", sign(), refusal=age)
+    yield carrying(
+        "auth-age",
+        "an auth_time 11 seconds ahead needs another authentication of the user",
+        sign(auth_time=now + 12),
+        later=1,
+        refusal=age,
+    )
+    yield carrying(
+        "auth-age", "a token without auth_time needs another authentication of the user", sign(), refusal=age
+    )
     for name, value in {
         "a text": str(now),
         "true": True,
@@ -95,13 +125,22 @@ def step_up(world: World) -> Iterator[Case]:
         "negative": -1,
         "in milliseconds": now * 1000,
     }.items():
-        yield carrying("auth-age", f"an auth_time that is {name} is refused as malformed", sign(auth_time=value), refusal=invalid_token("claim_malformed"))
+        yield carrying(
+            "auth-age",
+            f"an auth_time that is {name} is refused as malformed",
+            sign(auth_time=value),
+            refusal=invalid_token("claim_malformed"),
+        )
 
     # Both, beside everything else.
     both = _insufficient(acr_values=GOLD, max_age=AGE)
     good = {"acr": GOLD, "auth_time": now, "scope": "payments", "exp": now + 2 * AGE}
     yield carrying("step-up", "a token with acr, auth_time and scope passes", sign(**good))
-    for name, change, later in [("acr", {"acr": SILVER}, 0), ("auth_time", {"auth_time": None}, 0), ("fresh auth_time", {}, AGE + 1)]:
+    for name, change, later in [
+        ("acr", {"acr": SILVER}, 0),
+        ("auth_time", {"auth_time": None}, 0),
+        ("fresh auth_time", {}, AGE + 1),
+    ]:
         for scheme in ("Bearer", "mtls_pop"):
             yield carrying(
                 "step-up",
@@ -113,14 +152,26 @@ def step_up(world: World) -> Iterator[Case]:
             )
     for sentence, claims, rest in [
         ("a token without scope is told of the authentication first", {"scope": None, "acr": None}, {"refusal": both}),
-        ("a token with the right authentication is told of its scope", {"scope": None}, {"refusal": insufficient_scope("payments")}),
-        ("an expired token is refused as such before its authentication", {"exp": now - 60, "acr": None}, {"refusal": invalid_token("token_expired")}),
+        (
+            "a token with the right authentication is told of its scope",
+            {"scope": None},
+            {"refusal": insufficient_scope("payments")},
+        ),
+        (
+            "an expired token is refused as such before its authentication",
+            {"exp": now - 60, "acr": None},
+            {"refusal": invalid_token("token_expired")},
+        ),
         (
             "a token on another certificate is refused under mtls_pop before its authentication",
             {"acr": None},
             {"on": world.client_2, "scheme": "mtls_pop", "refusal": invalid_token("certificate_mismatch")},
         ),
-        ("a token on another certificate needs the authentication under observe", {"acr": None}, {"on": world.client_2, "refusal": both}),
+        (
+            "a token on another certificate needs the authentication under observe",
+            {"acr": None},
+            {"on": world.client_2, "refusal": both},
+        ),
     ]:
         yield carrying("step-up", sentence, sign(**{**good, **claims}), **rest)
     yield carrying(
@@ -143,4 +194,9 @@ def step_up(world: World) -> Iterator[Case]:
     yield removed("a removed token with acr and auth_time passes", {"acr": GOLD, "auth_time": now})
     yield removed("a removed token with another acr is refused", {"acr": SILVER, "auth_time": now}, both)
     yield removed("a removed token without auth_time is refused", {"acr": GOLD}, both)
-    yield removed("a removed token with an old auth_time is refused", {"acr": GOLD, "auth_time": now, "exp": now + 2 * AGE}, both, later=AGE + 11)
+    yield removed(
+        "a removed token with an old auth_time is refused",
+        {"acr": GOLD, "auth_time": now, "exp": now + 2 * AGE},
+        both,
+        later=AGE + 11,
+    )

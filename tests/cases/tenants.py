@@ -41,14 +41,21 @@ def tenants(world: World) -> Iterator[Case]:
     for name, tenant in [("one", ONE), ("another", TWO), ("a name", "example.com"), ("every character", "-._aZ09")]:
         yield carrying("tenants", f"a token passes whose tid is {name} and in its iss", sign(**of(tenant)))
     yield carrying("tenants-listed", "a token of the first tenant that issuer_claims lists passes", sign(**of(ONE)))
-    yield carrying("tenants-listed", "a token of the last tenant that issuer_claims lists passes", sign(**of("example.com")))
+    yield carrying(
+        "tenants-listed", "a token of the last tenant that issuer_claims lists passes", sign(**of("example.com"))
+    )
     for name, tenant in [
         ("another tenant", TWO),
         ("a tenant in other capitals", ONE.upper()),
         ("a tenant whose name begins as a listed one", ONE + "0"),
         ("a tenant whose name a listed one begins with", "example"),
     ]:
-        yield carrying("tenants-listed", f"a token of {name} than issuer_claims lists is refused", sign(**of(tenant)), refusal=foreign)
+        yield carrying(
+            "tenants-listed",
+            f"a token of {name} than issuer_claims lists is refused",
+            sign(**of(tenant)),
+            refusal=foreign,
+        )
 
     # The whole iss, with this token's own claim in it, and nothing else.
     for name, claims in [
@@ -78,11 +85,25 @@ def tenants(world: World) -> Iterator[Case]:
         ("another host in its iss", {"iss": f"https://login.example.org/{ONE}/v2.0", "tid": ONE}),
     ]:
         yield carrying("tenants", f"a token with {name} is refused", sign(**claims), refusal=foreign)
-    yield carrying("tenants", "a token without iss is refused where the issuer is a template", sign(iss=None, tid=ONE), refusal=invalid_token("claim_missing"))
     yield carrying(
-        "tenants", "a token of a tenant with a changed signature is refused", flipped(sign(**of(ONE))), refusal=invalid_token("signature_invalid")
+        "tenants",
+        "a token without iss is refused where the issuer is a template",
+        sign(iss=None, tid=ONE),
+        refusal=invalid_token("claim_missing"),
     )
-    yield carrying("tenants", "a token of a tenant on another certificate is refused", sign(**of(ONE)), on=world.client_2, refusal=invalid_token("certificate_mismatch"))
+    yield carrying(
+        "tenants",
+        "a token of a tenant with a changed signature is refused",
+        flipped(sign(**of(ONE))),
+        refusal=invalid_token("signature_invalid"),
+    )
+    yield carrying(
+        "tenants",
+        "a token of a tenant on another certificate is refused",
+        sign(**of(ONE)),
+        on=world.client_2,
+        refusal=invalid_token("certificate_mismatch"),
+    )
 
     # Two claims, one of them with a list.
     def at(in_host: str, in_path: str, **claims: Any) -> dict[str, Any]:

@@ -20,7 +20,8 @@ fn policies(resource: &str, more: Value) -> Policies {
     let mut server = json!({
         "issuers": [
             {"issuer": "https://as.example.com", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
-            {"issuer": "https://{tenant}.example.com/", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
+            {"issuer": "https://{tenant}.example.com/", "audiences": ["api"],
+             "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
             {"issuer": "no URL", "audiences": ["api"], "keys": {"jwks_uri": "https://as.example.com/jwks", "cluster": "as"}},
         ],
         "protected_resource_metadata": {"resource": resource},

@@ -55,7 +55,7 @@ def test_there_are_configurations_of_every_role_to_start() -> None:
     assert {role: roles.count(role) for role in sorted(set(roles))} == {
         "authorization_server": 3,
         "policies": 2,
-        "resource_server": 3,
+        "resource_server": 4,
     }
 
 

@@ -278,12 +278,14 @@ def test_the_metadata_of_the_api_needs_no_token_and_no_certificate(world: World,
     def described(document: dict[str, Any]) -> None:
         server = shipped.plugin(document)["configuration"]["value"]["resource_server"]
         server["protected_resource_metadata"] = {"resource": "https://localhost/v1"}
+        server["schemes"], server["dpop"] = ["mtls_pop", "Bearer"], "verified_upstream"
 
     path = "/.well-known/oauth-protected-resource/v1"
     with running(world, tmp_path, free_port(), change=described) as api:
         with Client(api.listener, ca_path=world.authority.pem_path) as client:
-            challenge = client.request("GET", "/v1").header("www-authenticate")
-            assert challenge == f'Bearer realm="{AUDIENCE}", resource_metadata="https://localhost{path}"'
+            told = f'realm="{AUDIENCE}", resource_metadata="https://localhost{path}"'
+            challenges = client.request("GET", "/v1").all("www-authenticate")
+            assert challenges == [f"{scheme} {told}" for scheme in ("DPoP", "Bearer", "mtls_pop")]
             for method in ("GET", "HEAD"):
                 response = client.request(method, path, headers=[("client-cert", "forged")])
                 assert (response.status, response.header("content-type")) == (200, "application/json")

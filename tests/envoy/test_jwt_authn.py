@@ -26,15 +26,19 @@ def running(
     directory: Path,
     provider: dict[str, Any],
     requires: dict[str, Any],
-    policy: Mapping[str, Any] = {},
+    changes: Mapping[str, Any] = {},
+    issuer: Mapping[str, Any] = {},
 ) -> Iterator[tuple]:
-    """The shipped file with jwt_authn before certbound; a client of the first certificate, the upstream, and the Envoy."""
+    """The shipped file with jwt_authn before certbound, with these keys in the policy and in its issuer; a client of the first
+    certificate, the upstream, and the Envoy."""
     listener = free_port()
     with Upstream() as upstream:
         configuration = envoy_configuration(
             "verified-by-jwt-authn", world, listener=listener, upstream=upstream.port, admin=free_port()
         )
-        shipped.plugin(configuration)["configuration"]["value"]["policies"]["api"]["resource_server"] |= policy
+        server = shipped.plugin(configuration)["configuration"]["value"]["policies"]["api"]["resource_server"]
+        server.update(changes)
+        server["issuers"][0].update(issuer)
         manager = shipped.manager(configuration)
         usual = {
             "issuer": ISSUER,
@@ -103,7 +107,9 @@ def test_scopes_that_jwt_authn_splits_count_whole(world: World, tmp_path: Path, 
         assert "reason=scope_insufficient" in envoy.log()
 
 
-def test_other_credentials_beside_the_token_are_refused_unless_jwt_authn_removed_them(world: World, tmp_path: Path) -> None:
+def test_other_credentials_beside_the_token_are_refused_unless_jwt_authn_removed_them(
+    world: World, tmp_path: Path
+) -> None:
     """What jwt_authn removed nobody can count any more: the manual says so. The API gets nothing of it either."""
     own = tokens.sign(world.keys["ES256"], world.claims(world.client_1))
     forged = tokens.sign(world.stranger, world.claims(world.client_1, scope="everything"))
@@ -165,3 +171,43 @@ def test_a_token_seen_before_is_refused_beside_another_that_is_verified(world: W
             sleep_until_told()
             seen_before = 'verdict="forwarded",reason="token_bound",algorithm="ES256",token_cache="hit"} 3\n'
             assert seen_before in envoy.admin("/stats/prometheus")
+
+
+def test_a_provider_without_an_issuer_leaves_the_tokens_of_every_tenant_and_certbound_takes_those_that_are_listed(
+    world: World, tmp_path: Path
+) -> None:
+    issuer = {"issuer": "https://login.example.com/{tid}/v2.0", "issuer_claims": {"tid": ["one"]}}
+
+    def of(tenant: str, **claims: Any) -> str:
+        claims = {"iss": f"https://login.example.com/{tenant}/v2.0", "tid": tenant, **claims}
+        return tokens.sign(world.keys["ES256"], world.claims(world.client_1, **claims))
+
+    for forward in (True, False):
+        (directory := tmp_path / str(forward)).mkdir()
+        provider = {"issuer": "", "forward": forward}
+        with running(world, directory, provider, {"provider_name": "as"}, issuer=issuer) as (client, upstream, envoy):
+            assert client.request("GET", "/", headers=bearer(of("one"))).status == 200
+            for token in (of("two"), of("one", tid="two"), of("two", tid="one"), of("one", tid=None)):
+                assert client.request("GET", "/", headers=bearer(token)).status == 401
+            assert envoy.log().count("reason=issuer_not_trusted") == 4
+            assert len(upstream.requests) == 1
+
+
+def test_jwt_authn_verifies_what_comes_under_mtls_pop(world: World, tmp_path: Path) -> None:
+    """It takes the token from behind each prefix that it is told. Where it removes the token, nobody sees under which it came."""
+    prefixes = [{"name": "authorization", "value_prefix": prefix} for prefix in ("Bearer ", "mtls_pop ")]
+    bound, unbound = (tokens.sign(world.keys["ES256"], world.claims(to)) for to in (world.client_1, None))
+    changes = {"schemes": ["Bearer", "mtls_pop"], "certificate_binding": "if_present"}
+    for forward in (True, False):
+        (directory := tmp_path / str(forward)).mkdir()
+        provider = {"forward": forward, "from_headers": prefixes}
+        with running(world, directory, provider, {"provider_name": "as"}, changes) as (client, _, envoy):
+            for scheme, token, status in [
+                ("mtls_pop", bound, 200),
+                ("mtls_pop", unbound, 401),
+                ("Bearer", bound, 200),
+                ("Bearer", unbound, 200 if forward else 401),
+            ]:
+                headers = [("authorization", f"{scheme} {token}")]
+                assert client.request("GET", "/", headers=headers).status == status, (scheme, forward)
+            assert envoy.log().count("reason=confirmation_missing") == (1 if forward else 2)

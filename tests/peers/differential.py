@@ -164,9 +164,10 @@ class World:
         configuration["policies"]["no_key_ids"] = {
             "resource_server": {"issuers": [{**first, "keys": {"jwks": {"keys": unnamed}}}]}
         }
+        listed = {"region": ["eu", "us"], "tid": ["a", "b.c"]}
         tenants = [
             {**first, "issuer": "https://login.example.com/{tid}/v2.0"},
-            {**first, "issuer": "https://{region}.example.com/{tid}", "issuer_claims": {"region": ["eu", "us"], "tid": ["a", "b.c"]}},
+            {**first, "issuer": "https://{region}.example.com/{tid}", "issuer_claims": listed},
             {**second, "issuer": "https://as.example.com/{tid}"},
         ]
         schemes = {"schemes": ["Bearer", "mtls_pop"], "certificate_binding": "if_present"}
@@ -912,13 +913,18 @@ def other_issuer(world: World) -> Iterator[Request]:
 def tenant(world: World) -> Iterator[Request]:
     """An issuer that the token's own claims complete."""
     rng = world.rng
-    templates = ["https://login.example.com/{}/v2.0", "https://eu.example.com/{}", "https://us.example.com/{}", "https://as.example.com/{}"]
-    names = ["a", "b.c", "a.b-c_D9", "A", "", "a/b", "a b", "a%2fb", "{tid}", "..", "a:b", "a@b", "\u00e9", "a\x00", "\uff41", "v2.0"]
+    templates = ["login.example.com/{}/v2.0", "eu.example.com/{}", "us.example.com/{}", "as.example.com/{}"]
+    templates = [f"https://{template}" for template in templates]
+    names = [
+        "a", "b.c", "a.b-c_D9", "A", "", "a/b", "a b", "a%2fb", "{tid}", "..", "a:b", "a@b", "\u00e9", "a\x00", "\uff41",
+        "v2.0",
+    ]  # fmt: skip
     for template in templates:
         for name in names:
             draft = world.draft(world.others[0] if template == templates[-1] and rng.random() < 0.7 else None)
             own = rng.choice([name, name, name, name, rng.choice(names)])
-            issuer = rng.choice([template.format(name)] * 6 + [template, template.format(name) + "/", template.format(f"{name}/{name}")])
+            right = template.format(name)
+            issuer = rng.choice([*[right] * 6, template, right + "/", template.format(f"{name}/{name}")])
             draft.put(draft.claims, "iss", text(issuer))
             draft.put(draft.claims, "tid", rng.choice([text(own)] * 8 + [f"[{text(own)}]", None, rng.choice(VALUES)]))
             draft.put(draft.claims, "region", rng.choice(['"eu"', '"us"', '"eu"', '"us"', '"ap"', '["eu"]', None]))
@@ -928,13 +934,17 @@ def tenant(world: World) -> Iterator[Request]:
 @kind(700)
 def step_up(world: World) -> Iterator[Request]:
     rng = world.rng
-    classes = ['"gold"', '"silver"', '"gold"', '"Gold"', '"gold silver"', '""', '["gold"]', "1", None, '"bronze"', '"\\u0067old"']
-    times = [NOW, NOW - 599, NOW - 600, NOW - 610, NOW - 610.5, NOW - 611, NOW - 3600, 0, NOW + 9, NOW + 10, NOW + 11, NOW * 1000]
-    for value in [*map(str, times), None, "-1", "1e400", "253402300799", "253402300800", f'"{NOW}"', f"[{NOW}]", "true", "null"]:
+    classes = [
+        '"gold"', '"silver"', '"gold"', '"Gold"', '"gold silver"', '""', '["gold"]', "1", None, '"bronze"', '"\\u0067old"',
+    ]  # fmt: skip
+    ages = [0, 599, 600, 610, 610.5, 611, 3600, NOW, -9, -10, -11, -999 * NOW]
+    others = [None, "-1", "1e400", "253402300799", "253402300800", f'"{NOW}"', f"[{NOW}]", "true", "null"]
+    for value in [*(str(NOW - age) for age in ages), *others]:
         draft = world.draft()
         draft.put(draft.claims, "acr", rng.choice(classes[:3]) if rng.random() < 0.7 else rng.choice(classes))
         draft.put(draft.claims, "auth_time", value)
-        yield world.request("", draft, policy="step_up", digest=world.digest() if rng.random() < 0.8 else world.presented())
+        digest = world.digest() if rng.random() < 0.8 else world.presented()
+        yield world.request("", draft, policy="step_up", digest=digest)
     for value in classes:
         draft = world.draft()
         draft.put(draft.claims, "acr", value)
@@ -950,8 +960,10 @@ def scheme(world: World) -> Iterator[Request]:
     """Who sends a token under mtls_pop says that it is bound."""
     bound, unbound, other = world.draft(), world.draft(), world.draft()
     unbound.put(unbound.claims, "cnf", None)
-    other.put(other.claims, "cnf", world.rng.choice(['{"jkt":"a"}', "{}", "null", text({"x5t#S256": world.thumbprint(1)})]))
-    for name in ("Bearer", "mtls_pop", "MTLS_POP", "mtls-pop", "mtls_pop,", "mtlspop", "mtls_pop2", "DPoP", "mtls_pop\t", ""):
+    cnfs = ['{"jkt":"a"}', "{}", "null", text({"x5t#S256": world.thumbprint(1)})]
+    other.put(other.claims, "cnf", world.rng.choice(cnfs))
+    names = ["Bearer", "mtls_pop", "MTLS_POP", "mtls-pop", "mtls_pop,", "mtlspop", "mtls_pop2", "DPoP", "mtls_pop\t", ""]
+    for name in names:
         for draft in (bound, unbound, other):
             value = name.encode() + world.rng.choice([b" ", b" ", b" ", b"   ", b""]) + draft.token().encode()
             for policy in ("schemes", "schemes", world.policy()):

@@ -2,8 +2,8 @@
 
 It shares nothing with certbound. The JSON is Python's, the signatures are OpenSSL's (`cryptography`) and once more
 PyJWT's, and the rules are written down here from the texts of RFC 6750, 7515, 7517, 7518, 7519, 7800, 8037, 8705, 8725
-9068 and 9470. Every refusal cites the section that it follows from. Where an issuer of the configuration is a template, or a scheme is
-Microsoft Entra's, docs/configuration.md is the text.
+9068 and 9470. Every refusal cites the section that it follows from. Of templates of issuers and of the scheme mtls_pop the text
+is docs/configuration.md.
 
 Where a text leaves a choice, the oracle takes the lenient side, and certbound's stricter side is a row of
 `STRICTNESSES`: the only refusals that may differ."""
