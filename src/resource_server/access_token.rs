@@ -70,7 +70,7 @@ impl AccessToken {
             .map_err(|Unconfirmed { reason, detail }| Refusal::because(reason, detail));
         Ok(Self {
             issuer: place,
-            audience: claims.check_audience(issuer),
+            audience: claims.check_audience(issuer, payload),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,

@@ -3,6 +3,7 @@
 use std::slice;
 
 use super::issuer::Issuer;
+use crate::outcome::identity;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{Json, Object};
@@ -51,14 +52,17 @@ impl<'t> Claims<'t> {
         })
     }
 
-    /// Checks that one of the audiences is the policy's for this issuer. The claims of an introspected token may have none.
-    pub(super) fn check_audience(&self, issuer: &Issuer) -> Result<(), Refusal> {
+    /// Checks that one of the audiences is the policy's for this issuer, or the client to which the token with this payload was
+    /// issued, if that is enough. The claims of an introspected token may have none.
+    pub(super) fn check_audience(&self, issuer: &Issuer, payload: &Object<'_>) -> Result<(), Refusal> {
         let audiences: &[Json<'_>] = match self.audience {
             None => return Ok(()),
             Some(Json::List(audiences)) => audiences,
             Some(audience) => slice::from_ref(audience),
         };
-        if audiences.iter().filter_map(Json::as_str).any(|audience| issuer.is_audience(audience)) {
+        let client = if issuer.takes_tokens_for_clients() { identity::client(payload) } else { None };
+        let is_ours = |audience: &str| issuer.is_audience(audience) || Some(audience) == client;
+        if audiences.iter().filter_map(Json::as_str).any(is_ours) {
             return Ok(());
         }
         let named: Vec<_> = audiences.iter().filter_map(Json::as_str).collect();

@@ -25,6 +25,12 @@ impl ResourceServer {
     pub(crate) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<_> = self.issuers.iter().map(Issuer::sentence).collect();
         sentences.extend(self.issuers.iter().filter_map(Issuer::sentence_of_open_claims));
+        sentences.extend(self.issuers.iter().filter(|issuer| issuer.takes_tokens_for_clients()).map(|issuer| {
+            format!(
+                "A token of {} may be for its own client: it passes at every API of this issuer that says so.",
+                redacted(issuer.identifier.as_str())
+            )
+        }));
         sentences.extend(self.source().into_iter().flat_map(Source::sentences));
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
         let (bearer, mtls_pop) = (self.schemes.bearer, self.schemes.mtls_pop);

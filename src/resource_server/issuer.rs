@@ -27,6 +27,7 @@ use crate::time::UnixTime;
 pub(super) struct Issuer {
     pub(super) identifier: IssuerIdentifier,
     pub(super) audiences: Vec<String>,
+    audience: AudienceRule,
     pub(super) keys: Keys,
     pub(super) introspection: Option<Arc<Introspection>>,
     pub(super) algorithms: Vec<Algorithm>,
@@ -52,6 +53,9 @@ struct Fields {
     /// One of them must be in the token's `aud`.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1), inner(length(min = 1)), example = ["https://api.example.com"]))]
     audiences: Vec<String>,
+    /// Whether a token may be for its own client as well, in place of one of `audiences`.
+    #[serde(default)]
+    audience: AudienceRule,
     /// Which keys verify its tokens, or who verified them before.
     keys: Option<KeysFields>,
     /// Where the authorization server is asked about tokens (RFC 7662): those that are no JWT, or all.
@@ -68,6 +72,19 @@ struct Fields {
     /// Where it writes `x5t#S256`.
     #[serde(default)]
     confirmation: ConfirmationPlace,
+}
+
+/// For whom tokens may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+pub(super) enum AudienceRule {
+    /// For one of `audiences`.
+    #[default]
+    Listed,
+    /// For the client to which they were issued too, whichever that is: so Gluu and Janssen write `aud`. Such a token is for every
+    /// API of the issuer's (RFC 9068 §4 asks for more).
+    AnyClient,
 }
 
 /// What the token's header must say that it is.
@@ -106,7 +123,8 @@ impl TryFrom<Fields> for Issuer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { issuer: identifier, issuer_claims, audiences, keys, introspection, algorithms, .. } = fields;
+        let Fields { issuer: identifier, issuer_claims, audiences, audience, keys, introspection, algorithms, .. } =
+            fields;
         let (token_type, max_lifetime, confirmation) =
             (fields.token_type, fields.max_lifetime_seconds, fields.confirmation);
         if identifier.is_empty() {
@@ -151,7 +169,17 @@ impl TryFrom<Fields> for Issuer {
             );
         }
         let introspection = introspection.map(Arc::new);
-        Ok(Self { identifier, audiences, keys, introspection, algorithms, token_type, max_lifetime, confirmation })
+        Ok(Self {
+            identifier,
+            audiences,
+            audience,
+            keys,
+            introspection,
+            algorithms,
+            token_type,
+            max_lifetime,
+            confirmation,
+        })
     }
 }
 
@@ -218,6 +246,11 @@ impl Issuer {
 
     pub(super) fn first_audience(&self) -> &str {
         self.audiences.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// Whether a token may be for its own client.
+    pub(super) fn takes_tokens_for_clients(&self) -> bool {
+        self.audience == AudienceRule::AnyClient
     }
 
     /// The audiences, for people.

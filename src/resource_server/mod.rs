@@ -391,6 +391,14 @@ impl TryFrom<Fields> for ResourceServer {
         if fields.required_scopes.is_empty() && fields.scope_claims.as_ref().is_some_and(|scopes| !forwards(scopes)) {
             return Err("scope_claims has no effect without `required_scopes`".to_owned());
         }
+        let is_bound = fields.certificate_binding == CertificateBinding::Required || !fields.required_scopes.is_empty();
+        if !is_bound && fields.issuers.iter().any(Issuer::takes_tokens_for_clients) {
+            return Err(
+                "`audience: any_client` needs `certificate_binding: required` or `required_scopes`: an ID token is for its \
+                 client, too"
+                    .to_owned(),
+            );
+        }
         if fields.dpop == Dpop::VerifiedUpstream && fields.forward_token == ForwardToken::Remove {
             return Err("with dpop: verified_upstream the API needs the token: forward_token is `keep`".to_owned());
         }

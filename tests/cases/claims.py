@@ -12,6 +12,7 @@ from cases.world import AUDIENCE, ISSUER, LIFETIME, World
 def variants(world: World) -> dict[str, dict[str, Any] | None]:
     return {
         "no-leeway": {"leeway_seconds": 0},
+        "any-client": {"issuer": {"audience": "any_client", "confirmation": "top_level"}},
         "long-leeway": {"leeway_seconds": 60},
         "at-jwt": {"issuer": {"token_type": "at+jwt"}},
         "short-lived": {"issuer": {"max_lifetime_seconds": LIFETIME}},
@@ -229,6 +230,32 @@ def type_lifetime_and_scope(world: World) -> Iterator[Case]:
         ("a token without iat is refused under max_lifetime_seconds", {"iat": None}, "claim_missing"),
     ]:
         yield carrying("short-lived", sentence, sign(**claims), refusal=invalid_token(reason))
+    # As oxAuth and Janssen write aud.
+    own = {"aud": "client-9", "client_id": "client-9"}
+    for name, claims in [
+        ("aud is its client", own),
+        ("aud is its client by azp", {"aud": ["client-9"], "client_id": None, "azp": "client-9"}),
+        ("aud is this API", {}),
+    ]:
+        yield carrying("any-client", f"a token whose {name} passes under audience: any_client", sign(**claims))
+    for name, claims in [
+        ("another client", {**own, "aud": "client-8"}),
+        ("a client by its second claim", {**own, "aud": "client-8", "azp": "client-8"}),
+        ("a client, where it names none", {"aud": "client-9", "client_id": None}),
+        ("its subject", {"aud": "user", "sub": "user", "client_id": "client-9"}),
+    ]:
+        yield carrying(
+            "any-client",
+            f"a token whose aud is {name} is refused under audience: any_client",
+            sign(**claims),
+            refusal=invalid_token("audience_mismatch"),
+        )
+    yield carrying(
+        "no-leeway",
+        "a token whose aud is its client is refused without audience: any_client",
+        sign(**own),
+        refusal=invalid_token("audience_mismatch"),
+    )
     for scope in ("accounts payments:write", "payments:write other accounts"):
         yield carrying("scopes", f"the scope {scope!r} passes", sign(scope=scope))
     wanted = insufficient_scope("accounts payments:write")
