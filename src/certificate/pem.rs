@@ -33,7 +33,13 @@ pub(crate) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 fn block_der(text: &str) -> Option<Vec<u8>> {
-    let body = text.trim_ascii().strip_prefix(BEGIN)?.strip_suffix(END)?;
+    contents(text, BEGIN, END)
+}
+
+/// The one SEQUENCE in the one block of `text` with these markers.
+#[inline(never)]
+pub(crate) fn contents(text: &str, begin: &str, end: &str) -> Option<Vec<u8>> {
+    let body = text.trim_ascii().strip_prefix(begin)?.strip_suffix(end)?;
     let base64: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     // Another block's markers hold hyphens, which are not base64.
     let der = STANDARD.decode(base64).ok()?;

@@ -53,10 +53,7 @@ impl Secret {
             Environment::Desk => format!("(the value of {variable})"),
         };
         match value.as_str() {
-            "" => Err(format!(
-                "the environment variable {variable} is not set, or empty: vm_config.environment_variables.host_env_keys \
-                 names those that the proxy hands over"
-            )),
+            "" => Err(not_set(variable)),
             text if text.len() > LONGEST || text.trim_ascii() != text => Err(format!(
                 "the environment variable {variable} has more than {LONGEST} characters, or white space at an end"
             )),
@@ -65,6 +62,27 @@ impl Secret {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Has a private key read from the environment, which may have several lines. Its text is not kept. On a desk there is none.
+    pub(crate) fn resolve_key<K>(
+        &self,
+        environment: Environment<'_>,
+        read: impl FnOnce(&str) -> Result<K, &'static str>,
+    ) -> Result<Option<K>, String> {
+        let variable = &self.variable;
+        let text = match environment {
+            Environment::Variables(read) => read(variable).unwrap_or_default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Environment::Desk => return Ok(None),
+        };
+        if text.is_empty() {
+            return Err(not_set(variable));
+        }
+        if text.len() > LONGEST {
+            return Err(format!("the environment variable {variable} has more than {LONGEST} characters"));
+        }
+        read(&text).map(Some).map_err(|what| format!("the environment variable {variable} {what}"))
     }
 
     /// The secret.
@@ -77,6 +95,13 @@ impl Secret {
     pub fn variable(&self) -> &str {
         &self.variable
     }
+}
+
+fn not_set(variable: &str) -> String {
+    format!(
+        "the environment variable {variable} is not set, or empty: vm_config.environment_variables.host_env_keys names those \
+         that the proxy hands over"
+    )
 }
 
 impl fmt::Debug for Secret {
@@ -102,6 +127,21 @@ mod tests {
     fn resolved(value: Option<&str>) -> Result<Secret, String> {
         let mut secret = Secret { variable: "KEY".to_owned(), value: String::new() };
         secret.resolve(Environment::Variables(&|_| value.map(str::to_owned))).map(|()| secret)
+    }
+
+    #[test]
+    fn a_key_may_have_lines_and_what_is_wrong_with_it_does_not_repeat_it() {
+        let secret = Secret { variable: "KEY".to_owned(), value: String::new() };
+        let resolved = |value: Option<&str>, read: fn(&str) -> Result<usize, &'static str>| {
+            secret.resolve_key(Environment::Variables(&|_| value.map(str::to_owned)), read)
+        };
+        assert_eq!(resolved(Some("a\nb"), |text| Ok(text.len())), Ok(Some(3)));
+        assert_eq!(secret.resolve_key(Environment::Desk, |text| Ok(text.len())), Ok(None));
+        let long = "x".repeat(4097);
+        for value in [None, Some(""), Some("0p3n s3same"), Some(long.as_str())] {
+            let message = resolved(value, |_| Err("is no key")).unwrap_err();
+            assert!(message.starts_with("the environment variable KEY ") && !message.contains("0p3n"), "{message}");
+        }
     }
 
     #[test]

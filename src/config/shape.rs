@@ -79,9 +79,10 @@ pub(crate) fn introspection_credentials(schema: &mut Schema) {
     };
     let secrets = ["client_secret_basic", "client_secret_post"];
     let ways = [
-        with(&secrets, &["client_id", "client_secret"], &["bearer_token"]),
-        with(&["bearer"], &["bearer_token"], &["client_secret"]),
-        with(&["none"], &[], &["client_secret", "bearer_token"]),
+        with(&secrets, &["client_id", "client_secret"], &["client_key", "client_key_id", "bearer_token"]),
+        with(&["private_key_jwt"], &["client_id", "client_key"], &["client_secret", "bearer_token"]),
+        with(&["bearer"], &["bearer_token"], &["client_secret", "client_key", "client_key_id"]),
+        with(&["none"], &[], &["client_secret", "client_key", "client_key_id", "bearer_token"]),
     ];
     schema.insert("oneOf".to_owned(), json!(ways));
     let jwt = json!({ "required": ["answer"], "properties": { "answer": { "const": "jwt" } } });

@@ -10,6 +10,7 @@ use super::{facts, log};
 use crate::http::call::{Call, Response};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
+use crate::resource_server::introspection::Nonce;
 use crate::time::UnixTime;
 use crate::worker::Proxy;
 
@@ -23,6 +24,11 @@ pub(super) struct Host<'a>(pub(super) &'a Metrics);
 impl Proxy for Host<'_> {
     fn now(&self) -> UnixTime {
         facts::now()
+    }
+
+    fn nonce(&self) -> Option<Nonce> {
+        let mut nonce = Nonce::default();
+        getrandom::fill(&mut nonce).ok().map(|()| nonce)
     }
 
     fn dispatch(&self, call: &Call) -> Option<u32> {

@@ -11,5 +11,6 @@ mod montgomery;
 mod roca;
 mod rsa_pss;
 pub mod signature;
+pub(crate) mod signing_key;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 mod without_host;

@@ -168,7 +168,10 @@ impl TryFrom<Fields> for Issuer {
                 "none of the keys can be used with any of the algorithms, so every token would be refused".to_owned()
             );
         }
-        let introspection = introspection.map(Arc::new);
+        let introspection = introspection.map(|mut introspection| {
+            introspection.of_issuer(identifier.as_str());
+            Arc::new(introspection)
+        });
         Ok(Self {
             identifier,
             audiences,

@@ -161,6 +161,11 @@ impl From<Object<'_>> for Map<String, Value> {
     }
 }
 
+/// A text as JSON has it.
+pub(crate) fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
 /// JSON of one line, in ASCII (RFC 8259 §7): beyond ASCII it has only characters of strings, and these may be escaped.
 pub(crate) fn in_ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());

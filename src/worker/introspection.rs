@@ -41,13 +41,13 @@ impl<R> Worker<R> {
         while let Some(fewer) = left.checked_sub(1) {
             let Some(inquiry) = self.inquiries.borrow_mut().pop_front() else { break };
             left = fewer;
-            let (began, call) = (proxy.now(), inquiry.call());
-            match proxy.dispatch(&call) {
-                Some(token) => self.calls.borrow_mut().push((token, Pending::Introspection { inquiry, began })),
-                None => {
-                    let failed = inquiry.fail(format!("the proxy has no cluster {:?}", call.cluster));
-                    self.introspected(proxy, failed, began);
-                }
+            let began = proxy.now();
+            let called = inquiry.call(began, &|| proxy.nonce()).map_err(str::to_owned).and_then(|call| {
+                proxy.dispatch(&call).ok_or_else(|| format!("the proxy has no cluster {:?}", call.cluster))
+            });
+            match called {
+                Ok(token) => self.calls.borrow_mut().push((token, Pending::Introspection { inquiry, began })),
+                Err(why) => self.introspected(proxy, inquiry.fail(why), began),
             }
         }
         left

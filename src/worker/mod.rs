@@ -20,7 +20,7 @@ use crate::keys::{Fetch, FetchReason, KeyRing, KeySource, Schedule, SourceId};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::outcome::refused::Refused;
-use crate::resource_server::introspection::{Inquiry, Introspected};
+use crate::resource_server::introspection::{Inquiry, Introspected, Nonce};
 use crate::time::UnixTime;
 
 /// At most so many waiting requests are answered or resumed between two ticks.
@@ -48,6 +48,9 @@ pub const FIRST_TICK: Duration = BUSY;
 pub trait Proxy {
     /// What time it is.
     fn now(&self) -> UnixTime;
+
+    /// Sixteen bytes of chance, as no call had before; `None` if the host has none.
+    fn nonce(&self) -> Option<Nonce>;
 
     /// Makes a call to another server. Returns the host's token of the call; `None` if the host has no such cluster.
     fn dispatch(&self, call: &Call) -> Option<u32>;

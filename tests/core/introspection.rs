@@ -9,7 +9,7 @@
 )]
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use certbound::config::secret::Environment;
 use certbound::handover::header_cache::HeaderCache;
 use certbound::http::call::{Call, Outcome, Response};
@@ -62,6 +62,11 @@ impl Api {
     }
 
     fn with(more: Value, beside: Value) -> Self {
+        Self::of(more, beside, SECRET)
+    }
+
+    /// Each variable has this secret.
+    fn of(more: Value, beside: Value, secret: &str) -> Self {
         let mut introspection = json!({
             "endpoint": "https://server.example.com/introspect?tenant=1", "cluster": "as", "tokens": "all",
             "endpoint_auth_method": "none", "audience": "if_present",
@@ -72,7 +77,7 @@ impl Api {
             "introspection": introspection,
         }]}});
         configuration.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
-        let environment = Environment::Variables(&|_| Some(SECRET.to_owned()));
+        let environment = Environment::Variables(&|_| Some(secret.to_owned()));
         let policies = Policies::load_with(configuration.to_string().as_bytes(), environment).unwrap();
         let tokens = TokenCache::new(policies.token_cache_size());
         Self { policies, tokens, now: NOW }
@@ -108,7 +113,7 @@ impl Api {
 
     fn call(&mut self, token: &str) -> Call {
         let Came::Asked(question) = self.ask(token, None) else { panic!("the issuer is not asked") };
-        let call = question.inquiry().call();
+        let call = question.inquiry().call(UnixTime::from_seconds(self.now), &|| Some([0; 16])).unwrap();
         assert!(!format!("{call:?} {question:?}").contains(SECRET), "a credential is shown");
         assert!(!format!("{call:?} {question:?}").contains(token), "a token is shown");
         call
@@ -191,6 +196,47 @@ fn each_way_to_authenticate_sends_its_credential_and_no_other() {
     let mut bearer = Api::new(json!({"endpoint_auth_method": "bearer", "bearer_token": {"environment": "TOKEN"}}));
     let bearer = bearer.call("opaque");
     assert_eq!((authorization(&bearer), bearer.body), (Some(format!("Bearer {SECRET}")), question.as_bytes().to_vec()));
+}
+
+/// RFC 7515, appendix A.3.1.
+const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI","kid":"its own"}"#;
+
+fn with_key(more: Value) -> Value {
+    let mut keys =
+        json!({"endpoint_auth_method": "private_key_jwt", "client_id": "a", "client_key": {"environment": "KEY"}});
+    keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    keys
+}
+
+/// What stands in the assertion of a call: header and claims.
+fn assertion(call: &Call) -> (Value, Value) {
+    let body = std::str::from_utf8(&call.body).unwrap();
+    let (before, assertion) = body.split_once("&client_assertion=").unwrap();
+    let kind = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+    assert_eq!(before, format!("token=opaque&token_type_hint=access_token&client_assertion_type={kind}"));
+    assert!(call.headers.iter().all(|(name, _)| *name != "authorization"));
+    let part = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let mut parts = assertion.split('.');
+    (part(parts.next().unwrap()), part(parts.next().unwrap()))
+}
+
+#[test]
+fn an_assertion_is_made_for_each_call_with_what_no_other_has() {
+    let mut api = Api::of(with_key(json!({})), json!({}), KEY);
+    let Came::Asked(question) = api.ask("opaque", None) else { panic!() };
+    let call = |nonce: Option<[u8; 16]>, now| question.inquiry().call(UnixTime::from_seconds(now), &|| nonce);
+    let (header, claims) = assertion(&call(Some([0; 16]), NOW).unwrap());
+    assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "kid": "its own"}));
+    let expected = json!({
+        "iss": "a", "sub": "a", "aud": "https://server.example.com", "jti": "AAAAAAAAAAAAAAAAAAAAAA",
+        "iat": NOW, "exp": NOW + 60,
+    });
+    assert_eq!(claims, expected);
+    let (_, later) = assertion(&call(Some([1; 16]), NOW + 7).unwrap());
+    assert_eq!((&later["jti"], &later["iat"]), (&json!("AQEBAQEBAQEBAQEBAQEBAQ"), &json!(NOW + 7)));
+    assert_eq!(call(None, NOW), Err("the proxy has no source of chance"));
+    let mut named = Api::of(with_key(json!({"client_key_id": "b"})), json!({}), KEY);
+    assert_eq!(assertion(&named.call("opaque")).0["kid"], "b");
 }
 
 #[test]

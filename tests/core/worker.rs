@@ -33,12 +33,19 @@ use serde_json::{Value, json};
 /// 2026-01-01, in seconds.
 const START: u64 = 1_767_225_600;
 
+/// RFC 7515, appendix A.3.1.
+const PRIVATE_KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+/// RFC 7517, appendix A.2.
+const OTHER_PRIVATE_KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE"}"#;
+
 /// What the workers of one process share: data, a clock, and the authorization server.
 struct Process {
     now: Cell<UnixTime>,
     data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     /// What the authorization server answers, by the path; nothing where it is away.
     responses: RefCell<BTreeMap<String, Published>>,
+    /// The next of the numbers that no call has yet; none where there is no source of them.
+    nonces: Cell<Option<u128>>,
     /// How often it was asked, by the path.
     asked: RefCell<BTreeMap<String, usize>>,
 }
@@ -56,6 +63,7 @@ impl Process {
             now: Cell::new(UnixTime::from_seconds(START)),
             data: RefCell::default(),
             responses: RefCell::default(),
+            nonces: Cell::new(Some(0)),
             asked: RefCell::default(),
         })
     }
@@ -86,6 +94,12 @@ struct One {
 impl Proxy for One {
     fn now(&self) -> UnixTime {
         self.process.now.get()
+    }
+
+    fn nonce(&self) -> Option<[u8; 16]> {
+        let nonce = self.process.nonces.get()?;
+        self.process.nonces.set(nonce.checked_add(1));
+        Some(nonce.to_be_bytes())
     }
 
     fn dispatch(&self, call: &Call) -> Option<u32> {
@@ -128,7 +142,13 @@ impl One {
     }
 
     fn with(process: &Rc<Process>, configuration: &Value) -> Self {
-        let environment = Environment::Variables(&|name| Some(format!("the value of {name}")));
+        let environment = Environment::Variables(&|name| {
+            Some(match name {
+                "KEY" => PRIVATE_KEY.to_owned(),
+                "OTHER_KEY" => OTHER_PRIVATE_KEY.to_owned(),
+                other => format!("the value of {other}"),
+            })
+        });
         let policies = Policies::load_with(configuration.to_string().as_bytes(), environment).unwrap();
         let (worker, calls, log, last) = (Worker::default(), RefCell::default(), RefCell::default(), Cell::default());
         let one = Self { process: Rc::clone(process), policies, worker, calls, log, last };
@@ -370,6 +390,12 @@ fn one_response_serves_no_question_of_another_client() {
         let secret = json!({"environment": variable});
         asking(json!({"client_id": "one", "endpoint_auth_method": method, "client_secret": secret}))
     };
+    let with_key = |variable: &str, key_id: &str| {
+        asking(json!({
+            "client_id": "one", "endpoint_auth_method": "private_key_jwt", "client_key": {"environment": variable},
+            "client_key_id": key_id,
+        }))
+    };
     let policies = json!({"policies": {
         "one": asking(json!({"client_id": "one"})),
         "again": asking(json!({"client_id": "one", "cache_seconds": 0})),
@@ -382,15 +408,19 @@ fn one_response_serves_no_question_of_another_client() {
         "basic": with_secret("client_secret_basic", "SECRET"),
         "post": with_secret("client_secret_post", "SECRET"),
         "secret": with_secret("client_secret_post", "OTHER_SECRET"),
+        "key": with_key("KEY", "a"),
+        "other-key": with_key("OTHER_KEY", "a"),
+        "other-name": with_key("KEY", "b"),
     }, "default_policy": "one"});
     let one = One::with(&process, &policies);
     let others = ["other", "nobody", "elsewhere", "patient", "endpoint", "signed", "basic", "post", "secret"];
-    for (number, policy) in ["one", "again"].into_iter().chain(others).enumerate() {
+    let others = [&others[..], &["key", "other-key", "other-name"]].concat();
+    for (number, policy) in ["one", "again"].into_iter().chain(others.iter().copied()).enumerate() {
         let Step::AskIntrospection(question) = one.start(Some(policy), None) else { panic!("{policy}") };
         let context = u32::try_from(number).unwrap();
         assert!(matches!(one.worker.wait_for_introspection(&one, context, (), question), Wait::Waits));
     }
-    for _ in 0..3 {
+    for _ in 0..4 {
         one.tick();
     }
     let asked = process.asked("/introspect") + process.asked("/introspect?tenant=2");
@@ -822,6 +852,37 @@ fn a_new_configuration_with_a_shorter_age_does_not_wait_for_what_the_old_one_agr
     assert_eq!(process.asked("/jwks"), 1);
     new.turn();
     assert_eq!(process.asked("/jwks"), 2);
+}
+
+#[test]
+fn without_a_source_of_chance_nothing_is_signed_and_the_request_is_refused() {
+    let process = Process::new();
+    let introspection = json!({
+        "endpoint": "https://as/introspect", "cluster": "as", "tokens": "all", "client_id": "one",
+        "endpoint_auth_method": "private_key_jwt", "client_key": {"environment": "KEY"},
+    });
+    let issuer = json!({"issuer": "https://as", "audiences": ["api"], "introspection": introspection});
+    let one = One::with(&process, &json!({"resource_server": {"issuers": [issuer]}}));
+    for nonce in [Some(7), None] {
+        process.nonces.set(nonce);
+        let Step::AskIntrospection(question) = one.start(None, None) else { panic!() };
+        assert!(matches!(one.worker.wait_for_introspection(&one, 1, (), question), Wait::Waits));
+        one.tick();
+        assert_eq!(process.asked("/introspect"), 1);
+        let ready = one.worker.next_ready();
+        match nonce {
+            Some(_) => {
+                assert!(ready.is_none());
+                let first = one.calls.borrow_mut().remove(0).0;
+                one.worker.receive(&one, first, &Response::default());
+                assert!(one.worker.next_ready().is_some());
+            }
+            None => {
+                let Outcome::Introspected(introspected) = ready.unwrap().outcome else { panic!() };
+                assert_eq!(introspected.outcome().name(), "failed");
+            }
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
+import jwt
 import pytest
 import yaml
 
@@ -369,9 +370,91 @@ def test_without_its_secret_the_filter_does_not_start(
     assert "the configuration is refused: resource_server: the environment variable CERTBOUND_SECRET is not set" in log
 
 
+WITH_A_KEY = {
+    "endpoint_auth_method": "private_key_jwt",
+    "client_id": "the \"api\"",
+    "client_key": {"environment": "CERTBOUND_KEY"},
+}
+
+
+@pytest.mark.parametrize("form", ["pem", "jwk"])
+def test_each_call_has_an_assertion_of_its_own_and_the_key_is_shown_nowhere(
+    world: World, tmp_path: Path, form: str
+) -> None:
+    """As RFC 7523 §2.2 has it, read by PyJWT."""
+    key = SigningKey.make("ES256", "its kid")
+    text = {"pem": key.pem, "jwk": json.dumps(key.private_jwk)}[form]
+    named = {"client_key_id": "configured"} if form == "pem" else {}
+    with (
+        IntrospectionServer(says(active=False)) as server,
+        running(
+            world, tmp_path, server.port, environment={"CERTBOUND_KEY": text}, concurrency=2, **WITH_A_KEY, **named
+        ) as api,
+    ):
+        began = int(time.time())
+        for number in range(20):
+            assert api.ask(f"token-{number}").status == 401
+        assert len(server.asked) == 20
+        seen = set()
+        for headers, asked in server.asked:
+            assert "authorization" not in headers
+            assert set(asked) == {"token", "token_type_hint", "client_assertion_type", "client_assertion"}
+            assert asked["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            assertion = asked["client_assertion"]
+            expected = {"alg": "ES256", "typ": "JWT", "kid": "configured" if form == "pem" else "its kid"}
+            assert jwt.get_unverified_header(assertion) == expected
+            claims = jwt.decode(
+                assertion, key.private_key.public_key(), algorithms=["ES256"], audience=ISSUER, issuer=WITH_A_KEY["client_id"]
+            )
+            assert set(claims) == {"iss", "sub", "aud", "jti", "iat", "exp"}
+            assert (claims["sub"], claims["aud"]) == (WITH_A_KEY["client_id"], ISSUER)
+            assert began <= claims["iat"] <= time.time() and claims["exp"] == claims["iat"] + 60
+            assert len(claims["jti"]) == 22
+            seen.add(claims["jti"])
+        assert len(seen) == 20
+        dump = api.envoy.admin("/config_dump") + api.envoy.log()
+        inside = [line for line in key.pem.splitlines() if not line.startswith("-")] + [key.private_jwk["d"]]
+        assert not any(part in dump for part in [*inside, *(asked["client_assertion"] for _, asked in server.asked)])
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    {
+        "missing": (None, "is not set, or empty"),
+        "a secret": ("0p3n-s3same-of-the-proxy", "is no private key on P-256, as PEM of PKCS #8 or as a JWK"),
+        "rsa": (SigningKey.make("RS256", "1").pem, "is no private key on P-256, as PEM of PKCS #8 or as a JWK"),
+        "p-384": (SigningKey.make("ES384", "1").pem, "is no private key on P-256, as PEM of PKCS #8 or as a JWK"),
+        "rsa-jwk": (json.dumps(SigningKey.make("PS256", "1").private_jwk), "is no private key on P-256, as PEM of PKCS #8 or as a JWK"),
+        "public": (json.dumps(SigningKey.make("ES256", "1").jwk), "is no private key on P-256, as PEM of PKCS #8 or as a JWK"),
+        "another": (
+            json.dumps({**SigningKey.make("ES256", "1").private_jwk, **SigningKey.make("ES256", "2").jwk}),
+            "is a JWK whose `d` is not the private key of `x` and `y`",
+        ),
+    }.values(),
+    ids=["missing", "a secret", "rsa", "p-384", "rsa-jwk", "public", "another"],
+)
+def test_with_a_bad_key_the_filter_does_not_start(world: World, tmp_path: Path, key: str | None, told: str) -> None:
+    text = configuration(world, tmp_path, free_port(), free_port(), free_port(), tls=False)
+    document = yaml.safe_load(text)
+    plugin = shipped.plugin(document)
+    issuer = plugin["configuration"]["value"]["resource_server"]["issuers"][0]
+    issuer["introspection"].update(WITH_A_KEY)
+    environment = {} if key is None else {"CERTBOUND_KEY": key}
+    plugin["vm_config"]["environment_variables"] = {"host_env_keys": list(environment)}
+    log = refuses(yaml.safe_dump(document), tmp_path, name="api", environment=environment)
+    assert f"the configuration is refused: resource_server: the environment variable CERTBOUND_KEY {told}" in log
+    parts = [part for part in (key or "").replace('"', "\n").split("\n") if len(part) > 20 and not part.startswith("-")]
+    assert not any(part in log for part in parts)
+
+
+OF_THE_CLUSTER = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=api-proxy"}
+
+
 @contextlib.contextmanager
-def real_authorization_server(world: World, directory: Path) -> Iterator[tuple[int, Callable[[], str], AuthorizationServer]]:
-    """oidc-provider behind envoy/authorization-server.yaml: the port of that Envoy, and what gets a token."""
+def real_authorization_server(
+    world: World, directory: Path, proxy: Mapping[str, Any] = OF_THE_CLUSTER
+) -> Iterator[tuple[int, Callable[[], str], AuthorizationServer]]:
+    """oidc-provider behind envoy/authorization-server.yaml: the port of that Envoy, and what gets a token. It knows the proxy so."""
     if why := authorization_server.missing():
         pytest.skip(why)
     listener = free_port()
@@ -381,11 +464,7 @@ def real_authorization_server(world: World, directory: Path) -> Iterator[tuple[i
     }
     clients = [
         {**bound, "client_id": "client-1", "tls_client_auth_subject_dn": world.client_1.subject},
-        {
-            "client_id": "api-proxy",
-            "token_endpoint_auth_method": "tls_client_auth",
-            "tls_client_auth_subject_dn": "CN=api-proxy",
-        },
+        {"client_id": "api-proxy", **proxy},
     ]
     with (
         AuthorizationServer(
@@ -442,6 +521,31 @@ def test_a_real_authorization_server_knows_the_proxy_by_its_certificate(
         asked = [json.loads(line) for line in server.log().splitlines() if '"/token/introspection"' in line]
         assert asked and all(line["status"] == 200 and line["certificate"] for line in asked)
         assert {line["certificate"] for line in asked}.isdisjoint({world.client_1.thumbprint, world.client_2.thumbprint})
+
+
+def test_a_real_authorization_server_knows_the_proxy_by_its_assertions(world: World, tmp_path: Path) -> None:
+    """oidc-provider, which takes no assertion twice, by `jti`."""
+    key = SigningKey.make("ES256", "proxy")
+    proxy = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "jwks": {"keys": [key.jwk]},
+    }
+    with real_authorization_server(world, tmp_path, proxy) as (port, token, server):
+        issuer = f"https://localhost:{port}"
+        options: dict[str, Any] = {"tls": True, "issuer": issuer, "endpoint": f"{issuer}/token/introspection"}
+        options |= {**WITH_A_KEY, "client_id": "api-proxy", "cache_seconds": 0}
+        opaque = token()
+        with running(world, tmp_path, port, environment={"CERTBOUND_KEY": key.pem}, **options) as api:
+            for _ in range(3):
+                assert api.ask(opaque).status == 200
+            assert api.ask(opaque, world.client_2).status == 401
+            assert api.ask("made-up").json()["error_description"] == "the access token is not active"
+        asked = [json.loads(line) for line in server.log().splitlines() if '"/token/introspection"' in line]
+        assert [line["status"] for line in asked] == [200] * 5
+        stranger = SigningKey.make("ES256", "proxy")
+        with running(world, tmp_path, port, environment={"CERTBOUND_KEY": stranger.pem}, **options) as api:
+            assert api.ask(opaque).status == 503
 
 
 def slowly(seconds: float, answer: Callable[[dict[str, str]], Answer]) -> Callable[[dict[str, str]], Answer]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
@@ -78,6 +78,13 @@ class SigningKey:
             case ed25519.Ed25519PrivateKey() as key:
                 secret = {"d": encode_part(key.private_bytes_raw())}
         return {**self.jwk, **secret}
+
+    @property
+    def pem(self) -> str:
+        """The private key as PEM of PKCS #8."""
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
 
 
 def jwks(*keys: SigningKey) -> dict[str, list[dict[str, str]]]:

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Introspection;
+use super::client_assertion::Nonce;
 use crate::http::call::{Call, Outcome, Response};
 use crate::jose::jws::CompactJws;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
 use crate::reason::Reason;
 use crate::text::json::{self, Json, Object};
+use crate::time::UnixTime;
 
 /// In bytes. Usual responses have one or two kilobytes.
 const LARGEST_RESPONSE: usize = 64 * 1024;
@@ -106,10 +108,12 @@ impl Inquiry {
         Ok(Self { source: Arc::clone(source), token: token.into() })
     }
 
-    /// The call to make.
-    #[must_use]
-    pub fn call(&self) -> Call {
-        self.source.call(&self.token)
+    /// The call to make now. `nonce` gives what no other call has, for one that is signed.
+    ///
+    /// # Errors
+    /// A sentence for the operator: why this proxy cannot authenticate.
+    pub fn call(&self, now: UnixTime, nonce: &dyn Fn() -> Option<Nonce>) -> Result<Call, &'static str> {
+        self.source.call(&self.token, now, nonce)
     }
 
     /// Where it is sent, for messages.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::de::{Error as _, IntoDeserializer};
+use serde::{Deserialize, Deserializer};
 
+use super::client_assertion::{ASSERTION_TYPE, ClientAssertion, Nonce};
 use crate::config::seconds::{CacheSeconds, Timeout};
 use crate::config::secret::{Environment, Secret};
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,6 +15,7 @@ use crate::config::shape;
 use crate::http::call::Call;
 use crate::keys::{ClusterName, HttpUri};
 use crate::text::percent;
+use crate::time::UnixTime;
 
 /// An introspection endpoint, and how it is called.
 #[derive(Debug, Deserialize)]
@@ -36,6 +39,7 @@ pub struct Introspection {
 enum Authentication {
     Basic { client_id: String, secret: Secret },
     Post { secret: Secret },
+    PrivateKeyJwt(Box<ClientAssertion>),
     Bearer { token: Secret },
     None,
 }
@@ -50,6 +54,7 @@ struct Fields {
     /// The Envoy cluster through which it is called; it alone decides where that leads and whether over TLS.
     cluster: ClusterName,
     /// How this proxy authenticates there.
+    #[serde(deserialize_with = "method")]
     endpoint_auth_method: AuthMethod,
     /// Which client of the authorization server this proxy is. With `none` it is sent all the same, as a server that
     /// knows the proxy by its certificate needs it (RFC 8705 §2).
@@ -57,6 +62,11 @@ struct Fields {
     client_id: Option<String>,
     /// The client secret.
     client_secret: Option<Secret>,
+    /// The private key with which `private_key_jwt` signs: PEM of PKCS #8, or a JWK, of P-256 (ES256).
+    client_key: Option<Secret>,
+    /// The `kid` of its signatures; default: that of the JWK, or none.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]
+    client_key_id: Option<String>,
     /// The token with which `bearer` authenticates.
     bearer_token: Option<Secret>,
     /// Which tokens are introspected.
@@ -90,6 +100,8 @@ enum AuthMethod {
     ClientSecretBasic,
     /// Client id and secret in the body.
     ClientSecretPost,
+    /// A JWT that is signed with `client_key` for each call (RFC 7523 §2.2). Its audience is the issuer.
+    PrivateKeyJwt,
     /// A token of this proxy's own (RFC 6750).
     Bearer,
     /// Nothing is sent: the cluster has a client certificate, or a `credential_injector`.
@@ -148,6 +160,18 @@ pub(in crate::resource_server) enum ResponseForm {
 /// A client whose token becomes active a moment late must not be refused for long.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(5);
 
+/// What is configured elsewhere has a word of its own.
+fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AuthMethod, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if matches!(name.as_str(), "tls_client_auth" | "self_signed_tls_client_auth") {
+        return Err(D::Error::custom(format!(
+            "{name} is configured in the cluster: give it a transport_socket with the client certificate \
+             (UpstreamTlsContext, tls_certificates), and say `none` here, with `client_id`"
+        )));
+    }
+    AuthMethod::deserialize(name.into_deserializer())
+}
+
 impl TryFrom<Fields> for Introspection {
     type Error = &'static str;
 
@@ -156,21 +180,40 @@ impl TryFrom<Fields> for Introspection {
         if client_id.as_deref() == Some("") {
             return Err("client_id is empty");
         }
-        let credentials = (client_id.clone(), fields.client_secret, fields.bearer_token);
-        let authentication = match (fields.endpoint_auth_method, credentials) {
-            (AuthMethod::ClientSecretBasic, (Some(client_id), Some(secret), None)) => {
+        if fields.client_key_id.as_deref() == Some("") {
+            return Err("client_key_id is empty");
+        }
+        if fields.client_key_id.is_some() && fields.client_key.is_none() {
+            return Err("`client_key_id` names a `client_key`");
+        }
+        let credentials = (fields.client_secret, fields.client_key, fields.bearer_token);
+        let authentication = match (fields.endpoint_auth_method, client_id.clone(), credentials) {
+            (AuthMethod::ClientSecretBasic, Some(client_id), (Some(secret), None, None)) => {
                 Authentication::Basic { client_id, secret }
             }
-            (AuthMethod::ClientSecretPost, (Some(_), Some(secret), None)) => Authentication::Post { secret },
-            (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, _) => {
-                return Err("a client secret needs `client_id` and `client_secret`, and no `bearer_token`");
+            (AuthMethod::ClientSecretPost, Some(_), (Some(secret), None, None)) => Authentication::Post { secret },
+            (AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost, ..) => {
+                return Err(
+                    "a client secret needs `client_id` and `client_secret`, and no `client_key` or `bearer_token`",
+                );
             }
-            (AuthMethod::Bearer, (_, None, Some(token))) => Authentication::Bearer { token },
-            (AuthMethod::Bearer, _) => return Err("bearer needs `bearer_token`, and no `client_secret`"),
-            (AuthMethod::None, (_, None, None)) => Authentication::None,
-            (AuthMethod::None, _) => {
-                return Err("with endpoint_auth_method: none there is neither `client_secret` nor \
-                            `bearer_token`");
+            (AuthMethod::PrivateKeyJwt, Some(client_id), (None, Some(key), None)) => {
+                Authentication::PrivateKeyJwt(Box::new(ClientAssertion::new(client_id, key, fields.client_key_id)))
+            }
+            (AuthMethod::PrivateKeyJwt, ..) => {
+                return Err(
+                    "private_key_jwt needs `client_id` and `client_key`, and no `client_secret` or `bearer_token`",
+                );
+            }
+            (AuthMethod::Bearer, _, (None, None, Some(token))) => Authentication::Bearer { token },
+            (AuthMethod::Bearer, ..) => {
+                return Err("bearer needs `bearer_token`, and no `client_secret` or `client_key`");
+            }
+            (AuthMethod::None, _, (None, None, None)) => Authentication::None,
+            (AuthMethod::None, ..) => {
+                return Err(
+                    "with endpoint_auth_method: none there is no `client_secret`, `client_key` or `bearer_token`",
+                );
             }
         };
         if fields.answer == ResponseForm::Jwt && client_id.is_none() {
@@ -250,8 +293,16 @@ impl Introspection {
     pub(in crate::resource_server) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         match &mut self.authentication {
             Authentication::Basic { secret, .. } | Authentication::Post { secret } => secret.resolve(environment),
+            Authentication::PrivateKeyJwt(assertion) => assertion.resolve(environment),
             Authentication::Bearer { token } => token.resolve(environment),
             Authentication::None => Ok(()),
+        }
+    }
+
+    /// Says whose endpoint it is.
+    pub(in crate::resource_server) fn of_issuer(&mut self, identifier: &str) {
+        if let Authentication::PrivateKeyJwt(assertion) = &mut self.authentication {
+            assertion.address(identifier);
         }
     }
 
@@ -259,7 +310,7 @@ impl Introspection {
         match &self.authentication {
             Authentication::Basic { secret, .. } | Authentication::Post { secret } => Some(secret),
             Authentication::Bearer { token } => Some(token),
-            Authentication::None => None,
+            Authentication::PrivateKeyJwt(_) | Authentication::None => None,
         }
     }
 
@@ -283,13 +334,26 @@ impl Introspection {
                 redacted(self.client_id.as_deref().unwrap_or_default()),
                 secret.variable()
             ),
+            Authentication::PrivateKeyJwt(assertion) => format!(
+                "as {:?} with the key in {} (private_key_jwt, ES256)",
+                redacted(assertion.client_id()),
+                assertion.variable()
+            ),
             Authentication::Bearer { token } => format!("with the token in {}", token.variable()),
             Authentication::None => "with what the cluster has, a client certificate say".to_owned(),
         }
     }
 
-    /// The introspection request (RFC 7662 §2.1).
-    pub(super) fn call(&self, token: &str) -> Call {
+    /// The introspection request (RFC 7662 §2.1), made now. `nonce` gives what no other request has.
+    ///
+    /// # Errors
+    /// Why this proxy cannot authenticate.
+    pub(super) fn call(
+        &self,
+        token: &str,
+        now: UnixTime,
+        nonce: &dyn Fn() -> Option<Nonce>,
+    ) -> Result<Call, &'static str> {
         let credential = self.secret().map_or("", Secret::value);
         let accept = match self.response_form {
             ResponseForm::Json => "application/json",
@@ -312,6 +376,12 @@ impl Introspection {
                 parameter("client_id", self.client_id.as_deref().unwrap_or_default());
                 parameter("client_secret", credential);
             }
+            Authentication::PrivateKeyJwt(assertion) => {
+                let nonce = nonce().ok_or("the proxy has no source of chance")?;
+                let assertion = assertion.made(now, nonce).ok_or("this proxy has no key to authenticate with")?;
+                parameter("client_assertion_type", ASSERTION_TYPE);
+                parameter("client_assertion", &assertion);
+            }
             Authentication::Bearer { .. } => headers.push(("authorization", format!("Bearer {credential}"))),
             Authentication::None => {
                 if let Some(client_id) = &self.client_id {
@@ -319,7 +389,7 @@ impl Introspection {
                 }
             }
         }
-        self.endpoint.call("POST", &self.cluster, self.timeout, headers, body.into_bytes())
+        Ok(self.endpoint.call("POST", &self.cluster, self.timeout, headers, body.into_bytes()))
     }
 }
 

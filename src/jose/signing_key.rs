@@ -1,0 +1,208 @@
+//! A private key of the operator's, with which this proxy signs: ES256 alone (RFC 7518 §3.4). An RSA key is none here: in V8 a
+//! signature by one takes more than 8 ms, in which the worker does nothing else. The signatures are in the crate `es256`.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certbound_es256::PrivateKey;
+
+use crate::certificate::pem;
+use crate::text::base64url;
+use crate::text::json::{self, Json};
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+const NONE: &str =
+    "is no private key on P-256, as PEM of PKCS #8 or as a JWK: ES256 needs one, and no other algorithm signs here";
+
+/// A private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SigningKey {
+    key: PrivateKey,
+    /// The header of what it signs, with the name of the key, in base64url.
+    header: String,
+}
+
+impl SigningKey {
+    /// The key in this text: PEM of PKCS #8 (RFC 5958, RFC 7468 §10), or a JWK (RFC 7518 §6.2.2). Its name is `key_id`, or else
+    /// the JWK's.
+    ///
+    /// # Errors
+    /// What is wrong with the text, without anything of it.
+    // Not inlined, like everything that happens once.
+    #[inline(never)]
+    pub(crate) fn read(text: &str, key_id: Option<&str>) -> Result<Self, &'static str> {
+        let text = text.trim_ascii();
+        if text.starts_with('{') {
+            return Self::of_jwk(text, key_id);
+        }
+        if text.starts_with("-----BEGIN E") {
+            return Err(
+                "is an encrypted key, or one in the form of SEC 1: `openssl pkcs8 -topk8 -nocrypt` makes PKCS #8 of both",
+            );
+        }
+        let der = pem::contents(text, BEGIN, END).ok_or(NONE)?;
+        let key = PrivateKey::of_pkcs8(&der).ok_or(NONE)?;
+        Ok(Self::named(key, key_id))
+    }
+
+    fn of_jwk(text: &str, key_id: Option<&str>) -> Result<Self, &'static str> {
+        let jwk = json::object(text.as_bytes()).ok_or(NONE)?;
+        let says = |name: &str| jwk.get(name).and_then(Json::as_str);
+        let number = |name: &str| says(name).and_then(base64url::decode).unwrap_or_default();
+        if says("crv") != Some("P-256") {
+            return Err(NONE);
+        }
+        let key = PrivateKey::of_scalar(&number("d")).ok_or(NONE)?;
+        if !key.has_point(&number("x"), &number("y")) {
+            return Err("is a JWK whose `d` is not the private key of `x` and `y`");
+        }
+        Ok(Self::named(key, key_id.or_else(|| says("kid"))))
+    }
+
+    fn named(key: PrivateKey, key_id: Option<&str>) -> Self {
+        let mut header = r#"{"alg":"ES256","typ":"JWT""#.to_owned();
+        if let Some(key_id) = key_id {
+            header.push_str(",\"kid\":");
+            header.push_str(&json::quoted(key_id));
+        }
+        header.push('}');
+        Self { key, header: encoded(header.as_bytes()) }
+    }
+
+    /// These claims, which are JSON, as a signed JWT.
+    pub(crate) fn sign(&self, claims: &str) -> String {
+        let message = [&self.header, ".", &encoded(claims.as_bytes())].concat();
+        let signature = encoded(&self.key.sign(message.as_bytes()));
+        [&message, ".", &signature].concat()
+    }
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa;
+    use p256::ecdsa::signature::{Signer as _, Verifier as _};
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    /// RFC 7515, appendix A.3.1.
+    const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+
+    /// The same key, made by `openssl pkcs8` of the ASN.1 of RFC 5915.
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff
+H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp
+7xO6z248e9FURcfxRM0bvZt+hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt
+-----END PRIVATE KEY-----
+";
+
+    fn changed(name: &str, value: &str) -> String {
+        let mut jwk: serde_json::Value = serde_json::from_str(JWK).unwrap();
+        jwk[name] = serde_json::from_str(value).unwrap();
+        jwk.to_string()
+    }
+
+    #[test]
+    fn a_key_is_read_from_pem_and_from_a_jwk() {
+        let key = SigningKey::read(JWK, None).unwrap();
+        for text in [PEM, &PEM.replace('\n', "\r\n"), &PEM.replace('\n', " "), &format!("\n {JWK} ")] {
+            assert_eq!(SigningKey::read(text, None).unwrap(), key, "{text}");
+        }
+        // Without the public key in it, which RFC 5915 allows.
+        let short = "MEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCCOmxCecZCYv5gEh98fXXfpyylgbr7SJjtfV8IT34T0sg==";
+        let short = format!("{BEGIN}\n{short}\n{END}\n");
+        assert_eq!(SigningKey::read(&short, None).unwrap(), key);
+        assert!(!format!("{key:?}").contains("142"), "{key:?}");
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_a_word_of_it() {
+        let secret = "jpsQnnGQmL";
+        let zero = "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"";
+        for (text, why) in [
+            (String::new(), NONE),
+            ("the value".to_owned(), NONE),
+            (PEM.replace("PRIVATE", "PUBLIC"), NONE),
+            (PEM.replace("MIGH", "MIGI"), NONE),
+            (PEM.replace("MIGHAgEA", "MIGHAgEC"), NONE),
+            (PEM.replace('+', "*"), NONE),
+            (format!("{PEM}{PEM}"), NONE),
+            (format!("{PEM}x"), NONE),
+            (PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"), "is an encrypted key"),
+            (PEM.replace("PRIVATE", "EC PRIVATE"), "is an encrypted key, or one in the form of SEC 1"),
+            // Another curve, another form of the key, and one that is cut off.
+            (PEM.replace("CCqGSM49AwEH", "CCqGSM49AwEI"), NONE),
+            (PEM.replace("BG0wawIBAQQg", "BG0wawIBAgQg"), NONE),
+            (format!("{BEGIN}MCECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCA={END}"), NONE),
+            (JWK.replace("P-256", "P-384"), NONE),
+            (JWK.replace("\"d\"", "\"e\""), NONE),
+            (changed("d", "null"), NONE),
+            (changed("d", zero), NONE),
+            (changed("d", "\"AA\""), NONE),
+            (changed("d", "1"), NONE),
+            (changed("x", zero), "is a JWK whose `d` is not"),
+            (JWK.replace("\"y\"", "\"z\""), "is a JWK whose `d` is not"),
+            (format!("{JWK}x"), NONE),
+            (JWK.replace("\"crv\"", "\"d\":\"\",\"crv\""), NONE),
+        ] {
+            let message = SigningKey::read(&text, None).unwrap_err();
+            assert!(message.starts_with(why) && !message.contains(secret), "{text}: {message}");
+        }
+    }
+
+    /// RFC 6979, appendix A.2.5, with SHA-256 and the message `sample`.
+    #[test]
+    fn a_signature_is_that_of_rfc_6979() {
+        let bytes = |text: &str| -> Vec<u8> {
+            let digits = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+            text.as_bytes().chunks(2).map(digits).collect()
+        };
+        let scalar = bytes("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
+        assert_eq!(
+            PrivateKey::of_scalar(&scalar).unwrap().sign(b"sample").to_vec(),
+            bytes(
+                "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
+                 F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
+            )
+        );
+    }
+
+    #[test]
+    fn a_signature_is_that_of_p256_itself() {
+        let mut scalar = Sha256::digest(b"a key");
+        for number in 0..300_u32 {
+            let message = vec![b'x'; usize::try_from(number).unwrap()];
+            let theirs: ecdsa::Signature = ecdsa::SigningKey::from_slice(&scalar).unwrap().sign(&message);
+            assert_eq!(PrivateKey::of_scalar(&scalar).unwrap().sign(&message), *theirs.to_bytes(), "{number}");
+            scalar = Sha256::digest(scalar);
+        }
+        assert_eq!(PrivateKey::of_scalar(&[0; 32]), None);
+        assert_eq!(PrivateKey::of_scalar(&[0xff; 32]), None);
+        assert_eq!(PrivateKey::of_scalar(&[1; 31]), None);
+    }
+
+    #[test]
+    fn what_is_signed_is_a_jwt_with_its_key_id() {
+        let header = |text: &str, key_id| -> serde_json::Value {
+            let jwt = SigningKey::read(text, key_id).unwrap().sign(r#"{"iss":"a"}"#);
+            let parts: Vec<_> = jwt.split('.').collect();
+            assert_eq!(base64url::decode(parts[1]).unwrap(), br#"{"iss":"a"}"#);
+            let signature = ecdsa::Signature::from_slice(&base64url::decode(parts[2]).unwrap()).unwrap();
+            let message = format!("{}.{}", parts[0], parts[1]);
+            let d = serde_json::from_str::<serde_json::Value>(JWK).unwrap()["d"].as_str().map(base64url::decode);
+            let key = ecdsa::SigningKey::from_slice(&d.unwrap().unwrap()).unwrap();
+            assert!(key.verifying_key().verify(message.as_bytes(), &signature).is_ok());
+            serde_json::from_slice(&base64url::decode(parts[0]).unwrap()).unwrap()
+        };
+        let with = |kid: serde_json::Value| serde_json::json!({"alg": "ES256", "typ": "JWT", "kid": kid});
+        assert_eq!(header(PEM, None), serde_json::json!({"alg": "ES256", "typ": "JWT"}));
+        assert_eq!(header(PEM, Some("a\"\u{e9}")), with("a\"\u{e9}".into()));
+        assert_eq!(header(&changed("kid", "\"b\""), None), with("b".into()));
+        assert_eq!(header(&changed("kid", "\"b\""), Some("a")), with("a".into()));
+    }
+}
