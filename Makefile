@@ -62,13 +62,11 @@ target/hosts/%/.installed: tests/envoy/hosts/%.txt
 .PHONY: lint
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module
 	cargo fmt --check
-	cargo fmt --check --manifest-path es256/Cargo.toml
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/load/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/empty_filter/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/steps/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked -p certbound-es256 -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 --features portable_crypto -- -D warnings
 	@# libFuzzer itself, in C++, is not built for this.

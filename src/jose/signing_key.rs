@@ -1,9 +1,13 @@
 //! A private key of the operator's, with which this proxy signs: ES256 alone (RFC 7518 §3.4). An RSA key is none here: in V8 a
-//! signature by one takes more than 8 ms, in which the worker does nothing else. The signatures are in the crate `es256`.
+//! signature by one takes more than 8 ms, in which the worker does nothing else.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound_es256::PrivateKey;
+use p256::ecdsa;
+use p256::ecdsa::signature::Signer as _;
+use p256::elliptic_curve::point::AffineCoordinates as _;
 
 use crate::certificate::pem;
 use crate::text::base64url;
@@ -16,11 +20,18 @@ const NONE: &str =
     "is no private key on P-256, as PEM of PKCS #8 or as a JWK: ES256 needs one, and no other algorithm signs here";
 
 /// A private key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SigningKey {
-    key: PrivateKey,
+    key: ecdsa::SigningKey,
     /// The header of what it signs, with the name of the key, in base64url.
     header: String,
+}
+
+impl fmt::Debug for SigningKey {
+    /// Without the key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SigningKey")
+    }
 }
 
 impl SigningKey {
@@ -42,7 +53,7 @@ impl SigningKey {
             );
         }
         let der = pem::contents(text, BEGIN, END).ok_or(NONE)?;
-        let key = PrivateKey::of_pkcs8(&der).ok_or(NONE)?;
+        let key = scalar_of_pkcs8(&der).and_then(key_of_scalar).ok_or(NONE)?;
         Ok(Self::named(key, key_id))
     }
 
@@ -53,14 +64,15 @@ impl SigningKey {
         if says("crv") != Some("P-256") {
             return Err(NONE);
         }
-        let key = PrivateKey::of_scalar(&number("d")).ok_or(NONE)?;
-        if !key.has_point(&number("x"), &number("y")) {
+        let key = key_of_scalar(&number("d")).ok_or(NONE)?;
+        let point = key.verifying_key().as_affine();
+        if point.x().as_slice() != number("x") || point.y().as_slice() != number("y") {
             return Err("is a JWK whose `d` is not the private key of `x` and `y`");
         }
         Ok(Self::named(key, key_id.or_else(|| says("kid"))))
     }
 
-    fn named(key: PrivateKey, key_id: Option<&str>) -> Self {
+    fn named(key: ecdsa::SigningKey, key_id: Option<&str>) -> Self {
         let mut header = r#"{"alg":"ES256","typ":"JWT""#.to_owned();
         if let Some(key_id) = key_id {
             header.push_str(",\"kid\":");
@@ -73,8 +85,36 @@ impl SigningKey {
     /// These claims, which are JSON, as a signed JWT.
     pub(crate) fn sign(&self, claims: &str) -> String {
         let message = [&self.header, ".", &encoded(claims.as_bytes())].concat();
-        let signature = encoded(&self.key.sign(message.as_bytes()));
+        let signature: ecdsa::Signature = self.key.sign(message.as_bytes());
+        let signature = encoded(&signature.to_bytes());
         [&message, ".", &signature].concat()
+    }
+}
+
+/// The key with this scalar, in 32 bytes; `None` where it is none of the curve's.
+fn key_of_scalar(scalar: &[u8]) -> Option<ecdsa::SigningKey> {
+    // `from_slice` takes less than 32 bytes too.
+    let scalar: [u8; 32] = scalar.try_into().ok()?;
+    ecdsa::SigningKey::from_bytes(&scalar.into()).ok()
+}
+
+/// id-ecPublicKey on secp256r1 (RFC 5480 §2.1.1), as the algorithm of a private key.
+const P256: &[u8] = &[
+    0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+    0x01, 0x07,
+];
+
+/// The scalar in a PrivateKeyInfo (RFC 5958 §2, RFC 5915 §3); `None` where it is none of this curve's. The crate `pkcs8`
+/// would do the same in 38 kB of the module.
+fn scalar_of_pkcs8(der: &[u8]) -> Option<&[u8]> {
+    // With a public key in it it is longer than 127 bytes.
+    let ([0x30, 0x81, length, info @ ..] | [0x30, length @ 0..=0x7f, info @ ..]) = der else { return None };
+    let [2, 1, 0 | 1, info @ ..] = info.get(..usize::from(*length)).filter(|own| own.len() == info.len())? else {
+        return None;
+    };
+    match info.strip_prefix(P256)? {
+        [4, _, 0x30, _, 2, 1, 1, 4, 32, rest @ ..] => rest.get(..32),
+        _ => None,
     }
 }
 
@@ -84,9 +124,7 @@ fn encoded(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use p256::ecdsa;
-    use p256::ecdsa::signature::{Signer as _, Verifier as _};
-    use sha2::{Digest as _, Sha256};
+    use p256::ecdsa::signature::Verifier as _;
 
     use super::*;
 
@@ -153,37 +191,6 @@ H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp
             let message = SigningKey::read(&text, None).unwrap_err();
             assert!(message.starts_with(why) && !message.contains(secret), "{text}: {message}");
         }
-    }
-
-    /// RFC 6979, appendix A.2.5, with SHA-256 and the message `sample`.
-    #[test]
-    fn a_signature_is_that_of_rfc_6979() {
-        let bytes = |text: &str| -> Vec<u8> {
-            let digits = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-            text.as_bytes().chunks(2).map(digits).collect()
-        };
-        let scalar = bytes("C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721");
-        assert_eq!(
-            PrivateKey::of_scalar(&scalar).unwrap().sign(b"sample").to_vec(),
-            bytes(
-                "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
-                 F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
-            )
-        );
-    }
-
-    #[test]
-    fn a_signature_is_that_of_p256_itself() {
-        let mut scalar = Sha256::digest(b"a key");
-        for number in 0..300_u32 {
-            let message = vec![b'x'; usize::try_from(number).unwrap()];
-            let theirs: ecdsa::Signature = ecdsa::SigningKey::from_slice(&scalar).unwrap().sign(&message);
-            assert_eq!(PrivateKey::of_scalar(&scalar).unwrap().sign(&message), *theirs.to_bytes(), "{number}");
-            scalar = Sha256::digest(scalar);
-        }
-        assert_eq!(PrivateKey::of_scalar(&[0; 32]), None);
-        assert_eq!(PrivateKey::of_scalar(&[0xff; 32]), None);
-        assert_eq!(PrivateKey::of_scalar(&[1; 31]), None);
     }
 
     #[test]
