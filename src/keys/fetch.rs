@@ -12,6 +12,7 @@ use crate::keys::client_key_set::certificates;
 use crate::keys::freshness::Freshness;
 use crate::keys::key_ring::Published;
 use crate::keys::source::KeySource;
+use crate::text::https_url::redacted;
 use crate::text::json::{self, Json};
 use crate::text::quoted::Quoted;
 
@@ -98,16 +99,17 @@ impl Fetch {
         };
         let (issuer, expected) = (metadata.get("issuer").and_then(Json::as_str), self.source.expected_issuer());
         if issuer != expected {
-            let named =
-                issuer.map_or_else(|| "no issuer".to_owned(), |issuer| format!("the issuer {}", Quoted(issuer)));
-            let expected = Quoted(expected.unwrap_or_default());
+            let named = issuer
+                .map_or_else(|| "no issuer".to_owned(), |issuer| format!("the issuer {}", Quoted(&redacted(issuer))));
+            let expected = redacted(expected.unwrap_or_default());
+            let expected = Quoted(&expected);
             return Next::Failed(format!("the metadata document names {named} and not {expected}"));
         }
         let jwks_uri = metadata.get("jwks_uri").and_then(Json::as_str);
         match jwks_uri.and_then(|uri| self.source.call_for_key_set(uri)) {
             Some(call) => Next::Call(Self { awaits: Document::KeySet(Some(lifetime)), ..self }, Box::new(call)),
             None => {
-                let named = jwks_uri.map_or_else(|| "none".to_owned(), |uri| Quoted(uri).to_string());
+                let named = jwks_uri.map_or_else(|| "none".to_owned(), |uri| Quoted(&redacted(uri)).to_string());
                 Next::Failed(format!(
                     "the metadata document's jwks_uri is {named}: it must be https at the issuer's origin, or at one that \
                      `discovery.origins` lists"

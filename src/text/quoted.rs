@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use super::https_url::redacted;
+
 /// Untrusted text as a JSON string of visible ASCII, so that it ends neither the string nor the line. A long text is cut.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
-/// The same, cut sooner: for a line with several of them.
+/// The same, cut sooner, and without the password of a URL: for a line with several of them, which a configuration may have.
 pub(crate) struct Briefly<'a>(pub(crate) &'a str);
 
 /// In characters, before they are escaped. Usual client identifiers and subjects are shorter.
@@ -22,7 +24,7 @@ impl fmt::Display for Quoted<'_> {
 
 impl fmt::Display for Briefly<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_escaped(self.0, LONGEST_BRIEFLY, formatter)
+        write_escaped(&redacted(self.0), LONGEST_BRIEFLY, formatter)
     }
 }
 
