@@ -205,17 +205,15 @@ mod tests {
         Schedule::read(Some(&schedule.write()))
     }
 
+    /// A record whose numbers tell its members apart.
+    fn numbered() -> Schedule {
+        let (due, cooling_since, lease, paused) = (at(2), at(4), at(5), at(7));
+        Schedule { version: 1, due, hurried: 3, cooling_since, lease, failures: 6, paused }
+    }
+
     #[test]
     fn a_record_is_read_as_it_was_written_and_anything_else_is_none() {
-        let schedule = Schedule {
-            version: 1,
-            due: at(2),
-            hurried: 3,
-            cooling_since: at(4),
-            lease: at(5),
-            failures: 6,
-            paused: at(7),
-        };
+        let schedule = numbered();
         assert_eq!(shared(schedule), schedule);
         for wrong in [None, Some(&b""[..]), Some(&[0; 55]), Some(&[0; 57]), Some(&[0; 48])] {
             assert_eq!(Schedule::read(wrong), Schedule::default());
@@ -226,15 +224,7 @@ mod tests {
     /// the format's number in `worker::keys`.
     #[test]
     fn the_bytes_of_a_record_are_those_of_this_format() {
-        let schedule = Schedule {
-            version: 1,
-            due: at(2),
-            hurried: 3,
-            cooling_since: at(4),
-            lease: at(5),
-            failures: 6,
-            paused: at(7),
-        };
+        let schedule = numbered();
         assert_eq!(schedule.write(), [1_u64, 2, 3, 4, 5, 6, 7].map(u64::to_le_bytes).concat());
     }
 

@@ -288,12 +288,9 @@ impl Issuer {
         if self.algorithms.contains(&algorithm) {
             Ok(())
         } else {
-            let mut allowed = String::new();
-            for own in &self.algorithms {
-                allowed.push_str(if allowed.is_empty() { "" } else { ", " });
-                allowed.push_str(own.name());
-            }
-            Err(Refusal::because(Reason::AlgorithmNotAllowed, format!("{}, allowed are {allowed}", algorithm.name())))
+            let allowed: Vec<_> = self.algorithms.iter().map(|own| own.name()).collect();
+            let detail = format!("{}, allowed are {}", algorithm.name(), allowed.join(", "));
+            Err(Refusal::because(Reason::AlgorithmNotAllowed, detail))
         }
     }
 }

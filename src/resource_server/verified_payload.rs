@@ -38,10 +38,7 @@ impl<'a> VerifiedPayload<'a> {
 
     /// Whether it equals this payload.
     pub(super) fn is(&self, payload: &Object<'_>) -> bool {
-        self.0.len() == payload.len()
-            && payload.iter().all(|(name, value)| {
-                self.0.iter().any(|(own, encoded)| *own == name.as_bytes() && is_claim(name, encoded, value))
-            })
+        is_object(&self.0, payload, is_claim)
     }
 
     /// The claims that are judged, for a request whose token was removed, and these texts. `None` if one has the wrong type.
@@ -118,10 +115,11 @@ fn number(bytes: &[u8]) -> Option<Json<'_>> {
     Number::from_f64(f64::from_le_bytes(bytes.try_into().ok()?)).map(Json::Number)
 }
 
-fn is_object(entries: &[(&[u8], &[u8])], object: &Object<'_>) -> bool {
+/// Whether these are the members of an object, each as `is_member` compares it.
+fn is_object(entries: &[(&[u8], &[u8])], object: &Object<'_>, is_member: fn(&str, &[u8], &Json<'_>) -> bool) -> bool {
     entries.len() == object.len()
         && object.iter().all(|(name, value)| {
-            entries.iter().any(|(own, encoded)| *own == name.as_bytes() && is_value(encoded, value))
+            entries.iter().any(|(own, encoded)| *own == name.as_bytes() && is_member(name, encoded, value))
         })
 }
 
@@ -147,7 +145,8 @@ fn is_value(encoded: &[u8], value: &Json<'_>) -> bool {
         Json::List(items) => list(encoded).is_some_and(|encoded| {
             encoded.len() == items.len() && encoded.iter().zip(items).all(|(encoded, item)| is_value(encoded, item))
         }),
-        Json::Object(object) => entries(encoded).is_some_and(|entries| is_object(&entries, object)),
+        Json::Object(object) => entries(encoded)
+            .is_some_and(|entries| is_object(&entries, object, |_, encoded, value| is_value(encoded, value))),
     }
 }
 

@@ -8,6 +8,7 @@ from rig.certificates import Certificate
 from rig.key_server import KeyServer, document
 from rig.ports import free_port
 from rig.process import Process, wait_until
+from rig.skipped import skipped
 
 INSTALLED = Path(__file__).resolve().parents[2] / "target" / "mod_oauth2"
 
@@ -71,10 +72,7 @@ def missing() -> str | None:
     """
     if (INSTALLED / ".installed").exists():
         return None
-    why = "the comparison with mod_oauth2 is skipped: it needs Debian 12"
-    if os.environ.get("CI"):
-        raise RuntimeError(why)
-    return why
+    return skipped("the comparison with mod_oauth2 is skipped: it needs Debian 12")
 
 
 class Apache:
