@@ -59,8 +59,11 @@ target/hosts/%/.installed: tests/envoy/hosts/%.txt
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+SPDX := SPDX-License-Identifier: Apache-2.0
 .PHONY: lint
 lint: wasm-target ## Check format, lints and documentation, for the library and for the module
+	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
+		test -z "$$without" || { echo "these have no line $(SPDX):"; echo "$$without"; exit 1; }
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo fmt --check --manifest-path tests/bench/load/Cargo.toml

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A key set that names the algorithm of an Ed25519 key by its newer name loses that key in Envoy's jwt_authn.
 #
 # RFC 9864 gives signatures with Ed25519 the name `Ed25519`, beside the older `EdDSA` (RFC 8037) which it deprecates. jwt_authn leaves out

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A proxy-wasm filter that says its tick's period with each request has no tick while requests come.
 #
 # `proxy_set_tick_period_milliseconds` reads like a setting. In Envoy it starts the one timer of the VM again, with the same

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! certbound: OAuth 2.0 bound to mutual TLS ([RFC 8705]), done at the proxy that terminates TLS.
 //!
 //! The crate is an Envoy proxy-wasm filter and, compiled for any other target, the core of that filter as a

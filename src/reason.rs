@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The reasons for refusals: one closed enum, with the same names in the log, the tests and docs/reasons.md.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Points in time. Lengths of time are [`Duration`]s, so that seconds and milliseconds cannot be taken for each other.
 
 use std::time::Duration;

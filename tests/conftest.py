@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the end-to-end tests share: certificates and keys of the run, and an Envoy on each shipped file."""
 
 import os

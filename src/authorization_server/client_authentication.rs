@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Clients that authenticate by their certificate, judged before the authorization server (RFC 8705 §2).
 
 use std::rc::Rc;

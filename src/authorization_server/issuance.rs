@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Compares issued access tokens with the certificate of their request (RFC 8705 §3), to detect a server that does not bind
 //! them.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Changes members of a JSON object in its text. Every other byte stays as it is.
 
 use std::fmt;

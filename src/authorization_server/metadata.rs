@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Adds to the metadata of an authorization server (RFC 8414, OpenID Connect Discovery) what it offers over mutual TLS
 //! (RFC 8705 §2.1.1, §2.2.1, §3.3, §5).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Finds the client that a request to the token endpoint names: in the form (RFC 6749 §2.3.1, §3.2.1), by HTTP Basic, or by an
 //! assertion (RFC 7523 §2.2). The other endpoints where clients authenticate are read in the same way.
 //!

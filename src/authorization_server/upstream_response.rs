@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A response of the authorization server that is read before it is passed on.
 
 use std::sync::Arc;

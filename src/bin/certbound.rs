@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The command `certbound`: what the filter knows, on a desk. Arguments, output and exit codes; the rest is
 //! [`certbound::desk`].
 

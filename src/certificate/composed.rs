@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Unicode's Normalization Form C (UAX #15).
 //!
 //! Of the primitives of `unicode-normalization`: its own iterator brings the tables of the compatibility forms along, which

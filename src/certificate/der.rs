@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The elements of a DER encoding (X.690), read no more strictly than finding their ends needs.
 
 use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};

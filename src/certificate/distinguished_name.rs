@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Distinguished names (RFC 5280 §4.1.2.4) and their string representation (RFC 4514).
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The client's certificate: one DER leaf, its thumbprint, and the forms in which proxies hand it over.
 
 mod composed;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The names in a certificate that a client may be registered by (RFC 8705 §2.1.2).
 
 use x509_parser::asn1_rs::Tag;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Object identifiers (X.660), by which X.509 names everything.
 
 use std::fmt::{self, Write as _};

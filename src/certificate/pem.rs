@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! PEM (RFC 7468), read strictly: exactly one certificate and nothing else.
 
 use std::borrow::Cow;

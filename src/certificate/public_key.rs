@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The kind of key that a certificate is for (RFC 5280 §4.1.2.7).
 
 use std::fmt;

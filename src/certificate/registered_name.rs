@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A distinguished name as a client registered it: a string of RFC 4514, read leniently and compared strictly.
 
 use std::borrow::Cow;

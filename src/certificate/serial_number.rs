@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Serial numbers (RFC 5280 §4.1.2.2).
 
 /// An INTEGER's contents (X.690 §8.3, two's complement) in hexadecimal, two digits for each byte, with `-` if negative.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Subject alternative names (RFC 5280 §4.2.1.6).
 
 use std::fmt;

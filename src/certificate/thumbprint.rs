@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The SHA-256 thumbprint of a certificate (RFC 8705 §3.1).
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The signed part of a certificate (RFC 5280 §4.1, TBSCertificate).
 
 use x509_parser::asn1_rs::Tag;

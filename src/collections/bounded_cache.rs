@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A bounded cache that forgets what is not used.
 
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A map for the few things that a configuration names.
 
 use std::borrow::Borrow;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What is wrong with a configuration, in one sentence.
 
 use std::fmt;

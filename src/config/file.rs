@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! YAML and JSON files as a person has them: whole files of Envoy, Istio or Envoy Gateway, and the plugin configurations
 //! inside them. Only the desk reads these; a proxy hands over JSON text or a Struct.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! From the bytes of a plugin configuration to typed values, or to the sentence that an operator reads.
 //!
 //! Envoy hands over JSON text (`google.protobuf.StringValue`) or a `google.protobuf.Struct` in its binary form. Both

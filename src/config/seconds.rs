@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The lengths of time that a configuration has: whole seconds, each within its own bounds.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Secrets of the operator's, which stand in environment variables of the proxy's VM and never in a configuration: a
 //! configuration is shown by the proxy's admin interface.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a JSON Schema says of a type beyond its fields: which keys exclude or need each other.
 
 use schemars::Schema;

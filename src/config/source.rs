@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The bytes of a plugin configuration, as a tree.
 
 use std::rc::Rc;

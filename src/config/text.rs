@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A text in which values stand, and where each of its lines begins.
 
 use std::cell::OnceCell;

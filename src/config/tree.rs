@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A configuration as a tree of values, each with the place in the text where it stands, and serde's view of it.
 
 use std::fmt;

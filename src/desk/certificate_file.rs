@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The certificate in a file of whatever an operator has, or what the file is instead.
 
 use std::borrow::Cow;

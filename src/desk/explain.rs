@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the filter would do with a request, and why, step by step.
 
 use std::cell::Cell;

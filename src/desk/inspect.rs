@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a certificate says, as those need it who bind tokens to it.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the keys of a key set are, as those need it who verify tokens with them.
 
 use std::fmt;

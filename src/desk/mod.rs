@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The command `certbound`: the same core on an operator's desk. What a command prints is made here;
 //! src/bin/certbound.rs reads the arguments.
 

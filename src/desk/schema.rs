@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The JSON Schema of a plugin configuration, made from the types that read it.
 
 use schemars::Schema;

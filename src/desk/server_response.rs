@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the filter would do with an authorization server's response.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Signatures as the proxy verifies them.
 
 use p521::ecdsa::signature::Verifier;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The order in which a policy in front of an API looks at a request, as it is told.
 
 use crate::outcome::refusal::Refusal;

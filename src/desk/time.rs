@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The times of a certificate (RFC 5280 §4.1.2.5).
 
 use time::format_description::well_known::Rfc3339;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The certificates that a client sent behind its own. The host has no property for them: Envoy writes them into
 //! `X-Forwarded-Client-Cert`, where the operator has it do so (`set_current_client_cert_details: { chain: true }`).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the server behind gets of the client's certificate, in sentences.
 
 use super::dialect::{ChainForm, Form};

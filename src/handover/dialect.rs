@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The forms in which authorization servers read a client certificate from headers.
 
 use serde::Deserialize;

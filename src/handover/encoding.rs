@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How a certificate is written into a header.
 
 use base64::Engine;

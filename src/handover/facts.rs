@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Facts of a certificate, in headers that the operator names, for servers that do not parse certificates themselves.
 
 use serde::Deserialize;

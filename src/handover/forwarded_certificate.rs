@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the server behind gets of the client's certificate: the same keys, forms and facts under every policy.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One item of `forward_certificate`.
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The headers that proxies use to tell a server about a client certificate.
 //!
 //! A server that believes one of them believes whoever sent it, so every copy that a client sent must go, whatever

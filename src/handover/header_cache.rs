@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What was written for a certificate before: the next request of its connection needs neither the certificate nor an
 //! encoding.
 

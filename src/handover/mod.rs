@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A certificate in headers: the forms in which it is written for a server behind, and read from a terminator in front.
 
 pub mod chain;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How a certificate is read from a header: strictly, exactly one of them, in the one encoding that is expected.
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Responses of a server that gets `Client-Cert` (RFC 9440 §2.4).
 
 use crate::http::edit::Edit;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Another TLS terminator in front of this proxy: the client's certificate is the one that it names in a header, once it
 //! has proved to be that terminator. From anybody else such a header is a forgery.
 

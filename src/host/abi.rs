@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The calls of every request, straight from the host's ABI (proxy-wasm 0.2.1).
 //!
 //! The crate `proxy_wasm` has them too, but it allocates for each name and value of a map, panics at a name that is not UTF-8,

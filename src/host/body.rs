@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A request whose body must be judged before it is forwarded.
 //!
 //! The host buffers the body while it comes in, and forwards none of it. The same holds while the request waits for its client's

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the host knows about a request and its connection.
 
 use std::time::UNIX_EPOCH;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Requests in flight, to count or end those whose token expires before they do.
 
 use std::cell::{Cell, RefCell};

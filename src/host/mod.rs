@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The host adapter: the only code that names `proxy_wasm`. It reads values, passes them to the core, and carries out the
 //! core's step. It decides nothing.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Panics. A panic is a defect of the filter, and no client can cause one. After it the host does not use this VM any more.
 
 use std::panic::set_hook;

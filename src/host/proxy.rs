@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a worker needs of its proxy, by calls of the host.
 
 use std::time::Duration;

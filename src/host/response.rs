@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A response of the upstream that is read before it is passed on.
 //!
 //! The host buffers the body while it comes in.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Verifies signatures with the host's own cryptography, which is many times faster than the module's.
 
 use std::borrow::Cow;

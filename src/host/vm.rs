@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What one VM knows between requests.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The authentication schemes (RFC 9110 §11.1) under which access tokens are sent.
 
 /// A scheme. The order is that in which a client is offered them: some clients overlook a challenge for `DPoP` that follows

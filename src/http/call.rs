@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A call to another server, as a value. The host makes it and returns the response.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the host knows at once about a request and its connection.
 
 use super::host_map::entries;

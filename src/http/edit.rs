@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Changes of a request or a response, and responses of the filter's own.
 
 /// A response of the filter's own that is not a refusal.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Headers and trailers.
 
 use crate::http::host_map::entries;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Names of headers that an operator chooses.
 
 use std::fmt;

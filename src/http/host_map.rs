@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A map as the host encodes it.
 
 /// A map as the host encodes it: the number of entries, the lengths of each key and value, and then these with a NUL

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What lenient servers make of the name of a parameter, and of a client's identifier. The server behind reads a request with
 //! another reader than this filter: what one of many readers takes for something counts as that thing.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! HTTP as values: the request that is judged, headers, and calls to other servers.
 
 pub mod auth_scheme;

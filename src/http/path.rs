@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The path of a request, where there is one way to read it.
 //!
 //! A server may read a path otherwise than a proxy does: whatever servers decode, cut off, merge or resolve is an ambiguity.

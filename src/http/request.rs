@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The request as the core sees it: values, read from the host before the judgement starts.
 
 use crate::certificate::thumbprint::Thumbprint;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a token is bound to (RFC 7800, RFC 8705 §3.1).
 
 use serde::Deserialize;

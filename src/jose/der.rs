@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The little DER (X.690) in which keys and signatures are written.
 
 const INTEGER: u8 = 0x02;

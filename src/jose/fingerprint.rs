@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Tells one thing from another by everything that makes it what it is.
 
 use sha2::{Digest, Sha256};

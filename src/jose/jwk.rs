@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Public keys, as an authorization server publishes them (RFC 7517).
 
 use jwt_simple::algorithms::{Ed25519PublicKey, RS256PublicKey};

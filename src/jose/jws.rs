@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A signed token in compact form (RFC 7515 §7.1), taken apart and not yet believed.
 
 use std::cell::RefCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The keys of a key set that verify no tokens here, and why.
 
 use std::fmt;

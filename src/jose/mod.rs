@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Signed tokens: key sets (RFC 7517), compact signatures (RFC 7515), algorithms (RFC 7518, RFC 8037).
 
 pub mod algorithm;

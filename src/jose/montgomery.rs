@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! RSA's public power by Montgomery's products ("Modular multiplication without trial division", 1985). In the module it
 //! takes half the time of crypto-bigint's, and 43 kB less. All numbers are public: it need not take constant time.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! RSA moduli that can be factored: ROCA (CVE-2017-15361).
 //!
 //! A library of smart cards and TPMs made its primes as `k * M + (65537^a mod M)`, where M is the product of the first primes, 39

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! RSASSA-PSS (RFC 8017 §8.1.2) in the three forms of JOSE (RFC 7518 §3.5), which the host does not know and FAPI has
 //! clients sign with. Nothing here is secret.
 

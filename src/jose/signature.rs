@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
 
 use ed25519_compact::Signature;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A private key of the operator's, with which this proxy signs: ES256 alone (RFC 7518 §3.4). An RSA key is none here: in V8 a
 //! signature by one takes more than 8 ms, in which the worker does nothing else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, where there is no host or it has no cryptography: its primitives,
 //! and not its own judgement of a token, which refuses some for what is none of its business here.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The question for newer keys.
 
 use super::{FetchReason, KeySource};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The key set of a client that authenticates by a certificate of its own (RFC 8705 §2.2.2).
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One fetch of keys: one call, or two if a metadata document says where the keys are.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How long a response may be used, by its own headers (RFC 9111 §4.2).
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The fetched keys that one VM knows.
 
 use std::rc::Rc;

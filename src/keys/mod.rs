@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The public keys of an issuer: from the configuration, or fetched from the authorization server.
 //!
 //! A request whose key is not here waits for it or is refused. The keys fetched last stay in use while the authorization server

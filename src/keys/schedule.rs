@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! When keys are fetched, as the VMs of a process agree on it.
 //!
 //! Every worker of a proxy has a VM of its own, and each would fetch. So they share one small record for each source: the VM that

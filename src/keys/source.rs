@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Where keys are fetched.
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The decision about a request, as counters, the access log and the log have it.
 
 use std::borrow::Cow;

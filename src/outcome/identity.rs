@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The client and the subject of a verified token, for logs and counters. No decision depends on them.
 
 use std::sync::Arc;

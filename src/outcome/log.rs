@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The events that are written to the proxy's log, with their levels and lines.
 
 use std::fmt;

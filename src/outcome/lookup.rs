@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whether a token was in the cache.
 
 /// Whether a token was in the cache.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The outcome of a request, for the client, the log, the access log and the metrics.
 
 pub mod decision;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Limits how many refusals get a line in the log. The others are counted, so that a flood does not fill the log and no refusal
 //! is missing from it.
 

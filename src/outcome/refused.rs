@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A refused request: the response to the client, and what the operator reads.
 
 use std::ops::Deref;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What refusals, metrics and log lines say about a request, whatever the decision is.
 
 use std::borrow::Cow;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The outcomes of reading an authorization server's responses.
 
 use crate::certificate::thumbprint::Thumbprint;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Chooses the policy that governs a request, and removes forged headers, which every policy does first.
 
 pub mod route;

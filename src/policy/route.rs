@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `routes` of the configuration: host and path of a request choose its policy, where the platform cannot write route
 //! metadata.
 //!

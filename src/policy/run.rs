@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Runs one request from its first step to its end, without waiting: what a host would wait for is given or missing.
 
 use crate::authorization_server::ResponseReader;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The steps of judging a request.
 
 use crate::authorization_server::{self, ForwardAnd, ResponseReader, UntilBody, UntilKeys};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The claims of an access token that was verified.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reads the token from the `Authorization` header (RFC 6750 §2.1), and from nowhere else.
 
 use crate::http::auth_scheme::{AuthScheme, AuthSchemes};

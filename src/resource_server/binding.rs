@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Compares the certificate that a token is bound to with the one that the client presented (RFC 8705 §3). Everything else
 //! prepares this comparison.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Where a claim stands in a token.
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The registered claims of a token, from whatever source.
 
 use std::slice;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a policy in front of an API does, in sentences.
 
 use super::forwarding::{ForwardToken, ForwardedClaim};

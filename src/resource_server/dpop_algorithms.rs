@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The algorithms with which clients may sign DPoP proofs. The API behind verifies these, so only the operator knows.
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the API gets besides the request: claims of the token, and the thumbprint of the certificate.
 
 use serde::Deserialize;

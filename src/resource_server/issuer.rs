@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The issuers whose tokens are accepted.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The identifier of an issuer: a text, or a template that claims of the token complete. A server with many tenants has an
 //! identifier for each, and one set of keys: `https://login.microsoftonline.com/{tid}/v2.0`.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The last part of judging a request: the connection, and then the binding.
 
 use std::rc::Rc;

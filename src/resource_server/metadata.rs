@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Protected resource metadata (RFC 9728): what a client needs to know about an API before it has a token.
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The policy in front of an API: an access token is accepted only with the certificate that it is bound to (RFC 8705 §3).
 //!
 //! Each check has a type that only it makes: the syntax check a `BearerToken`, verification an `AccessToken`, and the

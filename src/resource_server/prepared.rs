@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A verified token, prepared for one policy: what depends only on the token and the policy is computed once, not for each
 //! request.
 

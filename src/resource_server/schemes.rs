@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The schemes under which a policy accepts tokens.
 
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The scopes that a policy requires of a token.
 
 use serde::Deserialize;

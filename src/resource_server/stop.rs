@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Why a request to an API is not forwarded, or not yet.
 
 use super::introspection::Inquiry;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A cache of verified tokens, which need no cryptography when they come again. Some refused tokens are cached apart: anybody
 //! can make up any number of these, so none of them may displace a verified one.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Refuses tokens of another kind. An issuer signs other tokens with the same keys: an ID token says who has signed in, a
 //! refresh token is for the issuer only, a logout token ends a session. An API must accept none of them, so the rules for one
 //! kind must refuse the others (RFC 8725 §3.12).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Limits what tokens cost that do not name one key: tokens without `kid`, those of an issuer whose keys have none, and those
 //! whose `kid` several keys have. Any of the keys may have signed such a token, so a made-up one would be tried with all of
 //! them.

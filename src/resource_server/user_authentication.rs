@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How the user must have been authenticated for a token to pass (RFC 9470): in one of some ways, and not too long ago.
 
 use std::time::Duration;

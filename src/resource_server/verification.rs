@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Verifies a token: its issuer, its signature, and the form of its claims.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The payload of a token that another filter verified: Envoy's `jwt_authn` writes it into dynamic metadata.
 //!
 //! The token that is judged must be the token that is forwarded. `jwt_authn` may take a token from other places of the request,

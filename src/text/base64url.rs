@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! base64url as JOSE writes it (RFC 7515 §2), in its one canonical spelling.
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Text of a stranger's choice, made fit to be shown.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Hexadecimal digits.
 
 /// What each byte is worth as a digit of either case; of one that is none, more than four bits.

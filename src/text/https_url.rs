@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The https URLs that a configuration names.
 
 use std::borrow::Cow;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! JSON as a token may hold it: one object, no name twice in any object, not deep.
 
 use std::borrow::Cow;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Lists in a sentence.
 
 /// `a`, `a or b`, `a, b or c`.

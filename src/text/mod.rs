@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Encodings of text and bytes, read strictly.
 
 pub(crate) mod base64url;

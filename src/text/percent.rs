@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Percent-encoding (RFC 3986 §2.1).
 
 use std::fmt::Write;

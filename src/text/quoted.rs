@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Text of a stranger's choice in a line of the log.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Introspection of tokens: requests that wait with the same token share one call.
 
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Fetches keys when they are due or needed, and shares them with the other workers of the process.
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a worker does between requests: it has requests wait, makes the calls that they wait for, and keeps the fetched keys.
 //!
 //! The host is behind the small trait [`Proxy`], so that all of this can be tested without one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measures what certbound costs a proxy; see `make bench`."""
 
 import argparse

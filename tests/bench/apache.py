@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's Apache httpd: mod_oauth2 as a resource server, and `RequestHeader` in front of an authorization server."""
 
 from pathlib import Path

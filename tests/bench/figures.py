@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Medians, ratios and their intervals, from blocks of one interleaved run.
 
 The machine's speed drifts. All subjects of a cycle have the same drift, so each block is first divided by what its

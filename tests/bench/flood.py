@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ever-new tokens that nobody signed, and what a good client waits beside them; see `make bench-flood`.
 
 The good client's token was seen before. The others are sent at a share of the rate at which the proxy has time for nothing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How cost and memory grow with tokens, clients, issuers, headers and workers; and what the start costs."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An authorization server that is asked about opaque tokens (RFC 7662)."""
 
 import json

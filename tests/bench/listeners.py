@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoy's listeners, one for each way to do the work: the shipped files of envoy/, less what would not be compared.
 
 All have the TLS and the HTTP settings of the shipped file for that role, no access log, and a route that Envoy answers

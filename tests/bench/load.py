@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The load client: what it is to do, and what it measured."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One interleaved run: the servers, their twelve cases, the load."""
 
 import contextlib

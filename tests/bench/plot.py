@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plot of the growth: an SVG of a few kilobytes, a panel for each thing that grows."""
 
 from collections.abc import Mapping, Sequence

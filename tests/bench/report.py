@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run says: for the terminal, for target/bench.json, and for docs/performance.md."""
 
 import platform

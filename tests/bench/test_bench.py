@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `make bench` measures does the work, and what it computes of the measurements is right. No time is looked at."""
 
 import random

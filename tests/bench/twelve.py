@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The twelve cases that every way to do the work passes before it is measured: what is fast because it does not judge
 has no place in the table."""
 

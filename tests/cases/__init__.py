@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one list of cases. It is run three times: against the core and against the built module in a fake host
 (tests/core/cases.rs and tests/module/cases.rs read it as JSON, which `python -m cases FILE` writes), and against the shipped
 files of envoy/ in a real Envoy, over HTTP/1.1 and HTTP/2 (tests/envoy/test_cases.py).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m cases FILE` writes the list of cases as JSON, for the Rust tests."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cases of an API: what the shipped policies and their variants share."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The certificate that an API gets beside a token (what an API that binds tokens itself compares it with), and
 X-Forwarded-Client-Cert on routes of an API."""
 

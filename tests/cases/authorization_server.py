@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose certificate an authorization server is told, and in which dialect."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a token is bound to, and the certificate that it comes with (RFC 8705 §3, RFC 9449)."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A case: a sentence, a request, and what must become of it."""
 
 import struct

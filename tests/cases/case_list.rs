@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The one list of cases (tests/cases), as JSON with its certificates and tokens made.
 
 #![allow(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client's certificate of an API: revoked, out of date, or told by the host in a way that is not expected."""
 
 from collections.abc import Iterator

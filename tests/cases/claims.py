@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a token says: its kind, issuer, audience, times, type, lifetime and scope (RFC 7519, RFC 9068)."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that authenticate by their certificate before the authorization server (RFC 8705 §2)."""
 
 import base64

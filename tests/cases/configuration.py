@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration of the cases: a file of envoy/, and what a topic changes of it."""
 
 from collections.abc import Callable

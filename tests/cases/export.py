@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The list of cases for the Rust tests, as JSON."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What clients write in the names of those who hand over certificates."""
 
 from rig.certificates import Certificate

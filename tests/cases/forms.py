@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forms in which a certificate is handed over to an authorization server, and what clients make up of them."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens that the authorization server is asked about (RFC 7662, RFC 9701)."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the keys of an API's issuers are: several issuers, keys that are fetched, tokens that jwt_authn has verified."""
 
 from collections.abc import Iterator

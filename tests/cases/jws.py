@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The form of a token and its signature (RFC 7515, RFC 8725)."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a request to an API comes: the header, the query, preflights, gRPC, the server name; and what goes on to it."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which policy governs a request: metadata of routes, internal redirects, and routes of the configuration."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scheme mtls_pop, under which Microsoft Entra's clients send tokens that are bound to their certificate, beside Bearer
 (RFC 6750) and DPoP (RFC 9449); and the challenges of policies that accept several."""
 

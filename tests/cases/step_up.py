@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the user was authenticated for the token: RFC 9470."""
 
 from collections.abc import Iterator, Mapping

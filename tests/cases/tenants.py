@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Issuers whose identifier has a claim of the token in it: one server, one set of keys, and an issuer for each tenant. Microsoft
 Entra's is https://login.microsoftonline.com/{tid}/v2.0."""
 

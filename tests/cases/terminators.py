@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Certificates that another terminator of TLS hands over to certbound."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The certificates, keys and tokens of one run. They are made anew each time, by software that shares nothing with
 certbound."""
 

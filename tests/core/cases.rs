@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Depth 1 of the one list of cases: the core, as values in and a step out.
 
 #![allow(

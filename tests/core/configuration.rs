@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What an operator reads of a mistake: the path of the key, what is wrong, the nearest right key, line and column.
 
 #![allow(

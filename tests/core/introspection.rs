@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Token introspection in the core: what is asked, with which credentials, and how long a response counts.
 
 #![allow(

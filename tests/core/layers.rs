@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The rooms of `src/` stand in rows, and a room names only rooms of the rows above it: neither role the other, nobody the
 //! command or the host adapter. So there is no circle between rooms.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Depth 1: the native library, without a host.
 
 #[path = "../cases/case_list.rs"]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Protected resource metadata (RFC 9728) in the core: what is served, to which request, and what challenges say of it.
 
 #![allow(

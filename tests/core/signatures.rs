@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Signatures that are wrong, in the core: what they cost, and when newer keys are asked for.
 
 #![allow(

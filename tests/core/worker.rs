@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a worker does beside its requests, without a host: when keys are fetched, by whom, and what is kept of them. A clock
 //! that is set by hand makes days pass in seconds.
 

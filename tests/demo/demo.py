@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole path of RFC 8705 through real software: a certified authorization server and an API, each behind an Envoy
 with certbound, on the shipped files of envoy/. What must happen is written down first; the exit code is 0 only if all
 of it did."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo says no when the filter is broken: its checks can fail."""
 
 import os

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What `certbound check` says: of every example that is shipped, of every mistake, and of what around the filter works
 //! against it.
 

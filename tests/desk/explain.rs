@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `certbound explain` says of every case what the list of cases says, and never shows a token.
 
 #![allow(

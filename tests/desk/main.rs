@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The command `certbound`, and the documentation that names what it and the filter say.
 
 #[path = "../cases/case_list.rs"]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `certbound check` takes memory in proportion to what it is given, however many documents, filters, policies and names
 //! that has. Every byte is counted that is allocated and not yet given back.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`certbound inspect` says of a certificate what OpenSSL says, and what a file is that holds none."""
 
 import base64

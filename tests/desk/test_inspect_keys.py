@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`certbound inspect` says of each key of a key set what it verifies, or why it verifies nothing."""
 
 import json

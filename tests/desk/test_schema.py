@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """envoy/certbound.schema.json, held against an independent validator: it must agree with certbound about every
 configuration there is, and the files of envoy/ must name it."""
 

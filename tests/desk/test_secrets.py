@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No password of a URL, and no secret in the wrong place, is told by `certbound check` or `certbound explain`, wherever an operator
 puts it."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SECURITY.md names for each threat the tests that hold it, and each of them is there."""
 
 import ast

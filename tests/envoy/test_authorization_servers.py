@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of envoy/ for one authorization server each, in a real Envoy, with TLS to a server behind it."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depth 3 of the one list of cases: the shipped files in a real Envoy, over HTTP/1.1 and HTTP/2."""
 
 import tempfile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that authenticate before the authorization server: the ways in which a body comes, in a real Envoy."""
 
 import base64

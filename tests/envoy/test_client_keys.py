@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that publish their certificates (RFC 8705 section 2.2.2, jwks_uri): how often they are fetched, and what waits."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configurations in a real Envoy: the two forms, mistakes that keep it from starting, and routes that name policies."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests that wait, as many as may, in a real Envoy: each of them is answered rightly, whatever comes of what they wait for,
 and nobody beside them notices."""
 

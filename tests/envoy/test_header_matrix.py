@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a client writes into the headers in which certificates are handed over, on the shipped file in a real Envoy: under
 any name, once or more, with a good certificate, with a wrong one, without one, over HTTP/1.1 and HTTP/2, in a plain request,
 a preflight, an upgrade and one that is refused. The upstream sees the true value once, or nothing, on a raw socket."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens that are introspected, with a real Envoy: what the authorization server is asked and how often, and what becomes
 of requests while it is slow, broken or away."""
 

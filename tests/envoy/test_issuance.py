@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Issued access tokens are held to the certificate of their request, in a real Envoy."""
 
 import base64

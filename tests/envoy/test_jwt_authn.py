@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoy's own jwt_authn before certbound: nothing is verified twice, and the token judged is the token forwarded."""
 
 import contextlib

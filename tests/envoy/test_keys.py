@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys that are fetched, with a real Envoy: how often, from whom, and what serves while they cannot be had."""
 
 import contextlib

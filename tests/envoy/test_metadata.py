@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The metadata of an authorization server, in a real Envoy: what it gains, and answers that are none."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an operator sees of the shipped files in a real Envoy: metrics at the admin interface, the access log in both of
 its formats, and the lines of refusals."""
 

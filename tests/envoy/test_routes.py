@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A policy for every route, in a real Envoy: the files of envoy/ that show how."""
 
 import json

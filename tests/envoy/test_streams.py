@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams that outlive their token: WebSockets, gRPC, downloads, with clients and servers of the field."""
 
 import contextlib

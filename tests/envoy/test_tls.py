@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS on the shipped files in a real Envoy: sessions that are resumed, keys of every type, and revocation."""
 
 import re

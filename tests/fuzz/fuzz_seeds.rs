@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The checks of the fuzz targets (tests/fuzz) without a fuzzer: every seed through every check, and inputs that are
 //! made of them with a fixed seed, the same in every run.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Seeds that the list of cases has: its tokens, key sets, configurations and route metadata.
 
 `python tests/fuzz/seeds.py target/cases.json target/fuzz/seeds` writes them. They are made anew with the certificates

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The file that is shipped: its size, its exports, how it starts and how it stops.
 
 use crate::case_list::{CaseList, target};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Every case of the list, in the module as it is shipped, in a fake host where every call that is not meant is a failure.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Requests that wait, in the built module: for keys, for a client's keys, for what an authorization server says of a token.
 //! However many wait, the host never has to run many callbacks of the module inside one another (the fake host counts them),
 //! and each gets its response.

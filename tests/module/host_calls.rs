@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a request asks of the host, call by call.
 
 use crate::case_list::CaseList;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The lines of the log, and what an access log learns.
 
 use std::time::Duration;

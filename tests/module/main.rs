@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Depth 2: the built module (`make module`) in a fake host.
 
 #![allow(

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the module counts, and when it tells the host.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Answers that the module reads and changes on their way to the client.
 
 use crate::case_list::CaseList;

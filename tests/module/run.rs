@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How a case is run through the module.
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pairs of a certificate and the name that a client is registered by, each with the verdict that the RFCs give it.
 
 The oracle knows RFC 4514, 4517 and 5280 and nothing of the filter: it makes up what a name *is* (attributes and texts),

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Thousands of certificates and registered names (tests/peers/client_names.py) against an oracle that shares nothing with this
 //! code.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests to an API by the ten thousand, each with the oracle's verdict (tests/peers/oracle.py): good tokens, and tokens
 mutated in every field and at every level, with the right certificate, another one or none, under every policy.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Tens of thousands of requests (tests/peers/differential.py) against an oracle that shares nothing with this code
 //! (tests/peers/oracle.py): what it refuses is refused, and what it accepts is accepted but for the named strictnesses.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forms in which a certificate is handed over: what certbound is told to write, and the expression with which Apache,
 nginx or HAProxy writes the same."""
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Beside other implementations: requests and names with an oracle's verdict.
 
 #![allow(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A second opinion on requests to an API: what a strict reader of the RFCs makes of the same bytes.
 
 It shares nothing with certbound. The JSON is Python's, the signatures are OpenSSL's (`cryptography`) and once more

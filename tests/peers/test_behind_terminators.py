@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """certbound behind Debian's nginx, Apache and HAProxy: each ends the client's TLS, proves to Envoy to be itself, and the
 upstream sees the client's certificate, and once. The same headers from anybody else never count. Read on a raw socket."""
 

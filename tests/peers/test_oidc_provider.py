@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real authorization server, oidc-provider, behind certbound: it authenticates clients by their certificates and binds
 their tokens, whichever header it reads the certificate from, and takes nobody for somebody else. Its readers are strict
 and share nothing with certbound; the one for Authlete's form is first shown to work behind Debian's nginx."""

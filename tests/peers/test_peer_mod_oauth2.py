@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shipped resource server beside another implementation of RFC 8705 §3, Debian's mod_oauth2 with `type=mtls`: the
 same requests with the same tokens, certificates and keys, accepted or refused alike. Where they differ, the difference
 stands in mod_oauth2/differences.yaml with its reason; one that does not, and one that is gone, fails."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RFC 9440's own example, read with a parser of structured fields (RFC 8941) that shares nothing with certbound."""
 
 import base64

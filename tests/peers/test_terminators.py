@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What certbound puts upstream of a client's certificate is, byte for byte, what Apache, nginx, HAProxy and Envoy itself
 put there: the same connections, read on a raw socket. (Names are in small letters, as Envoy writes all of them; the
 others write them as they are told.) A row of forms.py is one form."""

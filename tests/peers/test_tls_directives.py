@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/terminators.md's table of Apache's and nginx's directives for client certificates and Envoy's settings for them:
 each row is run on all three, with the same clients, and gives the same outcome, or the difference that it states."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Tomcat behind certbound: its SSLValve gives applications the client's certificate, in which Spring Security, for one,
 finds what a token must be bound to. The valve believes a header of anybody's."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The authorization server of tests/peers/authorization_server: oidc-provider, an OpenID certified implementation."""
 
 import json

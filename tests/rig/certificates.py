@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """X.509 certificates for clients and servers, made when they are needed, and every form they are forwarded in."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client over TLS for tests that decide on every byte: HTTP/1.1 written by hand, HTTP/2 without any checks."""
 
 import contextlib

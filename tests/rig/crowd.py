@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many clients at once, and the one beside them that wants to know nothing of it."""
 
 import threading

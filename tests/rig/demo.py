@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo, run as `make demo` runs it."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DER (X.690), written by hand: certificates that no library makes."""
 
 from collections.abc import Iterator, Sequence

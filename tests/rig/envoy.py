@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Envoy: which one there is, and how to run it."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An API behind the shipped resource server file, whose keys are fetched."""
 
 import contextlib

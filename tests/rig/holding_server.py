@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An authorization server that has everybody wait for its response, until it is told what to say."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP server that publishes a key set, rightly or in any wrong way, and counts who asks."""
 
 import json

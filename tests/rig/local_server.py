@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rig's own servers have in common."""
 
 import contextlib

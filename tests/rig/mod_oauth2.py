@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's Apache with mod_oauth2 (`type=mtls`): another implementation of RFC 8705 §3, to compare with."""
 
 import os

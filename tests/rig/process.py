@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes that end when they are told to, and at the latest when this process ends."""
 
 import os

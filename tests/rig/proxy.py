@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Envoy on a shipped file, and what it tells of its requests."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP/1.1 server behind a proxy that keeps the head of each request as it was on the wire, byte for byte."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP server behind the proxy that answers as it is told, rightly or not."""
 
 import socketserver

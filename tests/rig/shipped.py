@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of envoy/ as they are shipped, with the ports, paths and keys of a test run in place of the examples."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this machine cannot run is skipped, but not in CI."""
 
 import os

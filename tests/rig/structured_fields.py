@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Structured fields (RFC 8941), read by a parser that shares nothing with certbound."""
 
 import http_sfv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A listener on the wire between the proxy and a server: it passes every byte on and keeps what the proxy sent."""
 
 import contextlib

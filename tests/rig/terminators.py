@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's nginx, HAProxy and Apache as TLS terminators: what each tells a server of a client's certificate, and whom
 it lets in. The independent answer to what certbound should do in Envoy."""
 

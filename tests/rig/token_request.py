@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests to a token endpoint: the ways in which a form comes, and how one is refused."""
 
 from rig.client import Client, Response

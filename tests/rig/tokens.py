@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signing keys and JSON Web Tokens, well formed or malformed in any way a caller can think of."""
 
 import base64

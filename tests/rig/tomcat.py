@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tomcat with its SSLValve: what the valve makes of the headers of a request, behind the proxy."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP server behind the proxy, which tells what reached it."""
 
 import base64

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A client of the authorization server, as it is registered there: client metadata of RFC 7591 and RFC 8705.
 
 pub mod subject;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The one name by which a client of `tls_client_auth` is registered (RFC 8705 §2.1.2).
 
 use std::net::IpAddr;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What stands around the filter in an Envoy configuration and works against it.
 
 use std::collections::BTreeSet;

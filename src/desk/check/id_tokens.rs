@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whether an ID token may pass for an access token, where nothing in it says which of them it is.
 
 use super::finding::{Finding, Warning};

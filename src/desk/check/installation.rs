@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The places of a file at which certbound is configured.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What stands around the filter in resources of Istio and Envoy Gateway and works against it.
 
 use super::finding::{Finding, Warning};

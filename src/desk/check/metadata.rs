@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the metadata of routes, virtual hosts and listeners says under `certbound`.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
 //! works against it.
 

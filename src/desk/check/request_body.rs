@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Whether the headers of a request can wait for its body, where a policy has them wait.
 
 use super::finding::{Finding, Warning};

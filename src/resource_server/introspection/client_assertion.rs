@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Authentication by `private_key_jwt` (RFC 7521 §4.2, RFC 7523 §2.2): a signed assertion, anew for each call.
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! One introspection request about one token, and the response to it.
 
 use std::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Token introspection (RFC 7662): the authorization server is asked whether a token is active, and for its claims.
 //!
 //! The claims are judged like those of a token that was verified here, but only if the response has `active: true`. A response

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The introspection endpoint of an issuer, and the credentials for it.
 
 use std::time::Duration;

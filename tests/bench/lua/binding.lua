@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- RFC 8705 §3 behind jwt_authn, as fast as it can be written in Lua without giving anything up: it holds a token that
 -- jwt_authn verified, and left as metadata, to the certificate of the connection.
 --

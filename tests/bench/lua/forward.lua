@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Hands the client's certificate to an authorization server, as fast as it can be written in Lua without giving anything
 -- up. Before this stand the names of the form:
 --

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A request to an authorization server, on a connection with any certificate or none: the server sees the
 //! connection's own certificate, once in each header that the policy names, or nothing at all.
 

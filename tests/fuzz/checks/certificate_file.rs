@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A file on the desk: a certificate of any names, dates and extensions is described, anything else is told in a
 //! sentence, and a name that is shown can be read back.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The value of a header in which a terminator in front names a certificate: whatever is read is one certificate, or one
 //! thumbprint, and is what the value says.
 

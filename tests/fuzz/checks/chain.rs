@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A value of `X-Forwarded-Client-Cert`, of which a client can write a part: a chain is found behind the certificate of the
 //! connection alone, and is a number of whole certificates.
 

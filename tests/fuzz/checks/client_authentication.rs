@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A request of a client, on the connection of one of two clients or of nobody. It passes only where every reader, the
 //! most lenient too, sees the client in it that the connection's certificate is registered for, and no other.
 //!

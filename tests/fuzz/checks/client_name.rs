@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A registered name and a certificate: the first line, and the DER behind it. No bytes make the comparison fail, a
 //! certificate has the name that it shows, and a name is found in its own kind alone.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A plugin configuration: it says what is wrong with it, or it loads, and then every policy of it works.
 
 use certbound::jose::signature::PortableEngine;

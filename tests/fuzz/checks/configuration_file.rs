@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A file on a desk: `check` says of any text what it is or what is wrong with it, in lines that a terminal can show, and
 //! it agrees with the filter about what loads. What loads can be explained.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The confirmation of a token's claims: whatever there is of it is held to, and nothing else is made of it.
 
 use base64::Engine;

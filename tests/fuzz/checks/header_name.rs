@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A header's name: every spelling of every name that some proxy uses to hand over a certificate is removed, and
 //! nothing is removed that a request cannot do without.
 

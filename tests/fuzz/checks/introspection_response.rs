@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! An authorization server's response about a token: a request passes only where it is one unambiguous object that says
 //! `active: true` and has the confirmation of the connection's certificate.
 

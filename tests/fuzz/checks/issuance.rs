@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A response of a token endpoint: under `required` a JWT passes only if every reader finds it bound.
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! JSON, judged by other means than certbound's own.
 
 use serde_json::Value;

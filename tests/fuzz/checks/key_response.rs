@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! An authorization server's response to a call for its keys: keys come of it only where it is one unambiguous key set,
 //! and a metadata document sends us nowhere but to the issuer itself. Of a client's response come certificates that stand in
 //! it, and no key that is private.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A JWK Set, as a configuration brings it: no private key is taken, some key can be used, and nobody can sign for it
 //! without a private key.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The issuers of the checks, and signatures that a fuzzer can make. Nothing here is a secret: the public keys are the
 //! RFCs' own examples, and the only private key is made anew by each process.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! An authorization server's metadata: what was there is there, and what is added is added once.
 
 use certbound::authorization_server::{AtBody, AtHeaders};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What must hold whatever comes in: one check for each kind of input, each a function of any bytes that panics where
 //! something does not hold. A fuzzer calls them (`targets/`), and so does every run of the tests
 //! (`tests/fuzz/fuzz_seeds.rs`), with the seeds and a few thousand inputs of its own.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The query of a request to an API: none passes in which some server reads an access token, and none is refused for one
 //! that has nothing like it.
 

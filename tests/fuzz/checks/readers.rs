@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! How servers read the names of a query's or a form's parameters, each as leniently as it does.
 
 /// The name of a parameter, encoded as it came, as each of these servers reads it.

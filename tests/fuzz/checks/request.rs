@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A request to an API, with any token in any carriage: under `required` it passes only with a right token that is
 //! bound to the certificate of its connection. What is right is judged here anew.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The target of a request, its path or its host: whatever servers make of it, `routes` have taken it for the same, or
 //! have refused it.
 

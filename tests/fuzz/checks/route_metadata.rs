@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The route's metadata: it names a policy in exactly one form, and no other bytes open a route.
 
 use std::sync::LazyLock;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A compact JWS: what is taken apart is what was there, in its one spelling, and nothing that a token may not hold.
 
 use base64::Engine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What says in its claims that it is another token than an access token.
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a request comes to, and what the upstream sees of it.
 
 use certbound::authorization_server::ResponseReader;

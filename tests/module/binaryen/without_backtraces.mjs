@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes out of the linked module what would print backtraces: std brings it, some 40 kB, and the module has no use for it.
 // What is taken out is a trap. It is named by its function, and not by its crate: the linker makes functions that are alike
 // one, under any of their names. A panic, which std's own hook would describe, is told by the hook of src/host/panic.rs.

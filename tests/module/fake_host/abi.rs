@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The host functions of proxy-wasm ABI 0.2.1 that this host plays, with Envoy's meaning. Each records itself before it
 //! judges what it was asked, so that the last line of a failure's list is the call that failed.
 

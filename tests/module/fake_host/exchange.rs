@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A request, and what became of it.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Header maps as Envoy keeps them, and the bytes in which they cross into the module and back.
 
 use super::world::{Played, failure};

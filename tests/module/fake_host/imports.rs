@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What a module may import, and what stands behind it here.
 
 use wasmi::{Caller, Error, ExternType, Linker, Module, Val};

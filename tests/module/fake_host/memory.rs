@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Reading and writing the module's memory.
 
 use wasmi::{Caller, Extern, Func, Memory};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The metrics of a VM. Envoy's have one value for all VMs of a process, by their names.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A host for the built filter, played in memory: what Envoy does to a proxy-wasm module (ABI 0.2.1) during one HTTP
 //! request, so that a test drives the very `.wasm` file that is released, in milliseconds and without a network.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Envoy's foreign function `verify_signature`, on the RustCrypto crates: the messages of
 //! `source/extensions/common/wasm/ext/verify_signature.proto` and the results of `UtilityImpl::verifySignature`.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The part of WASI preview 1 that Rust's standard library needs inside a filter.
 
 use wasmi::errors::LinkerError;

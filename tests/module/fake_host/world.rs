@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What the module sees of the world, and what it leaves behind there.
 
 use std::collections::{BTreeMap, VecDeque};

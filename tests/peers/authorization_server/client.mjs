@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A real OAuth client (oauth4webapi) that authenticates by its certificate, for the end-to-end tests.
 //
 //     node client.mjs configuration.json

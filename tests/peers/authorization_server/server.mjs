@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A real authorization server (oidc-provider) for the demo and the end-to-end tests: plain HTTP on the loopback
 // interface, behind an Envoy that terminates TLS and hands over the client certificate in a request header.
 //

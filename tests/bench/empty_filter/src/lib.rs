@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A filter that is asked about every request's headers and lets each pass, written as the SDK's own examples are: what is
 //! measured with it is the floor of the platform, not of any filter's work.
 

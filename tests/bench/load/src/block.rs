@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A block of requests to one subject, and what it cost.
 
 use std::fs;

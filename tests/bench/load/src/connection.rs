@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! A kept connection: TLS with a client certificate, HTTP/1.1 or HTTP/2.
 
 use std::net::Ipv4Addr;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `load flood PLAN`: a good client among ever-new tokens that nobody signed. It measures what the good client waits, in turns
 //! without the others and with them, and writes one line of JSON.
 

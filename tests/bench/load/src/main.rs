@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The load client of `make bench`: `load PLAN` measures what the plan (JSON) says, and writes a line of JSON for every
 //! block of requests.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! What to measure.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! Signed access tokens (RFC 7515, RFC 8705 §3.1).
 
 use std::cell::Cell;

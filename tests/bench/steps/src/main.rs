@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! `make bench-steps`: what the core's steps take, natively. It shows where time goes; what a request costs a proxy is what
 //! `make bench` measures, in the proxy.
 
