@@ -24,7 +24,7 @@ use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, Verified, XForwardedClientCert};
 use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::{CertificateHeaders, HeaderCache};
-use crate::handover::terminator::{Source, Terminated};
+use crate::handover::terminator::{Received, Source, Terminated};
 use crate::http::connection::Connection;
 use crate::http::header_name::written_twice;
 use crate::http::path;
@@ -232,7 +232,7 @@ impl AuthorizationServer {
         if has_tried && self.client_authentication.is_some() { Challenge::Basic } else { Challenge::None }
     }
 
-    /// Judges a request whose forged headers `cleaned` removes.
+    /// Judges a request.
     // Not inlined, to keep it apart from a resource server's path: V8 allocates memory for a function by its size.
     #[inline(never)]
     pub(crate) fn judge(
@@ -240,8 +240,7 @@ impl AuthorizationServer {
         scene: &Scene<'_>,
         request: &Request<'_>,
         (connection, header_cache): (&dyn Connection, &mut HeaderCache),
-        mut cleaned: SanitizedHeaders,
-        terminated: Option<Terminated>,
+        Received { mut cleaned, terminated }: Received,
     ) -> Result<ForwardAnd, Stop> {
         cleaned.edits.extend(self.forwarded.secrets());
         let presented = scene.certificate()?;
@@ -255,15 +254,11 @@ impl AuthorizationServer {
         let begun = self.client_authentication.as_ref().map(|own| own.begin(request)).transpose()?;
         let (certificate, ground) = match presented {
             None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
-            Some(presented) => self.presented_certificate(
-                scene.policy(),
-                request,
-                connection,
-                header_cache,
-                presented,
-                terminated,
-                &mut cleaned,
-            )?,
+            Some(thumbprint) => {
+                let (policy, terminated) = (scene.policy(), terminated.as_ref());
+                let presented = PresentedBy { policy, request, connection, thumbprint, terminated };
+                self.presented_certificate(presented, header_cache, &mut cleaned)?
+            }
         };
         match begun {
             Some(begun) => Err(Stop::NeedsBody(Box::new(begun.about(certificate, cleaned, response_reader, ground)))),
@@ -285,33 +280,28 @@ impl AuthorizationServer {
     }
 
     /// The certificate that the client presented, ready to be handed over.
-    #[expect(clippy::too_many_arguments, reason = "it has one caller, and is apart only for its size")]
     fn presented_certificate(
         &self,
-        policy: &str,
-        request: &Request<'_>,
-        connection: &dyn Connection,
+        presented: PresentedBy<'_>,
         header_cache: &mut HeaderCache,
-        presented: Thumbprint,
-        terminated: Option<Terminated>,
         cleaned: &mut SanitizedHeaders,
     ) -> Result<(PresentedCertificate, Ground), Reason> {
-        let own = PresentedBy { policy, request, connection, thumbprint: presented, terminated: terminated.as_ref() };
-        let mut headers = || self.forwarded.headers(own, header_cache, self.client_authentication.is_some());
+        let PresentedBy { connection, thumbprint, terminated, .. } = presented;
+        let mut headers = || self.forwarded.headers(presented, header_cache, self.client_authentication.is_some());
         // A terminator's certificate that cannot be handed over is refused whether it is validated or not.
-        let written = terminated.as_ref().map(|_| headers()).transpose()?;
-        let verified = match self.verified(connection, terminated.as_ref())? {
+        let written = terminated.map(|_| headers()).transpose()?;
+        let verified = match self.verified(connection, terminated)? {
             Some(verified) => verified,
             // The authorization server must not see this certificate.
             None => {
-                return Ok((self.without_certificate(Some(presented), cleaned), Ground::CertificateNotValidated));
+                return Ok((self.without_certificate(Some(thumbprint), cleaned), Ground::CertificateNotValidated));
             }
         };
         let handed = match written {
             Some(handed) => handed,
             None => headers()?,
         };
-        Ok(self.hand_over(presented, verified, &handed, cleaned))
+        Ok(self.hand_over(thumbprint, verified, &handed, cleaned))
     }
 
     /// Whether the chain of the client's certificate was validated; `None` if the certificate must not be handed over.

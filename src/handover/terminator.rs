@@ -18,6 +18,7 @@ use crate::handover::reader::{self, Read};
 use crate::http::connection::Connection;
 use crate::http::header_name::{HeaderName, OwnName, are_twins};
 use crate::http::request::Request;
+use crate::outcome::forward::SanitizedHeaders;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 #[cfg(not(target_arch = "wasm32"))]
@@ -149,6 +150,15 @@ pub(crate) struct Terminated {
     pub(crate) chain_source: Option<Vec<u8>>,
     /// Whether the terminator says that it validated the chain.
     pub(crate) validated: bool,
+}
+
+/// What the headers of a request say, once the forged ones are known.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The headers as they may be forwarded.
+    pub(crate) cleaned: SanitizedHeaders,
+    /// The client's certificate, if a terminator sent it.
+    pub(crate) terminated: Option<Terminated>,
 }
 
 /// Whether the sender of a request proved to be the terminator.

@@ -52,12 +52,15 @@ impl Published {
     }
 }
 
+/// What is known of a source.
 #[derive(Debug)]
-struct Known {
-    published: Published,
-    version: u64,
-    fetched: UnixTime,
-    lifetime: Duration,
+pub(crate) struct Known {
+    pub(crate) published: Published,
+    pub(crate) version: u64,
+    /// When it was fetched.
+    pub(crate) fetched: UnixTime,
+    /// How long it was called fresh then.
+    pub(crate) lifetime: Duration,
 }
 
 impl KeyRing {
@@ -95,16 +98,9 @@ impl KeyRing {
         self.known.get(source.id())?.published.left_out()
     }
 
-    /// Takes over what this VM or another one fetched, and how long it was called fresh.
-    pub fn take(
-        &mut self,
-        source: &KeySource,
-        published: Published,
-        version: u64,
-        fetched: UnixTime,
-        lifetime: Duration,
-    ) {
-        self.known.insert(*source.id(), Known { published, version, fetched, lifetime });
+    /// Takes over what this VM or another one fetched.
+    pub(crate) fn take(&mut self, source: &KeySource, known: Known) {
+        self.known.insert(*source.id(), known);
     }
 
     /// Stores what another VM shared, in the form of [`Self::shared`], if it is newer than what is known here. Returns whether
@@ -118,7 +114,8 @@ impl KeyRing {
         }
         let Some(published) = fetch::shared(source, document) else { return false };
         let fetched = UnixTime::from_milliseconds(u64::from_le_bytes(fetched));
-        self.take(source, published, version, fetched, Duration::from_secs(u64::from_le_bytes(lifetime)));
+        let lifetime = Duration::from_secs(u64::from_le_bytes(lifetime));
+        self.take(source, Known { published, version, fetched, lifetime });
         true
     }
 
@@ -129,7 +126,8 @@ impl KeyRing {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn take_published(&mut self, source: &KeySource, document: &[u8], now: UnixTime) -> Result<(), String> {
         let (_, published) = fetch::fetched(source, document)?;
-        self.take(source, published, 1, now, source.lifetime(Freshness::Unsaid));
+        let lifetime = source.lifetime(Freshness::Unsaid);
+        self.take(source, Known { published, version: 1, fetched: now, lifetime });
         Ok(())
     }
 

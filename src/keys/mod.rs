@@ -15,6 +15,7 @@ mod source;
 
 pub use ask::AskKeys;
 pub use fetch::{Fetch, Fetched, Next};
+pub(crate) use key_ring::Known;
 pub use key_ring::{KeyRing, Published};
 pub use schedule::{FetchReason, Schedule};
 pub(crate) use source::{ClusterName, HttpUri};

@@ -200,22 +200,15 @@ impl HttpUri {
         uri.map(|uri| uri.origin()).ok_or_else(|| format!("{:?} is no origin of https", https_url::shown(text)))
     }
 
-    /// A call to this URI through a cluster.
-    pub(crate) fn call(
-        &self,
-        method: &'static str,
-        cluster: &ClusterName,
-        timeout: Timeout,
-        headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-    ) -> Call {
+    /// A call to this URI through a cluster, still without headers and body.
+    pub(crate) fn call(&self, method: &'static str, cluster: &ClusterName, timeout: Timeout) -> Call {
         Call {
             cluster: cluster.0.clone(),
             method,
             authority: self.authority.clone(),
             path: self.path.clone(),
-            headers,
-            body,
+            headers: Vec::new(),
+            body: Vec::new(),
             timeout: timeout.duration(),
         }
     }
@@ -411,7 +404,8 @@ impl KeySource {
     }
 
     fn call(&self, uri: &HttpUri, cluster: &ClusterName) -> Call {
-        uri.call("GET", cluster, self.limits.timeout, vec![("accept", "application/json".to_owned())], Vec::new())
+        let headers = vec![("accept", "application/json".to_owned())];
+        Call { headers, ..uri.call("GET", cluster, self.limits.timeout) }
     }
 }
 

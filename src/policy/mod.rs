@@ -25,7 +25,7 @@ use crate::handover::forwarded_certificate::{
     ForwardedCertificate, PresentedBy, X_FORWARDED_CLIENT_CERT, XForwardedClientCert,
 };
 use crate::handover::forwarding_headers::{Claim, claim_of};
-use crate::handover::terminator::{Sender, Source, Terminated};
+use crate::handover::terminator::{Received, Sender, Source};
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
@@ -291,25 +291,18 @@ impl Policy {
     }
 
     /// The first step of a request whose forged headers are removed.
-    fn start(
-        &self,
-        scene: Scene<'_>,
-        request: &Request<'_>,
-        context: &mut Context<'_>,
-        cleaned: SanitizedHeaders,
-        terminated: Option<Terminated>,
-    ) -> Step {
+    fn start(&self, scene: Scene<'_>, request: &Request<'_>, context: &mut Context<'_>, received: Received) -> Step {
         match self {
-            Self::ResourceServer(server) => match server.judge(&scene, request, context, cleaned, terminated) {
+            Self::ResourceServer(server) => match server.judge(&scene, request, context, received) {
                 Ok(forward) => Step::forward(&scene, forward, None),
                 Err(stop) => Step::at_resource_server(&scene.challenging(server.challenge(request)), stop),
             },
             Self::AuthorizationServer(server) => {
                 let scene = scene.challenging(server.challenge(request));
                 let host = (context.connection, &mut *context.header_cache);
-                Step::at_authorization_server(&scene, server.judge(&scene, request, host, cleaned, terminated))
+                Step::at_authorization_server(&scene, server.judge(&scene, request, host, received))
             }
-            Self::CleanOnly(clean_only) => match clean_only.cleaned(&scene, request, context, cleaned) {
+            Self::CleanOnly(clean_only) => match clean_only.cleaned(&scene, request, context, received.cleaned) {
                 Ok(cleaned) => Step::forward(&scene, cleaned.forward(Ground::CleanOnly), None),
                 Err(reason) => Step::Refuse(scene.refused(reason)),
             },
@@ -537,7 +530,10 @@ impl Policies {
 
     fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, context: &mut Context<'_>) -> Step {
         match policy.source() {
-            None => self.start_cleaned((name, policy), request, context, self.cleaned(request.headers), None),
+            None => {
+                let received = Received { cleaned: self.cleaned(request.headers), terminated: None };
+                self.start_cleaned((name, policy), request, context, received)
+            }
             Some(source) => self.start_behind((name, policy), source, request, context),
         }
     }
@@ -560,7 +556,7 @@ impl Policies {
                 let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
                 let request = &Request { peer_digest: digest.as_deref(), ..*request };
                 let cleaned = self.cleaned_but(request.headers, terminator);
-                self.start_cleaned((name, policy), request, context, cleaned, terminated)
+                self.start_cleaned((name, policy), request, context, Received { cleaned, terminated })
             }
             Err(refusal) => {
                 let nobody = &Request { peer_digest: None, ..*request };
@@ -574,10 +570,10 @@ impl Policies {
         (name, policy): (&str, &Policy),
         request: &Request<'_>,
         context: &mut Context<'_>,
-        mut cleaned: SanitizedHeaders,
-        terminated: Option<Terminated>,
+        mut received: Received,
     ) -> Step {
         let scene = scene(name, request);
+        let cleaned = &mut received.cleaned;
         // After an internal redirect: the forged headers were removed and counted before it.
         if context.judged_under.is_some() {
             cleaned.forged_headers = 0;
@@ -586,7 +582,7 @@ impl Policies {
         if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
             return Step::Refuse(scene.refused(Reason::HeaderForged));
         }
-        policy.start(scene, request, context, cleaned, terminated)
+        policy.start(scene, request, context, received)
     }
 
     /// Whether a header of this name claims something about a client certificate, in general or in this configuration.

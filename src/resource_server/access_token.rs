@@ -51,18 +51,18 @@ pub(super) enum Proof {
 }
 
 impl AccessToken {
-    /// The claims of this payload, which `proof` verifies. `place` is the issuer's place in its policy.
+    /// The token with these claims, which `proof` verifies. `place` is the issuer's place in its policy.
     ///
     /// # Errors
     /// The refusal, if it is not an access token, or lives longer than its issuer's tokens may.
     pub(super) fn of(
         claims: &Claims<'_>,
-        payload: &Object<'_>,
         (place, issuer): (usize, &Issuer),
         dpop: Dpop,
         proof: Proof,
         (stand, algorithm): (Stand<'_>, Option<Algorithm>),
     ) -> Result<Self, Refusal> {
+        let payload = claims.payload;
         let issuer_identifier = claims.issuer.map(|own| issuer.identifier.of_token(own));
         let identity = Rc::new(Identity::of(algorithm, issuer_identifier, payload));
         token_kind::check(payload, stand)
@@ -72,7 +72,7 @@ impl AccessToken {
             .map_err(|Unconfirmed { reason, detail }| Refusal::because(reason, detail));
         Ok(Self {
             issuer: place,
-            audience: claims.check_audience(issuer, payload),
+            audience: claims.check_audience(issuer),
             expires: claims.expires,
             not_before: claims.not_before,
             issued_at: claims.issued_at,

@@ -15,6 +15,8 @@ const LATEST: f64 = 253_402_300_799.0;
 
 /// The registered claims (RFC 7519 §4.1), with the right types. They are not verified.
 pub(super) struct Claims<'t> {
+    /// All claims.
+    pub(super) payload: &'t Object<'t>,
     pub(super) issuer: Option<&'t str>,
     /// `jti`.
     pub(super) identifier: Option<&'t str>,
@@ -45,6 +47,7 @@ impl<'t> Claims<'t> {
         let expires = time(payload, "exp")?;
         expires.map_or_else(|| demand("exp"), |_| Ok(()))?;
         Ok(Self {
+            payload,
             issuer,
             identifier,
             audience,
@@ -54,15 +57,15 @@ impl<'t> Claims<'t> {
         })
     }
 
-    /// Checks that one of the audiences is the policy's for this issuer, or the client to which the token with this payload was
-    /// issued, if that is enough. The claims of an introspected token may have none.
-    pub(super) fn check_audience(&self, issuer: &Issuer, payload: &Object<'_>) -> Result<(), Refusal> {
+    /// Checks that one of the audiences is the policy's for this issuer, or the client to which the token was issued, if that is
+    /// enough. The claims of an introspected token may have none.
+    pub(super) fn check_audience(&self, issuer: &Issuer) -> Result<(), Refusal> {
         let audiences: &[Json<'_>] = match self.audience {
             None => return Ok(()),
             Some(Json::List(audiences)) => audiences,
             Some(audience) => slice::from_ref(audience),
         };
-        let client = if issuer.takes_tokens_for_clients() { identity::client(payload) } else { None };
+        let client = if issuer.takes_tokens_for_clients() { identity::client(self.payload) } else { None };
         let is_ours = |audience: &str| issuer.is_audience(audience) || Some(audience) == client;
         if audiences.iter().filter_map(Json::as_str).any(is_ours) {
             return Ok(());
@@ -88,9 +91,9 @@ impl<'t> Claims<'t> {
 
     /// Refuses claims with another issuer. An introspection response need not name its issuer. A server, or a filter, may also
     /// vouch for the tokens of other issuers.
-    pub(super) fn check_issuer(&self, payload: &Object<'_>, issuer: &Issuer) -> Result<(), Refusal> {
+    pub(super) fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
-            Some(own) if !issuer.identifier.is_of(payload) => {
+            Some(own) if !issuer.identifier.is_of(self.payload) => {
                 Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own)))
             }
             Some(_) | None => Ok(()),

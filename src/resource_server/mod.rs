@@ -33,7 +33,6 @@ pub mod verified_payload;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -44,7 +43,7 @@ use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, XForwardedClientCert};
 use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::HeaderCache;
-use crate::handover::terminator::{Source, Terminated};
+use crate::handover::terminator::{Received, Source};
 use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::connection::{Connection, UNKNOWN};
 use crate::http::header_name::{OwnName, written_twice};
@@ -53,7 +52,7 @@ use crate::jose::confirmation::Dpop;
 use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::keys::{KeyRing, KeySource};
-use crate::outcome::forward::{Forward, SanitizedHeaders};
+use crate::outcome::forward::Forward;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
@@ -64,7 +63,7 @@ use crate::time::UnixTime;
 use bearer_token::Credentials;
 use dpop_algorithms::DpopAlgorithms;
 use forwarding::{ForwardToken, ForwardedClaim, OwnHeader};
-use introspection::{Inquiry, Introspected, Introspection, Tokens};
+use introspection::{Introspected, Introspection, Tokens};
 use issuer::Issuer;
 use judgement::{Candidate, Judgement};
 use metadata::ProtectedResourceMetadata;
@@ -74,6 +73,7 @@ use scope::{Scope, ScopeClaims};
 pub(crate) use stop::Stop;
 use token_cache::{Holds, Known, TokenCache};
 use user_authentication::{ContextClass, MaxAuthAge, RequiredAuthentication};
+use verification::Asked;
 
 /// Each takes 32 bytes in every VM; so many are some 700 kB of configuration.
 const MOST_REVOKED: usize = 10_000;
@@ -516,14 +516,13 @@ impl ResourceServer {
         scene.challenging(self.challenge_under(schemes::usual(self.schemes))).refused(refusal)
     }
 
-    /// Judges a request whose forged headers `cleaned` removes.
+    /// Judges a request.
     pub(crate) fn judge(
         &self,
         scene: &Scene<'_>,
         request: &Request<'_>,
         context: &mut Context<'_>,
-        cleaned: SanitizedHeaders,
-        terminated: Option<Terminated>,
+        Received { cleaned, terminated }: Received,
     ) -> Result<Forward, Stop> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
             return Err(self.serve(metadata));
@@ -533,7 +532,11 @@ impl ResourceServer {
         let judgement = Judgement { server: self, presented: scene.presented(), request, known };
         let mut forward = judgement.conclude(candidate, context.connection, cleaned)?;
         if !self.forwarded.is_empty() {
-            self.hand_over(&judgement, scene.policy(), context, terminated.as_ref(), &mut forward)?;
+            let (policy, connection, terminated) = (scene.policy(), context.connection, terminated.as_ref());
+            let presented = scene.presented();
+            let presented =
+                presented.map(|thumbprint| PresentedBy { policy, request, connection, thumbprint, terminated });
+            self.hand_over(presented, context.header_cache, &mut forward)?;
         }
         Ok(forward)
     }
@@ -543,17 +546,12 @@ impl ResourceServer {
     #[inline(never)]
     fn hand_over(
         &self,
-        judgement: &Judgement<'_>,
-        policy: &str,
-        context: &mut Context<'_>,
-        terminated: Option<&Terminated>,
+        presented: Option<PresentedBy<'_>>,
+        header_cache: &mut HeaderCache,
         forward: &mut Forward,
     ) -> Result<(), Refusal> {
-        let (request, connection) = (judgement.request, context.connection);
-        let presented =
-            judgement.presented.map(|thumbprint| PresentedBy { policy, request, connection, thumbprint, terminated });
         let passed = &forward.passed;
-        let edits = self.forwarded.edits(presented, context.header_cache).map_err(|reason| {
+        let edits = self.forwarded.edits(presented, header_cache).map_err(|reason| {
             let refusal = Refusal::from(reason).looked_up(passed.lookup);
             match &passed.identity {
                 Some(identity) => refusal.about(Rc::clone(identity)),
@@ -632,7 +630,9 @@ impl ResourceServer {
         }
         let bearer_token = &credentials.check()?;
         let verified = match self.introspecting(bearer_token.text()) {
-            Some((place, source)) => self.introspected(policy, bearer_token.text(), place, source, request, context),
+            Some(asked) => {
+                verification::by_introspection(bearer_token, asked, self.expected(policy), request.now, context)
+            }
             None => verification::verify(bearer_token, &self.issuers, self.expected(policy), request, context),
         };
         let verified = verified.map_err(|stop| stop.map(|refusal| refusal.looked_up(Some(Lookup::Miss))))?;
@@ -671,10 +671,12 @@ impl ResourceServer {
     /// who issued it.
     // Not inlined: as `serve`.
     #[inline(never)]
-    fn introspecting(&self, token: &str) -> Option<((usize, &Issuer), &Arc<Introspection>)> {
-        let mut places = self.issuers.iter().enumerate();
-        let (place, source) = places.find_map(|place| Some((place, place.1.introspection.as_ref()?)))?;
-        let is_asked = match source.tokens() {
+    fn introspecting(&self, token: &str) -> Option<Asked<'_>> {
+        let asked = self.issuers.iter().enumerate().find_map(|(place, issuer)| {
+            let source = issuer.introspection.as_ref()?;
+            Some(Asked { place, issuer, source })
+        })?;
+        let is_asked = match asked.source.tokens() {
             Tokens::Opaque => !jws::is_meant_for_jwt(token) || jws::is_encrypted(token),
             Tokens::All => !self.issuers.iter().any(|other| {
                 other.introspection.is_none()
@@ -682,33 +684,6 @@ impl ResourceServer {
                         .is_ok_and(|jwt| other.identifier.is_of(jwt.payload()))
             }),
         };
-        is_asked.then_some((place, source))
-    }
-
-    /// The token by its introspection, if there was one.
-    // Not inlined: as `serve`.
-    #[inline(never)]
-    fn introspected(
-        &self,
-        policy: &str,
-        token: &str,
-        place: (usize, &Issuer),
-        source: &Arc<Introspection>,
-        request: &Request<'_>,
-        context: &mut Context<'_>,
-    ) -> Result<Prepared, Stop> {
-        let inquiry = Inquiry::about(source, token)?;
-        let Some(introspected) = context.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
-            let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
-            return Err(Stop::NeedsIntrospection(inquiry, refusal));
-        };
-        let verified = verification::introspected(introspected, place, source, self.expected(policy), request, context);
-        if let Err(Stop::Refused(refusal)) = &verified
-            && refusal.reason() != Reason::IntrospectionUnavailable
-        {
-            let until = request.now.saturating_add(source.longest_refusal());
-            context.tokens.insert(policy, token, Known::Refused(Rc::new(refusal.clone()), Holds::Until(until)));
-        }
-        verified
+        is_asked.then_some(asked)
     }
 }

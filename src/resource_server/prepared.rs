@@ -19,7 +19,6 @@ use crate::jose::confirmation::Dpop;
 use crate::outcome::decision::line_of_bound;
 use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
-use crate::text::json::Object;
 use crate::time::UnixTime;
 
 /// What a policy requires of a token and forwards of it.
@@ -50,19 +49,19 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// The token with this payload, which `proof` verifies, prepared for the policy of `expected`.
+    /// The token with these claims, which `proof` verifies, prepared for the policy of `expected`.
     ///
     /// # Errors
     /// As [`AccessToken::of`].
     pub(super) fn of(
         claims: &Claims<'_>,
-        payload: &Object<'_>,
         issuer: (usize, &Issuer),
         expected: Expected<'_>,
         proof: Proof,
         form: (Stand<'_>, Option<Algorithm>),
     ) -> Result<Self, Refusal> {
-        let access_token = AccessToken::of(claims, payload, issuer, expected.dpop, proof, form)?;
+        let payload = claims.payload;
+        let access_token = AccessToken::of(claims, issuer, expected.dpop, proof, form)?;
         let bound_to = access_token.confirmation().ok().and_then(|confirmation| confirmation.certificate);
         let line = |certificate| line_of_bound(expected.policy, certificate, access_token.identity()).into();
         Ok(Self {

@@ -3,12 +3,13 @@
 //! Verifies a token: its issuer, its signature, and the form of its claims.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Context;
 use super::access_token::Proof;
 use super::bearer_token::BearerToken;
 use super::claims::{Claims, shortened};
-use super::introspection::{Introspected, Introspection, MissingAudience};
+use super::introspection::{Inquiry, Introspected, Introspection, MissingAudience};
 use super::issuer::Issuer;
 use super::prepared::{Expected, Prepared};
 use super::stop::Stop;
@@ -71,7 +72,7 @@ pub(super) fn verify(
     };
     // From here on the claims are verified, so a refusal may contain the token's identity.
     let form = (Stand::Token(token.kind()), Some(token.algorithm()));
-    Ok(Prepared::of(&claims, token.payload(), (place, issuer), expected, proof, form)?)
+    Ok(Prepared::of(&claims, (place, issuer), expected, proof, form)?)
 }
 
 /// The refusal of a token that is no JWS, or none that is read here.
@@ -102,26 +103,60 @@ pub(super) fn verified_before(
         VerifiedPayload::read(&payload).and_then(|payload| payload.claims(expected.scope_claims.paths(), &of_issuer));
     let payload = payload.ok_or_else(unreadable)?;
     let claims = Claims::parse(&payload, REQUIRED)?;
-    claims.check_issuer(&payload, issuer)?;
+    claims.check_issuer(issuer)?;
     issuer.check_unseen_type()?;
     // The metadata does not say the algorithm. The payload in the proof is empty, since the token is never looked up in the
     // cache.
     let proof = Proof::Payload(Object::default());
     let form = (Stand::Payload, None);
-    Prepared::of(&claims, &payload, (place, issuer), expected, proof, form).map(Some)
+    Prepared::of(&claims, (place, issuer), expected, proof, form).map(Some)
 }
 
-/// A token that is active by its introspection (RFC 7662 §2.2).
-pub(super) fn introspected(
-    introspected: &Introspected,
-    (place, issuer): (usize, &Issuer),
-    source: &Introspection,
+/// An issuer whose server is asked about a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'p> {
+    /// The issuer's place in its policy.
+    pub(super) place: usize,
+    pub(super) issuer: &'p Issuer,
+    pub(super) source: &'p Arc<Introspection>,
+}
+
+/// The token by its introspection, if there was one.
+// Not inlined: as above.
+#[inline(never)]
+pub(super) fn by_introspection(
+    bearer_token: &BearerToken<'_>,
+    asked: Asked<'_>,
     expected: Expected<'_>,
-    request: &Request<'_>,
+    now: UnixTime,
+    context: &mut Context<'_>,
+) -> Result<Prepared, Stop> {
+    let inquiry = Inquiry::about(asked.source, bearer_token.text())?;
+    let Some(introspected) = context.introspected.filter(|introspected| *introspected.inquiry() == inquiry) else {
+        let refusal = Refusal::because(Reason::IntrospectionUnavailable, inquiry.place());
+        return Err(Stop::NeedsIntrospection(inquiry, refusal));
+    };
+    let verified = described(introspected, asked, expected, now, context);
+    if let Err(Stop::Refused(refusal)) = &verified
+        && refusal.reason() != Reason::IntrospectionUnavailable
+    {
+        let until = now.saturating_add(asked.source.longest_refusal());
+        let known = Known::Refused(Rc::new(refusal.clone()), Holds::Until(until));
+        context.tokens.insert(expected.policy, bearer_token.text(), known);
+    }
+    verified
+}
+
+/// A token that is active by the response of its server (RFC 7662 §2.2).
+fn described(
+    introspected: &Introspected,
+    Asked { place, issuer, source }: Asked<'_>,
+    expected: Expected<'_>,
+    now: UnixTime,
     context: &Context<'_>,
 ) -> Result<Prepared, Stop> {
     let verified = |jwt: &CompactJws<'_>| {
-        let verified = verify_signature(jwt, issuer, request.now, context).map(drop);
+        let verified = verify_signature(jwt, issuer, now, context).map(drop);
         // An invalid signature of the response is not the token's fault.
         verified.map_err(|stop: Stop| {
             stop.map(|refusal| introspected.unavailable(&format!("the response: {}", refusal.reason())))
@@ -133,14 +168,14 @@ pub(super) fn introspected(
         MissingAudience::IfPresent => &[],
     };
     let claims = Claims::parse(&payload, required)?;
-    claims.check_issuer(&payload, issuer)?;
+    claims.check_issuer(issuer)?;
     // Some servers describe an ID token or a refresh token in this way, too.
     if claims.audience.is_none() && !token_kind::has(&payload, "token_type") {
         return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type").into());
     }
-    let proof = Proof::Introspection(request.now.saturating_add(source.longest_kept()));
+    let proof = Proof::Introspection(now.saturating_add(source.longest_kept()));
     let form = (Stand::Response(source.token_types()), None);
-    Ok(Prepared::of(&claims, &payload, (place, issuer), expected, proof, form)?)
+    Ok(Prepared::of(&claims, (place, issuer), expected, proof, form)?)
 }
 
 /// The issuer that the token names. Its keys decide later whether it is. An unknown issuer is not logged, since nobody has

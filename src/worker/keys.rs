@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::{Awaited, Outcome, Pending, Proxy, Wait, Waiting, Worker};
 use crate::http::call;
-use crate::keys::{AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Next, Published, Schedule, SourceId};
+use crate::keys::{
+    AskKeys, Fetch, FetchReason, Fetched, KeyRing, KeySource, Known, Next, Published, Schedule, SourceId,
+};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
 use crate::text::hexadecimal;
@@ -19,6 +21,14 @@ const MOST_CLIENTS_UNDER_WAY: usize = 128;
 /// The version of the shared records' format. It must change with every change of their content: two versions of this filter
 /// may share a process, and with Istio all plugins share one namespace of keys.
 const FORMAT: u32 = 1;
+
+/// A fetch under way.
+pub(super) struct Attempt<'s> {
+    pub(super) source: &'s KeySource,
+    pub(super) began: UnixTime,
+    /// As [`Schedule::lease`].
+    pub(super) lease: UnixTime,
+}
 
 /// The name under which the workers of a process share the keys of a source.
 fn shared_keys(source: &KeySource) -> String {
@@ -106,7 +116,8 @@ impl<R> Worker<R> {
                 left = fewer;
                 // The configuration's source has the longest timeout of all policies that share it.
                 let own = sources.clone().find(|own| own.id() == source.id()).unwrap_or(source);
-                self.advance(proxy, source, now, begun.lease(), Fetch::begin(own));
+                let attempt = Attempt { source, began: now, lease: begun.lease() };
+                self.advance(proxy, attempt, Fetch::begin(own));
             }
         }
     }
@@ -149,7 +160,8 @@ impl<R> Worker<R> {
         }
     }
 
-    pub(super) fn advance(&self, proxy: &dyn Proxy, source: &KeySource, began: UnixTime, lease: UnixTime, next: Next) {
+    pub(super) fn advance(&self, proxy: &dyn Proxy, attempt: Attempt<'_>, next: Next) {
+        let Attempt { source, began, lease } = attempt;
         match next {
             Next::Call(fetch, call) => match proxy.dispatch(&call) {
                 Some(token) => self.calls.borrow_mut().push((token, Pending::Keys { fetch, began, lease })),
@@ -171,7 +183,8 @@ impl<R> Worker<R> {
         proxy.share(&shared_keys(source), &shared, None);
         share(proxy, source, &succeeded, revision);
         self.log_left_out(proxy, source, &keys);
-        self.keys.borrow_mut().take(source, keys, succeeded.version, now, lifetime);
+        let known = Known { published: keys, version: succeeded.version, fetched: now, lifetime };
+        self.keys.borrow_mut().take(source, known);
     }
 
     /// Logs which keys of a fetched set cannot be used. The worker that fetched it does so, and only where these are others than

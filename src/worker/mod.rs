@@ -201,7 +201,8 @@ impl<R> Worker<R> {
             None => return,
             Some((_, Pending::Keys { fetch, began, lease })) => {
                 let source = fetch.source().clone();
-                self.advance(proxy, &source, began, lease, fetch.receive(response));
+                let attempt = keys::Attempt { source: &source, began, lease };
+                self.advance(proxy, attempt, fetch.receive(response));
             }
             Some((_, Pending::Introspection { inquiry, began })) => {
                 self.introspected(proxy, inquiry.receive(response), began);

@@ -391,7 +391,8 @@ impl Introspection {
                 }
             }
         }
-        Ok(self.endpoint.call("POST", &self.cluster, self.timeout, headers, body.into_bytes()))
+        let body = body.into_bytes();
+        Ok(Call { headers, body, ..self.endpoint.call("POST", &self.cluster, self.timeout) })
     }
 }
 

@@ -3,6 +3,8 @@
 //! The host functions of proxy-wasm ABI 0.2.1 that this host plays, with Envoy's meaning. Each records itself before it
 //! judges what it was asked, so that the last line of a failure's list is the call that failed.
 
+#![allow(clippy::too_many_arguments, reason = "the signatures are the ABI's, not ours")]
+
 use std::time::Duration;
 
 use wasmi::errors::LinkerError;
@@ -260,7 +262,6 @@ fn proxy_continue_stream(mut caller: Caller<'_, World>, stream: u32) -> Answer {
 
 const REQUEST: u32 = 0;
 
-#[allow(clippy::too_many_arguments, reason = "the signature is the ABI's, not ours")]
 fn proxy_http_call(
     mut caller: Caller<'_, World>,
     cluster: u32,
@@ -450,7 +451,6 @@ fn headers_for_edit<'a>(caller: &'a mut Caller<'_, World>, map: Map, name: &str)
 
 // --- the module's own response ---------------------------------------------------------------------------------------
 
-#[allow(clippy::too_many_arguments, reason = "the signature is the ABI's, not ours")]
 fn proxy_send_local_response(
     mut caller: Caller<'_, World>,
     status: u32,
