@@ -11,18 +11,18 @@ use hashbrown::hash_table::{self as table, HashTable};
 
 use crate::collections::sorted_map::SortedMap;
 
-/// What nobody outside knows: keys that all fall on one place of a table would make every look-up slow.
+/// A secret of this VM. Without it a client could choose keys that all collide, which would make every look-up slow.
 static SEED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(RandomState::new().hash_one(0_u8)));
 
-/// What is known under each policy, by a key, in no more than so many bytes.
+/// Values by policy and key, in at most so many bytes.
 ///
-/// Two generations: what is used moves to the young one; when that is full it becomes the old one, and the old one is
-/// forgotten whole. So what is used stays, at the cost of two look-ups and no list.
+/// There are two generations. An entry that is used moves to the young one. When that is full it becomes the old one, and the
+/// former old one is forgotten. So entries in use stay, and the cost is two look-ups instead of a list.
 #[derive(Debug)]
 pub(crate) struct BoundedCache<K, V> {
     /// The most bytes of one generation.
     half: usize,
-    /// Keys are as long as tokens: std's own hash takes several times as long.
+    /// Keys are as long as tokens, and std's own hash takes several times as long.
     hasher: SeedableRandomState,
     young: Generation<K, V>,
     old: Generation<K, V>,
@@ -36,7 +36,7 @@ struct Generation<K, V> {
 
 #[derive(Debug)]
 struct Entry<K, V> {
-    /// Kept, so that a table that grows need not read every key again.
+    /// It is kept so that a table that grows need not read every key again.
     hash: u64,
     key: K,
     value: V,
@@ -56,9 +56,9 @@ impl<K: AsRef<[u8]>, V: Clone> BoundedCache<K, V> {
         Self { half: most_bytes / 2, hasher, young: Generation::default(), old: Generation::default() }
     }
 
-    /// What is kept for this policy under this key.
+    /// The value for this policy and key.
     pub(crate) fn find(&mut self, policy: &str, key: &[u8]) -> Option<V> {
-        // Nothing was ever kept: the old one is filled by the young one.
+        // The old generation is filled only from the young one, so nothing is kept at all.
         if self.young.bytes == 0 {
             return None;
         }
@@ -73,8 +73,7 @@ impl<K: AsRef<[u8]>, V: Clone> BoundedCache<K, V> {
         Some(value)
     }
 
-    /// Keeps a value that takes so many bytes, in place of what was kept. One that takes more than a generation has is
-    /// not kept.
+    /// Keeps a value that takes so many bytes, and drops the one before. A value larger than a generation is not kept.
     pub(crate) fn insert(&mut self, policy: &str, key: K, value: V, bytes: usize) {
         let hash = self.hasher.hash_one(key.as_ref());
         self.keep(policy, Entry { hash, key, value, bytes });
@@ -104,7 +103,7 @@ impl<K: AsRef<[u8]>, V: Clone> BoundedCache<K, V> {
         self.young.bytes = self.young.bytes.saturating_add(bytes).saturating_sub(freed);
     }
 
-    /// What is kept, after a check that each generation knows its bytes.
+    /// How many entries there are, after a check that each generation knows its bytes.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&K, &V)> {
         for generation in [&self.young, &self.old] {
@@ -117,7 +116,7 @@ impl<K: AsRef<[u8]>, V: Clone> BoundedCache<K, V> {
     }
 }
 
-/// std compares byte by byte on this target, and tokens are long.
+/// On this target std compares byte by byte, and tokens are long.
 fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let ((one, one_rest), (other, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
     let is_same = |(one, other): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*one) == u64::from_le_bytes(*other);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A map for the few things that a configuration names.
+//! A map for the few entries that a configuration names.
 
 use std::borrow::Borrow;
 use std::collections::BinaryHeap;
@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A map in the order of its keys, in one piece of memory. Of each kind of `BTreeMap` the module would hold some six
-/// kilobytes of code; to insert takes the longer, the more there is.
+/// A map in the order of its keys, in one piece of memory. A `BTreeMap` would add some six kilobytes of code for each type of
+/// it. An insertion takes longer the more entries there are.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SortedMap<K, V>(Vec<(K, V)>);
 
@@ -21,7 +21,7 @@ impl<K, V> Default for SortedMap<K, V> {
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
-    /// Where the key is, or else where it would be.
+    /// The place of the key, or the place where it would be inserted.
     fn place<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
     where
         K: Borrow<Q>,
@@ -58,7 +58,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.place(key).is_ok()
     }
 
-    /// Hands back the value that stood under the key before.
+    /// Returns the value that the key had before.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(&key) {
             Ok(place) => self.0.get_mut(place).map(|(_, old)| std::mem::replace(old, value)),
@@ -156,7 +156,7 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for S
     }
 }
 
-/// The items in their order. Of each kind of `sort` the module would hold some four kilobytes of code.
+/// The items in their order. A standard sort would add some four kilobytes of code for each type.
 pub(crate) fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
     BinaryHeap::from(items).into_sorted_vec()
 }

@@ -10,11 +10,11 @@ use crate::text::json::{Json, Object};
 
 const X5T_S256: &str = "x5t#S256";
 
-/// Members of `cnf` that bind a token to a key of their own (RFC 7800 §3, RFC 9449 §6.1). A token that has one demands
-/// a proof that is not made here.
+/// Members of `cnf` that bind a token to a key (RFC 7800 §3, RFC 9449 §6.1). Such a token demands a proof that is not verified
+/// here.
 const OTHER_METHODS: &[&str] = &["jwk", "jwe", "kid", "jku"];
 
-/// The one of them whose proof an API may verify itself (RFC 9449 §6.1).
+/// The member whose proof an API may verify itself (RFC 9449 §6.1).
 const DPOP_METHOD: &str = "jkt";
 
 /// What a token is bound to.
@@ -53,7 +53,7 @@ pub enum Dpop {
 /// What the token is bound to, which may be nothing. `claims` has no nulls.
 ///
 /// # Errors
-/// Whatever is there and cannot be held to is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
+/// A confirmation that cannot be enforced is an error, never an unbound token: [`Reason::ConfirmationMalformed`],
 /// [`Reason::ConfirmationUnsupported`], [`Reason::ConfirmationAtTopLevel`], [`Reason::ConfirmationConflict`].
 pub fn confirmation(claims: &Object<'_>, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Unconfirmed> {
     let Confirmation { certificate, dpop_key } = in_cnf(claims, dpop)?;
@@ -65,8 +65,8 @@ fn or_top_level(
     place: ConfirmationPlace,
     confirmed: Option<Thumbprint>,
 ) -> Result<Option<Thumbprint>, Unconfirmed> {
-    // oxAuth and Janssen write an empty text where there was no certificate. No other server has this member, and in `cnf`
-    // nobody writes one.
+    // oxAuth and Janssen write an empty text where there was no certificate. No other server has this member, and none writes
+    // an empty one in `cnf`.
     let top_level = claims.get(X5T_S256).filter(|value| value.as_str() != Some(""));
     match (place, confirmed, top_level) {
         (_, confirmed, None) => Ok(confirmed),
@@ -99,7 +99,7 @@ fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Unconfirmed> 
     let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
     let dpop_key = match (cnf.get(DPOP_METHOD), dpop) {
         (None, _) => false,
-        // A SHA-256 in the same spelling, of a key instead of a certificate.
+        // This is a SHA-256 in the same form, but of a key.
         (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
         (Some(_), Dpop::Refuse) => return Err(unsupported("cnf has jkt, the key of a DPoP proof")),
     };
@@ -112,7 +112,7 @@ fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Unconfirmed> 
     Ok(Confirmation { certificate, dpop_key })
 }
 
-/// Why a token's confirmation cannot be held to.
+/// Why a token's confirmation cannot be enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unconfirmed {
     /// The reason.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_thumbprint_in_cnf_is_read() {
         assert_eq!(in_either_place(&json!({"cnf": {"x5t#S256": ONE}})), Ok(Some(ONE.to_owned())));
-        // Athenz writes another member beside it, which is no method of proof.
+        // Athenz writes another member beside it. That member is no method of proof.
         let athenz = json!({"cnf": {"x5t#S256": ONE, "proxy-principals#spiffe": ["spiffe://a/b"]}});
         assert_eq!(in_either_place(&athenz), Ok(Some(ONE.to_owned())));
     }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_token_without_any_confirmation_is_bound_to_nothing() {
         assert_eq!(in_either_place(&json!({})), Ok(None));
-        // oxAuth and Janssen, of a client without a certificate.
+        // oxAuth and Janssen write this for a client without a certificate.
         assert_eq!(in_either_place(&json!({"x5t#S256": ""})), Ok(None));
         assert_eq!(in_either_place(&json!({"x5t#S256": "", "cnf": {"x5t#S256": ONE}})), Ok(Some(ONE.to_owned())));
     }
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(in_either_place(&same), Ok(Some(ONE.to_owned())));
         let different = json!({"cnf": {"x5t#S256": ONE}, "x5t#S256": OTHER});
         assert_eq!(at(ConfirmationPlace::TopLevel, different.clone()), Err(Reason::ConfirmationConflict));
-        // Without the opt-in the member is a claim like any other, and `cnf` alone is RFC 8705's.
+        // Without the opt-in the member is a claim like any other, and only `cnf` counts (RFC 8705 §3.1).
         assert_eq!(at(ConfirmationPlace::Cnf, different), Ok(Some(ONE.to_owned())));
     }
 }

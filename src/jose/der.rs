@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The little DER (X.690) in which keys and signatures are written.
+//! The few forms of DER (X.690) that keys and signatures have.
 
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
@@ -25,7 +25,7 @@ fn sequence(contents: &[u8]) -> Vec<u8> {
     element(SEQUENCE, contents)
 }
 
-/// An unsigned number in its shortest form; its first bit would be a sign.
+/// An unsigned number in its shortest form. A zero byte stands before a first bit that would be a sign.
 fn integer(number: &[u8]) -> Vec<u8> {
     let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     let digits = number.get(start..).unwrap_or_default();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Tells one thing from another by everything that makes it what it is.
+//! The identity of a thing: a hash of everything that distinguishes it.
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of these parts. A length stands before each, so that no two lists of parts come to the same bytes.
+/// The SHA-256 of these parts. Each part follows its length, so that no two lists of parts give the same bytes.
 pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {

@@ -19,7 +19,7 @@ use crate::jose::fingerprint::fingerprint;
 use crate::text::base64url;
 use crate::text::quoted::Briefly;
 
-/// Of one authorization server; those of the field publish a handful.
+/// The most keys of a set. Authorization servers in the field publish a handful.
 const MOST_KEYS: usize = 100;
 
 /// The public exponent of every RSA key, 65537.
@@ -28,8 +28,8 @@ pub(super) const EXPONENT: &[u8] = &[1, 0, 1];
 /// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-/// What stands before an uncompressed point in a SubjectPublicKeyInfo (RFC 5480 §2): a SEQUENCE of the algorithm
-/// (id-ecPublicKey, secp256r1, secp384r1 or secp521r1) and the head of a BIT STRING.
+/// The bytes before an uncompressed point in a SubjectPublicKeyInfo (RFC 5480 §2): a SEQUENCE of the algorithm (id-ecPublicKey,
+/// secp256r1, secp384r1 or secp521r1) and the head of a BIT STRING.
 const P256_SPKI: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -57,13 +57,13 @@ pub struct KeySet {
 #[derive(Clone, Debug)]
 pub struct PublicKey {
     key_id: Option<String>,
-    /// The only algorithm that the key may be used with, where the key says so.
+    /// The only algorithm that the key may be used with, if the key names one.
     algorithm: Option<Algorithm>,
     material: Material,
     fingerprint: Fingerprint,
 }
 
-/// Tells one key from another: the SHA-256 of its key id and its public parts.
+/// The key's identity: the SHA-256 of its key id and its public parts.
 pub(crate) type Fingerprint = [u8; 32];
 
 /// What a signature engine needs of a key.
@@ -73,10 +73,10 @@ pub enum Material {
     Rsa {
         /// SubjectPublicKeyInfo in DER.
         spki: Vec<u8>,
-        /// The modulus that is in it.
+        /// The modulus in it.
         modulus: Vec<u8>,
     },
-    /// A point. That it lies on P-384 or P-521 is for the engine to check: no code in the module knows these curves.
+    /// A point. The engine checks that it lies on P-384 or P-521: no code in the module knows these curves.
     Ec {
         /// Fixed by the algorithm (RFC 7518 §3.4).
         curve: Curve,
@@ -114,7 +114,7 @@ struct Document {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Members"))]
 enum Entry {
     Usable(PublicKey),
-    /// It is for something else, or of a kind that is not known here: a set may hold such keys.
+    /// It has another purpose, or a kind that is not known here. A set may hold such keys.
     LeftOut(KeyId, Why),
 }
 
@@ -176,7 +176,7 @@ impl TryFrom<Members> for Entry {
 
     fn try_from(members: Members) -> Result<Self, String> {
         if members.d.is_some() || members.k.is_some() {
-            // It would be readable in Envoy's configuration dump, and whoever reads it can make tokens.
+            // Envoy's configuration dump would show it, and whoever reads it can make tokens.
             return Err("this is a private or a symmetric key; only public keys belong here".to_owned());
         }
         if let Some(why) = members.why_left_out() {
@@ -199,7 +199,7 @@ impl TryFrom<Members> for Entry {
 }
 
 impl Entry {
-    /// Reads a key of a published set, where one that is broken is left out.
+    /// Reads a key of a published set, in which a broken key is left out.
     fn published(place: usize, entry: Value) -> Result<PublicKey, LeftOutKey> {
         let key_id = entry.get("kid").map_or(KeyId::None, KeyId::from);
         let has = |member| entry.get(member).is_some_and(|value| !value.is_null());
@@ -216,14 +216,14 @@ impl Entry {
     }
 }
 
-/// How the algorithms begin that JWE has (RFC 7518 §4.1, §5.1), and what signs no JWS (RFC 8032 §5.1).
+/// The prefixes of the algorithms of JWE (RFC 7518 §4.1, §5.1), and a signature scheme that JOSE does not have (RFC 8032 §5.1).
 const OTHER_ALGORITHMS: &[&str] = &["RSA-OAEP", "RSA1_5", "ECDH-ES", "A1", "A2", "PBES2-", "dir", "Ed25519ph"];
 
 /// What keys for encryption are for (RFC 7517 §4.3).
 const OTHER_OPERATIONS: &[&str] = &["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
 
 impl Members {
-    /// Why a key that may be whole verifies no tokens.
+    /// Why a key that is not broken verifies no tokens.
     fn why_left_out(&self) -> Option<Why> {
         match self.usage.as_deref() {
             None | Some("sig") => {}
@@ -294,7 +294,7 @@ impl Members {
 fn rsa(n: &[u8], e: &[u8]) -> Result<Material, String> {
     let (n, e) = (significant(n), significant(e));
     if e != EXPONENT {
-        // A short one is told: it is no part of what makes the key.
+        // The name is told if it is short: it is no part of the key itself.
         let number = e.iter().fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
         let told = if e.len() <= 4 { format!("{number}, and ") } else { String::new() };
         return Err(format!("its exponent is {told}not 65537"));
@@ -310,13 +310,13 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<Material, String> {
     Ok(Material::Rsa { spki: der::rsa_public_key(&modulus, EXPONENT), modulus })
 }
 
-/// A number without the zeros before it.
+/// A number without its leading zeros.
 fn significant(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default()
 }
 
-/// How many bits a number has that begins with no zero.
+/// The number of bits of a number without leading zeros.
 fn bits(number: &[u8]) -> usize {
     let unused = number.first().map_or(0, |first| first.leading_zeros());
     number.len().saturating_mul(8).saturating_sub(unused as usize)
@@ -355,7 +355,7 @@ fn number(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
     })
 }
 
-/// Of exactly the curve's length, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
+/// The length is exactly the curve's, leading zeros included (RFC 7518 §6.2.1.2, RFC 8037 §2).
 fn coordinate(name: &str, text: Option<&str>, length: usize) -> Result<Vec<u8>, String> {
     let bytes = number(name, text)?;
     if bytes.len() == length {
@@ -378,12 +378,12 @@ fn entries(mut document: Map<String, Value>) -> Result<Vec<Value>, String> {
 }
 
 impl KeySet {
-    /// Reads a set that an authorization server publishes: a key that is not understood, or broken, is left out
-    /// (RFC 7517 §5), since it is nothing an operator here could mend. A set without keys, or with none but keys that say
-    /// that they are for something else, is one: the authorization server has withdrawn its keys.
+    /// Reads a set that an authorization server publishes. A key that is broken or not understood is left out (RFC 7517 §5): an
+    /// operator here could not mend it. A set may be empty, or have only keys for other purposes: then the authorization server
+    /// has withdrawn its keys.
     ///
     /// # Errors
-    /// A sentence, where no key is left and one of them was not understood, or there are more than 100.
+    /// A sentence, if a key was not understood and no key is left, or if there are more than 100.
     pub(crate) fn published(document: Map<String, Value>) -> Result<Self, String> {
         let entries = entries(document)?;
         let set =
@@ -394,19 +394,20 @@ impl KeySet {
         Ok(set)
     }
 
-    /// Each key of a set, in its order, whatever it is: for people.
+    /// Every key of a set, in its order, usable or not. It is for messages to people.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn each(document: Map<String, Value>) -> Result<Vec<Result<PublicKey, LeftOutKey>>, String> {
         let entries = entries(document)?.into_iter().enumerate();
         Ok(entries.map(|(place, entry)| Entry::published(place, entry)).collect())
     }
 
-    /// The keys that it has beside these, and why they verify nothing.
+    /// The other keys of the set, and why they verify nothing.
     pub(crate) fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
 
-    /// What the operator may want to know of a token that no key verifies: of the one that it names, and of those without a name.
+    /// What an operator may want to know if no key verifies a token: about the key that the token names, and about keys without
+    /// a name.
     pub(crate) fn told_of(&self, key_id: Option<&str>) -> String {
         if let Some(LeftOutKey { place, why, .. }) = key_id.and_then(|key_id| self.left_out.of_key_id(key_id)) {
             return format!(", keys[{place}] is left out: {why}");
@@ -422,12 +423,12 @@ impl KeySet {
         of_set(unnamed, "has no kid", "have no kid") + &left_out
     }
 
-    /// Whether any key of the set has a `kid`, be it one that cannot be used.
+    /// Whether any key of the set has a `kid`, usable or not.
     fn has_key_ids(&self) -> bool {
         self.left_out.has_key_ids() || self.keys.iter().any(|key| key.key_id.is_some())
     }
 
-    /// Whether it has no key: whoever published it has withdrawn them all.
+    /// Whether it has no key: its publisher has withdrawn them all.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -446,13 +447,13 @@ impl KeySet {
         Self { keys, left_out: LeftOut::new(left_out, count), digest }
     }
 
-    /// Tells these keys, in their order, from others.
+    /// The identity of these keys, in their order.
     pub(crate) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// The name by which a token chooses among these keys. The one that it has is none where no key of the set has a name: it is
-    /// a hint (RFC 7515 §4.1.4), and here it hints at nothing.
+    /// The name by which a token chooses among these keys. It is `None` if no key of the set has a name: a `kid` is a hint (RFC
+    /// 7515 §4.1.4), and in such a set it hints at nothing.
     pub(crate) fn named_by<'t>(&self, token: &'t CompactJws<'_>) -> Option<&'t str> {
         token.key_id().filter(|_| self.has_key_ids())
     }
@@ -490,19 +491,19 @@ impl PublicKey {
         Self { key_id, algorithm, material, fingerprint }
     }
 
-    /// Tells this key from another.
+    /// The key's identity.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// What a signature engine needs.
+    /// The part that a signature engine needs.
     #[must_use]
     pub fn material(&self) -> &Material {
         &self.material
     }
 
-    /// About how many microseconds it takes to verify a signature of this algorithm with the key: for Envoy those of the RS
-    /// and ES families, for the module the others.
+    /// About how many microseconds it takes to verify a signature of this algorithm with the key. The figures are Envoy's for
+    /// the RS and ES families, and the module's for the others.
     pub(crate) fn cost(&self, algorithm: Algorithm) -> u32 {
         use Algorithm::{RS256, RS384, RS512};
         match &self.material {
@@ -519,7 +520,7 @@ impl PublicKey {
         }
     }
 
-    /// How many bits the modulus of an RSA key has.
+    /// The number of bits of an RSA key's modulus.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn bits(&self) -> Option<usize> {
         match &self.material {
@@ -541,7 +542,7 @@ impl Material {
         }
     }
 
-    /// The algorithm is bound by the type of the key, whatever a token says (RFC 8725 §3.1).
+    /// The key's type decides the algorithm, whatever a token says (RFC 8725 §3.1).
     fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm::{EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         match self {

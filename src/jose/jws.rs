@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A signed token in compact form (RFC 7515 §7.1), taken apart and not yet believed.
+//! A signed token in compact form (RFC 7515 §7.1), parsed and not yet verified.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,17 +10,17 @@ use crate::reason::Reason;
 use crate::text::base64url;
 use crate::text::json::{self, Json, Object};
 
-/// In bytes. Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
+/// The longest token, in bytes. Envoy's own limit for all headers together is 60 KiB; tokens in the field have 1 to 4 KB.
 const LONGEST: usize = 16 * 1024;
 
-/// Header parameters that bring or name a key of the token's own choice, or ask for an extension.
+/// Header parameters by which a token would choose its own key, or demand an extension.
 const REFUSED_PARAMETERS: &[&str] = &["crit", "jwk", "jku", "x5u"];
 
-/// A JWT of no other purpose (RFC 8725 §3.11), or an access token (RFC 9068 §2.1): a logout token, say, has a type of its
-/// own, and must not pass for one. Each in both of its spellings (RFC 7515 §4.1.9).
+/// The types that are read: a JWT of no other purpose (RFC 8725 §3.11), and an access token (RFC 9068 §2.1). A logout token,
+/// for example, has a type of its own and must not pass for one. Each type has two spellings (RFC 7515 §4.1.9).
 const JWT_TYPES: &[&str] = &["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
 
-/// A token whose syntax is right. Nothing in it has been verified.
+/// A token with the right syntax. Nothing in it is verified.
 #[derive(Debug)]
 pub struct CompactJws<'a> {
     text: &'a str,
@@ -30,7 +30,7 @@ pub struct CompactJws<'a> {
     signature: Vec<u8>,
 }
 
-/// The protected header (RFC 7515 §4), as far as it is looked at.
+/// The members of the protected header (RFC 7515 §4) that are looked at.
 #[derive(Debug)]
 struct Header {
     kind: Option<&'static str>,
@@ -38,7 +38,7 @@ struct Header {
     key_id: Option<String>,
 }
 
-/// A header as it stood in a token, and what it came to.
+/// The text of a header, and what was read from it.
 struct Known {
     text: String,
     types: &'static [&'static str],
@@ -46,7 +46,7 @@ struct Known {
 }
 
 thread_local! {
-    /// The header that was read last: every token of one key has the same.
+    /// The header that was read last. All tokens of one key have the same.
     static LAST: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
@@ -81,7 +81,7 @@ impl Header {
 }
 
 impl<'a> CompactJws<'a> {
-    /// Takes a token apart; `room` is where its payload is decoded.
+    /// Parses a token; `room` is where its payload is decoded.
     ///
     /// # Errors
     /// [`Reason::TokenTooLong`], [`Reason::TokenMalformed`], [`Reason::TokenTypeUnsupported`],
@@ -90,7 +90,7 @@ impl<'a> CompactJws<'a> {
         Self::parse_as(text, room, JWT_TYPES)
     }
 
-    /// Takes a token apart that is of one of these types, in any case, or says none.
+    /// Parses a token that is of one of these types, in any case, or names none.
     ///
     /// # Errors
     /// As [`Self::parse`].
@@ -103,7 +103,7 @@ impl<'a> CompactJws<'a> {
             return Err(Reason::TokenTooLong);
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(Reason::TokenMalformed)?;
-        // A third dot (an encrypted token has four) would stand in one of the parts, where base64url has none.
+        // A third dot (an encrypted token has four) would be inside a part, and base64url has no dot.
         let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenMalformed)?;
         let header = Header::read(header, types)?;
         *room = base64url::decode(payload).ok_or(Reason::TokenMalformed)?;
@@ -118,7 +118,7 @@ impl<'a> CompactJws<'a> {
         self.text
     }
 
-    /// What the token says that it is (`typ`), in lower case.
+    /// The type that the token claims (`typ`), in lower case.
     #[must_use]
     pub fn kind(&self) -> Option<&'static str> {
         self.header.kind
@@ -136,12 +136,12 @@ impl<'a> CompactJws<'a> {
         self.header.key_id.as_deref()
     }
 
-    /// The claims that are not null. They are true only once the signature is verified.
+    /// The claims that are not null. Only a verified signature makes them true.
     pub(crate) fn payload(&self) -> &Object<'a> {
         &self.payload
     }
 
-    /// What the signature is over.
+    /// The bytes that are signed.
     #[must_use]
     pub fn signing_input(&self) -> &'a str {
         self.signing_input
@@ -154,8 +154,8 @@ impl<'a> CompactJws<'a> {
     }
 }
 
-/// Whether a text is an encrypted token in compact form (RFC 7516 §7.1, §9): five parts, and a header with `enc`. To whoever has
-/// no key to decrypt it, it is opaque. It is read as strictly as a signed one.
+/// Whether a text is an encrypted token in compact form (RFC 7516 §7.1, §9): five parts, and a header with `enc`. Without the
+/// key to decrypt it such a token is opaque. It is read as strictly as a signed one.
 pub(crate) fn is_encrypted(text: &str) -> bool {
     let [header, rest @ ..] = &*text.splitn(6, '.').collect::<Vec<_>>() else { return false };
     let has_enc = |header: &[u8]| json::object(header).is_some_and(|own| matches!(own.get("enc"), Some(Json::Text(_))));
@@ -164,15 +164,15 @@ pub(crate) fn is_encrypted(text: &str) -> bool {
         && rest.iter().all(|part| base64url::decode(part).is_some())
 }
 
-/// Whether a text is meant for a JWT (RFC 7519 §3), right or wrong: what stands before its first dot is, to some reader, a
-/// text that begins like a JSON object, behind white space and a byte order mark at most. Such a token is read strictly or not
-/// at all: taken for opaque, it would pass to whoever reads it less strictly.
+/// Whether a text is meant as a JWT (RFC 7519 §3), right or wrong. It is if some reader, however lenient, decodes the part
+/// before the first dot to a text that begins like a JSON object, at most after white space and a byte order mark. Such a token
+/// is read strictly or not at all. If it were taken for opaque, a server that reads it less strictly could accept it.
 ///
-/// The text must be one to its end, since of random bytes every 256th begins with that character.
+/// The decoded part must be text to its end, since one in 256 random values begins with that character.
 pub(crate) fn is_meant_for_jwt(text: &str) -> bool {
     let header = text.split_once('.').map(|(header, _)| base64url::leniently_decoded(header)).unwrap_or_default();
     let is_blank = |byte: &&u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
-    // A character that is cut off at the end is no error of a length.
+    // `error_len` is `None` if the text ends within a character.
     let is_text =
         |header: &[u8]| std::str::from_utf8(header).map_or_else(|error| error.error_len().is_none(), |_| true);
     header.iter().find(|byte| !is_blank(byte)) == Some(&b'{') && is_text(&header)

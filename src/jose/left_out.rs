@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::text::quoted::Briefly;
 
-/// A line of the log has so many of them.
+/// The most keys that one line of the log names.
 const MOST_TOLD: usize = 3;
 
-/// The keys of a key set that verify no tokens here. Shown, it is those of them that are a fault, in one bounded line of ASCII.
+/// The keys of a key set that verify no tokens here. Shown, they are only those with a fault, in one bounded line of ASCII.
 #[derive(Clone, Debug, Default)]
 pub struct LeftOut {
     keys: Vec<LeftOutKey>,
@@ -19,10 +19,10 @@ pub struct LeftOut {
     of: usize,
 }
 
-/// A key that verifies no tokens here. Shown, it is bounded, and has nothing of the key itself.
+/// A key that verifies no tokens here. Shown, it is bounded, and contains nothing of the key itself.
 #[derive(Clone, Debug)]
 pub(crate) struct LeftOutKey {
-    /// In the set, from 0.
+    /// Its place in the set, from 0.
     pub(crate) place: usize,
     pub(crate) key_id: KeyId,
     pub(crate) why: Why,
@@ -40,7 +40,7 @@ pub(crate) enum KeyId {
 /// Why a key verifies no tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It says that it is for something else, which is no fault.
+    /// It says that it has another purpose, which is no fault.
     ForAnotherUse(String),
     /// It is broken, or of a kind that is not known here.
     Unusable(String),
@@ -53,13 +53,13 @@ impl LeftOut {
         Self { keys, of }
     }
 
-    /// Whether any of them is a fault, and not for something else.
+    /// Whether any of them has a fault. Another purpose is none.
     #[must_use]
     pub fn has_faults(&self) -> bool {
         self.faults().next().is_some()
     }
 
-    /// Those that are a fault: the secret ones first, since they are the most urgent.
+    /// Those with a fault. The secret ones come first, since they are the most urgent.
     fn faults(&self) -> impl Iterator<Item = &LeftOutKey> {
         let is_secret = |key: &&LeftOutKey| matches!(key.why, Why::Secret(_));
         let unusable = self.keys.iter().filter(|key| matches!(key.why, Why::Unusable(_)));
@@ -70,13 +70,13 @@ impl LeftOut {
         self.faults().count()
     }
 
-    /// Whether the same keys are left out for the same reasons, in whatever order: servers need not have one.
+    /// Whether the same keys are left out for the same reasons, in any order: a server may change the order.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         let in_both = |key: &LeftOutKey| other.faults().any(|own| own.key_id == key.key_id && own.why == key.why);
         self.count_of_faults() == other.count_of_faults() && self.faults().all(in_both)
     }
 
-    /// The one that a token means by its `kid`.
+    /// The key that a token names by its `kid`.
     pub(super) fn of_key_id(&self, key_id: &str) -> Option<&LeftOutKey> {
         self.keys.iter().find(|key| match &key.key_id {
             KeyId::Text(own) | KeyId::Other(own) => own == key_id,

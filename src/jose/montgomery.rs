@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! RSA's public power by Montgomery's products ("Modular multiplication without trial division", 1985). In the module it
-//! takes half the time of crypto-bigint's, and 43 kB less. All numbers are public: it need not take constant time.
+//! RSA's public power by Montgomery's products ("Modular multiplication without trial division", 1985). In the module it takes
+//! half the time of crypto-bigint's, and 43 kB less. All numbers are public, so it need not take constant time.
 //!
 //! A number is its digits, the least significant first. They have 32 bits: WebAssembly's widest product has 64.
 
@@ -35,7 +35,7 @@ fn last(number: &[u32]) -> u32 {
     number.last().copied().unwrap_or_default()
 }
 
-/// All numbers that it is given are below it and have as many digits.
+/// All numbers that it is given are below it, and have as many digits.
 struct Modulus {
     /// The first is odd, the last is not 0.
     digits: Vec<u32>,

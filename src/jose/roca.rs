@@ -2,13 +2,13 @@
 
 //! RSA moduli that can be factored: ROCA (CVE-2017-15361).
 //!
-//! A library of smart cards and TPMs made its primes as `k * M + (65537^a mod M)`, where M is the product of the first primes, 39
-//! of them or more. So its moduli are powers of 65537 modulo M ("The Return of Coppersmith's Attack", Nemec, Sys, Svenda,
-//! Klinec, Matyas, 2017). That is the mark by which they are found here. By chance it is that of one modulus in 2^154.
+//! A library of smart cards and TPMs made its primes as `k * M + (65537^a mod M)`, where M is the product of the first 39
+//! primes or more. So its moduli are powers of 65537 modulo M ("The Return of Coppersmith's Attack", Nemec, Sys, Svenda,
+//! Klinec, Matyas, 2017). They are found here by that property. By chance one modulus in 2^154 has it.
 
 use std::num::NonZeroU32;
 
-/// The first primes but 2, which says nothing.
+/// The first primes without 2, which says nothing.
 const PRIMES: [u32; 38] = [
     3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
     113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
@@ -16,7 +16,7 @@ const PRIMES: [u32; 38] = [
 
 const GENERATOR: u32 = 65537;
 
-/// Whether a modulus, with its first byte first, has the mark.
+/// Whether a modulus, in big-endian order, has that property.
 pub(super) fn is_marked(modulus: &[u8]) -> bool {
     let mut exponents: Vec<Exponent> = Vec::with_capacity(PRIMES.len());
     for prime in PRIMES.into_iter().filter_map(NonZeroU32::new) {
@@ -30,8 +30,8 @@ pub(super) fn is_marked(modulus: &[u8]) -> bool {
     true
 }
 
-/// The exponents with which the generator's power is a certain number modulo a prime: all that leave `rest` if they are divided
-/// by `order`.
+/// The exponents with which the generator's power is a certain number modulo a prime: all that leave `rest` when divided by
+/// `order`.
 struct Exponent {
     rest: u32,
     order: NonZeroU32,

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! RSASSA-PSS (RFC 8017 §8.1.2) in the three forms of JOSE (RFC 7518 §3.5), which the host does not know and FAPI has
-//! clients sign with. Nothing here is secret.
+//! RSASSA-PSS (RFC 8017 §8.1.2) in the three forms of JOSE (RFC 7518 §3.5). The host does not know it, and FAPI clients sign
+//! with it. Nothing here is secret.
 
 use sha2::Digest;
 
 use super::montgomery;
 
-/// What a message and a mask are made with: the hash of these parts, one after the other.
+/// The hash of a message or of a mask: of these parts, one after the other.
 type Hash = fn(&[&[u8]]) -> Vec<u8>;
 
-/// What ends an encoded message (RFC 8017 §9.1.1).
+/// The last byte of an encoded message (RFC 8017 §9.1.1).
 const TRAILER: u8 = 0xbc;
 
 /// Whether the key with this modulus and the exponent 65537 made the signature, with this hash for the message and for
@@ -18,7 +18,7 @@ const TRAILER: u8 = 0xbc;
 pub(super) fn is_signature<D: Digest>(modulus: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let hash: Hash = |parts| parts.iter().fold(D::new(), |digest, part| digest.chain_update(part)).finalize().to_vec();
     let Some(zeros) = modulus.first().map(|first| first.leading_zeros()) else { return false };
-    // The representative has a bit less than the modulus, and may so begin with a byte less (RFC 8017 §8.1.2, step 2c).
+    // The representative has one bit less than the modulus, so it may have one byte less (RFC 8017 §8.1.2, step 2c).
     match (opened(modulus, signature).as_deref(), zeros) {
         (Some([0, encoded @ ..]), 7) => is_encoding(encoded, 0xff, message, hash),
         (Some(encoded), 0..7) => is_encoding(encoded, 0x7f_u8.unbounded_shr(zeros), message, hash),
@@ -28,11 +28,11 @@ pub(super) fn is_signature<D: Digest>(modulus: &[u8], message: &[u8], signature:
 
 /// RSAVP1 (RFC 8017 §5.2.2): the signature to the 65537th power, as long as the modulus.
 fn opened(modulus: &[u8], signature: &[u8]) -> Option<Vec<u8>> {
-    // As long as one another, they compare as the numbers that they are.
+    // Numbers in as many bytes compare as their bytes do.
     (signature.len() == modulus.len() && signature < modulus).then(|| montgomery::power(signature, modulus)).flatten()
 }
 
-/// EMSA-PSS-VERIFY (RFC 8017 §9.1.2). `mask` has the bits of the first byte that may be set.
+/// EMSA-PSS-VERIFY (RFC 8017 §9.1.2). `mask` has the bits that may be set in the first byte.
 fn is_encoding(encoded: &[u8], mask: u8, message: &[u8], hash: Hash) -> bool {
     let message = hash(&[message]);
     let Some((&TRAILER, encoded)) = encoded.split_last() else { return false };
@@ -54,7 +54,7 @@ fn is_encoding(encoded: &[u8], mask: u8, message: &[u8], hash: Hash) -> bool {
     zeros.iter().all(|byte| *byte == 0) && hash(&[&[0; 8], &message, salt]) == own
 }
 
-/// What stands before the last so many bytes, and these.
+/// Splits off the last `length` bytes.
 fn split_end(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(bytes.len().checked_sub(length)?)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Whether a signature is right. The engine is a value that is passed in: the host's, or the one here.
+//! Whether a signature is right. The engine is passed in: it is the host's or the one here.
 
 use ed25519_compact::Signature;
 use jwt_simple::algorithms::EdDSAPublicKeyLike;
@@ -16,7 +16,8 @@ use super::without_host;
 
 /// Verifies signatures.
 pub trait SignatureEngine {
-    /// Whether this key made the token's signature with the token's algorithm. The key fits the algorithm.
+    /// Whether this key made the token's signature with the token's algorithm. The caller has checked that the key fits the
+    /// algorithm.
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification;
 }
 
@@ -31,8 +32,8 @@ pub enum Verification {
     Unavailable,
 }
 
-/// What needs no host: PS256, PS384, PS512 and EdDSA everywhere; RS256, RS384, RS512, ES256 and ES384 where the feature
-/// `portable_crypto` is on or there is no host at all. ES512 it does not know.
+/// The engine that needs no host: PS256, PS384, PS512 and EdDSA everywhere; RS256, RS384, RS512, ES256 and ES384 with the
+/// feature `portable_crypto`, or if there is no host at all. It does not know ES512.
 #[derive(Clone, Copy, Debug)]
 pub struct PortableEngine;
 
@@ -64,8 +65,8 @@ impl SignatureEngine for PortableEngine {
     }
 }
 
-/// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1
-/// `SEQUENCE { INTEGER, INTEGER }`. `None` where it is not exactly as long as two coordinates of the curve.
+/// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1 `SEQUENCE { INTEGER,
+/// INTEGER }`. `None` if it is not exactly as long as two coordinates of the curve.
 #[must_use]
 pub fn ecdsa_der(signature: &[u8], curve: Curve) -> Option<Vec<u8>> {
     let (r, s) = signature.split_at_checked(curve.coordinate_length())?;
@@ -95,7 +96,7 @@ mod tests {
             let p384 = p384::ecdsa::Signature::from_slice(&[fill; 96]).unwrap();
             assert_eq!(ecdsa_der(&[fill; 96], Curve::P384).unwrap(), p384.to_der().as_bytes());
             let mut bytes = [fill; 132];
-            // 521 bits: the first byte of each half is 0 or 1.
+            // The curve has 521 bits: the first byte of each half is 0 or 1.
             (bytes[0], bytes[66]) = (1, 0);
             let p521 = p521::ecdsa::Signature::from_slice(&bytes).unwrap();
             assert_eq!(ecdsa_der(&bytes, Curve::P521).unwrap(), p521.to_der().as_bytes());

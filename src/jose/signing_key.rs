@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A private key of the operator's, with which this proxy signs: ES256 alone (RFC 7518 §3.4). An RSA key is none here: in V8 a
-//! signature by one takes more than 8 ms, in which the worker does nothing else.
+//! An operator's private key, with which this proxy signs. It signs by ES256 alone (RFC 7518 §3.4): an RSA signature takes more
+//! than 8 ms in V8, and the worker does nothing else in that time.
 
 use std::fmt;
 
@@ -25,12 +25,12 @@ const NONE: &str =
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SigningKey {
     key: ecdsa::SigningKey,
-    /// The header of what it signs, with the name of the key, in base64url.
+    /// The header of what it signs, with the key's name, in base64url.
     header: String,
 }
 
 impl fmt::Debug for SigningKey {
-    /// Without the key.
+    /// The key itself is not shown.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SigningKey")
     }
@@ -38,9 +38,9 @@ impl fmt::Debug for SigningKey {
 
 impl SigningKey {
     /// The key in this text: PEM of PKCS #8 (RFC 5958, RFC 7468 §10), or a JWK (RFC 7518 §6.2.2). Its name is `key_id`, or else
-    /// the JWK's.
+    /// the JWK's `kid`.
     ///
-    /// # Errors
+    /// What is wrong with the text. Nothing of the text is repeated.
     /// What is wrong with the text, without anything of it.
     // Not inlined, like everything that happens once.
     #[inline(never)]
@@ -84,7 +84,7 @@ impl SigningKey {
         Self { key, header: encoded(header.as_bytes()) }
     }
 
-    /// These claims, which are JSON, as a signed JWT.
+    /// Signs these claims, which are JSON, as a JWT.
     pub(crate) fn sign(&self, claims: &str) -> String {
         let message = [&self.header, ".", &encoded(claims.as_bytes())].concat();
         let signature: ecdsa::Signature = self.key.sign(message.as_bytes());
@@ -93,9 +93,9 @@ impl SigningKey {
     }
 }
 
-/// The key with this scalar, in 32 bytes; `None` where it is none of the curve's.
+/// The key with this scalar, in 32 bytes; `None` if the curve has no such scalar.
 fn key_of_scalar(scalar: &[u8]) -> Option<ecdsa::SigningKey> {
-    // `from_slice` takes less than 32 bytes too.
+    // `from_slice` would accept less than 32 bytes.
     let scalar: [u8; 32] = scalar.try_into().ok()?;
     ecdsa::SigningKey::from_bytes(&scalar.into()).ok()
 }
@@ -106,10 +106,10 @@ const P256: &[u8] = &[
     0x01, 0x07,
 ];
 
-/// The scalar in a PrivateKeyInfo (RFC 5958 §2, RFC 5915 §3); `None` where it is none of this curve's. The crate `pkcs8`
-/// would do the same in 38 kB of the module.
+/// The scalar in a PrivateKeyInfo (RFC 5958 §2, RFC 5915 §3); `None` if the key is on another curve. The crate `pkcs8` would do
+/// the same in 38 kB of the module.
 fn scalar_of_pkcs8(der: &[u8]) -> Option<&[u8]> {
-    // With a public key in it it is longer than 127 bytes.
+    // With a public key in it, it is longer than 127 bytes.
     let ([0x30, 0x81, length, info @ ..] | [0x30, length @ 0..=0x7f, info @ ..]) = der else { return None };
     let [2, 1, 0 | 1, info @ ..] = info.get(..usize::from(*length)).filter(|own| own.len() == info.len())? else {
         return None;
@@ -133,7 +133,7 @@ mod tests {
     /// RFC 7515, appendix A.3.1.
     const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
 
-    /// The same key, made by `openssl pkcs8` of the ASN.1 of RFC 5915.
+    /// The same key, as `openssl pkcs8` writes it from the ASN.1 of RFC 5915.
     const PEM: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff
 H1136cspYG6+0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, where there is no host or it has no cryptography: its primitives,
-//! and not its own judgement of a token, which refuses some for what is none of its business here.
+//! RS256, RS384, RS512, ES256 and ES384 by jwt-simple, if there is no host or the host has no cryptography. Only its primitives
+//! are used: its own checks of a token refuse some for reasons that are not the signature's.
 
 use jwt_simple::algorithms::{
     ECDSAP256PublicKeyLike, ECDSAP384PublicKeyLike, ES256PublicKey, ES384PublicKey, RS256PublicKey, RS384PublicKey,
@@ -13,7 +13,7 @@ use superboring::{pkey::PKey, sign::Verifier};
 use super::algorithm::Algorithm;
 use super::jwk::{EXPONENT, Material};
 
-/// Whether the key made the signature; `None` where it is none of these algorithms.
+/// Whether the key made the signature; `None` if the algorithm is another one.
 pub(super) fn is_signature(algorithm: Algorithm, key: &Material, message: &[u8], signature: &[u8]) -> Option<bool> {
     macro_rules! rsa {
         ($key:ty, $modulus:expr) => {

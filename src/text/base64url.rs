@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! base64url as JOSE writes it (RFC 7515 §2), in its one canonical spelling.
+//! base64url in the one canonical form of JOSE (RFC 7515 §2).
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 
-/// The bytes, or `None` where the text has padding, white space, another alphabet, or bits behind the last byte:
-/// two spellings of one token would be two tokens to whoever compares texts.
+/// The bytes. `None` if the text has padding, white space, another alphabet, or bits after the last byte: two spellings of one
+/// token would be two tokens to whoever compares texts.
 pub(crate) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// The bytes as the most lenient of readers has them: of either alphabet (RFC 4648 §4, §5), with bits behind the last byte, and
-/// with whatever else in between, padding and line ends say, which is passed over.
+/// The bytes as the most lenient reader decodes them. It takes both alphabets (RFC 4648 §4, §5) and bits after the last byte,
+/// and it skips every other character, such as padding and line ends.
 pub(crate) fn leniently_decoded(text: &str) -> Vec<u8> {
     let digit = |byte: u8| match byte {
         b'+' => Some(b'-'),
@@ -23,7 +23,7 @@ pub(crate) fn leniently_decoded(text: &str) -> Vec<u8> {
         other => Some(other).filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')),
     };
     let mut digits: Vec<_> = text.bytes().filter_map(digit).collect();
-    // One alone is no byte.
+    // One character alone encodes no byte.
     if digits.len() % 4 == 1 {
         digits.pop();
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Text of a stranger's choice, made fit to be shown.
+//! Untrusted text, escaped so that it can be shown.
 
 use std::fmt;
 
-/// Text in which nothing hides: `\` stands before each `special` character, and a character that has no glyph of its
-/// own, or that moves others, is written as its bytes in UTF-8, each `\` and two hexadecimal digits (RFC 4514 §2.4
-/// hexpair). So no terminal obeys it, and one text looks like no other.
+/// Text in which nothing hides. `\` stands before each `special` character. A character without a glyph, or one that moves
+/// others, is written as its bytes in UTF-8, each as `\` and two hexadecimal digits (RFC 4514 §2.4 hexpair). So no terminal
+/// obeys it, and no two texts look alike.
 pub(crate) struct Escaped<'a> {
     pub(crate) text: &'a str,
-    /// Must have `\` itself, so that an escape is told from the same characters in the text.
+    /// It must contain `\` itself, so that an escape can be told from the same characters in the text.
     pub(crate) special: &'a str,
 }
 
@@ -30,8 +30,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Control characters, and those of Unicode's Default_Ignorable_Code_Point and Bidi_Control that a terminal does not
-/// show or that turn text round. Variation selectors are left: they only choose between glyphs.
+/// Control characters, and those of Unicode's Default_Ignorable_Code_Point and Bidi_Control that a terminal does not show or
+/// that change the direction of text. Variation selectors stay: they only choose between glyphs.
 fn hides(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

@@ -2,7 +2,7 @@
 
 //! Hexadecimal digits.
 
-/// What each byte is worth as a digit of either case; of one that is none, more than four bits.
+/// The value of each byte as a digit of either case. A byte that is no digit has more than four bits.
 #[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
 #[expect(clippy::cast_possible_truncation, reason = "a digit has four bits")]
 const DIGITS: [u8; 256] = {
@@ -22,7 +22,7 @@ pub(crate) fn encoded(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The byte that two digits of either case are.
+/// The byte that two digits of either case stand for.
 pub(crate) fn byte([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(0xff);
     let (high, low) = (digit(high), digit(low));

@@ -4,21 +4,21 @@
 
 use std::borrow::Cow;
 
-/// A text of an operator's for people: where a URL in it has user information (RFC 3986 §3.2.1), or something that may be
-/// meant for it, there is `***` in its place, since that may be a password.
+/// An operator's text, for people. Where a URL in it has user information (RFC 3986 §3.2.1), or something that may be meant as
+/// such, `***` replaces it, since it may be a password.
 pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     let places = text.as_bytes().windows(2).enumerate().filter(|(_, pair)| *pair == b"//").map(|(place, _)| place);
     let mut parts = places.filter_map(|place| text.split_at_checked(place.saturating_add(2)));
     let found = parts.find(|(_, rest)| may_have_user(rest.as_bytes()));
-    // Up to the last of them: a password may have one too.
+    // It ends at the last `@`: a password may contain one.
     match found.and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1))) {
         Some((before, host)) => Cow::Owned([before, "***@", host].concat()),
         None => Cow::Borrowed(text),
     }
 }
 
-/// Whether user information stands before the host, or, where the port should stand, the beginning of a password that has
-/// one of `/?#` in it.
+/// Whether user information stands before the host. The beginning of a password with one of `/?#` in it, at the place of the
+/// port, counts too.
 fn may_have_user(rest: &[u8]) -> bool {
     let mut is_port = false;
     let mut is_odd = false;
@@ -27,7 +27,7 @@ fn may_have_user(rest: &[u8]) -> bool {
             b'/' | b'?' | b'#' => break,
             b'@' => return true,
             b':' => (is_port, is_odd) = (true, false),
-            // Behind an IPv6 address.
+            // The port follows an IPv6 address.
             b']' => (is_port, is_odd) = (false, false),
             b'0'..=b'9' => {}
             _ => is_odd |= is_port,
@@ -36,7 +36,7 @@ fn may_have_user(rest: &[u8]) -> bool {
     is_odd
 }
 
-/// The same of a text that should be a URL, and may lack its beginning: whatever stands before `//` must be a scheme.
+/// The same for a text that should be a URL, and may lack its beginning: everything before `//` must be a scheme.
 pub(crate) fn shown(url: &str) -> Cow<'_, str> {
     let scheme = url.split_once("//").and_then(|(before, _)| before.strip_suffix(':')).unwrap_or_default();
     let has_scheme = !scheme.is_empty() && scheme.bytes().all(is_of_scheme);
@@ -51,8 +51,8 @@ fn is_of_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// Host and port, and the path, of `https://host:port/path`; port and path may be missing. `None` for anything else. Which
-/// characters a path may have is the caller's to say.
+/// Host and port, and the path, of `https://host:port/path`; port and path may be missing. `None` for anything else. The caller
+/// decides which characters a path may have.
 pub(crate) fn parts(url: &str) -> Option<(&str, &str)> {
     let rest = url.strip_prefix("https://")?;
     let (authority, path) = rest.split_at_checked(rest.find('/').unwrap_or(rest.len()))?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! JSON as a token may hold it: one object, no name twice in any object, not deep.
+//! JSON as a token may contain it: one object, no name twice in any object, a bounded depth.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +10,10 @@ use serde_json::{Map, Number, Value};
 
 use crate::collections::sorted_map::sorted;
 
-/// Tokens in the field nest three or four levels.
+/// The greatest depth. Tokens in the field nest three or four levels.
 const DEEPEST: u8 = 16;
 
-/// A value whose texts, unless they have an escape, are borrowed from what was read: every new token is read once.
+/// A value. Its texts, unless they have an escape, are borrowed from the source.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
     /// `null`.
@@ -34,8 +34,8 @@ pub enum Json<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
-/// Reads one JSON object. `None` where the bytes are something else, an object has a name twice (RFC 7515 §4,
-/// RFC 7519 §4: which one counts would be anybody's choice), or nests deeper than 16 levels.
+/// Reads one JSON object. `None` if the bytes are something else, if an object has a name twice (readers would differ in which
+/// one counts: RFC 7515 §4, RFC 7519 §4), or if it nests deeper than 16 levels.
 #[must_use]
 pub fn object(bytes: &[u8]) -> Option<Object<'_>> {
     let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
@@ -55,7 +55,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// With texts of its own.
+    /// A copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Json<'static> {
         match self {
             Self::Null => Json::Null,
@@ -67,7 +67,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// How many bytes it takes beside the value itself, about.
+    /// About how many bytes it takes beside the value itself.
     fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -82,7 +82,7 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> Object<'a> {
-    // With the name known where it is called, each comparison is one of a few bytes.
+    // If the name is known where this is called, each comparison is one of a few bytes.
     #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
@@ -92,8 +92,8 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
-    /// The same without the members that are null. To those who write null it means that there is nothing to say: in a token's
-    /// claims, in an introspection response (RFC 7662 §2.2) and in a token response such a member is as good as absent.
+    /// The same without the members that are null. A null means that there is nothing to say: in a token's claims, in an
+    /// introspection response (RFC 7662 §2.2) and in a token response it is the same as an absent member.
     #[must_use]
     pub fn without_nulls(mut self) -> Self {
         self.0.retain(|(_, value)| *value != Json::Null);
@@ -111,7 +111,7 @@ impl<'a> Object<'a> {
         self.0.len()
     }
 
-    /// A few names are compared each with each, which of many would take an attacker's time and ours.
+    /// Each of a few names is compared with each other. With many that would take long, and an attacker could choose how long.
     fn has_a_name_twice(&self) -> bool {
         let names = || self.iter().map(|(name, _)| name);
         if self.len() <= 16 {
@@ -120,19 +120,19 @@ impl<'a> Object<'a> {
         sorted(names().collect()).array_windows().any(|[one, other]| one == other)
     }
 
-    /// With texts of its own.
+    /// A copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Object<'static> {
         Object(self.0.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned())).collect())
     }
 
-    /// How many bytes its members take, about.
+    /// About how many bytes its members take.
     pub(crate) fn size(&self) -> usize {
         let members = self.0.iter().map(|member| size_of_val(member).saturating_add(member.0.len()));
         self.0.iter().map(|(_, value)| value.size()).chain(members).fold(0, usize::saturating_add)
     }
 }
 
-/// Nothing checks that no name stands twice.
+/// The caller ensures that no name stands twice.
 impl<'a> FromIterator<(Cow<'a, str>, Json<'a>)> for Object<'a> {
     fn from_iter<I: IntoIterator<Item = (Cow<'a, str>, Json<'a>)>>(members: I) -> Self {
         Self(members.into_iter().collect())
@@ -155,7 +155,7 @@ impl From<Json<'_>> for Value {
 impl From<Object<'_>> for Map<String, Value> {
     fn from(object: Object<'_>) -> Self {
         let mut map = Self::new();
-        // To collect them would bring a whole sort into the module.
+        // Collecting them would bring a whole sort into the module.
         for (name, value) in object.0 {
             map.insert(name.into_owned(), value.into());
         }
@@ -163,12 +163,12 @@ impl From<Object<'_>> for Map<String, Value> {
     }
 }
 
-/// A text as JSON has it.
+/// A text as a JSON string.
 pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// JSON of one line, in ASCII (RFC 8259 §7): beyond ASCII it has only characters of strings, and these may be escaped.
+/// JSON in one line of ASCII (RFC 8259 §7). Characters beyond ASCII occur only in strings, where they can be escaped.
 pub(crate) fn in_ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

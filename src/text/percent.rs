@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::text::hexadecimal;
 
-/// Writes text byte by byte, those that are not `plain` as `%` and two hexadecimal digits.
+/// Writes text byte by byte. A byte that is not `plain` becomes `%` and two hexadecimal digits.
 pub(crate) fn encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> bool) {
     for byte in text.bytes() {
         if plain(byte) {
@@ -18,7 +18,7 @@ pub(crate) fn encode(text: &str, encoded: &mut String, plain: impl Fn(u8) -> boo
     }
 }
 
-/// The bytes of `text`. `None` where two hexadecimal digits do not follow a `%`.
+/// The bytes of `text`. `None` if a `%` is not followed by two hexadecimal digits.
 pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.iter();
@@ -28,8 +28,8 @@ pub(crate) fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The bytes of `text`; a `%` that two hexadecimal digits do not follow stands for itself. .NET has `%u00` before the two as
-/// well.
+/// The bytes of `text`. A `%` that is not followed by two hexadecimal digits stands for itself. As in .NET, `%u00` may stand
+/// before the two.
 pub(crate) fn leniently_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Text of a stranger's choice in a line of the log.
+//! Untrusted text in a line of the log.
 
 use std::fmt;
 
 use super::https_url::redacted;
 
-/// Untrusted text as a JSON string of visible ASCII, so that it ends neither the string nor the line. A long text is cut.
+/// Untrusted text as a JSON string of visible ASCII, so that it ends neither the string nor the line. Long text is cut.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
-/// The same, cut sooner, and without the password of a URL: for a line with several of them, which a configuration may have.
+/// The same, cut sooner, and without the password of a URL. It is for a line with several texts, which a configuration may
+/// contain.
 pub(crate) struct Briefly<'a>(pub(crate) &'a str);
 
-/// In characters, before they are escaped. Usual client identifiers and subjects are shorter.
+/// The longest text, in characters before escaping. Usual client identifiers and subjects are shorter.
 const LONGEST: usize = 128;
 
-/// In characters. A UUID has 36, a thumbprint in base64url 43.
+/// The longest such text, in characters. A UUID has 36, a thumbprint in base64url 43.
 const LONGEST_BRIEFLY: usize = 48;
 
 impl fmt::Display for Quoted<'_> {
