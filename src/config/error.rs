@@ -17,9 +17,9 @@ pub struct Error(Box<Mistake>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mistake {
     message: String,
-    /// From the innermost segment to the outermost, as they are met on the way out.
+    /// From the innermost segment to the outermost, in the order in which they are met.
     path: Vec<Segment>,
-    /// The byte of the text at which the mistake stands.
+    /// The byte of the text at which the mistake is.
     offset: Option<usize>,
     position: Option<Position>,
 }
@@ -42,7 +42,7 @@ impl Error {
         Self(Box::new(Mistake { message, path: Vec::new(), offset: None, position: None }))
     }
 
-    /// The same mistake, at this place unless a place further inside is known.
+    /// The same mistake at this place, unless a place further inside is known.
     pub(super) fn at(mut self, offset: Option<usize>) -> Self {
         self.0.offset = self.0.offset.or(offset);
         self
@@ -55,13 +55,13 @@ impl Error {
         self.at(offset)
     }
 
-    /// The same mistake seen from the map in which it stands under this key.
+    /// The same mistake, seen from the map that has it under this key.
     #[cold]
     pub(super) fn within_key(self, key: &str, offset: Option<usize>) -> Self {
         self.within(Segment::Key(key.to_owned()), offset)
     }
 
-    /// Line and column, both from 1, of the byte at which the mistake stands.
+    /// Line and column, both from 1, of the byte at which the mistake is.
     pub(super) fn located_in(mut self, text: Option<&Text>) -> Self {
         if let Some((line, column)) = self.0.offset.zip(text).and_then(|(offset, text)| text.position(offset)) {
             self.0.position = Some(Position { line, column });
@@ -69,7 +69,7 @@ impl Error {
         self
     }
 
-    /// The same mistake, met in a piece of a larger text that begins at this byte of it.
+    /// The same mistake in a larger text, of which the text that was read begins at this byte.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn moved(mut self, piece: &str, start: usize) -> Self {
         if let Some(Position { line, column }) = self.0.position.take() {
@@ -79,7 +79,7 @@ impl Error {
         self
     }
 
-    /// The same mistake, at this place whatever was known of it.
+    /// The same mistake at this place, whatever place was known.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn placed(self, offset: usize) -> Self {
         Self(Box::new(Mistake { offset: Some(offset), position: None, ..*self.0 }))
@@ -121,7 +121,7 @@ impl Error {
         if !self.0.path.is_empty() {
             formatter.write_str(": ")?;
         }
-        // Whatever a message repeats, and whoever wrote it.
+        // Whatever a message repeats is made safe here, no matter who wrote it.
         formatter.write_str(&redacted(&self.0.message))
     }
 }
@@ -171,7 +171,7 @@ impl de::Error for Error {
     }
 }
 
-/// The kind of a value, not the value: it might be long, or a secret in the wrong place.
+/// The kind of a value. The value itself might be long, or a secret in the wrong place.
 fn kind(found: &de::Unexpected<'_>) -> &'static str {
     match found {
         de::Unexpected::Unit => "null",
@@ -183,11 +183,11 @@ fn kind(found: &de::Unexpected<'_>) -> &'static str {
     }
 }
 
-/// How many names a sentence lists, and how many characters it has of each: a file may have thousands.
+/// How many names a sentence lists, and how many characters of each: a file may have thousands.
 const MOST_NAMES: usize = 32;
 const LONGEST_NAME: usize = 64;
 
-/// `unknown key "polices"; did you mean "policies"?`, or what is known where nothing is near.
+/// `unknown key "polices"; did you mean "policies"?`, or the known names if none is near.
 pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
     let found = &*shown(found);
     let found_folded = found.to_ascii_lowercase();
@@ -198,7 +198,7 @@ pub(crate) fn unknown(what: &str, found: &str, known: &[&str]) -> String {
         if found_folded.len() > 2 && candidate.starts_with(&found_folded) {
             return Some(difference);
         }
-        // Of two long names the distance takes long to find.
+        // The distance of two long names takes long to compute.
         let is_comparable = difference <= most && candidate.len() <= LONGEST_NAME;
         let distance = is_comparable.then(|| strsim::damerau_levenshtein(&found_folded, &candidate));
         distance.filter(|distance| *distance <= most)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! YAML and JSON files as a person has them: whole files of Envoy, Istio or Envoy Gateway, and the plugin configurations
-//! inside them. Only the desk reads these; a proxy hands over JSON text or a Struct.
+//! YAML and JSON files as people write them: whole files of Envoy, Istio or Envoy Gateway, and the plugin configurations in
+//! them. Only the desk reads these. A proxy hands over JSON text or a Struct.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -15,15 +15,15 @@ use crate::config::source::Source;
 use crate::config::text::Text;
 use crate::config::tree::{Key, Node, Value};
 
-/// Deeper than the files of the field.
+/// The greatest depth. Files of the field are less deep.
 const DEEPEST: usize = 128;
 
-/// Values of one file, those that an alias repeats counted each time, and those that an anchor keeps.
+/// The most values of one file. Those that an alias repeats count each time, and so do those that an anchor keeps.
 const MOST_VALUES: usize = 1_000_000;
 
 const TOO_MANY: &str = "this file has too many values";
 
-/// Bytes of the texts and keys that aliases repeat and anchors keep, in one file: four times as many as the largest file.
+/// The most bytes of texts and keys that aliases repeat and anchors keep, in one file: four times as many as the largest file.
 const MOST_REPEATED: usize = 64 * 1024 * 1024;
 
 /// One document of a file, with the place of each value.
@@ -32,7 +32,7 @@ pub struct Document {
     file: Rc<str>,
     text: Rc<Text>,
     root: Node,
-    /// Which bytes of the file the texts are that stand there as they are, by where they begin, quotes included.
+    /// Texts that stand in the file as they are: the byte at which each begins, and its bytes, quotes included.
     verbatim: BTreeMap<usize, Range<usize>>,
 }
 
@@ -41,15 +41,15 @@ pub struct Document {
 pub struct Place<'d> {
     document: &'d Document,
     node: &'d Node,
-    /// Where its key stands, or else the value itself.
+    /// The place of its key, or of the value itself if it has none.
     offset: Option<usize>,
 }
 
 impl Document {
-    /// Every document of a YAML or JSON text, which `file` names: `---` separates those of YAML.
+    /// Every document of a YAML or JSON text. In YAML `---` separates them. `file` is the name of the file.
     ///
     /// # Errors
-    /// Where it is neither, a key stands twice in a map, or it is too large or too deep.
+    /// A mistake if it is neither, if a key stands twice in a map, or if it is too large or too deep.
     pub fn read(file: &str, text: &str) -> Result<Vec<Self>, Error> {
         let (file, text) = (Rc::from(file), Rc::new(Text::new(text.to_owned())));
         match Node::from_json(text.as_str()) {
@@ -68,36 +68,36 @@ impl Document {
 }
 
 impl<'d> Place<'d> {
-    /// The value of a key, where this is a map that has it.
+    /// The value of a key. `None` if this is no map or has no such key.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
         self.entries().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// The value behind several keys of protobuf messages, which may be written in `snake_case` or in `camelCase`.
+    /// The value under several keys of protobuf messages, which may be written in `snake_case` or in `camelCase`.
     #[must_use]
     pub fn at(self, path: &[&str]) -> Option<Self> {
         path.iter().try_fold(self, |place, name| place.get(name).or_else(|| place.get(&camel_case(name))))
     }
 
-    /// The items of such a list; none where there is no list.
+    /// The items of the list under these keys; none if there is no list.
     pub fn list(self, path: &[&str]) -> impl Iterator<Item = Self> {
         self.at(path).into_iter().flat_map(Self::items)
     }
 
-    /// Such a text.
+    /// The text under these keys.
     #[must_use]
     pub fn text_at(self, path: &[&str]) -> Option<&'d str> {
         self.at(path).and_then(Self::text)
     }
 
-    /// Such a boolean, which is `false` where there is none.
+    /// The boolean under these keys; `false` if there is none.
     #[must_use]
     pub fn is_true_at(self, path: &[&str]) -> bool {
         self.at(path).is_some_and(|place| matches!(place.node.value, Value::Bool(true)))
     }
 
-    /// Whether these are one and the same value of one and the same document.
+    /// Whether both are the same value of the same document.
     #[must_use]
     pub fn is(self, other: Self) -> bool {
         std::ptr::eq(self.node, other.node)
@@ -139,7 +139,7 @@ impl<'d> Place<'d> {
         matches!(self.node.value, Value::Map(_))
     }
 
-    /// This value and every one inside it, from the outermost on.
+    /// This value and every one in it, outermost first.
     #[must_use]
     pub fn everything(self) -> Vec<Self> {
         let mut found = vec![self];
@@ -152,39 +152,38 @@ impl<'d> Place<'d> {
         found
     }
 
-    /// The whole document in which it stands.
+    /// The whole document that contains it.
     #[must_use]
     pub fn root(self) -> Self {
         self.document.root()
     }
 
-    /// The file in which it stands.
+    /// The file that contains it.
     #[must_use]
     pub fn file(self) -> &'d str {
         &self.document.file
     }
 
-    /// The same, for what is kept of it.
+    /// The same in a form that can be kept.
     pub(crate) fn shared_file(self) -> Rc<str> {
         Rc::clone(&self.document.file)
     }
 
-    /// What no other value has, of whatever document.
+    /// An identity that no other value of any document has.
     pub(crate) fn identity(self) -> usize {
         std::ptr::from_ref(self.node).addr()
     }
 
-    /// The line and the column, from 1, at which its key stands, or the value itself where it has none.
+    /// Line and column, from 1, of its key, or of the value itself if it has none.
     #[must_use]
     pub fn position(self) -> (usize, usize) {
         self.offset.and_then(|offset| self.document.text.position(offset)).unwrap_or((1, 1))
     }
 
-    /// This value as a plugin configuration: a map, or a text with JSON in it. Mistakes are named by their place in the
-    /// whole file.
+    /// This value as a plugin configuration: a map, or a text that is JSON. Places of mistakes are those in the whole file.
     ///
     /// # Errors
-    /// Where a text is not JSON.
+    /// A mistake if the text is not JSON.
     pub fn source(self) -> Result<Source, Error> {
         let text = || Rc::clone(&self.document.text);
         let Value::String(json) = &self.node.value else {
@@ -199,7 +198,7 @@ impl<'d> Place<'d> {
                 let located = |error: Error| error.moved(piece, begin).located_in(Some(&self.document.text));
                 Ok(Source::of_tree(root.map_err(located)?, text()))
             }
-            // Between quotes it may be written otherwise than it is: only where the text begins is known.
+            // In quotes its characters may be written in other ways, so only the beginning of the text is known.
             None => match Node::from_json(json) {
                 Ok(root) => Ok(Source::of_tree(root.placed(start), text())),
                 Err(error) => Err(error.placed(start).located_in(Some(&self.document.text))),
@@ -214,7 +213,7 @@ struct Reader<'t> {
     whole: &'t Rc<Text>,
     text: &'t str,
     parser: Parser<'t, saphyr_parser::StrInput<'t>>,
-    /// The byte at which each character begins, where these are not the same.
+    /// The byte at which each character begins. It is empty if bytes and characters are the same.
     bytes: Option<Vec<usize>>,
     anchors: BTreeMap<usize, Rc<Node>>,
     verbatim: BTreeMap<usize, Range<usize>>,
@@ -337,7 +336,7 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    /// Counts what is about to be copied, so many values and so many bytes of text.
+    /// Counts what will be copied: so many values, and so many bytes of text.
     fn admit_copy(&mut self, (values, bytes): (usize, usize)) -> Result<(), &'static str> {
         self.values = self.values.saturating_add(values);
         self.repeated = self.repeated.saturating_add(bytes);
@@ -350,7 +349,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Remembers where a text ends that stands in the file as it is, but for white space before its lines.
+    /// Remembers where a text ends that stands in the file as it is, apart from white space before its lines.
     fn note_verbatim(&mut self, text: &str, style: ScalarStyle, span: Span) {
         let (start, end) = (self.byte(span.start), self.byte(span.end));
         let quote = usize::from(matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted));
@@ -372,8 +371,8 @@ fn camel_case(name: &str) -> String {
     })
 }
 
-/// What a plain scalar means to Envoy, whose YAML is that of yaml-cpp: `yes`, `off` and `n` are booleans too, and what
-/// has a decimal point is a text.
+/// What a plain scalar means to Envoy, which reads YAML by yaml-cpp: `yes`, `off` and `n` are booleans too, and a number with a
+/// decimal point is a text.
 fn scalar(text: &str) -> Value {
     let capitalized = text.chars().skip(1).all(char::is_lowercase) || text.chars().all(char::is_uppercase);
     match text.to_ascii_lowercase().as_str() {

@@ -2,8 +2,8 @@
 
 //! From the bytes of a plugin configuration to typed values, or to the sentence that an operator reads.
 //!
-//! Envoy hands over JSON text (`google.protobuf.StringValue`) or a `google.protobuf.Struct` in its binary form. Both
-//! become one tree, which remembers where each value stands, and serde reads the types from that tree.
+//! Envoy hands over JSON text (`google.protobuf.StringValue`) or a `google.protobuf.Struct` in its binary form. Both become one
+//! tree, which remembers the place of each value. serde reads the types from that tree.
 
 mod error;
 #[cfg(not(target_arch = "wasm32"))]

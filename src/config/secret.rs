@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Secrets of the operator's, which stand in environment variables of the proxy's VM and never in a configuration: a
-//! configuration is shown by the proxy's admin interface.
+//! The operator's secrets. They stand in environment variables of the proxy's VM and never in a configuration, which the
+//! proxy's admin interface shows.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// No header of a request is longer.
+/// The longest secret: no header of a request is longer.
 const LONGEST: usize = 4096;
 
 /// A secret, by the name of its variable.
@@ -36,10 +36,10 @@ impl TryFrom<Fields> for Secret {
         let begins = variable.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if begins && variable.len() <= 128 && variable.bytes().all(allowed) {
-            // Nothing is read from it before `resolve`.
+            // `resolve` reads it.
             Ok(Self { variable, value: String::new() })
         } else {
-            // It may be the secret itself.
+            // The text may be the secret itself.
             Err("this is no name of an environment variable; the secret itself has no place here".to_owned())
         }
     }
@@ -66,7 +66,7 @@ impl Secret {
         }
     }
 
-    /// Has a private key read from the environment, which may have several lines. Its text is not kept. On a desk there is none.
+    /// Takes a private key from the environment. It may have several lines, and its text is not kept. A desk has none.
     pub(crate) fn resolve_key<K>(
         &self,
         environment: Environment<'_>,

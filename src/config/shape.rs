@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a JSON Schema says of a type beyond its fields: which keys exclude or need each other.
+//! What a JSON Schema says of a type beyond its fields: which keys exclude each other, and which need each other.
 
 use schemars::Schema;
 use serde_json::{Map, Value, json};
@@ -10,8 +10,8 @@ pub(crate) fn one_role(schema: &mut Schema) {
     one_of(schema, &[&["resource_server"], &["authorization_server"], &["clean_only"]]);
 }
 
-/// A configuration has policies, or one role at the top. Where there are several policies something chooses among them:
-/// the default, besides metadata, or routes.
+/// A configuration has policies, or one role at the top. If it has several policies, something chooses among them: the default
+/// together with metadata, or routes.
 pub(crate) fn policies_or_one_role(schema: &mut Schema) {
     one_of(schema, &[&["policies"], &["resource_server"], &["authorization_server"], &["clean_only"]]);
     let several = json!({ "type": "object", "minProperties": 2 });
@@ -24,37 +24,37 @@ pub(crate) fn policies_or_one_role(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "routes": { "type": "null" } } }, by_route]));
 }
 
-/// A policy that hands over nothing is none.
+/// A policy that hands over nothing has no effect.
 pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     let rebuilt = json!({ "required": ["x_forwarded_client_cert"], "properties": { "x_forwarded_client_cert": { "const": "rebuild" } } });
     schema.insert("anyOf".to_owned(), json!([{ "properties": { "forward_certificate": { "minItems": 1 } } }, rebuilt]));
-    // Whoever authenticates clients judges every request, and anybody may read metadata.
+    // A policy that authenticates clients judges every request. Anybody may read metadata.
     let pairs = [present(&["endpoints", "client_authentication"]), present(&["metadata", "client_authentication"])];
     schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
-/// The list of Structured Fields is beside a certificate in Structured Fields.
+/// The list of Structured Fields stands beside a certificate in Structured Fields.
 pub(crate) fn chain_in_structured_fields(schema: &mut Schema) {
     schema.insert("if".to_owned(), present(&["chain_header"]));
     schema.insert("then".to_owned(), json!({ "properties": { "encoding": { "const": "sf_binary" } } }));
 }
 
-/// A terminator proves itself in one way.
+/// A terminator proves itself in exactly one way.
 pub(crate) fn one_proof(schema: &mut Schema) {
     one_of(schema, &[&["terminator_certificates"], &["terminator_san"], &["secret_header", "secret"]]);
 }
 
-/// A name is of one kind.
+/// A name has exactly one kind.
 pub(crate) fn dns_or_uri(schema: &mut Schema) {
     one_of(schema, &[&["dns"], &["uri"]]);
 }
 
-/// The alias of an endpoint has its URL, or one to begin with.
+/// The alias of an endpoint has its URL, or a URL that it begins with.
 pub(crate) fn one_url(schema: &mut Schema) {
     one_of(schema, &[&["url"], &["base_url"]]);
 }
 
-/// A route is for one path, or for all below one.
+/// A route is for one path, or for all paths below one.
 pub(crate) fn one_path(schema: &mut Schema) {
     one_of(schema, &[&["path"], &["path_prefix"]]);
 }
@@ -69,7 +69,7 @@ pub(crate) fn keys_or_introspection(schema: &mut Schema) {
     schema.insert("anyOf".to_owned(), json!([present(&["keys"]), present(&["introspection"])]));
 }
 
-/// What each way to authenticate needs and what it has no use for.
+/// What each way of authentication needs, and what it cannot use.
 pub(crate) fn introspection_credentials(schema: &mut Schema) {
     let with = |methods: &[&str], needed: &[&str], needless: &[&str]| {
         let mut shape = present(needed);
@@ -126,7 +126,7 @@ pub(crate) fn public_key(schema: &mut Schema) {
     schema.insert("not".to_owned(), json!({ "anyOf": [secret("d"), secret("k")] }));
 }
 
-/// A configuration for an API and the health check beside it.
+/// A configuration for an API and its health check.
 pub(crate) fn example() -> Value {
     let keys = json!({ "jwks_uri": "https://as.example.com/jwks", "cluster": "authorization-server" });
     let issuer = json!({ "issuer": "https://as.example.com", "audiences": ["https://api.example.com"], "keys": keys });
@@ -136,7 +136,7 @@ pub(crate) fn example() -> Value {
     })
 }
 
-/// The same without these keys.
+/// The same schema without these keys.
 pub(crate) fn without(mut shape: Value, names: &[&str]) -> Value {
     let absent = names.iter().map(|name| ((*name).to_owned(), json!({ "type": "null" })));
     if let Some(shape) = shape.as_object_mut() {
@@ -148,7 +148,7 @@ pub(crate) fn without(mut shape: Value, names: &[&str]) -> Value {
     shape
 }
 
-/// Exactly one of these groups of keys is there, and none of another's.
+/// Exactly one of these groups of keys is there, and no key of another group.
 pub(crate) fn one_of(schema: &mut Schema, groups: &[&[&str]]) {
     let shape = |group: &&[&str]| {
         let others = groups.iter().copied().flatten().filter(|name| !group.contains(name));
@@ -162,7 +162,7 @@ pub(crate) fn one_of(schema: &mut Schema, groups: &[&[&str]]) {
     schema.insert("oneOf".to_owned(), groups.iter().map(shape).collect());
 }
 
-/// These keys are there, and not null, which counts as absent.
+/// These keys are there, and not null. A null counts as absent.
 pub(crate) fn present(names: &[&str]) -> Value {
     let not_null: Map<_, _> =
         names.iter().map(|name| ((*name).to_owned(), json!({ "not": { "type": "null" } }))).collect();

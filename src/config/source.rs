@@ -11,28 +11,28 @@ use super::error::Error;
 use super::text::Text;
 use super::tree::Node;
 
-/// A configuration that has been taken apart and not yet been understood.
+/// A configuration in the form of a tree, not yet read as types.
 #[derive(Debug)]
 pub struct Source {
     root: Node,
     text: Option<Rc<Text>>,
 }
 
-/// Reads a typed value of JSON that comes from elsewhere, by the same code as a configuration.
+/// Reads a typed value from other JSON, by the code that reads a configuration.
 pub(crate) fn parse<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
     T::deserialize(&Node::from_value(value))
 }
 
 impl Source {
-    /// Takes the bytes of a plugin configuration apart.
+    /// Parses the bytes of a plugin configuration.
     ///
     /// # Errors
-    /// Where they are neither JSON text nor a `google.protobuf.Struct`, or a key stands twice in a map.
+    /// A mistake if they are neither JSON text nor a `google.protobuf.Struct`, or if a key stands twice in a map.
     pub fn read(configuration: &[u8]) -> Result<Self, Error> {
         if configuration.is_empty() {
             return Err(Error::new("the plugin configuration is empty".to_owned()));
         }
-        // No JSON text is a Struct: each entry of a Struct has the byte 0x12, which JSON text never has.
+        // JSON text is never taken for a Struct: each entry of a Struct has the byte 0x12, which JSON text cannot have.
         let json = match std::str::from_utf8(configuration) {
             Ok(text) => {
                 let text = Text::new(text.to_owned());
@@ -49,7 +49,7 @@ impl Source {
         Ok(Self { root, text: None })
     }
 
-    /// A tree that was read elsewhere, and the text in which its values stand.
+    /// A tree that was read elsewhere, and its text.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn of_tree(root: Node, text: Rc<Text>) -> Self {
         Self { root, text: Some(text) }
@@ -64,7 +64,7 @@ impl Source {
         T::deserialize(&self.root).map_err(located)
     }
 
-    /// A mistake that shows only when the whole is known, at one of the topmost keys; `""` is the whole.
+    /// A mistake that shows only in the whole, at one of the topmost keys; `""` is the whole.
     pub(crate) fn error_at(&self, key: &str, message: String) -> Error {
         self.root.error_at(key, message).located_in(self.text.as_deref())
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A text in which values stand, and where each of its lines begins.
+//! The text of values, and where each of its lines begins.
 
 use std::cell::OnceCell;
 
-/// A whole text. Everything that stands in it shares it: a file may have thousands of documents.
+/// A whole text. All its values share it: a file may have thousands of documents.
 #[derive(Debug)]
 pub(super) struct Text {
     whole: String,
-    /// The byte at which each line begins, found when it is first asked for.
+    /// The byte at which each line begins. It is computed at the first use.
     lines: OnceCell<Vec<usize>>,
 }
 
@@ -21,7 +21,7 @@ impl Text {
         &self.whole
     }
 
-    /// The line and the column of a byte, both from 1, the column in characters. `None` where no character begins there.
+    /// Line and column of a byte, both from 1, the column in characters. `None` if no character begins there.
     pub(super) fn position(&self, offset: usize) -> Option<(usize, usize)> {
         let lines = self.lines.get_or_init(|| {
             let behind = self.whole.match_indices('\n').map(|(at, _)| at.saturating_add(1));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A configuration as a tree of values, each with the place in the text where it stands, and serde's view of it.
+//! A configuration as a tree of values, each with its place in the text, and serde's view of that tree.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::error::{Error, Segment};
 
-/// Deeper than any configuration, and far from what a VM's stack holds.
+/// The greatest depth. It is beyond any configuration, and far below what a VM's stack holds.
 const DEEPEST: usize = 32;
 
 /// One value. `offset` is its first byte in the text; a Struct has no text.
@@ -47,7 +47,7 @@ impl Node {
         Self::from_raw(raw, text, DEEPEST)
     }
 
-    /// Reads JSON that is a piece of a larger text: places are those in the whole.
+    /// Reads JSON that is a part of a larger text. Places are those in the whole text.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn from_json_in(piece: &str, whole: &str) -> Result<Self, Error> {
         let raw: &RawValue = serde_json::from_str(piece).map_err(|error| Error::syntax(&error))?;
@@ -68,7 +68,7 @@ impl Node {
         Self { value, offset: Some(offset) }
     }
 
-    /// How many values it is made of, itself included, and how many bytes of text its texts and keys have.
+    /// The number of its values, itself included, and the bytes of its texts and keys.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn size(&self) -> (usize, usize) {
         let add =
@@ -84,7 +84,7 @@ impl Node {
         }
     }
 
-    /// `raw` is a slice of `text`: where it starts says where its value stands.
+    /// `raw` is a slice of `text`, so its start is its place.
     fn from_raw(raw: &RawValue, text: &str, depth: usize) -> Result<Self, Error> {
         let offset = offset_in(raw, text);
         let Some(depth) = depth.checked_sub(1) else {
@@ -141,7 +141,7 @@ impl Node {
         Self { value, offset: None }
     }
 
-    /// `None` where a value has no kind: then it was no Struct.
+    /// `None` if a value has no kind: then the bytes are no Struct.
     pub(super) fn from_protobuf(map: prost_types::Struct) -> Option<Self> {
         let entry = |(name, value)| Some((Key { name, offset: None }, Self::from_protobuf_value(value)?));
         let map = map.fields.into_iter().map(entry).collect::<Option<_>>()?;
@@ -185,7 +185,7 @@ impl Node {
         error.within(Segment::Index(index), None).within(Segment::Key(list.to_owned()), None)
     }
 
-    /// That it is of another type than expected.
+    /// The mistake that it has another type than the expected one.
     #[cold]
     fn is_not(&self, expected: &dyn Expected) -> Error {
         let found = match &self.value {
@@ -249,8 +249,8 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for RawEntries<'a> {
     }
 }
 
-/// What a type asks for is the one thing that its visitor is offered: a visitor that is offered everything, as by
-/// `deserialize_any`, brings all its methods into the module, and a struct could be read from a list by position.
+/// A type's visitor is offered only the form that the type asks for. A visitor that is offered every form, as by
+/// `deserialize_any`, brings all its methods into the module, and could read a struct from a list by position.
 impl<'de> Deserializer<'de> for &'de Node {
     type Error = Error;
 
@@ -373,7 +373,7 @@ struct Items<'de> {
 impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Error;
 
-    // One function for all of a configuration would have 50 kB, and V8 would take ten megabytes to compile it.
+    // A single function for the whole configuration would have 50 kB, and V8 would take ten megabytes to compile it.
     #[inline(never)]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let Some(item) = self.items.next() else {
@@ -388,13 +388,13 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
-/// What stands for the value of a field that is not there.
+/// The value of a field that is not there.
 static ABSENT: Node = Node { value: Value::Null, offset: None };
 
-/// By their names in serde: the types in which a member that nobody knows is no mistake (RFC 7517 §4 and §5).
+/// The types, by their names in serde, in which an unknown member is no mistake (RFC 7517 §4 and §5).
 const OPEN: &[&str] = &["JWK", "JWK Set"];
 
-/// By its name in serde: the type in whose place the secret itself may stand, as a key too.
+/// The type, by its name in serde, in whose place the secret itself may stand, even as a key.
 const SECRET: &str = "Secret";
 
 fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str], name: &str) -> Result<(), Error> {
@@ -411,16 +411,16 @@ fn none_is_unknown(entries: &[(Key, Node)], fields: &'static [&'static str], nam
     }
 }
 
-/// The fields of a struct in its own order, whatever that of the text. Code that takes them so is smaller by a half than
-/// code that tells the keys apart and remembers which it has seen.
+/// The fields of a struct in the struct's own order, whatever their order in the text. Code that takes them so is half as large
+/// as code that compares keys and remembers which it has seen.
 ///
-/// So a field has one name, and no `#[serde(alias)]`. One that is not there is read as null is: an `Option` is `None`, even
-/// where its `#[serde(default)]` says otherwise, and one that takes any value is null. Another type has its default, or is
+/// So a field has one name, and no `#[serde(alias)]`. A field that is not there is read like null: an `Option` is `None`, even
+/// if its `#[serde(default)]` says otherwise, and a field of any value is null. Every other type has its default, or is
 /// missing.
 struct Fields<'de> {
     entries: &'de [(Key, Node)],
     names: std::slice::Iter<'static, &'static str>,
-    /// The field that was asked for last, where it is not there.
+    /// The last field that was asked for, if it is not there.
     absent: Option<&'static str>,
 }
 
@@ -432,7 +432,7 @@ impl<'de> Fields<'de> {
         (name, found.map_or(&ABSENT, |(_, value)| value))
     }
 
-    /// A type that cannot do without a field gives up at it, and says only how many it had.
+    /// A type that needs a field gives up at it, and says only how many fields it had.
     fn explained(&self, error: Error) -> Error {
         self.absent.map_or(error, <Error as serde::de::Error>::missing_field)
     }
@@ -447,7 +447,7 @@ impl<'de> SeqAccess<'de> for &mut Fields<'de> {
         let (name, value) = self.next();
         match seed.deserialize(value) {
             Ok(value) => Ok(Some(value)),
-            // Only an option is read from nothing. Whether another one has a default, its struct knows.
+            // Only an option is read from nothing. The struct knows whether another type has a default.
             Err(_) if self.absent.is_some() => Ok(None),
             Err(error) => Err(error.within_key(name, value.offset)),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The certificate in a file of whatever an operator has, or what the file is instead.
+//! The certificate in a file of any form that operators have, or what the file is instead.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::certificate::to_be_signed::ToBeSigned;
 use crate::text::escaped::Escaped;
 use crate::text::percent;
 
-/// A larger file, in bytes, is not looked at: a certificate has a few thousand.
+/// The largest file that is read, in bytes. A certificate has a few thousand.
 const LARGEST: usize = 1024 * 1024;
 
 /// The first certificate of a file.
@@ -29,8 +29,8 @@ pub struct CertificateFile {
     pub certificates: usize,
 }
 
-/// What a file is if there is no certificate in it, for a sentence that begins with its name and "is". Nothing in it
-/// comes from the contents but the label of a PEM block.
+/// What a file without a certificate is, for a sentence that begins with its name and "is". It repeats nothing of the contents
+/// except the label of a PEM block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoCertificate(Cow<'static, str>);
 
@@ -46,7 +46,7 @@ fn is(what: &'static str) -> NoCertificate {
     NoCertificate(Cow::Borrowed(what))
 }
 
-/// As OpenSSL reads base64: bits behind the last byte do not matter.
+/// As in OpenSSL, bits after the last byte do not matter.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -65,8 +65,8 @@ const BER: &str = "BER but not DER: a length is not in its shortest form, and a 
 const SSH_KEY: &str = "an SSH key, not a certificate";
 
 impl CertificateFile {
-    /// Reads DER, PEM with any text around it (RFC 7468 §5.2), and both as headers carry them: a PEM percent-encoded or
-    /// with spaces for its line ends, a DER in base64, with the colons of RFC 9440 or without.
+    /// Reads DER, PEM with any text around it (RFC 7468 §5.2), and both as headers carry them: percent-encoded PEM, PEM with
+    /// spaces in place of line ends, and DER in base64, with the colons of RFC 9440 or without.
     ///
     /// # Errors
     /// [`NoCertificate`] says what it is instead.
@@ -77,7 +77,7 @@ impl CertificateFile {
         if bytes.trim_ascii().is_empty() {
             return Err(is("empty"));
         }
-        // A text has ASCII in its second byte; so has DER of less than 128 bytes, if it is DER.
+        // The second byte of a text is ASCII. DER of less than 128 bytes has such a byte too.
         if matches!(bytes, [0x30, 0x80..=0xff, ..]) || Element::only(bytes).is_some_and(|whole| whole.is(Tag::Sequence))
         {
             return certificate(bytes).map(|der| Self { der: der.to_vec(), certificates: 1 });
@@ -104,7 +104,7 @@ impl CertificateFile {
         let blocks: Vec<_> = text.split(BEGIN).skip(1).map(Block::of).collect();
         let mut certificates = blocks.iter().flatten().filter(|block| block.is_certificate());
         let Some(first) = certificates.next() else {
-            // A key comes first wherever it stands: it has no business in such a file.
+            // A key is told first, wherever it stands: it does not belong in such a file.
             let what = blocks.iter().flatten().map(Block::what);
             let key = what.clone().find(|what| *what == is(PRIVATE_KEY));
             return Err(key.or_else(|| what.into_iter().next()).unwrap_or_else(|| is("PEM with a broken BEGIN line")));
@@ -126,17 +126,17 @@ impl CertificateFile {
 /// One block of PEM.
 struct Block<'a> {
     label: &'a str,
-    /// `None` where the END line is not there.
+    /// `None` if there is no END line.
     base64: Option<&'a str>,
 }
 
 impl<'a> Block<'a> {
-    /// The block that begins before `text`, behind "BEGIN". `None` where the line goes on otherwise.
+    /// The block that begins before `text`, after "BEGIN". `None` if the line does not end there.
     fn of(text: &'a str) -> Option<Self> {
         let (label, body) = text.split_once("-----")?;
         let (body, end) = body.split_once("-----END ").unzip();
         let ends = end.is_some_and(|end| end.strip_prefix(label).is_some_and(|rest| rest.starts_with("-----")));
-        // Headers, as RFC 1421 has them, end with an empty line.
+        // Headers (RFC 1421) end with an empty line.
         let headers = body.and_then(|body| body.split_once("\n\n").or_else(|| body.split_once("\r\n\r\n")));
         let base64 = headers.filter(|(headers, _)| headers.contains(':')).map(|(_, base64)| base64).or(body);
         Some(Self { label, base64: base64.filter(|_| ends) })
@@ -170,7 +170,7 @@ fn certificate(der: &[u8]) -> Result<&[u8], NoCertificate> {
             _ => is("truncated DER: it ends before its own length says"),
         });
     };
-    // OpenSSL would encode it anew before it hashes it, and others would not.
+    // OpenSSL would encode it again before it hashes it. Others would not.
     if !is_one_sequence(outer.whole) && outer.is(Tag::Sequence) {
         return Err(is(BER));
     }
@@ -209,7 +209,7 @@ fn is_pkcs7(outer: &Element<'_>) -> bool {
     identifier.is_some_and(|identifier| identifier.as_str().starts_with("1.2.840.113549.1.7."))
 }
 
-/// What a file without DER and PEM is.
+/// What a file with neither DER nor PEM is.
 fn text_without_certificate(bytes: &[u8]) -> NoCertificate {
     if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
         return is("text in UTF-16, which no server reads either; save it as UTF-8");
@@ -248,14 +248,14 @@ fn is_binary(character: char) -> bool {
     character.is_control() && !character.is_ascii_whitespace()
 }
 
-/// Whether a line begins with a key and a colon, or is the mark of a document.
+/// Whether a line begins with a key and a colon, or separates documents.
 fn is_yaml(line: &str) -> bool {
     let line = line.trim_start().trim_start_matches("- ");
     let key = line.split_once(':').filter(|(_, rest)| rest.is_empty() || rest.starts_with(' ')).map(|(key, _)| key);
     line == "---" || key.is_some_and(|key| !key.is_empty() && !key.contains(char::is_whitespace))
 }
 
-/// The text with its percent-encoding undone where it has one; `+` is a space where a form's encoding was used.
+/// The text without its percent-encoding, if it has one. In a form's encoding `+` is a space.
 fn percent_decoded(text: &str) -> String {
     let text = if text.contains("-----BEGIN+") { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     let decoded = percent::leniently_decoded(text.as_bytes());

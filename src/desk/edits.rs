@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What becomes of headers, as people read it.
+//! Edits of headers, for people.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::sentence::shown;
 use crate::http::edit::Edit;
 
-/// A name and its only value, or `None` where the header is removed; in their order.
+/// A name and its only value, or `None` if the header is removed; in their order.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Edits(Vec<(String, Option<String>)>);
@@ -21,7 +21,7 @@ impl From<Vec<Edit>> for Edits {
 }
 
 impl Edits {
-    /// A line for each, below what they are for; nothing where there are none.
+    /// One line for each edit; nothing if there are none.
     pub(super) fn write(&self, formatter: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
         if !self.0.is_empty() {
             writeln!(formatter, "{what}")?;

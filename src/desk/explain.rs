@@ -40,7 +40,7 @@ use crate::text::list::listed;
 use crate::text::quoted::Quoted;
 use crate::time::UnixTime;
 
-/// A configuration, a request, and what the proxy and other servers would say of it.
+/// A configuration, a request, and what the proxy and other servers say about it.
 #[derive(Debug)]
 pub struct Question {
     policies: Policies,
@@ -52,17 +52,17 @@ pub struct Question {
     server_name: Option<String>,
     verified_payloads: Vec<(String, Vec<u8>)>,
     keys: KeyRing,
-    /// What is left out of the key sets that were given.
+    /// The keys that were left out of the given key sets.
     left_out: Vec<String>,
     introspection: Option<Vec<u8>>,
     response: Option<ServerResponse>,
     now: UnixTime,
 }
 
-/// A connection as a person describes it, who may have left out what matters.
+/// A connection as a person describes it. Something that matters may be missing.
 struct DeskConnection {
     given: GivenConnection,
-    /// Whether it was asked for the validation of the certificate's chain.
+    /// Whether the core asked for the validation of the certificate's chain.
     was_asked: Cell<bool>,
 }
 
@@ -97,7 +97,7 @@ struct RequestFile {
     path: String,
     #[serde(default)]
     headers: Vec<(String, String)>,
-    /// Only a policy that authenticates clients looks at it.
+    /// Only a policy that authenticates clients reads it.
     body: Option<String>,
 }
 
@@ -106,7 +106,7 @@ struct RequestFile {
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     decision: &'static str,
-    /// The name of the policy; `None` where none governs.
+    /// The name of the policy; `None` if no policy governs.
     policy: Option<String>,
     /// The HTTP status of the filter's own response.
     status: Option<u16>,
@@ -115,7 +115,7 @@ pub struct Explanation {
     /// What becomes of the request's headers.
     edits: Edits,
     reason: &'static str,
-    /// What was looked at, in its order.
+    /// What was looked at, in order.
     steps: Vec<String>,
     /// What the filter would do with the authorization server's response.
     #[serde(rename = "answer", skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ impl Question {
     /// A request under the configuration in a file: a plugin configuration, or a file with one in it.
     ///
     /// # Errors
-    /// A sentence that names the file, where one of them cannot be read.
+    /// A sentence that names the file, if a file cannot be read.
     pub fn new(
         (config_file, config): (&str, &str),
         (request_file, request): (&str, &str),
@@ -151,10 +151,10 @@ impl Question {
         })
     }
 
-    /// Has this policy govern the request, as a route's metadata would say.
+    /// Has this policy govern the request, as the metadata of a route would.
     ///
     /// # Errors
-    /// A sentence, where the configuration has none of that name, or has routes that choose.
+    /// A sentence, if the configuration has no such policy, or has routes that choose.
     pub fn under(self, policy: &str) -> Result<Self, String> {
         if matches!(self.policies.choice(), Choice::ByRoute(_)) {
             return Err("the routes of this configuration choose the policy: leave --policy out".to_owned());
@@ -178,7 +178,7 @@ impl Question {
         DeskConnection { given, was_asked: Cell::new(false) }
     }
 
-    /// The certificate of the connection, as DER, and whether the proxy validated its chain, where that is known.
+    /// The certificate of the connection, in DER, and whether the proxy validated its chain, if that is known.
     #[must_use]
     pub fn presenting(self, certificate: Vec<u8>, validated: Option<bool>) -> Self {
         Self { certificate: Some(certificate), validated, ..self }
@@ -190,11 +190,11 @@ impl Question {
         Self { server_name: Some(name), ..self }
     }
 
-    /// The key set that an authorization server or a client publishes: that of an issuer or of a client identifier, or of
+    /// The key set that an authorization server or a client publishes. It belongs to an issuer or a client identifier, or to
     /// the only one whose keys are fetched.
     ///
     /// # Errors
-    /// A sentence, where it is none, or the issuer has nothing fetched, or there are several.
+    /// A sentence, if the text is no key set, if the issuer's keys are not fetched, or if several are fetched.
     pub fn with_keys(mut self, issuer: Option<&str>, key_set: &[u8]) -> Result<Self, String> {
         let fetching = |policy: &'_ Policy| -> Vec<(String, KeySource)> {
             let owned = |(own, source): (&str, &KeySource)| (own.to_owned(), source.clone());
@@ -248,7 +248,7 @@ impl Question {
     /// The payload of a token that another filter verified, as JSON, under its name in the metadata.
     ///
     /// # Errors
-    /// A sentence, where it is no JSON object, or no issuer is configured with that name.
+    /// A sentence, if it is no JSON object, or if no issuer is configured with that name.
     pub fn with_verified_payload(mut self, name: &str, payload: &[u8]) -> Result<Self, String> {
         let known: Vec<_> = self.policies.payloads_in_metadata().collect();
         if !known.contains(&name) {
@@ -273,7 +273,7 @@ impl Question {
     /// What the filter would do.
     ///
     /// # Errors
-    /// A sentence, where that depends on something that was not said.
+    /// A sentence, if the decision depends on something that was not given.
     pub fn explain(&self) -> Result<Explanation, String> {
         let thumbprint = self.certificate.as_deref().map(Thumbprint::of_der);
         let digest = thumbprint.map(|thumbprint| thumbprint.hex().into_bytes());
@@ -370,7 +370,7 @@ impl Question {
         steps
     }
 
-    /// What a policy in front of an API looks at, up to the end.
+    /// Everything that a policy in front of an API looks at.
     fn stages(&self, end: &End) -> Vec<String> {
         let Some(Policy::ResourceServer(server)) = self.policies.get(end.policy()) else { return Vec::new() };
         let last = match end {
@@ -399,7 +399,7 @@ impl End {
         }
     }
 
-    /// What is to be given for the request to go further.
+    /// What must be given so that the request can be judged further.
     fn missing(&self) -> Option<String> {
         let Self::Refuse(_, Some(missing)) = self else { return None };
         Some(match missing {
@@ -509,7 +509,7 @@ fn because(refusal: &Refusal) -> String {
 /// The headers of a request, and its body.
 type Message = (Vec<(String, Vec<u8>)>, Vec<u8>);
 
-/// Every header as the proxy hands it over: names in lower case, and what HTTP/2 has in pseudo-headers in those.
+/// Every header as the proxy hands it over: names in lower case, and pseudo-headers as in HTTP/2.
 fn message(file: &str, text: &str) -> Result<Message, String> {
     let RequestFile { method, path, headers, body } = parsed(file, text, "a request")?;
     let pseudo = [(":method".to_owned(), method.into_bytes()), (":path".to_owned(), path.into_bytes())];
@@ -520,7 +520,7 @@ fn message(file: &str, text: &str) -> Result<Message, String> {
     Ok((pseudo.into_iter().chain(others).collect(), body.unwrap_or_default().into_bytes()))
 }
 
-/// Reads one JSON object from the text of a file, or says where it is wrong; `what` names it in a sentence.
+/// Reads one JSON object from the text of a file, or says where the text is wrong. `what` names the object in a sentence.
 pub(super) fn parsed<T: DeserializeOwned>(file: &str, text: &str, what: &str) -> Result<T, String> {
     let located = |error: &config::Error| match error.position() {
         Some((line, column)) => format!("{file}:{line}:{column}: {}", error.sentence()),
@@ -536,7 +536,7 @@ fn pem(der: &[u8]) -> Vec<u8> {
     Certificate::pem_lines(&base64).flat_map(|line| line.bytes().chain(*b"\n")).collect()
 }
 
-/// A value of metadata as the host encodes it; a null makes it unreadable.
+/// A value of metadata as the host encodes it. A null makes it unreadable.
 fn encoded(value: &Value) -> Vec<u8> {
     match value {
         Value::Null => vec![0xff],

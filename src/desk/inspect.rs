@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What a certificate says, as those need it who bind tokens to it.
+//! What a certificate contains, for those who bind tokens to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,8 +24,8 @@ use crate::text::json;
 use super::certificate_file::{CertificateFile, NoCertificate};
 use super::time;
 
-/// A certificate's description. [`fmt::Display`] writes it for people and [`Inspection::json`] for programs; both are
-/// fit for a terminal, whatever the certificate says.
+/// A certificate's description. [`fmt::Display`] writes it for people and [`Inspection::json`] for programs. Both are safe for
+/// a terminal, whatever the certificate contains.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     /// RFC 8705 §3.1.
@@ -43,17 +43,17 @@ pub struct Inspection {
     not_after: Option<String>,
     subject_alternative_names: Names,
     key: Option<String>,
-    /// Header lines, where a dialect was asked for.
+    /// Header lines, if a dialect was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
-    /// What the certificate has and this description has not, or not as RFC 5280 wants it.
+    /// What the certificate has and this description does not show, and what is not as RFC 5280 demands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
     #[serde(skip)]
     certificates: usize,
 }
 
-/// The names by the kinds that RFC 8705 §2.1.2 has, in the order of the certificate.
+/// The names of the kinds in RFC 8705 §2.1.2, in the order of the certificate.
 #[derive(Debug, Default, Serialize)]
 struct Names {
     dns: Vec<String>,
@@ -69,11 +69,11 @@ impl Inspection {
     /// Describes the first certificate of a file, with the header that each of `dialects` would carry it in.
     ///
     /// # Errors
-    /// [`NoCertificate`], where the file has none.
+    /// [`NoCertificate`], if the file has none.
     pub fn of_file(bytes: &[u8], dialects: &[Dialect]) -> Result<Self, NoCertificate> {
         let CertificateFile { der, certificates } = CertificateFile::read(bytes)?;
         let certificate = Certificate::on_the_desk(der);
-        // Of what follows in the file nobody says that it is the chain.
+        // Nothing says that the certificates after it are its chain.
         let written = dialects.iter().filter_map(|dialect| {
             let named = HeaderName::from("header-of-your-choice");
             dialect.form(Some(named))?.write(&certificate, &Chain::Unknown).ok()
@@ -108,7 +108,7 @@ impl Inspection {
     /// One JSON object on several lines, all in ASCII.
     #[must_use]
     pub fn json(&self) -> String {
-        // Serialization fails for maps with keys of other types and for writers that fail; here is neither.
+        // Serialization fails only for maps with other keys and for writers that fail. There are none here.
         let json = serde_json::to_string_pretty(self).unwrap_or_default();
         json.lines().map(json::in_ascii).collect::<Vec<_>>().join("\n")
     }
@@ -198,7 +198,7 @@ impl Inspection {
 impl Names {
     fn add(&mut self, name: SubjectAlternativeName) {
         match name {
-            // JSON has escapes of its own for these; where they are written for people they get others.
+            // JSON has its own escapes for these. For people they are escaped in another way.
             SubjectAlternativeName::Dns(text) => self.dns.push(text),
             SubjectAlternativeName::Uri(text) => self.uri.push(text),
             SubjectAlternativeName::Email(text) => self.email.push(text),
@@ -209,7 +209,7 @@ impl Names {
 }
 
 impl fmt::Display for Inspection {
-    /// A line for each fact, by the names that the JSON has, and the header lines after an empty one.
+    /// One line for each fact, named as in the JSON. The header lines follow after an empty line.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |label: &str, value: &dyn fmt::Display| writeln!(formatter, "{label:<14} {value}");
         let shown = |value: &Option<String>| match value.as_deref() {

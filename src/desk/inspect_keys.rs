@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the keys of a key set are, as those need it who verify tokens with them.
+//! What the keys of a key set are, for those who verify tokens with them.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use crate::jose::left_out::{KeyId, LeftOutKey, Why};
 use crate::text::json;
 use crate::text::quoted::Briefly;
 
-/// The description of a key set. [`fmt::Display`] writes it for people and [`KeySetInspection::json`] for programs; both are fit
-/// for a terminal, whatever the keys say, and neither has anything of a key that is secret.
+/// The description of a key set. [`fmt::Display`] writes it for people and [`KeySetInspection::json`] for programs. Both are
+/// safe for a terminal, whatever the keys contain, and neither shows anything of a secret key.
 #[derive(Debug, Serialize)]
 pub struct KeySetInspection {
     keys: Vec<InspectedKey>,
-    /// What a filter that fetches this set would say of the whole.
+    /// What a filter that fetches this set would say about the whole set.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
 }
@@ -27,25 +27,25 @@ pub struct KeySetInspection {
 /// One key.
 #[derive(Debug, Serialize)]
 struct InspectedKey {
-    /// What it says of itself; `kid` as it stands there.
+    /// What the key says of itself; `kid` as it is written.
     kid: Value,
     kty: Option<String>,
     crv: Option<String>,
     alg: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
-    /// How long the modulus of an RSA key is that can be used.
+    /// The length of a usable RSA key's modulus, in bits.
     bits: Option<usize>,
-    /// Which signatures it verifies; none if it is left out.
+    /// The signatures that it verifies; none if it is left out.
     verifies: Vec<&'static str>,
     /// Why it is left out, if it is.
     left_out: Option<String>,
-    /// Whether that is a fault; else the key is for something else.
+    /// Whether that is a fault. Otherwise the key has another purpose.
     fault: bool,
 }
 
 impl KeySetInspection {
-    /// Describes the JSON Web Key Set, or the one JSON Web Key, in a file. `None` where the file is something else.
+    /// Describes the JSON Web Key Set, or the one JSON Web Key, in a file. `None` if the file is something else.
     ///
     /// # Errors
     /// What is wrong with the set, for a sentence that begins with its name and "is".

@@ -63,7 +63,7 @@ fn pretty(schema: &impl Serialize) -> String {
     text
 }
 
-/// A description is prose, whose lines end where the reader's window does; a number is whole, whatever Rust holds it in.
+/// Descriptions are prose without fixed line ends. A number is whole, whatever type holds it in Rust.
 fn unwrap_lines(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");

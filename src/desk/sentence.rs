@@ -4,7 +4,7 @@
 
 use crate::text::escaped::Escaped;
 
-/// Text that has something from a file in it, on one line and with nothing in it that a terminal obeys.
+/// Text with something from a file in it, on one line, and without anything that a terminal obeys.
 pub(crate) fn shown(text: &str) -> Escaped<'_> {
     Escaped { text, special: "" }
 }

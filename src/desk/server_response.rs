@@ -38,7 +38,7 @@ pub(super) struct ServerResponse {
 pub(super) struct Explained {
     /// `forward`, `replace` or `withhold`.
     becomes: &'static str,
-    /// The counters' name of it; `None` if the response is not read.
+    /// The word for it in the counters; `None` if the response is not read.
     outcome: Option<&'static str>,
     /// The edits of its headers.
     edits: Edits,
@@ -55,7 +55,7 @@ impl ServerResponse {
         Ok(Self { headers: std::iter::once(status).chain(others).collect(), body: body.into_bytes() })
     }
 
-    /// What the filter would do with it. `reader` reads it, if anything does; `has_edits`: the server gets `Client-Cert`.
+    /// What the filter would do with it. `reader` reads it, if anything does. With `has_edits` the server gets `Client-Cert`.
     pub(super) fn explain(&self, reader: Option<&ResponseReader>, has_edits: bool) -> Explained {
         let headers = borrowed(&self.headers);
         let edits = if has_edits { response_edits(&headers) } else { Vec::new() };

@@ -10,7 +10,7 @@ use crate::jose::jwk::{Material, PublicKey};
 use crate::jose::jws::CompactJws;
 use crate::jose::signature::{PortableEngine, SignatureEngine, Verification};
 
-/// Every algorithm that Envoy's `verify_signature` and the module verify together.
+/// Every algorithm that Envoy's `verify_signature` or the module verifies.
 #[derive(Clone, Copy, Debug)]
 pub struct DeskEngine;
 
@@ -19,7 +19,7 @@ impl SignatureEngine for DeskEngine {
         let (Algorithm::ES512, Material::Ec { spki, .. }) = (token.algorithm(), key.material()) else {
             return PortableEngine.verify(token, key);
         };
-        // The point stands at the end of the SubjectPublicKeyInfo (RFC 5480 §2), uncompressed.
+        // The uncompressed point is at the end of the SubjectPublicKeyInfo (RFC 5480 §2).
         let key = spki.last_chunk::<133>().and_then(|point| VerifyingKey::from_sec1_bytes(point).ok());
         let signature = Signature::from_slice(token.signature()).ok();
         let valid = key

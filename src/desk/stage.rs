@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The order in which a policy in front of an API looks at a request, as it is told.
+//! The order in which a policy in front of an API looks at a request, as `explain` tells it.
 
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
@@ -11,13 +11,13 @@ use crate::resource_server::ResourceServer;
 pub(super) enum Stage {
     /// The certificate of the connection.
     Certificate,
-    /// Where the token stands in the request.
+    /// The place of the token in the request.
     Carriage,
-    /// What the token is, before anything in it is believed.
+    /// The form of the token, before anything in it is verified.
     Form,
     /// Who made it.
     Signature,
-    /// Whether it is an access token at all.
+    /// Whether it is an access token.
     Kind,
     /// How long it lives.
     Lifetime,
@@ -74,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// What is known of a request that has passed it.
+    /// What is known of a request that has passed this stage.
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Self::Certificate => "no revoked certificate is presented",
@@ -94,9 +94,9 @@ impl Stage {
     }
 }
 
-/// Where a request was stopped.
+/// The stage at which a request was stopped.
 pub(super) fn of(refusal: &Refusal) -> Stage {
-    // Whom a token is about is known only once its signature was right.
+    // The subject of a token is known only after its signature is verified.
     let verified = refusal.identity().is_some();
     match refusal.reason() {
         Reason::UnknownPolicy
@@ -154,7 +154,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::CertificateMismatch => Stage::Binding,
         Reason::UserAuthenticationInsufficient => Stage::Authentication,
         Reason::ScopeInsufficient => Stage::Scope,
-        // No policy in front of an API refuses for these.
+        // No policy in front of an API refuses for these reasons.
         Reason::TokenRequestMalformed
         | Reason::ClientAmbiguous
         | Reason::ClientAuthenticationRepeated

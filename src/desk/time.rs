@@ -11,8 +11,8 @@ use crate::certificate::der::Element;
 /// A UTCTime or GeneralizedTime in RFC 3339 and UTC, `2026-01-31T23:59:59Z`, with the fraction of a second if there is
 /// one.
 ///
-/// RFC 5280 asks for seconds and `Z`; like OpenSSL this also reads a time without seconds, with a fraction or with an
-/// offset. `None` where it is no time, or one without a zone.
+/// RFC 5280 asks for seconds and `Z`. Like OpenSSL this also reads a time without seconds, with a fraction, or with an offset.
+/// `None` if it is no time, or has no zone.
 pub(super) fn rfc3339(time: &Element<'_>) -> Option<String> {
     let text = std::str::from_utf8(time.primitive()?).ok()?;
     let (year, text) = match time.universal()? {
@@ -48,7 +48,7 @@ fn number(text: &str, digits: usize) -> Option<(u16, &str)> {
     only_digits.then(|| number.parse().ok().zip(Some(rest)))?
 }
 
-/// The nanoseconds that the digits of a fraction are, what is smaller cut off, and the text after them.
+/// The nanoseconds in the digits of a fraction, cut off after the ninth, and the text after them.
 fn fraction(text: &str) -> Option<(u32, &str)> {
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
     let (fraction, rest) = text.split_at_checked(digits).filter(|(fraction, _)| !fraction.is_empty())?;
@@ -70,6 +70,6 @@ fn offset(zone: &str) -> Option<UtcOffset> {
         return None;
     };
     let signed = |number: u16| i8::try_from(number).ok()?.checked_mul(sign);
-    // No place is further from Greenwich than 14 hours, but OpenSSL reads up to 12 and 59; `from_hms` up to 25 and 59.
+    // No place is further than 14 hours from Greenwich, but OpenSSL reads up to 12:59; `from_hms` reads up to 25:59.
     UtcOffset::from_hms(signed(hours)?, signed(minutes)?, 0).ok()
 }

@@ -59,7 +59,7 @@ struct Key {
     x: Option<String>,
     /// The second coordinate of the certificate's key.
     y: Option<String>,
-    // A private or symmetric key has no business here.
+    // A private or symmetric key does not belong here.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     d: Option<IgnoredAny>,
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
