@@ -61,7 +61,10 @@ target/hosts/%/.installed: tests/envoy/hosts/%.txt
 
 SPDX := SPDX-License-Identifier: Apache-2.0
 .PHONY: lint
-lint: wasm-target ## Check format, lints and documentation, for the library and for the module
+lint: code deny ## Check format, lints and documentation, and the crates' licences and sources
+
+.PHONY: code
+code: wasm-target ## Check format, lints and documentation, for the library and for the module
 	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
 		test -z "$$without" || { echo "these have no line $(SPDX):"; echo "$$without"; exit 1; }
 	cargo fmt --check
@@ -79,6 +82,23 @@ lint: wasm-target ## Check format, lints and documentation, for the library and 
 	cargo clippy $(BENCH_BUILD) --manifest-path tests/bench/steps/Cargo.toml -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --lib --no-deps --document-private-items --target wasm32-wasip1
+
+CARGO_DENY := target/cargo-deny/bin/cargo-deny
+MANIFESTS := Cargo.toml $(wildcard tests/fuzz/Cargo.toml tests/bench/*/Cargo.toml)
+
+# Each manifest has only some of the crates that deny.toml names.
+.PHONY: deny
+deny: $(CARGO_DENY) ## Check the licences and sources of all crates, what is there twice, and the known advisories
+	for manifest in $(MANIFESTS); do \
+		$< --locked --log-level error --manifest-path $$manifest check --config $(CURDIR)/deny.toml --hide-inclusion-graph \
+			-A license-not-encountered -A license-exception-not-encountered -A unmatched-skip -A unmatched-skip-root \
+			bans licenses sources; \
+	done
+	if $< --locked fetch db > /dev/null 2>&1; then $< --locked check --hide-inclusion-graph advisories; \
+		else echo "advisories NOT checked: their database, github.com/RustSec/advisory-db, cannot be fetched from here"; fi
+
+$(CARGO_DENY):
+	cargo install cargo-deny --locked --version 0.18.9 --root target/cargo-deny --target-dir target/cargo-deny/build
 
 FUZZ_TARGETS := $(notdir $(basename $(wildcard tests/fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 30
