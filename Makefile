@@ -127,6 +127,25 @@ $(addprefix fuzz-,$(FUZZ_TARGETS)): fuzz-%: fuzz-build
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --locked --version 0.13.2 --root target/cargo-fuzz --target-dir target/cargo-fuzz/build
 
+CARGO_MUTANTS := target/cargo-mutants/bin/cargo-mutants
+MUTANTS := target/mutants
+
+# In a copy of the sources, which is changed in place. A run that was stopped goes on where it was (--iterate); when the sources
+# have changed it begins anew.
+.PHONY: mutants
+mutants: cases $(CARGO_MUTANTS) ## Change the code that decides, one place at a time, to see whether a test notices: some hours
+	@mkdir -p $(MUTANTS)/tree/target
+	@git ls-files -z --cached --others --exclude-standard src tests/core tests/cases '*Cargo*' .cargo | xargs -0 sha256sum | sha256sum > $(MUTANTS)/now
+	@cmp -s $(MUTANTS)/now $(MUTANTS)/sources || rm -rf $(MUTANTS)/mutants.out*
+	@mv $(MUTANTS)/now $(MUTANTS)/sources
+	@find $(MUTANTS)/tree -mindepth 1 -maxdepth 1 -not -name target -exec rm -rf {} +
+	@git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- | tar --extract --directory=$(MUTANTS)/tree
+	@cp target/cases.json $(MUTANTS)/tree/target
+	$(CARGO_MUTANTS) mutants --in-place --iterate --dir $(MUTANTS)/tree --output $(MUTANTS) --colors never $(MUTANTS_OPTIONS)
+
+$(CARGO_MUTANTS):
+	cargo install cargo-mutants --locked --version 27.1.0 --root target/cargo-mutants --target-dir target/cargo-mutants/build
+
 BENCH_BUILD := --locked --release --quiet --target-dir target/bench/build
 
 .PHONY: bench
