@@ -8,6 +8,8 @@ mod cases;
 mod configuration;
 mod introspection;
 mod layers;
+mod process;
 mod protected_resource_metadata;
 mod signatures;
+mod waiting;
 mod worker;

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Requests that wait in a worker: how many may, for how long, how many are let go at once, and how often the host ticks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that cannot go on must stop"
+)]
+
+use std::time::Duration;
+
+use certbound::http::call::Response;
+use certbound::worker::{FIRST_TICK, MOST_ENDED, MOST_WAITING, Outcome, Wait};
+use certbound::{Reason, Step};
+use serde_json::{Value, json};
+
+use crate::process::{One, Process, by_jwks_uri, key, published};
+
+const AT_ONCE: Duration = Duration::from_millis(1);
+const BUSY: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_millis(100);
+
+/// A policy whose tokens are all introspected; its calls time out after five seconds.
+fn introspecting() -> Value {
+    let introspection = json!({
+        "endpoint": "https://as/introspect", "cluster": "as", "tokens": "all", "endpoint_auth_method": "none",
+        "timeout_seconds": 5,
+    });
+    json!({"resource_server": {"issuers": [{"issuer": "https://as", "audiences": ["api"], "introspection": introspection}]}})
+}
+
+/// Has the request of this number wait for what the authorization server says of the token of this name.
+fn wait(one: &One, number: u32, token: &str) -> Wait<()> {
+    let Step::AskIntrospection(question) = one.start(None, Some(token)) else { panic!("{token}") };
+    one.worker.wait_for_introspection(one, number, (), question)
+}
+
+/// The numbers of the requests that are let go now.
+fn let_go(one: &One) -> Vec<u32> {
+    std::iter::from_fn(|| one.worker.next_ready()).map(|ready| ready.context).collect()
+}
+
+#[test]
+fn requests_are_let_go_in_their_order_and_so_many_in_a_tick() {
+    let process = Process::new();
+    process.publish("/introspect", published(&json!([])));
+    let one = One::with(&process, &introspecting());
+    let count = u32::try_from(3 * MOST_ENDED + 1).unwrap();
+    for number in 0..count {
+        assert!(matches!(wait(&one, number, "one"), Wait::Waits));
+    }
+    one.turn();
+    assert_eq!(process.asked("/introspect"), 1, "they share a call");
+    let mut expected = 0..count;
+    for _ in 0..4 {
+        let now: Vec<u32> = expected.by_ref().take(MOST_ENDED).collect();
+        assert_eq!(let_go(&one), now);
+        assert_eq!(one.worker.may_end_one(), now.len() < MOST_ENDED);
+        one.tick();
+    }
+    assert!(let_go(&one).is_empty());
+}
+
+#[test]
+fn a_request_that_the_host_ends_by_itself_counts_as_one_of_those_of_a_tick() {
+    let one = One::with(&Process::new(), &introspecting());
+    for _ in 0..2 {
+        let ended = (0..2 * MOST_ENDED).filter(|_| one.worker.may_end_one()).count();
+        assert_eq!(ended, MOST_ENDED);
+        one.tick();
+    }
+}
+
+#[test]
+fn ticks_come_at_once_while_something_is_queued_often_while_a_request_waits_and_else_seldom() {
+    let process = Process::new();
+    process.publish("/introspect", published(&json!([])));
+    let one = One::with(&process, &introspecting());
+    assert_eq!(FIRST_TICK, BUSY);
+    assert_eq!(one.worker.sooner_tick(), None, "nothing waits");
+    one.tick();
+    assert_eq!((one.worker.next_tick(false), one.worker.next_tick(false)), (Some(IDLE), None));
+    assert!(matches!(wait(&one, 1, "one"), Wait::Waits));
+    // The call is queued.
+    assert_eq!((one.worker.sooner_tick(), one.worker.sooner_tick()), (Some(AT_ONCE), None));
+    one.tick();
+    // The call is made, and the request waits.
+    assert_eq!(one.worker.sooner_tick(), None, "no longer period is set between ticks");
+    assert_eq!((one.worker.next_tick(false), one.worker.next_tick(false)), (Some(BUSY), None));
+    one.answer();
+    // The request is ready.
+    assert_eq!((one.worker.sooner_tick(), one.worker.sooner_tick()), (Some(AT_ONCE), None));
+    assert_eq!(let_go(&one), [1]);
+    one.tick();
+    assert_eq!(one.worker.next_tick(true), None, "the host has more to end");
+    assert_eq!(one.worker.next_tick(false), Some(IDLE));
+    assert_eq!(one.worker.next_tick(true), Some(AT_ONCE));
+}
+
+#[test]
+fn a_request_waits_until_it_is_let_go_or_forgotten() {
+    let process = Process::new();
+    process.publish("/introspect", published(&json!([])));
+    let one = One::with(&process, &introspecting());
+    for number in [1, 2, 3] {
+        assert!(matches!(wait(&one, number, "one"), Wait::Waits));
+    }
+    let waiting = || [1, 2, 3, 4].map(|number| one.worker.waits(number));
+    assert_eq!(waiting(), [true, true, true, false]);
+    one.worker.forget(2);
+    assert_eq!(waiting(), [true, false, true, false]);
+    one.turn();
+    assert_eq!(waiting(), [true, false, true, false], "those that are ready are not decided yet");
+    one.worker.forget(1);
+    assert_eq!(let_go(&one), [3]);
+    assert_eq!(waiting(), [false; 4]);
+}
+
+#[test]
+fn one_request_more_than_may_wait_is_refused_whether_the_others_wait_or_are_ready() {
+    let process = Process::new();
+    process.publish("/introspect", published(&json!([])));
+    let one = One::with(&process, &introspecting());
+    let most = u32::try_from(MOST_WAITING).unwrap();
+    for number in 0..most {
+        assert!(matches!(wait(&one, number, if number % 2 == 0 { "one" } else { "other" }), Wait::Waits));
+    }
+    let refused = || match wait(&one, most, "one") {
+        Wait::No((), Outcome::InVain(refused)) => refused.reason(),
+        wait => panic!("{wait:?}"),
+    };
+    assert_eq!(refused(), Reason::IntrospectionUnavailable);
+    one.tick();
+    // One of both calls is answered, so that half of them are ready.
+    let (token, _) = one.calls.borrow_mut().pop().unwrap();
+    one.worker.receive(&one, token, &Response::default());
+    assert_eq!(refused(), Reason::IntrospectionUnavailable);
+    assert_eq!(let_go(&one).len(), MOST_ENDED);
+    assert!(matches!(wait(&one, most, "one"), Wait::Waits));
+}
+
+#[test]
+fn one_token_more_than_may_be_asked_about_is_not_asked_about() {
+    let one = One::with(&Process::new(), &introspecting());
+    for number in 0..128 {
+        assert!(matches!(wait(&one, number, &number.to_string()), Wait::Waits));
+        if number == 64 {
+            // Some are called about, and the others are queued.
+            one.tick();
+        }
+    }
+    let Wait::No((), Outcome::Introspected(introspected)) = wait(&one, 128, "128") else { panic!() };
+    assert_eq!(introspected.outcome().name(), "failed");
+    assert!(matches!(wait(&one, 128, "0"), Wait::Waits), "it shares the call of the first");
+    assert!(matches!(wait(&one, 129, "127"), Wait::Waits), "it shares the call of the last");
+}
+
+#[test]
+fn a_request_waits_in_vain_after_the_timeout_of_its_call_and_not_before() {
+    let process = Process::new();
+    let one = One::with(&process, &introspecting());
+    assert!(matches!(wait(&one, 1, "one"), Wait::Waits));
+    let mut waited = 0;
+    let refused = loop {
+        one.tick();
+        if let Some(ready) = one.worker.next_ready() {
+            break ready;
+        }
+        process.pass(500);
+        waited += 500;
+        assert!(waited < 60_000);
+    };
+    assert!(waited > 5_000, "{waited}");
+    assert!(
+        matches!(refused.outcome, Outcome::InVain(refused) if refused.reason() == Reason::IntrospectionUnavailable)
+    );
+    one.answer();
+    assert!(one.worker.next_ready().is_none(), "the late response is nobody's");
+}
+
+#[test]
+fn a_request_that_waits_for_keys_is_refused_after_their_timeout() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    let one = One::new(&process, &by_jwks_uri());
+    one.turn();
+    assert!(one.waits("two"));
+    one.tick();
+    assert!(one.worker.next_ready().is_none());
+    let mut waited = 0;
+    let refused = loop {
+        one.tick();
+        if let Some(ready) = one.worker.next_ready() {
+            break ready;
+        }
+        process.pass(500);
+        waited += 500;
+        assert!(waited < 60_000);
+    };
+    assert!(waited > 5_000, "{waited}");
+    assert!(matches!(refused.outcome, Outcome::InVain(refused) if refused.reason() == Reason::KeysUnavailable));
+}
+
+#[test]
+fn a_response_to_no_call_changes_nothing() {
+    let process = Process::new();
+    let one = One::with(&process, &introspecting());
+    assert!(matches!(wait(&one, 1, "one"), Wait::Waits));
+    one.tick();
+    one.worker.receive(&one, 999, &Response::default());
+    assert!(one.worker.waits(1) && one.worker.next_ready().is_none());
+    let (token, _) = one.calls.borrow_mut().pop().unwrap();
+    one.worker.receive(&one, token, &Response::default());
+    assert_eq!(let_go(&one), [1]);
+}
