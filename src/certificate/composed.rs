@@ -2,8 +2,8 @@
 
 //! Unicode's Normalization Form C (UAX #15).
 //!
-//! Of the primitives of `unicode-normalization`: its own iterator brings the tables of the compatibility forms along, which
-//! nobody wants here.
+//! It is built on the primitives of `unicode-normalization`. That crate's own iterator would add the tables of the
+//! compatibility forms, which nobody needs here.
 
 use unicode_normalization::char::{canonical_combining_class, compose, decompose_canonical};
 
@@ -15,7 +15,7 @@ pub(super) fn nfc(text: &str) -> Vec<char> {
     text.chars().for_each(|character| decompose_canonical(character, |part| decomposed.push(part)));
     let class = canonical_combining_class;
     for marks in decomposed.chunk_by_mut(|left, right| class(*left) != 0 && class(*right) != 0) {
-        // Marks of one class stay in their order.
+        // Marks of one class keep their order.
         let ordered = marks.iter().enumerate().map(|(place, mark)| (class(*mark), place, *mark)).collect();
         for (mark, (_, _, next)) in marks.iter_mut().zip(sorted(ordered)) {
             *mark = next;

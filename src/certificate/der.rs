@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The elements of a DER encoding (X.690), read no more strictly than finding their ends needs.
+//! The elements of a DER encoding (X.690). They are read only as strictly as is needed to find their ends.
 
 use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};
 
-/// One element: identifier, length and contents. A length need not be in its shortest form, since OpenSSL does not ask
-/// for that inside a certificate; it must be definite.
+/// One element: identifier, length and contents. Its length must be definite. It need not be in its shortest form, since
+/// OpenSSL does not demand that in a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Element<'a> {
     class: Class,
@@ -18,7 +18,7 @@ pub(crate) struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// The element at the beginning of `der`, and the bytes after it. `None` where none is there completely.
+    /// The element at the beginning of `der`, and the bytes after it. `None` if it is not complete.
     pub(crate) fn first(der: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (rest, any) = Any::from_der(der).ok()?;
         let whole = der.get(..der.len().checked_sub(rest.len())?)?;
@@ -34,7 +34,7 @@ impl<'a> Element<'a> {
         ))
     }
 
-    /// The element that `der` is, with nothing after it.
+    /// The element that fills `der`.
     pub(crate) fn only(der: &'a [u8]) -> Option<Self> {
         Self::first(der).filter(|(_, rest)| rest.is_empty()).map(|(element, _)| element)
     }
@@ -54,12 +54,12 @@ impl<'a> Element<'a> {
         (self.class == Class::ContextSpecific).then_some(self.tag.0)
     }
 
-    /// Its contents, unless they are elements (X.690 §8.1.2.5): a string must not be made of strings (§10.2).
+    /// Its contents, unless they are elements (X.690 §8.1.2.5): a string may not consist of strings (§10.2).
     pub(crate) fn primitive(&self) -> Option<&'a [u8]> {
         (!self.constructed).then_some(self.contents)
     }
 
-    /// The elements in its contents. `None` where the contents are something else.
+    /// The elements in its contents. `None` if the contents are something else.
     pub(crate) fn children(&self) -> Option<Vec<Self>> {
         let mut elements = Elements(self.contents);
         let children: Vec<_> = elements.by_ref().collect();
@@ -67,7 +67,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Elements one after another; ends before the first byte that begins none.
+/// Elements one after another, up to the first byte that begins none.
 pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {

@@ -25,10 +25,10 @@ use crate::time::UnixTime;
 use thumbprint::Thumbprint;
 use to_be_signed::ToBeSigned;
 
-/// The certificate that the client proved to hold.
+/// A certificate that a client proved to hold.
 ///
-/// The DER is kept as it came: a thumbprint is over its bytes, and RFC 8705's own example (Appendix A) is an X.509
-/// version 1 certificate that strict parsers refuse.
+/// The DER is kept as it came, since a thumbprint is a hash of its bytes. RFC 8705's own example (Appendix A) is an X.509
+/// version 1 certificate, which strict parsers refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -36,12 +36,12 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads what the host hands over for the connection, PEM as it is or percent-encoded, and proves that it is
-    /// the certificate which the TLS connection was made with.
+    /// Reads what the host hands over for the connection, as PEM or percent-encoded PEM, and proves that it is the certificate
+    /// of the TLS connection.
     ///
     /// # Errors
-    /// [`Reason::CertificateMalformed`] where it is not exactly one certificate, and
-    /// [`Reason::CertificateDigestMismatch`] where it is another one than `presented`.
+    /// [`Reason::CertificateMalformed`] if it is not exactly one certificate, and [`Reason::CertificateDigestMismatch`] if it
+    /// is not the certificate `presented`.
     pub fn of_connection(pem: &[u8], presented: &Thumbprint) -> Result<Self, Reason> {
         let der = pem::certificate_der(pem).ok_or(Reason::CertificateMalformed)?;
         let thumbprint = Thumbprint::of_der(&der);
@@ -51,20 +51,19 @@ impl Certificate {
         Ok(Self { der, thumbprint })
     }
 
-    /// A certificate on the desk: nobody proved to hold it, so a module cannot make one this way. `der` is taken as it
-    /// is.
+    /// A certificate on the desk, with `der` as it is. Nobody proved to hold it, so the module has no such function.
     #[cfg(not(target_arch = "wasm32"))]
     #[must_use]
     pub fn on_the_desk(der: Vec<u8>) -> Self {
         Self { thumbprint: Thumbprint::of_der(&der), der }
     }
 
-    /// The certificate that these bytes are, and nothing more.
+    /// The certificate with exactly these bytes.
     pub(crate) fn from_der(der: Vec<u8>) -> Option<Self> {
         Self::is_certificate(&der).then(|| Self { thumbprint: Thumbprint::of_der(&der), der })
     }
 
-    /// Whether these bytes have the form of one certificate, and of nothing more.
+    /// Whether these bytes are one certificate by their form, and nothing more.
     pub(crate) fn is_certificate(der: &[u8]) -> bool {
         pem::is_one_sequence(der) && ToBeSigned::of_certificate(der).is_some()
     }
@@ -72,8 +71,8 @@ impl Certificate {
     /// Whether the certificate is valid at this time, both ends included (RFC 5280 §4.1.2.5).
     ///
     /// # Errors
-    /// [`Reason::CertificateExpired`], [`Reason::CertificateNotYetValid`], and [`Reason::CertificateMalformed`] where
-    /// the dates cannot be read.
+    /// [`Reason::CertificateExpired`], [`Reason::CertificateNotYetValid`], and [`Reason::CertificateMalformed`] if the dates
+    /// cannot be read.
     pub fn check_validity(&self, now: UnixTime) -> Result<(), Reason> {
         let validity = validity(&self.der).ok_or(Reason::CertificateMalformed)?;
         let now = i64::try_from(now.seconds()).map_err(|_| Reason::CertificateExpired)?;
@@ -86,7 +85,7 @@ impl Certificate {
         }
     }
 
-    /// The first and the last second of its validity, in RFC 3339 and UTC; `None` where they cannot be read.
+    /// The first and the last second of its validity, in RFC 3339 and UTC; `None` if they cannot be read.
     #[must_use]
     pub fn dates(&self) -> Option<(String, String)> {
         let Validity { not_before, not_after } = validity(&self.der)?;
@@ -124,8 +123,8 @@ impl Certificate {
     }
 }
 
-/// The validity of a certificate (RFC 5280 §4.1.2.5). What stands around it is passed over unread: the handshake has
-/// judged that, and a parser of the whole would make the module a ninth larger.
+/// The validity of a certificate (RFC 5280 §4.1.2.5). The other fields are skipped: the handshake has judged them, and a parser
+/// of all fields would make the module a ninth larger.
 fn validity(der: &[u8]) -> Option<Validity> {
     Validity::from_der(ToBeSigned::of_certificate(der)?.validity).ok().map(|(_, validity)| validity)
 }

@@ -11,20 +11,20 @@ use super::object_identifier::ObjectIdentifier;
 use super::subject_alternative_name::SubjectAlternativeName;
 use super::to_be_signed::ToBeSigned;
 
-/// Whom a certificate names, and who says so.
+/// The subject and the issuer of a certificate, and its other names.
 #[derive(Debug)]
 pub struct Names {
-    /// Who it is.
+    /// The subject.
     pub subject: DistinguishedName,
-    /// Who says so.
+    /// The issuer.
     pub issuer: DistinguishedName,
-    /// The other names. None too where there is no such extension, or more than one, or one that cannot be read to its
-    /// end: readers would differ in what they take from it.
+    /// The other names. There are none without the extension, or if it is there twice, or if it cannot be read to its end:
+    /// readers would differ in what they take from it.
     pub subject_alternative_names: Vec<SubjectAlternativeName>,
 }
 
 impl Names {
-    /// The names in a certificate. `None` where it cannot be read as one.
+    /// The names in a certificate. `None` if it cannot be read as one.
     #[must_use]
     pub fn of(certificate: &Certificate) -> Option<Self> {
         Element::only(certificate.der())?;
@@ -37,9 +37,9 @@ impl Names {
     }
 }
 
-/// The names in the extension subjectAltName, where `rest` are the fields behind the key of a certificate; empty where there is
-/// no such extension. `None` where it is there twice (RFC 5280 §4.2), or anything there cannot be read to its end: readers would
-/// differ in what they take from it.
+/// The names in the extension subjectAltName, from `rest`, the fields of a certificate after its key; none without the
+/// extension. `None` if the extension is there twice (RFC 5280 §4.2), or if anything there cannot be read to its end: readers
+/// would differ in what they take from it.
 pub(crate) fn alternative_names(rest: &[u8]) -> Option<Vec<SubjectAlternativeName>> {
     let mut fields = Elements(rest);
     let lists: Vec<_> = fields.by_ref().filter(|field| field.context() == Some(3)).collect();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Object identifiers (X.660), by which X.509 names everything.
+//! Object identifiers (X.660), the names that X.509 gives to everything.
 
 use std::fmt::{self, Write as _};
 
@@ -9,8 +9,8 @@ use std::fmt::{self, Write as _};
 pub struct ObjectIdentifier(String);
 
 impl ObjectIdentifier {
-    /// Reads the contents of an OBJECT IDENTIFIER (X.690 §8.19). `None` where they are none, as OpenSSL judges too, and
-    /// where an arc has more than 128 bits: those of a UUID (2.25) are the largest in use.
+    /// Reads the contents of an OBJECT IDENTIFIER (X.690 §8.19). `None` if they are none, by the same rules as OpenSSL's, or if
+    /// an arc has more than 128 bits. The longest arcs in use are UUIDs (2.25).
     #[must_use]
     pub fn from_contents(contents: &[u8]) -> Option<Self> {
         let mut dotted = String::new();
@@ -20,13 +20,13 @@ impl ObjectIdentifier {
             if !within && *byte == 0x80 {
                 return None;
             }
-            // Seven bits of each byte count, and the eighth says whether another byte belongs to the arc.
+            // Seven bits of each byte count. The eighth says whether another byte belongs to the arc.
             arc = arc.checked_mul(0x80)? | u128::from(byte & 0x7f);
             within = byte & 0x80 != 0;
             if within {
                 continue;
             }
-            // The first two arcs stand in one number; the first is at most 2.
+            // The first two arcs are in one number; the first is at most 2.
             let (separator, value) = match (dotted.is_empty(), arc) {
                 (true, 0..40) => ("0.", arc),
                 (true, 40..80) => ("1.", arc.wrapping_sub(40)),

@@ -12,11 +12,11 @@ use crate::text::percent;
 pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 pub(super) const END: &str = "-----END CERTIFICATE-----";
 
-/// No certificate that a TLS stack accepts is larger: its handshake messages end at 16 KiB or a few times that.
+/// The largest certificate. TLS stacks accept no larger one: their handshake messages end at 16 KiB or a few times that.
 const LONGEST_PEM: usize = 128 * 1024;
 
-/// The DER inside the one PEM block of `text`, which may be percent-encoded as a whole. `None` where there is
-/// another number of blocks, anything but white space around it, or something else than one DER SEQUENCE in it.
+/// The DER in the one PEM block of `text`, which may be percent-encoded as a whole. `None` if there is another number of
+/// blocks, if anything but white space is around it, or if it has anything but one DER SEQUENCE.
 pub(crate) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
     if text.len() > LONGEST_PEM {
         return None;
@@ -25,7 +25,7 @@ pub(crate) fn certificate_der(text: &[u8]) -> Option<Vec<u8>> {
     block_der(std::str::from_utf8(&text).ok()?)
 }
 
-/// The same for any number of blocks behind one another.
+/// The same for any number of blocks, one after another.
 pub(crate) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     if text.len() > LONGEST_PEM {
         return None;
@@ -43,7 +43,7 @@ fn block_der(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn contents(text: &str, begin: &str, end: &str) -> Option<Vec<u8>> {
     let body = text.trim_ascii().strip_prefix(begin)?.strip_suffix(end)?;
     let base64: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    // Another block's markers hold hyphens, which are not base64.
+    // The marker of another block has hyphens, which are not base64.
     let der = STANDARD.decode(base64).ok()?;
     is_one_sequence(&der).then_some(der)
 }

@@ -9,16 +9,16 @@ use x509_parser::asn1_rs::Tag;
 use super::der::Element;
 use super::object_identifier::ObjectIdentifier;
 
-/// The kind of a public key and its size, not the key.
+/// The kind and the size of a public key, without the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     /// An algorithm whose keys come in any size: its name, and the bits of the modulus.
     Sized(&'static str, usize),
     /// An algorithm whose keys have one size, or `EC` and a curve.
     Named(&'static str),
-    /// An elliptic curve that has no name here.
+    /// An elliptic curve without a name here.
     Curve(ObjectIdentifier),
-    /// An algorithm that has no name here.
+    /// An algorithm without a name here.
     Algorithm(ObjectIdentifier),
 }
 
@@ -44,7 +44,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo in DER. `None` where it is something else; the key itself is not checked.
+    /// Reads a SubjectPublicKeyInfo in DER. `None` if it is something else. The key itself is not checked.
     #[must_use]
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let info = Element::only(der).filter(|info| info.is(Tag::Sequence))?;
@@ -89,7 +89,7 @@ fn first_integer_bits(sequence: Element<'_>) -> Option<usize> {
 }
 
 impl fmt::Display for PublicKey {
-    /// `RSA 2048`, `EC P-256`, `Ed25519`; the object identifier where there is no name.
+    /// `RSA 2048`, `EC P-256`, `Ed25519`; or the object identifier, if there is no name here.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sized(name, bits) => write!(formatter, "{name} {bits}"),

@@ -15,20 +15,19 @@ use crate::text::escaped::Escaped;
 /// One of the names: a GeneralName.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectAlternativeName {
-    /// `dNSName`: ASCII, otherwise whatever the certificate says.
+    /// `dNSName`, in ASCII, and otherwise unchecked.
     Dns(String),
-    /// `uniformResourceIdentifier`: ASCII, likewise.
+    /// `uniformResourceIdentifier`, likewise.
     Uri(String),
     /// `iPAddress` of 4 or 16 bytes.
     Ip(IpAddr),
-    /// `rfc822Name`: ASCII, likewise.
+    /// `rfc822Name`, likewise.
     Email(String),
     /// `directoryName`.
     DirectoryName(DistinguishedName),
     /// `registeredID`.
     RegisteredId(ObjectIdentifier),
-    /// Any other, and any of these with a value that its kind does not have: its kind as RFC 5280 spells it, and its
-    /// DER.
+    /// A name of another kind, or of one of these kinds with a wrong value: its kind as RFC 5280 spells it, and its DER.
     Other(&'static str, Vec<u8>),
 }
 
@@ -36,7 +35,7 @@ impl SubjectAlternativeName {
     /// The identifier of the extension.
     pub(crate) const EXTENSION: &str = "2.5.29.17";
 
-    /// Reads the extension's value, a GeneralNames in DER, in its order. `None` where it is something else.
+    /// Reads the extension's value, a GeneralNames in DER, in its order. `None` if it is something else.
     #[must_use]
     pub fn list_from_der(der: &[u8]) -> Option<Vec<Self>> {
         let names = Element::only(der).filter(|names| names.is(Tag::Sequence))?;
@@ -50,7 +49,7 @@ impl SubjectAlternativeName {
             1 => ("rfc822Name", ascii().map(Self::Email)),
             2 => ("dNSName", ascii().map(Self::Dns)),
             3 => ("x400Address", None),
-            // A Name is a CHOICE, so the tag stands around it (X.680 §31.2.7).
+            // A Name is a CHOICE, so it is inside the tag (X.680 §31.2.7).
             4 => ("directoryName", DistinguishedName::from_der(name.contents).map(Self::DirectoryName)),
             5 => ("ediPartyName", None),
             6 => ("uniformResourceIdentifier", ascii().map(Self::Uri)),
@@ -68,8 +67,8 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 impl fmt::Display for SubjectAlternativeName {
-    /// The value alone for the four kinds that RFC 8705 §2.1.2 knows, on one line and fit for a terminal; the others
-    /// with their kind, and what has no text of its own as `#` and its DER in hexadecimal.
+    /// The value, on one line and safe for a terminal. For the four kinds in RFC 8705 §2.1.2 it is the value alone, for the
+    /// others it follows the kind. A value without a text of its own is `#` and its DER in hexadecimal.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dns(text) | Self::Uri(text) | Self::Email(text) => Escaped { text, special: "\\" }.fmt(formatter),

@@ -17,7 +17,7 @@ use crate::text::hexadecimal;
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "ThumbprintText"))]
 pub struct Thumbprint([u8; 32]);
 
-/// How the schema has it.
+/// Its form in the schema.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(schemars::JsonSchema)]
 #[schemars(inline)]
@@ -37,12 +37,12 @@ impl Thumbprint {
         Self(Sha256::digest(der).into())
     }
 
-    /// Reads an `x5t#S256` value. Only the one canonical spelling is read: 43 characters of base64url, no padding,
-    /// no white space, and no bits behind the 256th. The values in figures 2 and 3 of RFC 8705 are not canonical.
+    /// Reads an `x5t#S256` value. Only its canonical form is read: 43 characters of base64url, no padding, no white space, and
+    /// no bits after the 256th. The values in figures 2 and 3 of RFC 8705 are not canonical.
     #[must_use]
     pub fn from_x5t_s256(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
-        // The engine itself refuses padding, other alphabets and trailing bits.
+        // The engine itself refuses padding, other alphabets, and trailing bits.
         match URL_SAFE_NO_PAD.decode_slice_unchecked(text_of_43(text)?, &mut bytes) {
             Ok(32) => Some(Self(bytes)),
             _ => None,
@@ -85,7 +85,7 @@ impl Thumbprint {
 impl TryFrom<String> for Thumbprint {
     type Error = &'static str;
 
-    /// As an operator has it: `x5t#S256`, or the hexadecimal digits of a fingerprint.
+    /// A thumbprint as an operator has it: `x5t#S256`, or the hexadecimal digits of a fingerprint.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         Self::from_x5t_s256(&text).or_else(|| Self::from_hex(text.as_bytes())).ok_or(
             "a thumbprint is 43 characters of base64url (x5t#S256) or 64 hexadecimal digits, of the SHA-256 of the DER",
@@ -98,7 +98,7 @@ fn text_of_43(text: &str) -> Option<&[u8]> {
 }
 
 impl PartialEq for Thumbprint {
-    /// Looks at every byte whatever the first ones say. A thumbprint is no secret; it costs nothing all the same.
+    /// Compares all bytes, even after a difference. A thumbprint is no secret, but this costs nothing.
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |difference, (own, its)| difference | (own ^ its)) == 0
     }

@@ -6,8 +6,8 @@ use x509_parser::asn1_rs::Tag;
 
 use super::der::{Element, Elements};
 
-/// The fields of a certificate of any version of X.509, each as the DER it came in. Only their order is looked at:
-/// whoever needs a field reads it, and what is wrong with another does not matter to him.
+/// The fields of a certificate of any version of X.509, each as its DER. Only their order is checked: each field is read by the
+/// code that needs it, and a fault in another field does not matter there.
 #[derive(Debug)]
 pub struct ToBeSigned<'a> {
     /// INTEGER.
@@ -20,12 +20,12 @@ pub struct ToBeSigned<'a> {
     pub subject: &'a [u8],
     /// SubjectPublicKeyInfo.
     pub subject_public_key_info: &'a [u8],
-    /// What stands behind: unique identifiers and extensions, each with a tag; nothing in version 1.
+    /// The rest: unique identifiers and extensions, each with a tag; nothing in version 1.
     pub rest: &'a [u8],
 }
 
 impl<'a> ToBeSigned<'a> {
-    /// The fields of the certificate `der`. `None` where they are not there in this order.
+    /// The fields of the certificate `der`. `None` if they are not there in this order.
     #[must_use]
     pub fn of_certificate(der: &'a [u8]) -> Option<Self> {
         let (certificate, _) = Element::first(der).filter(|(certificate, _)| certificate.is(Tag::Sequence))?;

@@ -7,7 +7,7 @@ use super::forwarded_certificate::{ForwardedCertificate, XForwardedClientCert};
 use crate::text::list::listed;
 
 impl ForwardedCertificate {
-    /// In which headers the server gets the certificate; `None` where it gets no more than facts.
+    /// The headers with the certificate; `None` if the server gets facts at most.
     pub(crate) fn forms_sentence(&self, server: &str) -> Option<String> {
         let mut forms: Vec<_> = self.forms.iter().map(form).collect();
         match self.x_forwarded_client_cert {
@@ -19,7 +19,7 @@ impl ForwardedCertificate {
         (!forms.is_empty()).then(sentence)
     }
 
-    /// Whether what the server gets has names in it.
+    /// Whether anything that the server gets has names in it.
     pub(crate) fn has_names(&self) -> bool {
         let is_whole = |form: &Form| !form.encoding().is_digest();
         let is_rebuilt = self.x_forwarded_client_cert == XForwardedClientCert::Rebuild;

@@ -16,7 +16,8 @@ use crate::http::header_name::{HeaderName, OwnName};
 use crate::reason::Reason;
 use crate::text::percent;
 
-/// In bytes. The request is refused if a fact is longer, since servers truncate or refuse headers from about this size.
+/// The longest fact, in bytes. With a longer one the request is refused: servers truncate or refuse headers from about this
+/// size.
 const LONGEST: usize = 4096;
 
 /// Headers with what the certificate says, each if it is named. Names have nothing but visible ASCII in them: see each.

@@ -51,7 +51,7 @@ pub(crate) enum XForwardedClientCert {
 pub(crate) enum Verified {
     Success,
     Failed,
-    /// There is no certificate, or none that the server may see.
+    /// There is no certificate, or none that the server is to see.
     None,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct PresentedBy<'p> {
     pub(crate) request: &'p Request<'p>,
     pub(crate) connection: &'p dyn Connection,
     pub(crate) thumbprint: Thumbprint,
-    /// What a terminator in front says, if the certificate comes from there.
+    /// The word of a terminator in front, if the certificate comes from it.
     pub(crate) terminated: Option<&'p Terminated>,
 }
 
@@ -139,8 +139,8 @@ impl ForwardedCertificate {
         self.verified_headers().map(|header| Edit::set(header, word.to_owned()))
     }
 
-    /// The edits for a server that gets every certificate, validated or not, and none where the client presented none.
-    // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of that size.
+    /// The edits for a server that gets every certificate, validated or not. Without a certificate they only remove headers.
+    // Not inlined, like everything that few requests need: V8 compiles two functions in less time than one of their size.
     #[inline(never)]
     pub(crate) fn edits(
         &self,
@@ -163,8 +163,8 @@ impl ForwardedCertificate {
         Ok(edits)
     }
 
-    /// The headers that depend only on the certificate and its chain, as they were kept or written now. With
-    /// `keeps_certificate` they have the certificate beside them.
+    /// The headers that depend only on the certificate and its chain, kept or written now. With `keeps_certificate` the
+    /// certificate is kept beside them.
     // Not inlined: as `edits`.
     #[inline(never)]
     pub(crate) fn headers(
@@ -174,7 +174,7 @@ impl ForwardedCertificate {
         keeps_certificate: bool,
     ) -> Result<Rc<CertificateHeaders>, Reason> {
         let PresentedBy { policy, request, connection, thumbprint, terminated } = presented;
-        // Envoy wrote this header about the connection, so it is of no use behind a terminator.
+        // Envoy wrote this header about the connection, so it says nothing of a terminator's client.
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
         let source = terminated.map_or(forwarded, |terminated| terminated.chain_source.as_deref());
         let source = source.filter(|_| self.has_chain());
@@ -188,7 +188,7 @@ impl ForwardedCertificate {
             }
             None => {
                 let given = connection.certificate();
-                // A certificate in the header counts only if it is the connection's: the same check as for the host's.
+                // A certificate in the header counts only if it is the connection's. The host's own is checked in the same way.
                 let in_header = || chain::certificate_of_connection(forwarded?, &thumbprint);
                 let pem = given.as_deref().or_else(in_header).ok_or(Reason::CertificateUnavailable)?;
                 let certificate = Certificate::of_connection(pem, &thumbprint)?;

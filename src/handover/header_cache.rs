@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What was written for a certificate before: the next request of its connection needs neither the certificate nor an
+//! The headers that were written for a certificate. The next request of the connection needs neither the certificate nor an
 //! encoding.
 
 use std::rc::Rc;
@@ -10,25 +10,25 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::http::edit::Edit;
 
-/// How much of a VM's memory it takes at most. With a certificate's usual 2 KiB in each of two forms, some 1000
-/// certificates that are in use at one time.
+/// How much of a VM's memory it takes at most: with a usual certificate of 2 KiB in two forms each, some 1000 certificates in
+/// use at one time.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// What an entry takes beside its texts: the map's slot, the shared pointer, the allocator's share.
+/// What an entry takes beside its texts: the slot of the map, the shared pointer, the allocator's share.
 const OVERHEAD: usize = 256;
 
 /// The headers for one certificate under one policy.
 #[derive(Debug)]
 pub(crate) struct CertificateHeaders {
-    /// Where the chain came from; `None` where the policy hands over none.
+    /// The source of the chain; `None` if the policy hands over none.
     pub(crate) chain_source: Option<Vec<u8>>,
-    /// The certificate itself, where clients authenticate by what is in it.
+    /// The certificate itself, if clients authenticate by its contents.
     pub(crate) certificate: Option<Certificate>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) without_chain: bool,
 }
 
-/// What was written in one VM, for all its policies.
+/// The headers that one VM has written, for all its policies.
 #[derive(Debug)]
 pub struct HeaderCache(BoundedCache<[u8; 32], Rc<CertificateHeaders>>);
 
@@ -50,7 +50,7 @@ impl CertificateHeaders {
 }
 
 impl HeaderCache {
-    /// What this policy wrote for the certificate with this thumbprint, the chain being from the same text.
+    /// The headers that this policy wrote for the certificate with this thumbprint, with a chain from the same text.
     pub(crate) fn find(
         &mut self,
         policy: &str,
@@ -61,7 +61,7 @@ impl HeaderCache {
         (found.chain_source.as_deref() == chain_source).then_some(found)
     }
 
-    /// Keeps what was written.
+    /// Keeps headers.
     pub(crate) fn keep(
         &mut self,
         policy: &str,

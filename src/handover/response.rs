@@ -10,7 +10,7 @@ use crate::http::header_name::are_twins;
 const FIELDS: [&str; 2] = ["client-cert", "client-cert-chain"];
 
 /// The edits of a response's headers. Both fields are removed. A `Vary` that names one of them becomes `*`, since a cache in
-/// front of the proxy does not see what the response varies with.
+/// front of the proxy does not see the header on which the response depends.
 #[must_use]
 pub fn response_edits(headers: &Headers<'_>) -> Vec<Edit> {
     let is_field = |name: &str| FIELDS.iter().any(|field| are_twins(field, name));
