@@ -217,3 +217,23 @@ fn a_response_to_no_call_changes_nothing() {
     one.worker.receive(&one, token, &Response::default());
     assert_eq!(let_go(&one), [1]);
 }
+
+#[test]
+fn of_two_key_sets_the_one_that_fails_ends_the_waiting_for_it_alone() {
+    let policy = |uri: &str| {
+        let keys = json!({"jwks_uri": uri, "cluster": "as"});
+        json!({"resource_server": {"issuers": [{"issuer": "https://as", "audiences": ["api"], "keys": keys}]}})
+    };
+    let policies = json!({"a": policy("https://as/a"), "b": policy("https://as/b")});
+    let one = One::with(&Process::new(), &json!({"policies": policies, "default_policy": "a"}));
+    for (number, name) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
+        let Step::AskKeys { question, .. } = one.start(Some(name), Some("one")) else { panic!("{name}") };
+        assert!(matches!(one.worker.wait_for_keys(&one, number, (), question), Wait::Waits));
+    }
+    one.tick();
+    let place = one.calls.borrow().iter().position(|(_, call)| call.path == "/b").unwrap();
+    let (token, _) = one.calls.borrow_mut().remove(place);
+    one.worker.receive(&one, token, &Response::default());
+    assert_eq!(let_go(&one), [2, 4]);
+    assert_eq!([1, 3].map(|number| one.worker.waits(number)), [true, true]);
+}
