@@ -112,11 +112,11 @@ const DIALECTS: &[Row] = &[
         chain: RowChain::Numbered("cert_chain_", 0, 10),
         ..PLAIN
     },
-    // keycloak/keycloak 6a330e158777, TraefikProxySslClientCertificateLookup: PEM blocks, decoded from a URL's form.
+    // keycloak/keycloak 26.7.3, TraefikProxySslClientCertificateLookup: PEM without markers and line ends, as Traefik writes it.
     Row {
         name: "keycloak_traefik",
         header: Some("x-forwarded-tls-client-cert"),
-        encoding: Encoding::PemUrl,
+        encoding: Encoding::DerBase64,
         chain: RowChain::SameHeader,
         ..PLAIN
     },
@@ -439,8 +439,8 @@ mod tests {
             )
         );
         assert_eq!(written("keycloak_nginx", &chain), [header("ssl-client-cert", escaped(1))]);
-        let traefik = [escaped(1), escaped(2), escaped(3)].join(",");
-        assert_eq!(written("keycloak_traefik", &chain), [header("x-forwarded-tls-client-cert", traefik)]);
+        let traefik = header("x-forwarded-tls-client-cert", "MAEB,MAEC,MAED".into());
+        assert_eq!(written("keycloak_traefik", &chain), [traefik]);
         let [(name, value)] = written("keycloak_envoy", &chain).try_into().unwrap();
         assert_eq!(name, "x-forwarded-client-cert");
         assert!(value.ends_with(&format!(";Cert=\"{0}\";Chain=\"{0}{1}{2}\"", escaped(1), escaped(2), escaped(3))));

@@ -64,8 +64,8 @@ ENCODINGS = {
     "pem_apache": ({"dialect": "gluu"}, "x-clientcert", lambda certificate: certificate.apache_form),
     "sf_binary": ({"dialect": "rfc9440"}, "client-cert", lambda certificate: certificate.rfc9440_form),
     "pem_url": (
-        {"dialect": "keycloak_traefik"},
-        "x-forwarded-tls-client-cert",
+        {"header": "x-client-cert", "encoding": "pem_url"},
+        "x-client-cert",
         lambda certificate: certificate.url_encoded,
     ),
     "pem_nginx_escaped": (

@@ -79,7 +79,7 @@ def forms(world: World) -> Iterator[Case]:
         "client-certificate": one.url_encoded,
         "x-ssl-cert": one.apache_form,
         "ssl-client-cert": one.url_encoded,
-        "x-forwarded-tls-client-cert": one.url_encoded,
+        "x-forwarded-tls-client-cert": base64_der(one),
         "x-forwarded-client-cert": f'{xfcc(one)};Chain="{one.url_encoded}"',
         "client-cert": one.rfc9440_form,
         "x-arr-clientcert": base64_der(one),
@@ -142,7 +142,7 @@ def forms(world: World) -> Iterator[Case]:
         forward=leaf
         | {
             "x-ssl-cert-chain-1": two.apache_form,
-            "x-forwarded-tls-client-cert": f"{one.url_encoded},{two.url_encoded}",
+            "x-forwarded-tls-client-cert": f"{base64_der(one)},{base64_der(two)}",
             "x-forwarded-client-cert": f'{xfcc(one)};Chain="{one.url_encoded}{two.url_encoded}"',
             "client-cert-chain": two.rfc9440_form,
             "x_apache_0": two.apache_form,
