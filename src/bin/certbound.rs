@@ -18,6 +18,8 @@ use certbound::desk::check::check;
 use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
 use certbound::desk::inspect_keys::KeySetInspection;
+use certbound::desk::inspect_token::TokenInspection;
+use certbound::desk::reason_entry::ReasonEntry;
 use certbound::desk::schema::{file_schema, schema};
 use certbound::handover::dialect::Dialect;
 use certbound::time::UnixTime;
@@ -41,11 +43,12 @@ enum Command {
     Inspect(Inspect),
     Check(Check),
     Explain(Box<Explain>),
+    Reason(ReasonOf),
     Schema(OfWhat),
 }
 
 /// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key. Or, of a JSON Web Key Set, which of its keys
-/// verify tokens, and why the others do not.
+/// verify tokens, and why the others do not. Or, of a signed token, its header and its claims, which are not verified.
 ///
 /// Names are RFC 4514 strings, times RFC 3339 in UTC, the serial number hexadecimal.
 #[derive(clap::Args)]
@@ -55,7 +58,7 @@ enum Command {
   curl -s https://as.example.com/jwks | certbound inspect -
   openssl s_client -connect api.example.com:443 < /dev/null | certbound inspect --format json -")]
 struct Inspect {
-    /// A certificate in PEM, percent-encoded PEM, DER or base64, or a key set in JSON; `-` is the standard input.
+    /// A certificate in PEM, percent-encoded PEM, DER or base64, a key set in JSON, or a JWT; `-` is the standard input.
     file: PathBuf,
     /// Also print the header in which this dialect hands the certificate over, as it names itself in the configuration.
     #[arg(long = "dialect", value_name = "NAME", value_parser = |name: &str| Dialect::try_from(name.to_owned()))]
@@ -83,6 +86,19 @@ struct Check {
     /// Exit with 1 where there are warnings.
     #[arg(long)]
     strict: bool,
+}
+
+/// Says what a reason means, and what to do, as the manual has it.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  certbound reason certificate_mismatch
+  certbound reason --format json")]
+struct ReasonOf {
+    /// The reason, as the log names it; default: all of them.
+    name: Option<String>,
+    /// For people or for programs: one JSON object a line.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 /// Prints a JSON Schema (2020-12), by which an editor completes and checks a configuration.
@@ -165,6 +181,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect(&arguments),
         Command::Check(arguments) => check_files(&arguments),
         Command::Explain(arguments) => explain(&arguments),
+        Command::Reason(arguments) => reason(&arguments),
         Command::Schema(arguments) => Ok(match arguments.of {
             Of::Configuration => (schema(), 0),
             Of::File => (file_schema(), 0),
@@ -200,6 +217,18 @@ fn inspect(arguments: &Inspect) -> Output {
             0,
         ));
     }
+    if let Some(token) = TokenInspection::of_file(&bytes) {
+        if !arguments.dialects.is_empty() {
+            return Err(format!("{name} is a signed token, and a dialect hands a certificate over"));
+        }
+        return Ok((
+            match arguments.format {
+                Format::Text => token.to_string(),
+                Format::Json => format!("{}\n", token.json()),
+            },
+            0,
+        ));
+    }
     let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
     if inspection.certificates() > 1 {
         say(&format!("{name} has {} certificates; this is the first", inspection.certificates()));
@@ -209,6 +238,18 @@ fn inspect(arguments: &Inspect) -> Output {
         Format::Json => format!("{}\n", inspection.json()),
     };
     Ok((text, 0))
+}
+
+fn reason(arguments: &ReasonOf) -> Output {
+    let entries = match &arguments.name {
+        Some(name) => vec![ReasonEntry::of(name)?],
+        None => ReasonEntry::all(),
+    };
+    let text = |entry: &ReasonEntry| match arguments.format {
+        Format::Text => entry.to_string(),
+        Format::Json => format!("{}\n", entry.json()),
+    };
+    Ok((entries.iter().map(text).collect(), 0))
 }
 
 fn check_files(arguments: &Check) -> Output {

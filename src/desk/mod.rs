@@ -9,6 +9,8 @@ mod edits;
 pub mod explain;
 pub mod inspect;
 pub mod inspect_keys;
+pub mod inspect_token;
+pub mod reason_entry;
 pub mod schema;
 pub(crate) mod sentence;
 mod server_response;
