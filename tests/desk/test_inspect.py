@@ -489,7 +489,7 @@ def test_what_is_no_certificate_is_named(certificate: Certificate, tmp_path: Pat
         (pkcs12.serialize_key_and_certificates(b"x", key, parsed, None, secret), bundle12),
         (b'[{"kty": "EC", "d": "c2VjcmV0"}]', "JSON, not a certificate"),
         (b'{"a": 1}', "JSON, not a certificate"),
-        (b"eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "a JSON Web Token,"),
+        (b"eyJhbGciOiJFUzI1NiJ9.e30.AAAA.AAAA.AAAA", "a JSON Web Token,"),
         (b"# comment\npolicies:\n  api: {}\n", "YAML, not a certificate"),
         (b"---\n- a: b\n", "YAML, not a certificate"),
         (b"Dear operator,\nplease find this attached: no\n", "text, not a certificate"),
