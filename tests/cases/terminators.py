@@ -101,7 +101,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
     token = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(one)))
     of_edge = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(edge)))
     none = invalid_token("certificate_not_presented")
-    malformed = cannot_decide("certificate_malformed")
+    malformed = bad_request("forwarded_certificate_malformed")
 
     def case(sentence: str, path: str, on: Certificate | None, headers: Sequence[Header], **rest: Any) -> Case:
         return Case(sentence, "behind-terminators", None, path, on, headers, **rest)
