@@ -205,10 +205,21 @@ mod tests {
             assert_eq!(Thumbprint::from_terminator(written.as_bytes(), false), Some(Ok(thumbprint)), "{written}");
             assert_eq!(Thumbprint::from_terminator(written.as_bytes(), true), None, "{written}");
         }
-        for wrong in [colons(&hex).replacen(':', "-", 1), format!(":{}", &colons(&hex)[..94]), format!("{hex}:"), colons(&hex).replacen("::", ":", 1).replacen(':', "", 1)] {
+        for wrong in [
+            colons(&hex).replacen(':', "-", 1),
+            format!(":{}", &colons(&hex)[..94]),
+            format!("{hex}:"),
+            colons(&hex).replacen("::", ":", 1).replacen(':', "", 1),
+        ] {
             assert_eq!(Thumbprint::from_terminator(wrong.as_bytes(), true), None, "{wrong}");
         }
-        for wrong in ["A".repeat(44), format!("{}==", &base64[..42]), base64.replace('=', "A"), format!("{thumbprint}="), base64[..43].to_owned()] {
+        for wrong in [
+            "A".repeat(44),
+            format!("{}==", &base64[..42]),
+            base64.replace('=', "A"),
+            format!("{thumbprint}="),
+            base64[..43].to_owned(),
+        ] {
             // The same bits, where there is neither + nor / in them.
             let same = wrong == thumbprint.to_string() || wrong == base64;
             assert_eq!(Thumbprint::from_terminator(wrong.as_bytes(), false).is_some(), same, "{wrong}");

@@ -47,7 +47,9 @@ impl Encoding {
         let inner = match self {
             _ if says(value) => return true,
             Self::SfBinary => value.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":")),
-            Self::PemApache => value.strip_prefix(pem::BEGIN.as_bytes()).and_then(|rest| rest.strip_suffix(pem::END.as_bytes())),
+            Self::PemApache => {
+                value.strip_prefix(pem::BEGIN.as_bytes()).and_then(|rest| rest.strip_suffix(pem::END.as_bytes()))
+            }
             Self::Sha256Hex | Self::X5tS256 => return matches!(self.digest(value), Some(Err(OfNothing))),
             Self::PemUrl | Self::PemNginxEscaped | Self::DerBase64 | Self::Xfcc => None,
         };
@@ -104,7 +106,9 @@ fn is_variable(text: &[u8]) -> bool {
             let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
             rest.get(..rest.len().saturating_sub(letters)).and_then(|rest| rest.strip_suffix(b"}"))
         }
-        [b'{', name @ .., b'}'] | [b'%', b'[', name @ .., b']'] | [b'%', name @ .., b'%'] | [b'$', name @ ..] => Some(name),
+        [b'{', name @ .., b'}'] | [b'%', b'[', name @ .., b']'] | [b'%', name @ .., b'%'] | [b'$', name @ ..] => {
+            Some(name)
+        }
         _ => None,
     };
     let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.:-,()".contains(byte);
@@ -237,6 +241,51 @@ mod tests {
         // Base64 of something that is no certificate.
         assert_eq!(Encoding::DerBase64.read(b"MAEB"), None);
         assert_eq!(Encoding::SfBinary.read(b":MAEB:"), None);
+    }
+
+    #[test]
+    fn what_says_none_is_read_as_a_certificate_by_no_encoding() {
+        let variables = [
+            "{http.request.tls.client.certificate_der_base64}",
+            "{var_client_certificate}",
+            "{tls.client.certificate:pem}",
+            "%{SSL_CLIENT_CERT}s",
+            "%{CLIENT-CERT:SUBJECT}",
+            "$ssl_client_escaped_cert",
+            "${ssl_client_cert}",
+            "%[ssl_c_der,base64]",
+            "%[ssl_c_der,sha2(256),hex]",
+            "%DOWNSTREAM_PEER_CERT%",
+        ];
+        for encoding in Encoding::ALL {
+            for text in ["", "(null)", "<nil>", "NONE", "-"].iter().chain(&variables) {
+                assert!(encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
+                assert_eq!(encoding.read(text.as_bytes()), None, "{encoding:?} {text}");
+            }
+            for text in
+                ["{}", "$", "%%", "%{}s", "{a b}", "{a", "a}", "%{a}1", "$a;b", "none of it", "null", "%[a", "(nil"]
+            {
+                assert!(!encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
+            }
+            assert!(!encoding.says_none(format!("${}", "a".repeat(LONGEST_VARIABLE + 1)).as_bytes()));
+            assert!(!encoding.says_none(encoding.encode(&der()).as_bytes()), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn the_marker_says_whether_a_plus_is_a_space() {
+        let escaped = Encoding::PemUrl.encode(&der());
+        let own = Some(Read::Certificate(Certificate::on_the_desk(der()), Chain::Unknown));
+        let aws = escaped.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+        let form = escaped.replace("%20", "+");
+        assert!(aws.contains('+') && form.contains("%2B"));
+        for text in [&escaped, &aws, &form] {
+            assert_eq!(Encoding::PemUrl.read(text.as_bytes()), own, "{text}");
+        }
+        // In a form it is a space, and then something of the certificate is missing.
+        for wrong in [aws.replace("BEGIN%20", "BEGIN+"), form.replace("%2B", "+"), form.replace("BEGIN+", "BEGIN%20")] {
+            assert_eq!(Encoding::PemUrl.read(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

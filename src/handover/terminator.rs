@@ -341,7 +341,8 @@ impl Source {
     /// [`Reason::ForwardedCertificateMalformed`] where its header is repeated, or has something else than one certificate in it.
     pub(crate) fn read(&self, request: &Request<'_>) -> Result<Option<Terminated>, Refusal> {
         let wrong = |header: &HeaderName, what: &str| {
-            let detail = format!("the terminator's header {header} is not what {} has, once{what}", self.encoding.name());
+            let detail =
+                format!("the terminator's header {header} is not what {} has, once{what}", self.encoding.name());
             Refusal::because(Reason::ForwardedCertificateMalformed, detail)
         };
         let mut values = request.values(self.header.as_str());

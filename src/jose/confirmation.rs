@@ -153,7 +153,7 @@ mod tests {
     use crate::text::json;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
-    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+    const OTHER: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 
     fn confirmation_in(claims: &Value, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
         confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop).map_err(|error| error.reason)
