@@ -26,8 +26,8 @@ pub enum Read {
     Thumbprint(Thumbprint),
 }
 
-/// What terminators write where there is no certificate: Apache, Go's Caddy, nginx and its kin, and what logs have.
-const WORDS_FOR_NONE: &[&[u8]] = &[b"", b"(null)", b"<nil>", b"NONE", b"-"];
+/// What stands where there is no certificate, in letters of either case: for Apache, Go, nginx, Lua, JavaScript, and in logs.
+const WORDS_FOR_NONE: &[&str] = &["", "(null)", "<nil>", "none", "nil", "null", "undefined", "-"];
 
 /// No variable of a terminator has a longer name.
 const LONGEST_VARIABLE: usize = 128;
@@ -42,7 +42,9 @@ impl Encoding {
     /// Whether this is what a terminator writes where there is no certificate. None of it is what any encoding reads.
     #[must_use]
     pub fn says_none(self, value: &[u8]) -> bool {
-        let says = |text: &[u8]| WORDS_FOR_NONE.contains(&text) || is_variable(text);
+        let says = |text: &[u8]| {
+            WORDS_FOR_NONE.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes())) || is_variable(text)
+        };
         // What stands around nothing is written by a terminator that puts it round whatever it has.
         let inner = match self {
             _ if says(value) => return true,
@@ -258,12 +260,12 @@ mod tests {
             "%DOWNSTREAM_PEER_CERT%",
         ];
         for encoding in Encoding::ALL {
-            for text in ["", "(null)", "<nil>", "NONE", "-"].iter().chain(&variables) {
+            for text in ["", "(null)", "<nil>", "NONE", "nil", "null", "undefined", "-"].iter().chain(&variables) {
                 assert!(encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
                 assert_eq!(encoding.read(text.as_bytes()), None, "{encoding:?} {text}");
             }
             for text in
-                ["{}", "$", "%%", "%{}s", "{a b}", "{a", "a}", "%{a}1", "$a;b", "none of it", "null", "%[a", "(nil"]
+                ["{}", "$", "%%", "%{}s", "{a b}", "{a", "a}", "%{a}1", "$a;b", "none of it", "nul", "%[a", "(nil"]
             {
                 assert!(!encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
             }

@@ -264,7 +264,7 @@ def _words_for_none(world: World, case: Any, secret: Header, token: Header, none
     }  # fmt: skip
     of_nothing = base64.urlsafe_b64decode(NO_BYTES + "=")
     hexadecimal = [of_nothing.hex(), of_nothing.hex(":").upper()]
-    words = ["", "(null)", "<nil>", "NONE", "-", "${ssl_client_cert}", *_VARIABLES.values()]
+    words = ["", "(null)", "<nil>", "NONE", "nil", "null", "undefined", "-", "${ssl_client_cert}", *_VARIABLES.values()]
     own = {
         "/rfc9440": ["::", ":(null):", ":%[ssl_c_der,base64]:"],
         "/chain-pem_apache": ["-----BEGIN CERTIFICATE-----  -----END CERTIFICATE-----"],
