@@ -118,12 +118,17 @@ fn is_variable(text: &[u8]) -> bool {
 }
 
 /// The chain in the values of a `Client-Cert-Chain`: a list of byte sequences over all of its lines, in their order (RFC
-/// 9440 §2.3, RFC 8941 §4.2). `None` where it is none.
+/// 9440 §2.3, RFC 8941 §4.2). One empty value is an empty list, as Cloudflare has it. `None` where it is none.
 #[must_use]
 pub fn chain_of_list<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Chain> {
     let values: Vec<_> = values.collect();
     if values.iter().map(|value| value.len()).fold(0, usize::saturating_add) > LONGEST {
         return None;
+    }
+    if let [only] = values.as_slice()
+        && Encoding::SfBinary.says_none(only)
+    {
+        return Some(Chain::Known(Vec::new()));
     }
     let members = values.iter().flat_map(|value| value.split(|byte| *byte == b','));
     let chain: Option<Vec<_>> =
@@ -316,7 +321,8 @@ mod tests {
         assert_eq!(read(&[]), Some(Chain::Known(vec![])));
         assert_eq!(read(&[&two, &one]), Some(Chain::Known(vec![der(), der(), der()])));
         assert_eq!(read(&[&[one.as_str(); 11].join(",")]), Some(Chain::TooLong));
-        for wrong in ["", ",", &format!("{one},"), &format!("{one};a=1"), ":MAEB:", &format!("{one} {one}")] {
+        assert_eq!(read(&[""]), Some(Chain::Known(vec![])));
+        for wrong in [",", &format!("{one},"), &format!("{one};a=1"), ":MAEB:", &format!("{one} {one}")] {
             assert_eq!(read(&[wrong]), None, "{wrong}");
         }
     }

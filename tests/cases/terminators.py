@@ -223,6 +223,12 @@ def behind_terminators(world: World) -> Iterator[Case]:
     yield case("a certificate without the secret is not handed on", "/rfc9440", None, [*from_edge[1:], verified], **nothing)
     yield case("the connection's own certificate is not handed on without the secret", "/rfc9440", one, [*from_edge[1:], verified], **nothing)
     yield case("a terminator's chain that cannot be read is refused", "/rfc9440", None, [secret, cert, ("client-cert-chain", FORGED), verified], refusal=malformed)
+    for word in ["", "::", "{client_cert_chain}"]:
+        yield case(
+            f"a terminator's header for the chain with `{word}` in it is no chain",
+            "/rfc9440", None, [secret, cert, ("client-cert-chain", word), verified],
+            forward={**gluu, "client-cert": one.rfc9440_form, **said},
+        )  # fmt: skip
     yield case(
         "forged headers beside the terminator's are removed",
         "/apache", None, [*((name, value) for name, value in forged_headers() if "edge" not in name), secret, ("x-edge-cert", one.apache_form)],

