@@ -223,6 +223,13 @@ reasons! {
     ClientCertificateMismatch, "client_certificate_mismatch", Client(InvalidClient), "the client certificate is another client's";
 }
 
+impl Reason {
+    /// The same of a certificate that a terminator handed over: what is wrong with it a client may have caused.
+    pub(crate) fn of_forwarded(self) -> Self {
+        if self == Self::CertificateMalformed { Self::ForwardedCertificateMalformed } else { self }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

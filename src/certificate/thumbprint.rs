@@ -5,7 +5,7 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -48,15 +48,13 @@ impl Thumbprint {
     /// digest of nothing read.
     #[must_use]
     pub fn from_x5t_s256(text: &str) -> Option<Self> {
-        let text = (text.len() == 43).then_some(text)?;
-        // The engine itself refuses padding, other alphabets and trailing bits.
-        Self::of_something(decoded(&URL_SAFE_NO_PAD, text.as_bytes())?)
+        Self::of_something(base64url_digest(text.as_bytes())?)
     }
 
     /// Reads 64 hexadecimal digits of either case.
     #[must_use]
     pub fn from_hex(text: &[u8]) -> Option<Self> {
-        Self::of_something(hexadecimal_digest(text)?)
+        Self::of_something(hexadecimal_digest(text, 2)?)
     }
 
     fn of_something(digest: [u8; 32]) -> Option<Self> {
@@ -67,11 +65,10 @@ impl Thumbprint {
     /// base64url, or 44 of base64 with padding. No text has two of these forms. `Err` where it is the digest of nothing.
     pub(crate) fn from_terminator(text: &[u8], hexadecimal: bool) -> Option<Result<Self, OfNothing>> {
         let digest = match (hexadecimal, text.len()) {
-            (true, 95) => hexadecimal_digest(&without_colons(text)?)?,
-            (true, _) => hexadecimal_digest(text)?,
-            (false, 43) => decoded(&URL_SAFE_NO_PAD, text)?,
-            (false, 44) => decoded(&STANDARD, text)?,
-            _ => return None,
+            (true, 95) => hexadecimal_digest(text, 3)?,
+            (true, _) => hexadecimal_digest(text, 2)?,
+            (false, 44) => STANDARD.decode(text).ok()?.try_into().ok()?,
+            (false, _) => base64url_digest(text)?,
         };
         Some(Self::of_something(digest).ok_or(OfNothing))
     }
@@ -109,29 +106,21 @@ impl TryFrom<String> for Thumbprint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OfNothing;
 
-fn hexadecimal_digest(text: &[u8]) -> Option<[u8; 32]> {
-    let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() != 32 || !rest.is_empty() {
-        return None;
-    }
+/// The digest in 32 pairs of digits, each of which takes `step` characters: with a colon behind it where there are three.
+fn hexadecimal_digest(text: &[u8], step: usize) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        *byte = hexadecimal::byte(*pair)?;
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks(step)) {
+        let ([high, low] | [high, low, b':']) = pair else { return None };
+        *byte = hexadecimal::byte([*high, *low])?;
     }
-    Some(bytes)
+    matches!((text.len(), step), (64, 2) | (95, 3)).then_some(bytes)
 }
 
-/// The pairs of digits between single colons.
-fn without_colons(text: &[u8]) -> Option<Vec<u8>> {
-    let pairs: Option<Vec<_>> = text.split(|byte| *byte == b':').map(|pair| <[u8; 2]>::try_from(pair).ok()).collect();
-    Some(pairs?.concat())
-}
-
-fn decoded(engine: &GeneralPurpose, text: &[u8]) -> Option<[u8; 32]> {
-    // 44 characters without padding would be 33.
-    let mut bytes = [0; 33];
-    let length = engine.decode_slice(text, &mut bytes).ok()?;
-    bytes.get(..length)?.try_into().ok()
+fn base64url_digest(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    // The engine itself refuses padding, other alphabets and trailing bits.
+    let length = URL_SAFE_NO_PAD.decode_slice_unchecked((text.len() == 43).then_some(text)?, &mut bytes);
+    (length == Ok(32)).then_some(bytes)
 }
 
 impl PartialEq for Thumbprint {

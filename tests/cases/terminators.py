@@ -2,6 +2,8 @@
 """Certificates that another terminator of TLS hands over to certbound."""
 
 import base64
+import hashlib
+import re
 import ssl
 import urllib.parse
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,7 @@ from rig import tokens
 from rig.certificates import Certificate
 
 from cases.binding import NO_BYTES
-from cases.case import Case, Header, Refusal, cannot_decide, invalid_token
+from cases.case import Case, Header, Refusal, cannot_decide, invalid_request, invalid_token
 from cases.configuration import Configuration
 from cases.forged import forged_headers, xfcc
 from cases.world import AUDIENCE, FORGED, ISSUER, SECRET, World
@@ -177,6 +179,15 @@ def behind_terminators(world: World) -> Iterator[Case]:
         "/name", named, [("x-client-cert", base64.b64encode(expired.der).decode()), old],
         refusal=invalid_token("certificate_expired"),
     )  # fmt: skip
+    undated = without_dates(one.der)
+    thumbprint_of_undated = base64.urlsafe_b64encode(hashlib.sha256(undated).digest()).rstrip(b"=").decode()
+    bound_to_undated = world.claims(cnf={"x5t#S256": thumbprint_of_undated})
+    yield case(
+        "a certificate in a terminator's header whose dates cannot be read is refused where they are checked",
+        "/name", named,
+        [("x-client-cert", base64.b64encode(undated).decode()), ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], bound_to_undated))],
+        refusal=invalid_request("forwarded_certificate_malformed"),
+    )  # fmt: skip
     stated = ("x-edge-cert", der)
     yield case("a terminator's name counts under chain: validated_by_listener", "/stated", named, [stated, token], **passes)
     yield case(
@@ -285,7 +296,7 @@ def _words_for_none(world: World, case: Any, secret: Header, token: Header, none
                 f"`{word[:26]}` in a terminator's header means no certificate under {path[1:]}",
                 path, None, [secret, (name, word), *([token] if is_api else [])], **outcome,
             )  # fmt: skip
-    bound = world.claims(**{"cnf": {"x5t#S256": NO_BYTES}})
+    bound = world.claims(cnf={"x5t#S256": NO_BYTES})
     bound_to_nothing = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], bound))
     for path, value in [("/digest", hexadecimal[0]), ("/digest", hexadecimal[1]), ("/secret", NO_BYTES), ("/secret", own["/secret"][1])]:
         yield case(
@@ -351,9 +362,9 @@ def _chains(world: World, case: Any, secret: Header, malformed: Refusal) -> Iter
         yield case(f"{what} is read under {encoding}", f"/chain-{encoding}", None, [secret, ("x-edge-cert", value)], forward=forward)
     other = base64.b64encode(one.der).decode()
     for what, encoding, value in [
-        ("two certificates that are no chain", "der_base64", f"{base64s[0]},{other}"),
-        ("two certificates that are no chain", "pem_apache", f"{leaf.apache_form} {one.apache_form}"),
-        ("two certificates that are no chain", "pem_url", aws(leaf.pem + one.pem)),
+        ("a pair of certificates that is no chain", "der_base64", f"{base64s[0]},{other}"),
+        ("a pair of certificates that is no chain", "pem_apache", f"{leaf.apache_form} {one.apache_form}"),
+        ("a pair of certificates that is no chain", "pem_url", aws(leaf.pem + one.pem)),
         ("one certificate twice", "der_base64", f"{base64s[0]},{base64s[0]}"),
         ("a chain in two headers that were joined", "der_base64", ", ".join(base64s)),
         ("a chain in PEM with a comma", "pem_url", f"{aws(leaf.pem)},{aws(intermediate)}"),
@@ -363,6 +374,11 @@ def _chains(world: World, case: Any, secret: Header, malformed: Refusal) -> Iter
         ("base64 in PEM's place", "pem_url", base64s[0]),
     ]:
         yield case(f"{what} is refused under {encoding}", f"/chain-{encoding}", None, [secret, ("x-edge-cert", value)], refusal=malformed)
+
+
+def without_dates(der: bytes) -> bytes:
+    """The certificate with letters for the digits of its dates: a form that some handshake may let pass."""
+    return re.sub(rb"\x17\x0d\d{12}Z", b"\x17\x0dxxxxxxxxxxxxZ", der)
 
 
 def pem(der: bytes) -> str:
