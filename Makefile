@@ -253,7 +253,7 @@ $(AS): tests/peers/authorization_server/server.mjs tests/peers/authorization_ser
 # So are Debian's servers: mod_oauth2 of the release whose behaviour tests/peers/mod_oauth2/differences.yaml describes, and the
 # TLS terminators that tests/peers/test_terminators.py compares with.
 $(MOD_OAUTH2): PACKAGES := apache2-bin libapache2-mod-oauth2
-$(TERMINATORS): PACKAGES := apache2-bin nginx haproxy
+$(TERMINATORS): PACKAGES := apache2-bin caddy haproxy lighttpd lighttpd-mod-openssl lighttpd-modules-lua nginx trafficserver trafficserver-experimental-plugins
 $(MOD_OAUTH2) $(TERMINATORS): tests/peers/debian/unpack
 	@if grep -qsx 'VERSION_CODENAME=bookworm' /etc/os-release; then \
 		echo "unpacking Debian's $(PACKAGES) under $(@D)"; \

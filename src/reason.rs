@@ -109,6 +109,8 @@ reasons! {
     ChainValidationUnavailable, "chain_validation_unavailable", Operator, "the proxy cannot tell whether the client certificate is valid";
     /// A certificate was presented, and the host does not hand it over (Envoy before 1.38).
     CertificateUnavailable, "certificate_unavailable", Operator, "the proxy cannot read the client certificate";
+    /// What the terminator in front handed over as the client's certificate cannot be read, which a client may have caused.
+    ForwardedCertificateMalformed, "forwarded_certificate_malformed", Client(InvalidRequest), "the client certificate cannot be read as it was handed over";
     /// What the host handed over as the client's certificate is not one.
     CertificateMalformed, "certificate_malformed", Operator, "the proxy cannot read the client certificate";
     /// The certificate handed over is not the one that the TLS connection was made with.
@@ -219,6 +221,13 @@ reasons! {
     ClientKeysUnavailable, "client_keys_unavailable", Later, "the proxy cannot authenticate this client now";
     /// The client presented another certificate than the one it is registered with.
     ClientCertificateMismatch, "client_certificate_mismatch", Client(InvalidClient), "the client certificate is another client's";
+}
+
+impl Reason {
+    /// The same of a certificate that a terminator handed over: what is wrong with it a client may have caused.
+    pub(crate) fn of_forwarded(self) -> Self {
+        if self == Self::CertificateMalformed { Self::ForwardedCertificateMalformed } else { self }
+    }
 }
 
 impl fmt::Display for Reason {

@@ -248,7 +248,7 @@ mod tests {
     use crate::time::UnixTime;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
-    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+    const OTHER: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 
     fn issued(more: &str) -> IssuedTokens {
         let text = format!(r#"{{"certificate_binding": "required", "token_endpoints": ["/as/token"]{more}}}"#);

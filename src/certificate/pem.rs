@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::text::percent;
 
-pub(super) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-pub(super) const END: &str = "-----END CERTIFICATE-----";
+pub(crate) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+pub(crate) const END: &str = "-----END CERTIFICATE-----";
 
 /// The largest certificate. TLS stacks accept no larger one: their handshake messages end at 16 KiB or a few times that.
 const LONGEST_PEM: usize = 128 * 1024;
@@ -30,8 +30,12 @@ pub(crate) fn certificates_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     if text.len() > LONGEST_PEM {
         return None;
     }
-    let text = if text.contains(&b'%') { Cow::Owned(percent::decoded(text)?) } else { Cow::Borrowed(text) };
-    std::str::from_utf8(&text).ok()?.trim_ascii().split_inclusive(END).map(block_der).collect()
+    blocks_der(&if text.contains(&b'%') { Cow::Owned(percent::decoded(text)?) } else { Cow::Borrowed(text) })
+}
+
+/// The same, as it is.
+pub(crate) fn blocks_der(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    std::str::from_utf8(text).ok()?.trim_ascii().split_inclusive(END).map(block_der).collect()
 }
 
 fn block_der(text: &str) -> Option<Vec<u8>> {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,12 @@ pub struct Thumbprint([u8; 32]);
 #[expect(dead_code, reason = "it is there for its schema")]
 struct ThumbprintText(#[schemars(regex(pattern = r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]|[0-9A-Fa-f]{64})$"))] String);
 
+/// The SHA-256 of no bytes: Caddy's fingerprint of a client without a certificate. No certificate has it.
+const OF_NOTHING: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 impl From<[u8; 32]> for Thumbprint {
     fn from(digest: [u8; 32]) -> Self {
         Self(digest)
@@ -38,31 +44,34 @@ impl Thumbprint {
     }
 
     /// Reads an `x5t#S256` value. Only its canonical form is read: 43 characters of base64url, no padding, no white space, and
-    /// no bits after the 256th. The values in figures 2 and 3 of RFC 8705 are not canonical.
+    /// no bits after the 256th. The values in figures 2 and 3 of RFC 8705 are not canonical. Neither here nor below is the
+    /// digest of nothing read.
     #[must_use]
     pub fn from_x5t_s256(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        // The engine itself refuses padding, other alphabets, and trailing bits.
-        match URL_SAFE_NO_PAD.decode_slice_unchecked(text_of_43(text)?, &mut bytes) {
-            Ok(32) => Some(Self(bytes)),
-            _ => None,
-        }
+        Self::of_something(base64url_digest(text.as_bytes())?)
     }
 
     /// Reads 64 hexadecimal digits of either case.
     #[must_use]
     pub fn from_hex(text: &[u8]) -> Option<Self> {
-        let (pairs, rest) = text.as_chunks::<2>();
-        if pairs.len() != 32 || !rest.is_empty() {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(pairs) {
-            *byte = hexadecimal::byte(*pair)?;
-        }
-        Some(Self(bytes))
+        Self::of_something(hexadecimal_digest(text, 2)?)
     }
 
+    fn of_something(digest: [u8; 32]) -> Option<Self> {
+        (digest != OF_NOTHING).then_some(Self(digest))
+    }
+
+    /// Reads what a terminator writes: 64 hexadecimal digits, or pairs of them with colons between; 43 characters of
+    /// base64url, or 44 of base64 with padding. No text has two of these forms. `Err` where it is the digest of nothing.
+    pub(crate) fn from_terminator(text: &[u8], hexadecimal: bool) -> Option<Result<Self, OfNothing>> {
+        let digest = match (hexadecimal, text.len()) {
+            (true, 95) => hexadecimal_digest(text, 3)?,
+            (true, _) => hexadecimal_digest(text, 2)?,
+            (false, 44) => STANDARD.decode(text).ok()?.try_into().ok()?,
+            (false, _) => base64url_digest(text)?,
+        };
+        Some(Self::of_something(digest).ok_or(OfNothing))
+    }
     /// The 256 bits.
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
@@ -93,8 +102,25 @@ impl TryFrom<String> for Thumbprint {
     }
 }
 
-fn text_of_43(text: &str) -> Option<&[u8]> {
-    (text.len() == 43).then_some(text.as_bytes())
+/// A digest of which there is no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OfNothing;
+
+/// The digest in 32 pairs of digits, each of which takes `step` characters: with a colon behind it where there are three.
+fn hexadecimal_digest(text: &[u8], step: usize) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks(step)) {
+        let ([high, low] | [high, low, b':']) = pair else { return None };
+        *byte = hexadecimal::byte([*high, *low])?;
+    }
+    matches!((text.len(), step), (64, 2) | (95, 3)).then_some(bytes)
+}
+
+fn base64url_digest(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    // The engine itself refuses padding, other alphabets and trailing bits.
+    let length = URL_SAFE_NO_PAD.decode_slice_unchecked((text.len() == 43).then_some(text)?, &mut bytes);
+    (length == Ok(32)).then_some(bytes)
 }
 
 impl PartialEq for Thumbprint {
@@ -136,6 +162,58 @@ mod tests {
         assert_eq!(Thumbprint::from_x5t_s256("A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"), Some(thumbprint));
         assert_eq!(Thumbprint::from_hex(thumbprint.hex().as_bytes()), Some(thumbprint));
         assert_eq!(Thumbprint::from_hex(thumbprint.hex().to_uppercase().as_bytes()), Some(thumbprint));
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_no_thumbprint_in_any_form() {
+        let digest = Thumbprint::of_der(b"");
+        let (hex, text) = (digest.hex(), digest.to_string());
+        assert_eq!((Thumbprint::from_hex(hex.as_bytes()), Thumbprint::from_x5t_s256(&text)), (None, None));
+        assert!(Thumbprint::try_from(hex.clone()).is_err() && Thumbprint::try_from(text.clone()).is_err());
+        for written in [hex.to_uppercase(), colons(&hex)] {
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), true), Some(Err(OfNothing)), "{written}");
+        }
+        for written in [text, STANDARD.encode(digest.bytes())] {
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), false), Some(Err(OfNothing)), "{written}");
+        }
+    }
+
+    fn colons(hex: &str) -> String {
+        hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>().join(":")
+    }
+
+    #[test]
+    #[expect(clippy::string_slice, reason = "digits and base64 are ASCII")]
+    fn what_terminators_write_is_read_and_nothing_near_it() {
+        let thumbprint = Thumbprint::of_der(b"\x30");
+        let (hex, base64) = (thumbprint.hex(), STANDARD.encode(thumbprint.bytes()));
+        for written in [hex.clone(), hex.to_uppercase(), colons(&hex), colons(&hex.to_uppercase())] {
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), true), Some(Ok(thumbprint)), "{written}");
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), false), None, "{written}");
+        }
+        for written in [thumbprint.to_string(), base64.clone()] {
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), false), Some(Ok(thumbprint)), "{written}");
+            assert_eq!(Thumbprint::from_terminator(written.as_bytes(), true), None, "{written}");
+        }
+        for wrong in [
+            colons(&hex).replacen(':', "-", 1),
+            format!(":{}", &colons(&hex)[..94]),
+            format!("{hex}:"),
+            colons(&hex).replacen("::", ":", 1).replacen(':', "", 1),
+        ] {
+            assert_eq!(Thumbprint::from_terminator(wrong.as_bytes(), true), None, "{wrong}");
+        }
+        for wrong in [
+            "A".repeat(44),
+            format!("{}==", &base64[..42]),
+            base64.replace('=', "A"),
+            format!("{thumbprint}="),
+            base64[..43].to_owned(),
+        ] {
+            // The same bits, where there is neither + nor / in them.
+            let same = wrong == thumbprint.to_string() || wrong == base64;
+            assert_eq!(Thumbprint::from_terminator(wrong.as_bytes(), false).is_some(), same, "{wrong}");
+        }
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::ChainValidationUnavailable
         | Reason::CertificateUnavailable
         | Reason::CertificateMalformed
+        | Reason::ForwardedCertificateMalformed
         | Reason::CertificateDigestMismatch
         | Reason::CertificateTooLarge
         | Reason::PeerDigestMalformed

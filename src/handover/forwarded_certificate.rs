@@ -184,7 +184,7 @@ impl ForwardedCertificate {
         let written = match terminated {
             Some(terminated) => {
                 let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
-                self.write(certificate, &terminated.chain, source, keeps_certificate)
+                self.write(certificate, &terminated.chain, source, keeps_certificate).map_err(Reason::of_forwarded)
             }
             None => {
                 let given = connection.certificate();

@@ -65,7 +65,10 @@ const fn product(name: &'static str, source: &'static str) -> Product {
 pub const PRODUCTS: &[Product] = &[
     product("ASP.NET Core", "IISMiddleware: MS-ASPNETCORE-CLIENTCERT; CertificateForwardingOptions: X-Client-Cert"),
     product("AWS Application Load Balancer", "guide, \"Mutual authentication with TLS\""),
-    product("Akamai", "behavior \"Client Certificate Authentication\", rule format v2026-01-09"),
+    product(
+        "Akamai",
+        "behaviors \"Client Certificate Authentication\" and \"Enforce mTLS settings\", rule format v2026-01-09",
+    ),
     product("Amazon CloudFront", "guide, \"Viewer mTLS headers\""),
     product("Apache Felix", "http.sslfilter, README"),
     product("Apache httpd", "mod_ssl's variables SSL_CLIENT_*, by `RequestHeader set`"),
@@ -150,6 +153,7 @@ pub const ROWS: &[Row] = &[
     row("-wsru", Claim::Fact, &["WebSphere and Open Liberty"]),
     // The TLS session.
     row("-wssi", Claim::Fact, &["WebSphere and Open Liberty"]),
+    row("akamai-cc-*", Claim::Certificate, &["Akamai"]),
     row("cert-chain-*", Claim::Certificate, &["Keycloak"]),
     row("cf-cert-*", Claim::Verification, &["Cloudflare"]),
     row("cf-client-cert-*", Claim::Certificate, &["Cloudflare"]),

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! How a certificate is read from a header: strictly, exactly one of them, in the one encoding that is expected.
+//! How a certificate is read from a header: strictly, one client's, in the one encoding that is expected. What terminators
+//! write differently in one encoding is read where each text has one meaning.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::certificate::Certificate;
 use crate::certificate::pem;
-use crate::certificate::thumbprint::Thumbprint;
+use crate::certificate::thumbprint::{OfNothing, Thumbprint};
+use crate::certificate::to_be_signed::ToBeSigned;
 use crate::handover::chain::{self, Chain, pairs};
 use crate::handover::encoding::Encoding;
+use crate::text::percent;
 
 /// Longer values are not read: no server in use reads more.
 const LONGEST: usize = 32 * 1024;
@@ -17,11 +20,17 @@ const LONGEST: usize = 32 * 1024;
 /// What a header says of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// All of it.
-    Certificate(Certificate),
+    /// All of it, and the certificates behind it where they stand in the same header.
+    Certificate(Certificate, Chain),
     /// Its thumbprint alone.
     Thumbprint(Thumbprint),
 }
+
+/// What stands where there is no certificate, in letters of either case: for Apache, Go, nginx, Lua, JavaScript, and in logs.
+const WORDS_FOR_NONE: &[&str] = &["", "(null)", "<nil>", "none", "nil", "null", "undefined", "-"];
+
+/// No variable of a terminator has a longer name.
+const LONGEST_VARIABLE: usize = 128;
 
 impl Encoding {
     /// Whether a reader learns no more than the thumbprint.
@@ -30,16 +39,23 @@ impl Encoding {
         matches!(self, Self::Sha256Hex | Self::X5tS256)
     }
 
-    /// Whether this is what a terminator writes where there is no certificate.
+    /// Whether this is what a terminator writes where there is no certificate. None of it is what any encoding reads.
     #[must_use]
     pub fn says_none(self, value: &[u8]) -> bool {
-        match self {
-            // Apache's word for what it does not have.
-            Self::PemApache => matches!(value, b"" | b"(null)"),
-            // An empty byte sequence, of a terminator that puts the colons round whatever it has.
-            Self::SfBinary => matches!(value, b"" | b"::"),
-            _ => value.is_empty(),
-        }
+        let says = |text: &[u8]| {
+            WORDS_FOR_NONE.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes())) || is_variable(text)
+        };
+        // What stands around nothing is written by a terminator that puts it round whatever it has.
+        let inner = match self {
+            _ if says(value) => return true,
+            Self::SfBinary => value.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":")),
+            Self::PemApache => {
+                value.strip_prefix(pem::BEGIN.as_bytes()).and_then(|rest| rest.strip_suffix(pem::END.as_bytes()))
+            }
+            Self::Sha256Hex | Self::X5tS256 => return matches!(self.digest(value), Some(Err(OfNothing))),
+            Self::PemUrl | Self::PemNginxEscaped | Self::DerBase64 | Self::Xfcc => None,
+        };
+        inner.is_some_and(|text| says(text.trim_ascii()))
     }
 
     /// The one certificate in a header's value. `None` where it is anything else.
@@ -48,28 +64,71 @@ impl Encoding {
         if value.len() > LONGEST {
             return None;
         }
-        let der = match self {
-            Self::PemUrl | Self::PemNginxEscaped => pem::certificate_der(is_escaped(value).then_some(value)?)?,
-            Self::PemApache => pem::certificate_der((!value.contains(&b'%')).then_some(value)?)?,
-            Self::DerBase64 => STANDARD.decode(value).ok()?,
-            Self::SfBinary => byte_sequence(value)?,
-            Self::Xfcc => return xfcc(value).map(Read::Certificate),
-            Self::Sha256Hex => return Thumbprint::from_hex(value).map(Read::Thumbprint),
-            Self::X5tS256 => {
-                return Thumbprint::from_x5t_s256(std::str::from_utf8(value).ok()?).map(Read::Thumbprint);
-            }
+        let certificates = match self {
+            Self::PemUrl | Self::PemNginxEscaped => pem::blocks_der(&unescaped_pem(value)?)?,
+            Self::PemApache => pem::blocks_der((!value.contains(&b'%')).then_some(value)?)?,
+            Self::DerBase64 => in_base64(value)?,
+            Self::SfBinary => vec![byte_sequence(value)?],
+            Self::Xfcc => return xfcc(value).map(|certificate| Read::Certificate(certificate, Chain::Unknown)),
+            Self::Sha256Hex | Self::X5tS256 => return self.digest(value)?.ok().map(Read::Thumbprint),
         };
-        Certificate::from_der(der).map(Read::Certificate)
+        let mut certificates = certificates.into_iter();
+        let certificate = Certificate::from_der(certificates.next()?)?;
+        let chain: Vec<_> = certificates.collect();
+        let chain = match chain.len() {
+            0 => Chain::Unknown,
+            _ if !is_chain_of(&certificate, &chain) => return None,
+            length if length > chain::MOST => Chain::TooLong,
+            _ => Chain::Known(chain),
+        };
+        Some(Read::Certificate(certificate, chain))
+    }
+
+    fn digest(self, value: &[u8]) -> Option<Result<Thumbprint, OfNothing>> {
+        Thumbprint::from_terminator(value, self == Self::Sha256Hex)
     }
 }
 
+/// Whether these are certificates, one of them with the name of whoever issued the first. Two certificates that stand side
+/// by side for another cause are no chain: a terminator may have added its own to a client's header.
+fn is_chain_of(certificate: &Certificate, chain: &[Vec<u8>]) -> bool {
+    let issuer = ToBeSigned::of_certificate(certificate.der()).map(|fields| fields.issuer);
+    let is_issuer = |der: &Vec<u8>| {
+        der != certificate.der() && ToBeSigned::of_certificate(der).map(|fields| fields.subject) == issuer
+    };
+    chain.iter().all(|der| Certificate::is_certificate(der)) && chain.iter().any(is_issuer)
+}
+
+/// Whether this is the name of a variable that a terminator left as it was, for want of a value or of the variable: by its
+/// form alone. Caddy, Azure and Google write `{name}`, nginx `$name` and `${name}`, Apache and Traffic Server `%{name}s`,
+/// HAProxy `%[name]`, Envoy `%NAME%`.
+fn is_variable(text: &[u8]) -> bool {
+    let name = match text {
+        [b'$' | b'%', b'{', rest @ ..] => {
+            let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+            rest.get(..rest.len().saturating_sub(letters)).and_then(|rest| rest.strip_suffix(b"}"))
+        }
+        [b'{', name @ .., b'}'] | [b'%', b'[', name @ .., b']'] | [b'%', name @ .., b'%'] | [b'$', name @ ..] => {
+            Some(name)
+        }
+        _ => None,
+    };
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.:-,()".contains(byte);
+    name.is_some_and(|name| (1..=LONGEST_VARIABLE).contains(&name.len()) && name.iter().all(is_of_name))
+}
+
 /// The chain in the values of a `Client-Cert-Chain`: a list of byte sequences over all of its lines, in their order (RFC
-/// 9440 §2.3, RFC 8941 §4.2). `None` where it is none.
+/// 9440 §2.3, RFC 8941 §4.2). One empty value is an empty list, as Cloudflare has it. `None` where it is none.
 #[must_use]
 pub fn chain_of_list<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Chain> {
     let values: Vec<_> = values.collect();
     if values.iter().map(|value| value.len()).fold(0, usize::saturating_add) > LONGEST {
         return None;
+    }
+    if let [only] = values.as_slice()
+        && Encoding::SfBinary.says_none(only)
+    {
+        return Some(Chain::Known(Vec::new()));
     }
     let members = values.iter().flat_map(|value| value.split(|byte| *byte == b','));
     let chain: Option<Vec<_>> =
@@ -81,6 +140,28 @@ pub fn chain_of_list<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Chain
 /// Nothing but visible ASCII, and white space only behind a percent sign.
 fn is_escaped(value: &[u8]) -> bool {
     value.contains(&b'%') && value.iter().all(u8::is_ascii_graphic)
+}
+
+/// PEM that is percent-encoded, or encoded as a form. The marker has a space in it, so it says which: where that is a plus,
+/// every plus is a space, and a plus of base64 must be encoded. AWS leaves those as they are.
+fn unescaped_pem(value: &[u8]) -> Option<Vec<u8>> {
+    let mut text = is_escaped(value).then(|| value.to_vec())?;
+    if text.starts_with(b"-----BEGIN+") {
+        text.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
+    }
+    percent::decoded(&text)
+}
+
+/// DER in base64, with the chain behind commas as Traefik has it, or PEM in base64 as Fastly has it; all of it may be
+/// percent-encoded. A comma with a space behind it joins two headers (RFC 9110 §5.3), and is refused.
+fn in_base64(value: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let text = if value.contains(&b'%') { percent::decoded(value)? } else { value.to_vec() };
+    if let Ok(decoded) = STANDARD.decode(&text)
+        && decoded.starts_with(pem::BEGIN.as_bytes())
+    {
+        return pem::blocks_der(&decoded);
+    }
+    text.split(|byte| *byte == b',').map(|part| STANDARD.decode(part).ok()).collect()
 }
 
 /// RFC 8941 §4.2.7, with the padding that a serializer must write (§4.1.8), and without parameters.
@@ -123,7 +204,7 @@ mod tests {
             let read = encoding.read(encoding.encode(&der()).as_bytes()).unwrap();
             match encoding.is_digest() {
                 true => assert_eq!(read, Read::Thumbprint(*own.thumbprint())),
-                false => assert_eq!(read, Read::Certificate(own.clone())),
+                false => assert_eq!(read, Read::Certificate(own.clone(), Chain::Unknown)),
             }
         }
     }
@@ -170,6 +251,51 @@ mod tests {
     }
 
     #[test]
+    fn what_says_none_is_read_as_a_certificate_by_no_encoding() {
+        let variables = [
+            "{http.request.tls.client.certificate_der_base64}",
+            "{var_client_certificate}",
+            "{tls.client.certificate:pem}",
+            "%{SSL_CLIENT_CERT}s",
+            "%{CLIENT-CERT:SUBJECT}",
+            "$ssl_client_escaped_cert",
+            "${ssl_client_cert}",
+            "%[ssl_c_der,base64]",
+            "%[ssl_c_der,sha2(256),hex]",
+            "%DOWNSTREAM_PEER_CERT%",
+        ];
+        for encoding in Encoding::ALL {
+            for text in ["", "(null)", "<nil>", "NONE", "nil", "null", "undefined", "-"].iter().chain(&variables) {
+                assert!(encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
+                assert_eq!(encoding.read(text.as_bytes()), None, "{encoding:?} {text}");
+            }
+            for text in
+                ["{}", "$", "%%", "%{}s", "{a b}", "{a", "a}", "%{a}1", "$a;b", "none of it", "nul", "%[a", "(nil"]
+            {
+                assert!(!encoding.says_none(text.as_bytes()), "{encoding:?} {text}");
+            }
+            assert!(!encoding.says_none(format!("${}", "a".repeat(LONGEST_VARIABLE + 1)).as_bytes()));
+            assert!(!encoding.says_none(encoding.encode(&der()).as_bytes()), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn the_marker_says_whether_a_plus_is_a_space() {
+        let escaped = Encoding::PemUrl.encode(&der());
+        let own = Some(Read::Certificate(Certificate::on_the_desk(der()), Chain::Unknown));
+        let aws = escaped.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+        let form = escaped.replace("%20", "+");
+        assert!(aws.contains('+') && form.contains("%2B"));
+        for text in [&escaped, &aws, &form] {
+            assert_eq!(Encoding::PemUrl.read(text.as_bytes()), own, "{text}");
+        }
+        // In a form it is a space, and then something of the certificate is missing.
+        for wrong in [aws.replace("BEGIN%20", "BEGIN+"), form.replace("%2B", "+"), form.replace("BEGIN+", "BEGIN%20")] {
+            assert_eq!(Encoding::PemUrl.read(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn elements_of_the_clients_making_are_refused() {
         let right = Encoding::Xfcc.encode(&der());
         let read = |value: String| Encoding::Xfcc.read(value.as_bytes());
@@ -195,7 +321,8 @@ mod tests {
         assert_eq!(read(&[]), Some(Chain::Known(vec![])));
         assert_eq!(read(&[&two, &one]), Some(Chain::Known(vec![der(), der(), der()])));
         assert_eq!(read(&[&[one.as_str(); 11].join(",")]), Some(Chain::TooLong));
-        for wrong in ["", ",", &format!("{one},"), &format!("{one};a=1"), ":MAEB:", &format!("{one} {one}")] {
+        assert_eq!(read(&[""]), Some(Chain::Known(vec![])));
+        for wrong in [",", &format!("{one},"), &format!("{one};a=1"), ":MAEB:", &format!("{one} {one}")] {
             assert_eq!(read(&[wrong]), None, "{wrong}");
         }
     }

@@ -338,30 +338,33 @@ impl Source {
     /// What the terminator says of its client; `None` where that presented no certificate.
     ///
     /// # Errors
-    /// [`Reason::CertificateMalformed`] where its header is repeated, or has something else than one certificate in it.
+    /// [`Reason::ForwardedCertificateMalformed`] where its header is repeated, or has something else than one certificate in it.
     pub(crate) fn read(&self, request: &Request<'_>) -> Result<Option<Terminated>, Refusal> {
-        let wrong = |header: &HeaderName| {
-            let detail = format!("the terminator's header {header} is not what {} has, once", self.encoding.name());
-            Refusal::because(Reason::CertificateMalformed, detail)
+        let wrong = |header: &HeaderName, what: &str| {
+            let detail =
+                format!("the terminator's header {header} is not what {} has, once{what}", self.encoding.name());
+            Refusal::because(Reason::ForwardedCertificateMalformed, detail)
         };
         let mut values = request.values(self.header.as_str());
         let value = match (values.next(), values.next()) {
             (None, _) => return Ok(None),
             (Some(value), None) if self.encoding.says_none(value) => return Ok(None),
             (Some(value), None) => value,
-            (Some(_), Some(_)) => return Err(wrong(&self.header)),
+            (Some(_), Some(_)) => return Err(wrong(&self.header, ": it is there twice")),
         };
-        let (thumbprint, certificate) = match self.encoding.read(value).ok_or_else(|| wrong(&self.header))? {
-            Read::Thumbprint(thumbprint) => (thumbprint, None),
-            Read::Certificate(certificate) => (*certificate.thumbprint(), Some(certificate)),
+        let (thumbprint, certificate, in_header) = match self.encoding.read(value) {
+            Some(Read::Thumbprint(thumbprint)) => (thumbprint, None, Chain::Unknown),
+            Some(Read::Certificate(certificate, chain)) => (*certificate.thumbprint(), Some(certificate), chain),
+            None => return Err(wrong(&self.header, &looks_like(value))),
         };
         let (chain, chain_source) = match &self.chain_header {
             Some(header) => {
-                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header))?;
+                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header, ""))?;
                 (chain, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
             }
             None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
-            None => (Chain::Unknown, None),
+            None if in_header == Chain::Unknown => (Chain::Unknown, None),
+            None => (in_header, Some(value.to_vec())),
         };
         let says = |verified: &Verified| only(request, &verified.header) == Some(verified.value.as_bytes());
         let validated = self.verified.as_ref().is_some_and(says);
@@ -403,6 +406,13 @@ impl Source {
         }
         sentences
     }
+}
+
+/// What an operator will want to know of a value that is not what it should be: its length, and which encoding reads it.
+fn looks_like(value: &[u8]) -> String {
+    let other = Encoding::ALL.iter().find(|encoding| encoding.read(value).is_some());
+    let other = other.map(|encoding| format!(", which {} reads", encoding.name())).unwrap_or_default();
+    format!(": it has {} bytes{other}", value.len())
 }
 
 /// The value of a header that is there once.

@@ -138,7 +138,7 @@ fn thumbprint(value: &Json<'_>) -> Result<Thumbprint, Unconfirmed> {
             0 => "the thumbprint is empty",
             64 | 95 if is_hexadecimal => "the thumbprint is hexadecimal, and not base64url",
             44 if text.ends_with('=') => "the thumbprint is padded, and base64url here is not",
-            43 => "the thumbprint is not base64url, or has bits behind its last byte",
+            43 => "the thumbprint is not base64url, has bits behind its last byte, or is of no bytes",
             _ => "the thumbprint is not 43 characters long",
         })
     })
@@ -152,7 +152,7 @@ mod tests {
     use crate::text::json;
 
     const ONE: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
-    const OTHER: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+    const OTHER: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 
     fn confirmation_in(claims: &Value, place: ConfirmationPlace, dpop: Dpop) -> Result<Confirmation, Reason> {
         confirmation(&json::object(claims.to_string().as_bytes()).unwrap(), place, dpop).map_err(|error| error.reason)
@@ -178,7 +178,7 @@ mod tests {
             (json!({"cnf": {"x5t#S256": 1}}), "the thumbprint is not a text"),
             (
                 json!({"cnf": {"x5t#S256": ONE.replace('-', "+").replace(ONE.split_at(42).1, "_")}}),
-                "the thumbprint is not base64url, or has bits behind its last byte",
+                "the thumbprint is not base64url, has bits behind its last byte, or is of no bytes",
             ),
         ] {
             let claims = json::object(claims.to_string().as_bytes()).unwrap().into_owned();

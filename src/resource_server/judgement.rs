@@ -65,7 +65,7 @@ impl Judgement<'_> {
         match (self.server.certificate_validity, &self.presented, self.known) {
             (CertificateValidity::NotChecked, ..) | (CertificateValidity::Checked, None, _) => Ok(()),
             (CertificateValidity::Checked, Some(_), Some(certificate)) => {
-                Ok(certificate.check_validity(self.request.now)?)
+                Ok(certificate.check_validity(self.request.now).map_err(Reason::of_forwarded)?)
             }
             (CertificateValidity::Checked, Some(presented), None) => {
                 let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;

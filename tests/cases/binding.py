@@ -11,6 +11,9 @@ from cases.forged import forged_headers
 from cases.jws import flipped
 from cases.world import World
 
+NO_BYTES = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+"""The base64url of the SHA-256 of nothing, which is no certificate's."""
+
 
 def variants(world: World) -> dict[str, dict[str, Any] | None]:
     return {
@@ -188,6 +191,7 @@ def confirmations(world: World) -> list[tuple[str, Any, str]]:
         "a thumbprint that is too long": {"x5t#S256": one.thumbprint + "A"},
         "a thumbprint in standard base64": {"x5t#S256": "+/" + one.thumbprint[2:]},
         "a thumbprint in hexadecimal digits": {"x5t#S256": one.digest},
+        "a thumbprint of no bytes": {"x5t#S256": NO_BYTES},
         "RFC 8705's uncanonical thumbprint": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
     }
     unsupported = {

@@ -16,7 +16,7 @@ def forged_headers() -> list[Header]:
         "X-SSL-Client-SAN-DNS X-Amzn-Mtls-Clientcert-Leaf X-ARR-ClientCert Cf-Client-Cert-Der-Base64 "
         "X-Client-Cert x-wso2-mtls-cert WL-Proxy-Client-Cert WL-Proxy-SSL $WSCC $WSSI MS-ASPNETCORE-CLIENTCERT "
         "X-SSL-certificate X-SSL-Subject X-SSL-cipher CloudFront-Viewer-Cert-Pem X-Client-DN X-Client-Verify "
-        "l5d-client-id ssl_cipher ssl_session_id Proxy-auth-cert Proxy-user-dn"
+        "Akamai-CC-DER l5d-client-id ssl_cipher ssl_session_id Proxy-auth-cert Proxy-user-dn"
     ).split()
     twins = [
         "X_ClientCert",

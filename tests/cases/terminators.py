@@ -2,13 +2,18 @@
 """Certificates that another terminator of TLS hands over to certbound."""
 
 import base64
+import hashlib
+import re
+import ssl
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rig import tokens
 from rig.certificates import Certificate
 
-from cases.case import Case, Header, cannot_decide, invalid_token
+from cases.binding import NO_BYTES
+from cases.case import Case, Header, Refusal, cannot_decide, invalid_request, invalid_token
 from cases.configuration import Configuration
 from cases.forged import forged_headers, xfcc
 from cases.world import AUDIENCE, FORGED, ISSUER, SECRET, World
@@ -44,6 +49,8 @@ def _policies(world: World) -> dict[str, Any]:
             {"terminator_san": {"uri": "https://a.example.com/x,y%20z", "chain": "validated_by_listener"}},
         ),
         "secret": api("X-Edge-X5t", "x5t_s256", secret),
+        "digest": api("X-Edge-Digest", "sha256_hex", secret),
+        "xfcc": api("X-Edge-Cert", "xfcc", secret),
         "behind": api(
             "X-Edge-Cert",
             "pem_apache",
@@ -64,6 +71,16 @@ def _policies(world: World) -> dict[str, Any]:
                     "verified": verified,
                 },
             }
+        },
+        **{
+            f"chain-{encoding}": {
+                "authorization_server": {
+                    "forward_certificate": [{"dialect": "rfc9440"}],
+                    "client_certificate": "validated_by_listener",
+                    "client_certificate_source": {"header": "X-Edge-Cert", "encoding": encoding, "proof": secret},
+                }
+            }
+            for encoding in ("pem_url", "pem_apache", "der_base64")
         },
         "apache": {
             "authorization_server": {
@@ -101,7 +118,7 @@ def behind_terminators(world: World) -> Iterator[Case]:
     token = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(one)))
     of_edge = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(edge)))
     none = invalid_token("certificate_not_presented")
-    malformed = cannot_decide("certificate_malformed")
+    malformed = Refusal("forwarded_certificate_malformed", 400, "invalid_request", challenge=False)
 
     def case(sentence: str, path: str, on: Certificate | None, headers: Sequence[Header], **rest: Any) -> Case:
         return Case(sentence, "behind-terminators", None, path, on, headers, **rest)
@@ -162,6 +179,15 @@ def behind_terminators(world: World) -> Iterator[Case]:
         "/name", named, [("x-client-cert", base64.b64encode(expired.der).decode()), old],
         refusal=invalid_token("certificate_expired"),
     )  # fmt: skip
+    undated = without_dates(one.der)
+    thumbprint_of_undated = base64.urlsafe_b64encode(hashlib.sha256(undated).digest()).rstrip(b"=").decode()
+    bound_to_undated = world.claims(cnf={"x5t#S256": thumbprint_of_undated})
+    yield case(
+        "a certificate in a terminator's header whose dates cannot be read is refused where they are checked",
+        "/name", named,
+        [("x-client-cert", base64.b64encode(undated).decode()), ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], bound_to_undated))],
+        refusal=invalid_request("forwarded_certificate_malformed"),
+    )  # fmt: skip
     stated = ("x-edge-cert", der)
     yield case("a terminator's name counts under chain: validated_by_listener", "/stated", named, [stated, token], **passes)
     yield case(
@@ -208,12 +234,17 @@ def behind_terminators(world: World) -> Iterator[Case]:
     yield case("a certificate without the secret is not handed on", "/rfc9440", None, [*from_edge[1:], verified], **nothing)
     yield case("the connection's own certificate is not handed on without the secret", "/rfc9440", one, [*from_edge[1:], verified], **nothing)
     yield case("a terminator's chain that cannot be read is refused", "/rfc9440", None, [secret, cert, ("client-cert-chain", FORGED), verified], refusal=malformed)
+    for word in ["", "::", "{client_cert_chain}"]:
+        yield case(
+            f"a terminator's header for the chain with `{word}` in it is no chain",
+            "/rfc9440", None, [secret, cert, ("client-cert-chain", word), verified],
+            forward={**gluu, "client-cert": one.rfc9440_form, **said},
+        )  # fmt: skip
     yield case(
         "forged headers beside the terminator's are removed",
         "/apache", None, [*((name, value) for name, value in forged_headers() if "edge" not in name), secret, ("x-edge-cert", one.apache_form)],
         forward={**gluu, "client-cert": one.rfc9440_form, **said},
     )  # fmt: skip
-    yield case("Apache's (null) is taken as no client certificate", "/apache", None, [secret, ("x-edge-cert", "(null)")], **nothing)
     presented = {**gluu, "client-cert": one.rfc9440_form}
     for value, word in {"SUCCESS": "SUCCESS", "NONE": "FAILED:the chain of the certificate was not validated"}.items():
         yield case(
@@ -226,3 +257,133 @@ def behind_terminators(world: World) -> Iterator[Case]:
         "/elsewhere", edge, [(name, FORGED) for name in ("x-edge-cert", "x-edge-x5t", "x-edge-secret", "x'edge+secret", "X_Edge.Verify".lower())],
         forward={},
     )  # fmt: skip
+    yield from _words_for_none(world, case, secret, token, none)
+    yield from _forms(world, case, secret, token, malformed)
+    yield from _chains(world, case, secret, malformed)
+
+
+_VARIABLES = {
+    "Caddy": "{http.request.tls.client.certificate_der_base64}",
+    "Apache": "%{SSL_CLIENT_CERT}s",
+    "nginx": "$ssl_client_escaped_cert",
+    "HAProxy": "%[ssl_c_der,base64]",
+    "Envoy": "%DOWNSTREAM_PEER_CERT%",
+    "Azure": "{var_client_certificate}",
+}
+"""What a terminator writes that does not know its own variable."""
+
+
+def _words_for_none(world: World, case: Any, secret: Header, token: Header, none: Refusal) -> Iterator[Case]:
+    """What terminators write where there is no certificate, in every encoding; and what only looks like it."""
+    headers = {
+        "/chain-pem_url": "x-edge-cert", "/chain-pem_apache": "x-edge-cert", "/chain-der_base64": "x-edge-cert",
+        "/rfc9440": "client-cert", "/xfcc": "x-edge-cert", "/digest": "x-edge-digest", "/secret": "x-edge-x5t",
+    }  # fmt: skip
+    of_nothing = base64.urlsafe_b64decode(NO_BYTES + "=")
+    hexadecimal = [of_nothing.hex(), of_nothing.hex(":").upper()]
+    words = ["", "(null)", "<nil>", "NONE", "nil", "null", "undefined", "-", "${ssl_client_cert}", *_VARIABLES.values()]
+    own = {
+        "/rfc9440": ["::", ":(null):", ":%[ssl_c_der,base64]:"],
+        "/chain-pem_apache": ["-----BEGIN CERTIFICATE-----  -----END CERTIFICATE-----"],
+        "/digest": hexadecimal,
+        "/secret": [NO_BYTES, base64.b64encode(of_nothing).decode()],
+    }
+    for path, name in headers.items():
+        is_api = path in ("/digest", "/secret", "/xfcc")
+        outcome = {"refusal": none} if is_api else {"forward": {"x-fact-verified": "NONE"} if path == "/rfc9440" else {}}
+        for word in [*words, *own.get(path, [])]:
+            yield case(
+                f"`{word[:26]}` in a terminator's header means no certificate under {path[1:]}",
+                path, None, [secret, (name, word), *([token] if is_api else [])], **outcome,
+            )  # fmt: skip
+    bound = world.claims(cnf={"x5t#S256": NO_BYTES})
+    bound_to_nothing = ("authorization", "Bearer " + tokens.sign(world.keys["ES256"], bound))
+    for path, value in [("/digest", hexadecimal[0]), ("/digest", hexadecimal[1]), ("/secret", NO_BYTES), ("/secret", own["/secret"][1])]:
+        yield case(
+            f"a token that is bound to no bytes is refused beside their digest `{value[-8:]}` under {path[1:]}",
+            path, None, [secret, (headers[path], value), bound_to_nothing], refusal=invalid_token("confirmation_malformed"),
+        )  # fmt: skip
+
+
+def _forms(world: World, case: Any, secret: Header, token: Header, malformed: Refusal) -> Iterator[Case]:
+    """What is the same certificate, each as a terminator writes it, and what is almost so."""
+    one = world.client_1
+    digest = bytes.fromhex(one.digest)
+    base64_digest, passes = base64.b64encode(digest).decode(), {"forward": dict([token])}
+    for what, path, name, value in [
+        ("a digest in capitals with colons", "/digest", "x-edge-digest", digest.hex(":").upper()),
+        ("a digest in small letters with colons", "/digest", "x-edge-digest", digest.hex(":")),
+        ("Google's digest, padded base64,", "/secret", "x-edge-x5t", base64_digest),
+    ]:
+        yield case(f"{what} in a terminator's header counts", path, None, [secret, (name, value), token], **passes)
+    for what, path, name, value in [
+        ("a digest with hyphens", "/digest", "x-edge-digest", digest.hex("-")),
+        ("a digest with a colon too many", "/digest", "x-edge-digest", digest.hex(":") + ":"),
+        ("a SHA-1", "/digest", "x-edge-digest", digest[:20].hex()),
+        ("a digest that is padded twice", "/secret", "x-edge-x5t", base64_digest[:-2] + "=="),
+        ("base64 of 33 bytes", "/secret", "x-edge-x5t", "A" * 44),
+        ("a variable with a space in it", "/digest", "x-edge-digest", "{no variable}"),
+        ("a variable with text behind it", "/digest", "x-edge-digest", "$ssl_client_cert; x"),
+    ]:
+        yield case(f"{what} in a terminator's header is refused", path, None, [secret, (name, value), token], refusal=malformed)
+
+
+def _chains(world: World, case: Any, secret: Header, malformed: Refusal) -> Iterator[Case]:
+    """A certificate with its chain in one header, as AWS, Traefik and others write it."""
+    leaf, one, root = world.chained, world.client_1, world.authority.pem_path.read_text()
+    intermediate = pem(leaf.chain[0])
+    of_root = base64.b64encode(der_of(root)).decode()
+    base64s = [base64.b64encode(der).decode() for der in (leaf.der, *leaf.chain)]
+
+    def aws(text: str) -> str:
+        return urllib.parse.quote(text, safe="+=/")
+
+    def folded(text: str) -> str:
+        return text.replace("\n", " \t").rstrip()
+
+    chain = {"client-cert": leaf.rfc9440_form, "client-cert-chain": f":{base64s[1]}:"}
+    with_root = {**chain, "client-cert-chain": f":{base64s[1]}:, :{of_root}:"}
+    alone = {"client-cert": one.rfc9440_form}
+    both = leaf.pem + intermediate
+    for what, encoding, value, forward in [
+        ("a chain as AWS writes it", "pem_url", aws(both), chain),
+        ("a chain with its root as AWS writes it", "pem_url", aws(both + root), with_root),
+        ("a chain in percent-encoded PEM", "pem_url", urllib.parse.quote(both, safe=""), chain),
+        ("a chain in PEM that is encoded as a form", "pem_url", urllib.parse.quote_plus(both), chain),
+        ("a certificate in PEM that is encoded as a form", "pem_url", urllib.parse.quote_plus(one.pem), alone),
+        ("a certificate in PEM as AWS writes it", "pem_url", aws(one.pem), alone),
+        ("a chain in PEM with spaces", "pem_apache", both.replace("\n", " ").rstrip(), chain),
+        ("a certificate in PEM that was folded", "pem_apache", folded(one.pem), alone),
+        ("a chain as Traefik writes it", "der_base64", ",".join(base64s), chain),
+        ("a chain with its root as Traefik writes it", "der_base64", ",".join([*base64s, of_root]), with_root),
+        ("a chain as Traefik before 2.9.4 writes it", "der_base64", ",".join(map(urllib.parse.quote_plus, base64s)), chain),
+        ("a certificate as Fastly writes it", "der_base64", base64.b64encode(one.pem.encode()).decode(), alone),
+    ]:
+        yield case(f"{what} is read under {encoding}", f"/chain-{encoding}", None, [secret, ("x-edge-cert", value)], forward=forward)
+    other = base64.b64encode(one.der).decode()
+    for what, encoding, value in [
+        ("a pair of certificates that is no chain", "der_base64", f"{base64s[0]},{other}"),
+        ("a pair of certificates that is no chain", "pem_apache", f"{leaf.apache_form} {one.apache_form}"),
+        ("a pair of certificates that is no chain", "pem_url", aws(leaf.pem + one.pem)),
+        ("one certificate twice", "der_base64", f"{base64s[0]},{base64s[0]}"),
+        ("a chain in two headers that were joined", "der_base64", ", ".join(base64s)),
+        ("a chain in PEM with a comma", "pem_url", f"{aws(leaf.pem)},{aws(intermediate)}"),
+        ("a chain from the wrong end", "der_base64", ",".join([base64s[1], base64s[0]])),
+        ("a chain with something else in it", "der_base64", f"{base64s[0]},{base64s[1]},MAEB"),
+        ("a chain that ends with a comma", "der_base64", ",".join(base64s) + ","),
+        ("base64 in PEM's place", "pem_url", base64s[0]),
+    ]:
+        yield case(f"{what} is refused under {encoding}", f"/chain-{encoding}", None, [secret, ("x-edge-cert", value)], refusal=malformed)
+
+
+def without_dates(der: bytes) -> bytes:
+    """The certificate with letters for the digits of its dates: a form that some handshake may let pass."""
+    return re.sub(rb"\x17\x0d\d{12}Z", b"\x17\x0dxxxxxxxxxxxxZ", der)
+
+
+def pem(der: bytes) -> str:
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def der_of(pem: str) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem)

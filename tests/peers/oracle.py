@@ -12,6 +12,7 @@ Where a text leaves a choice, the oracle takes the lenient side, and certbound's
 import base64
 import binascii
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -388,6 +389,8 @@ class _Judgement:
         decoded = self._bytes(value, "RFC 8705 §3.1")
         if len(decoded) != 32:
             raise Refused("RFC 8705 §3.1: x5t#S256 is a SHA-256")
+        if decoded == hashlib.sha256(b"").digest():
+            raise Refused("RFC 8705 §3.1: x5t#S256 is of a certificate, and this is of no bytes")
         return decoded
 
 

@@ -36,7 +36,7 @@ end
 
 local PREFIXES = {}
 for prefix in
-  ([[cert-chain- cf-cert- cf-client-cert- client-cert cloudfront-viewer-cert- ssl-cert ssl-cipher ssl-client-
+  ([[akamai-cc- cert-chain- cf-cert- cf-client-cert- client-cert cloudfront-viewer-cert- ssl-cert ssl-cipher ssl-client-
   wl-proxy-client-csi- x-amzn-mtls- x-arr-clientcert x-client-cert x-forwarded-client-cert x-forwarded-ssl-client-
   x-forwarded-tls-client-cert x-ssl-cert x-ssl-client x-ssl-issuer x-ssl-subject x-tls-client- x-wso2-client-cert]]):gmatch("%S+")
 do

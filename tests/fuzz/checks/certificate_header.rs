@@ -18,37 +18,60 @@ pub fn check(input: &[u8]) {
             None => {}
             Some(Read::Thumbprint(thumbprint)) => {
                 let text = String::from_utf8(input.to_vec()).unwrap();
-                assert!(encoding.is_digest());
-                assert!(thumbprint.to_string() == text || thumbprint.hex() == text.to_ascii_lowercase(), "{text}");
+                assert!(encoding.is_digest() && *thumbprint != Thumbprint::of_der(b""));
+                let hex = text.replace(':', "").to_ascii_lowercase();
+                let base64 = STANDARD.encode(thumbprint.bytes());
+                assert!([thumbprint.to_string(), base64].contains(&text) || thumbprint.hex() == hex, "{text}");
             }
-            Some(Read::Certificate(certificate)) => {
+            Some(Read::Certificate(certificate, chain)) => {
                 let der = certificate.der();
                 assert!(!encoding.is_digest() && der.first() == Some(&0x30));
                 assert_eq!(*certificate.thumbprint(), Thumbprint::of_der(der));
                 // What is written of it is read as the same.
                 let written = encoding.encode(der);
-                assert_eq!(encoding.read(written.as_bytes()), read);
-                // These two have one spelling each, and no other one holds another certificate's base64.
-                let base64 = STANDARD.encode(der);
+                assert_eq!(
+                    encoding.read(written.as_bytes()),
+                    Some(Read::Certificate(certificate.clone(), Chain::Unknown))
+                );
+                // Nothing but these certificates is in it, in their order, whatever the spelling.
+                let chain = match chain {
+                    Chain::Unknown => &[][..],
+                    Chain::Known(chain) => chain,
+                    Chain::TooLong => continue,
+                };
+                assert!(chain.len() <= 10);
+                let all: Vec<_> = std::iter::once(der).chain(chain.iter().map(Vec::as_slice)).collect();
                 match encoding {
-                    Encoding::DerBase64 | Encoding::SfBinary => assert_eq!(written.as_bytes(), input),
-                    Encoding::PemApache => {
-                        let packed: Vec<u8> =
-                            input.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-                        let packed = String::from_utf8(packed).unwrap();
-                        assert_eq!(packed, format!("-----BEGINCERTIFICATE-----{base64}-----ENDCERTIFICATE-----"));
+                    Encoding::SfBinary => assert_eq!(written.as_bytes(), input),
+                    Encoding::PemApache => assert_eq!(packed(input), packed_pem(&all)),
+                    Encoding::DerBase64 if !input.contains(&b'%') => {
+                        let base64: Vec<_> = all.iter().map(|der| STANDARD.encode(der)).collect();
+                        let pem = STANDARD.decode(input).map(|decoded| packed(&decoded));
+                        assert!(base64.join(",").as_bytes() == input || pem == Ok(packed_pem(&all)));
                     }
                     _ => {}
                 }
                 // Twice is not once.
-                assert_eq!(encoding.read(&[input, b",", input].concat()), None, "{encoding:?}");
+                assert_eq!(encoding.read(&[input, b", ", input].concat()), None, "{encoding:?}");
+                if chain.is_empty() {
+                    assert_eq!(encoding.read(&[input, b",", input].concat()), None, "{encoding:?}");
+                }
             }
         }
     }
     if let Some(Chain::Known(chain)) = chain_of_list([input].into_iter()) {
-        assert!((1..=10).contains(&chain.len()));
+        assert!(chain.len() <= 10 && (!chain.is_empty() || Encoding::SfBinary.says_none(input)));
         let written: Vec<_> = chain.iter().map(|der| Encoding::SfBinary.encode(der)).collect();
         let lines = written.iter().map(|value| value.as_bytes());
         assert_eq!(chain_of_list(lines), Some(Chain::Known(chain)));
     }
+}
+
+fn packed(input: &[u8]) -> String {
+    String::from_utf8_lossy(input).chars().filter(|character| !character.is_ascii_whitespace()).collect()
+}
+
+fn packed_pem(all: &[&[u8]]) -> String {
+    let block = |der: &&[u8]| format!("-----BEGINCERTIFICATE-----{}-----ENDCERTIFICATE-----", STANDARD.encode(der));
+    all.iter().map(block).collect()
 }

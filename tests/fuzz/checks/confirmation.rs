@@ -36,6 +36,7 @@ pub fn check(input: &[u8]) {
     if let Some(Value::Object(cnf)) = claims.get("cnf")
         && let (1, Some(Value::String(text))) = (cnf.len(), cnf.get("x5t#S256"))
         && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
+        && *text != Thumbprint::of_der(b"").text()
     {
         assert!(confirmation(&object, ConfirmationPlace::Cnf, Dpop::Refuse).is_ok(), "{claims:?}");
     }

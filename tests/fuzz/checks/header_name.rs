@@ -19,6 +19,7 @@ const NAMES: &[&str] = &[
     "-wscs",
     "-wsis",
     "-wssi",
+    "akamai-cc-der",
     "cert-chain-0",
     "cf-cert-presented",
     "cf-client-cert-der-base64",

@@ -23,7 +23,7 @@ const LEEWAY: f64 = 10.0;
 
 /// Of the certificate of RFC 8705 Appendix A.
 const THUMBPRINT: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
-const OTHER_THUMBPRINT: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+const OTHER_THUMBPRINT: &str = "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0";
 
 /// Nothing but zeros make a right request: an input says what is wrong with it.
 #[derive(Debug, Arbitrary)]
