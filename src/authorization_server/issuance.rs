@@ -11,17 +11,18 @@ use crate::http::header_map::Headers;
 use crate::http::path;
 use crate::http::path::PlainPath;
 use crate::http::request::Request;
-use crate::jose::confirmation::Dpop;
-use crate::jose::confirmation::{ConfirmationPlace, confirmation};
+use crate::jose::confirmation::{ConfirmationPlace, Dpop, Unconfirmed, confirmation};
 use crate::jose::jws::is_meant_for_jwt;
 use crate::outcome::identity;
-use crate::outcome::server_response::IssuanceOutcome;
+use crate::outcome::server_response::{IssuanceOutcome, Judged};
 use crate::reason::Reason;
 use crate::text::base64url;
 use crate::text::json::{self, Json, Object};
 
 /// In bytes. A larger response cannot be read. Usual tokens have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
+
+const TOO_LARGE: &str = "the response is larger than 131072 bytes, or was not read";
 
 const MOST_ENDPOINTS: usize = 64;
 
@@ -131,37 +132,45 @@ impl IssuedTokens {
     }
 
     /// Whether the body is read; `Err` if it cannot be.
-    pub(super) fn at_headers(headers: &Headers<'_>, end_of_stream: bool) -> Result<bool, IssuanceOutcome> {
+    pub(super) fn at_headers(headers: &Headers<'_>, end_of_stream: bool) -> Result<bool, Judged> {
         // A token response has the status 200 (RFC 6749 §5.1). Clients take no token from an error or a redirect.
         let is_success = field(headers, ":status").is_none_or(|status| status.starts_with(b"2"));
         if end_of_stream || !is_success {
             return Ok(false);
         }
-        if is_encoded(headers) || length(headers).is_some_and(|length| length > LARGEST) {
-            return Err(IssuanceOutcome::Unreadable);
+        if is_encoded(headers) {
+            return Err(Judged::unreadable("the response is compressed"));
+        }
+        if length(headers).is_some_and(|length| length > LARGEST) {
+            return Err(Judged::unreadable(TOO_LARGE));
         }
         Ok(true)
     }
 
     /// Judges a whole response; `None` if its body could not be read.
-    pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> IssuanceOutcome {
-        let Some(body) = body else { return IssuanceOutcome::Unreadable };
+    pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> Judged {
+        let Some(body) = body else { return Judged::unreadable(TOO_LARGE) };
         if body.trim_ascii().is_empty() {
-            return IssuanceOutcome::NoToken;
+            return IssuanceOutcome::NoToken.into();
         }
-        let Some(response) = json::object(body).map(Object::without_nulls) else { return IssuanceOutcome::Unreadable };
+        let Some(response) = json::object(body).map(Object::without_nulls) else {
+            return Judged::unreadable("the response is not one JSON object");
+        };
         let token = match response.get("access_token") {
-            None => return IssuanceOutcome::NoToken,
+            None => return IssuanceOutcome::NoToken.into(),
             Some(Json::Text(token)) => token,
-            Some(_) => return IssuanceOutcome::Unreadable,
+            Some(_) => return Judged::unreadable("access_token is not a text"),
         };
         match claims(token, &mut Vec::new()) {
-            Token::Opaque => IssuanceOutcome::Opaque,
-            Token::Malformed => IssuanceOutcome::Unreadable,
+            Token::Opaque => IssuanceOutcome::Opaque.into(),
+            Token::Malformed => Judged::unreadable("access_token looks like a JWT, and cannot be read as one"),
             Token::Jwt(claims) => match self.check(&claims, presented) {
-                Ok(()) => IssuanceOutcome::Bound,
-                Err(Reason::ConfirmationMissing) if self.may_be_unbound(&claims) => IssuanceOutcome::UnboundClient,
-                Err(reason) => IssuanceOutcome::NotBound(reason),
+                Judged { outcome: IssuanceOutcome::NotBound(Reason::ConfirmationMissing), .. }
+                    if self.may_be_unbound(&claims) =>
+                {
+                    IssuanceOutcome::UnboundClient.into()
+                }
+                judged => judged,
             },
         }
     }
@@ -170,13 +179,23 @@ impl IssuedTokens {
         identity::client(claims).is_some_and(|client| self.unbound_clients.iter().any(|own| own == client))
     }
 
-    fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Result<(), Reason> {
+    fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Judged {
+        let not_bound =
+            |reason, expected, detail| Judged { outcome: IssuanceOutcome::NotBound(reason), expected, detail };
         // If there is a DPoP key as well, checking it is up to the API.
-        let bound =
-            confirmation(claims, self.confirmation, Dpop::VerifiedUpstream).map_err(|error| error.reason)?.certificate;
-        let bound = bound.ok_or(Reason::ConfirmationMissing)?;
-        let presented = presented.ok_or(Reason::CertificateNotPresented)?;
-        if bound == presented { Ok(()) } else { Err(Reason::CertificateMismatch) }
+        let confirmation = match confirmation(claims, self.confirmation, Dpop::VerifiedUpstream) {
+            Ok(confirmation) => confirmation,
+            Err(Unconfirmed { reason, detail }) => return not_bound(reason, None, detail),
+        };
+        match (confirmation.certificate, presented) {
+            (Some(bound), Some(presented)) if bound == presented => IssuanceOutcome::Bound.into(),
+            (Some(bound), Some(_)) => not_bound(Reason::CertificateMismatch, Some(bound), ""),
+            (Some(bound), None) => not_bound(Reason::CertificateNotPresented, Some(bound), ""),
+            (None, _) => {
+                let detail = if confirmation.dpop_key { "the token is bound to a DPoP key alone" } else { "" };
+                not_bound(Reason::ConfirmationMissing, None, detail)
+            }
+        }
     }
 
     #[cfg(not(target_arch = "wasm32"))]
@@ -261,7 +280,7 @@ mod tests {
     }
 
     fn judged(response: &str, presented: Option<&str>) -> IssuanceOutcome {
-        issued("").judge(Some(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256))
+        issued("").judge(Some(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256)).outcome
     }
 
     fn response(token: &str) -> String {
@@ -289,10 +308,44 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_of_a_token_that_is_not_bound_is_said() {
+        let judged = |response: &str, presented: Option<&str>| {
+            let presented = presented.and_then(Thumbprint::from_x5t_s256);
+            let judged = issued("").judge(Some(response.as_bytes()), presented);
+            (judged.expected.map(|own| own.to_string()), judged.detail)
+        };
+        let of = |claims: &str, presented| judged(&response(&jwt(claims)), presented);
+        let bound = format!(r#"{{"cnf":{{"x5t#S256":"{ONE}"}}}}"#);
+        assert_eq!(of(&bound, Some(OTHER)), (Some(ONE.to_owned()), ""));
+        assert_eq!(of(&bound, None), (Some(ONE.to_owned()), ""));
+        assert_eq!(of("{}", Some(ONE)), (None, ""));
+        for (claims, detail) in [
+            (r#"{"cnf":"text"}"#.to_owned(), "cnf is a text, and not an object"),
+            (r#"{"cnf":{}}"#.to_owned(), "cnf is empty"),
+            (format!(r#"{{"cnf":{{"jkt":"{ONE}"}}}}"#), "the token is bound to a DPoP key alone"),
+        ] {
+            assert_eq!(of(&claims, Some(ONE)), (None, detail), "{claims}");
+        }
+        for (response, detail) in [
+            ("<html>", "the response is not one JSON object"),
+            (r#"{"access_token":1}"#, "access_token is not a text"),
+            (r#"{"access_token":"e30.!.c2ln"}"#, "access_token looks like a JWT, and cannot be read as one"),
+        ] {
+            assert_eq!(judged(response, Some(ONE)), (None, detail), "{response}");
+        }
+        assert_eq!(issued("").judge(None, None).detail, TOO_LARGE);
+        let headers = [("content-encoding", b"gzip".as_slice())];
+        assert_eq!(IssuedTokens::at_headers(&headers, false), Err(Judged::unreadable("the response is compressed")));
+    }
+
+    #[test]
     fn a_thumbprint_at_the_top_level_counts_where_the_server_writes_it_there() {
         let response = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
         let issued = issued(r#", "confirmation": "top_level""#);
-        assert_eq!(issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)), IssuanceOutcome::Bound);
+        assert_eq!(
+            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome,
+            IssuanceOutcome::Bound
+        );
     }
 
     #[test]
@@ -300,7 +353,7 @@ mod tests {
         let issued = issued(r#", "unbound_clients": ["app", "other"]"#);
         let of = |claims: &str| {
             let response = format!(r#"{{"access_token":"{}"}}"#, jwt(claims));
-            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE))
+            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome
         };
         let bound_to = |client: &str, thumbprint: &str| {
             of(&format!(r#"{{"client_id":"{client}","cnf":{{"x5t#S256":"{thumbprint}"}}}}"#))
@@ -337,7 +390,7 @@ mod tests {
         ] {
             assert_eq!(judged(response, Some(ONE)), IssuanceOutcome::Unreadable, "{response}");
         }
-        assert_eq!(issued("").judge(None, None), IssuanceOutcome::Unreadable);
+        assert_eq!(issued("").judge(None, None).outcome, IssuanceOutcome::Unreadable);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::http::request::Request;
 use crate::outcome::metric::Metric;
 use crate::outcome::server_response::IssuanceOutcome;
 use crate::outcome::server_response::MetadataOutcome;
-use crate::outcome::server_response::{Finding, Passage};
+use crate::outcome::server_response::{Finding, Judged, Passage};
 
 /// What to do with the response to one request.
 #[derive(Clone, Debug)]
@@ -70,14 +70,15 @@ impl From<MetadataOutcome> for Report {
 }
 
 /// The report on a token response, and whether the response is withheld.
-fn report(issued: &IssuedTokens, outcome: IssuanceOutcome, presented: Option<Thumbprint>) -> (Report, bool) {
+fn report(issued: &IssuedTokens, judged: Judged, presented: Option<Thumbprint>) -> (Report, bool) {
+    let Judged { outcome, expected, detail } = judged;
     let is_withheld = outcome.reason().is_some() && issued.is_required();
     let passage = match (outcome.reason(), is_withheld) {
         (None, _) => Passage::Forwarded,
         (Some(_), false) => Passage::Observed,
         (Some(_), true) => Passage::Withheld,
     };
-    let finding = outcome.reason().map(|reason| Finding { reason, is_withheld, presented });
+    let finding = outcome.reason().map(|reason| Finding { reason, is_withheld, presented, expected, detail });
     (Report { metric: Metric::IssuedTokens(passage, outcome), finding }, is_withheld)
 }
 
@@ -102,7 +103,7 @@ impl ResponseReader {
             Kind::Issuance { issued, presented } => match IssuedTokens::at_headers(headers, end_of_stream) {
                 Ok(true) => AtHeaders::AwaitBody { edits: Vec::new(), headers_wait: issued.has_headers_wait() },
                 Ok(false) => AtHeaders::Pass(None),
-                Err(outcome) => match report(issued, outcome, *presented) {
+                Err(judged) => match report(issued, judged, *presented) {
                     (report, true) => AtHeaders::Withhold(report),
                     (report, false) => AtHeaders::Pass(Some(report)),
                 },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The keys of a key set that verify no tokens here, and why.
+//! The keys of a key set that are not used here, and why.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub(crate) enum Why {
 }
 
 impl LeftOut {
-    pub(super) fn new(keys: Vec<LeftOutKey>, of: usize) -> Self {
+    pub(crate) fn new(keys: Vec<LeftOutKey>, of: usize) -> Self {
         Self { keys, of }
     }
 

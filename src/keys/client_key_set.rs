@@ -15,6 +15,7 @@ use crate::certificate::object_identifier::ObjectIdentifier;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::certificate::to_be_signed::ToBeSigned;
 use crate::config;
+use crate::jose::left_out::{KeyId, LeftOut, LeftOutKey, Why};
 use crate::text::base64url;
 
 /// At most so many keys are read of the set that a client publishes. Usual sets have one or two.
@@ -66,52 +67,87 @@ struct Key {
     k: Option<IgnoredAny>,
 }
 
-/// The certificates of a key set that a client publishes. A key is left out if it is broken or private, or not its certificate's:
-/// the operator here could not correct it. The list may be empty: the client has withdrawn its certificates.
+/// What a client publishes.
+#[derive(Debug)]
+pub struct ClientKeys {
+    /// The certificates that the client may present. None: it has withdrawn them.
+    pub(crate) certificates: Vec<Thumbprint>,
+    /// The keys that are left out; none where another worker read the set.
+    pub(crate) left_out: LeftOut,
+    /// The SHA-256 of what the log says of these keys: the other workers know by it whether it is said.
+    said: Thumbprint,
+}
+
+impl ClientKeys {
+    /// Whether the same keys are left out of both, for the same reasons.
+    pub(super) fn leave_out_as(&self, other: &Self) -> bool {
+        self.said == other.said
+    }
+
+    /// What the other workers take over.
+    pub(super) fn shared(&self) -> Vec<u8> {
+        [&self.said].into_iter().chain(&self.certificates).flat_map(Thumbprint::bytes).collect()
+    }
+
+    /// Reads the bytes of [`Self::shared`].
+    pub(super) fn take_shared(bytes: &[u8]) -> Option<Self> {
+        let (digests, []) = bytes.as_chunks() else { return None };
+        let (said, certificates) = digests.split_first()?;
+        let certificates = certificates.iter().copied().map(Thumbprint::from).collect();
+        Some(Self { certificates, left_out: LeftOut::default(), said: Thumbprint::from(*said) })
+    }
+}
+
+/// Reads a key set that a client publishes. A key is left out if it is broken or private, or not its certificate's:
+/// the operator here could not correct it.
 ///
 /// # Errors
 /// A sentence, if every certificate was left out, or if there are more than 100 keys.
-pub(crate) fn certificates(mut document: Map<String, Value>) -> Result<Vec<Thumbprint>, String> {
+pub(crate) fn published(mut document: Map<String, Value>) -> Result<ClientKeys, String> {
     let Some(Value::Array(keys)) = document.remove("keys") else {
         return Err("the key set has no list of keys".to_owned());
     };
     if keys.len() > MOST_KEYS {
         return Err(format!("the key set has more than {MOST_KEYS} keys"));
     }
-    let mut certificates = Vec::new();
-    let mut is_understood = true;
-    for key in keys {
-        match config::parse::<Key>(key).ok().and_then(|key| key.certificate().ok()) {
-            Some(certificate) => certificates.extend(certificate),
-            None => is_understood = false,
+    let (count, mut certificates, mut left_out) = (keys.len(), Vec::new(), Vec::new());
+    for (place, key) in keys.into_iter().enumerate() {
+        let key_id = key.get("kid").map_or(KeyId::None, KeyId::from);
+        let key = config::parse::<Key>(key).map_err(|error| error.sentence());
+        match key.and_then(|key| key.certificate().map_err(str::to_owned)) {
+            Ok(certificate) => certificates.extend(certificate),
+            Err(why) => left_out.push(LeftOutKey { place, key_id, why: Why::Unusable(why) }),
         }
     }
-    if certificates.is_empty() && !is_understood {
-        return Err("the key set has no certificate of a client".to_owned());
+    let left_out = LeftOut::new(left_out, count);
+    if certificates.is_empty() && left_out.has_faults() {
+        return Err(format!("the key set has no certificate of a client: {left_out}"));
     }
-    Ok(certificates)
+    let said = Thumbprint::of_der(left_out.to_string().as_bytes());
+    Ok(ClientKeys { certificates, left_out, said })
 }
 
 impl KeySet {
     /// The certificates of the set.
     pub(crate) fn certificates(&self) -> Result<Vec<Thumbprint>, String> {
-        self.keys.iter().filter_map(|key| key.certificate().transpose()).collect()
+        let certificates = self.keys.iter().filter_map(|key| key.certificate().transpose()).collect::<Result<_, _>>();
+        certificates.map_err(|why| format!("jwks: {why}"))
     }
 }
 
 impl Key {
     /// Its certificate, if it has one.
-    fn certificate(&self) -> Result<Option<Thumbprint>, String> {
+    fn certificate(&self) -> Result<Option<Thumbprint>, &'static str> {
         if self.d.is_some() || self.k.is_some() {
-            return Err("jwks: a key must be public".to_owned());
+            return Err("a key must be public");
         }
         let Some(base64) = self.x5c.first() else { return Ok(None) };
         let der = STANDARD.decode(base64).ok().filter(|der| Certificate::is_certificate(der));
-        let der = der.ok_or("jwks: x5c holds certificates in base64")?;
+        let der = der.ok_or("x5c holds certificates in base64")?;
         let is_own = ToBeSigned::of_certificate(&der)
             .is_some_and(|signed| self.is(signed.subject_public_key_info).unwrap_or(false));
         if !is_own {
-            return Err("jwks: the first certificate of x5c is for another key than the JWK (RFC 7517 §4.7)".to_owned());
+            return Err("the first certificate of x5c is for another key than the JWK (RFC 7517, 4.7)");
         }
         Ok(Some(Thumbprint::of_der(&der)))
     }
@@ -185,7 +221,7 @@ mod tests {
 
     fn published(key: Value) -> Result<usize, String> {
         let Value::Object(set) = json!({ "keys": [key] }) else { panic!("this is an object") };
-        certificates(set).map(|certificates| certificates.len())
+        super::published(set).map(|keys| keys.certificates.len())
     }
 
     #[test]
@@ -217,17 +253,17 @@ mod tests {
     #[test]
     fn a_set_of_more_than_a_hundred_keys_is_none() {
         let set = |count| match json!({ "keys": vec![json!({ "x5c": [CERTIFICATE] }); count] }) {
-            Value::Object(set) => certificates(set),
+            Value::Object(set) => super::published(set),
             _ => panic!("this is an object"),
         };
-        assert_eq!(set(100).unwrap().len(), 100);
+        assert_eq!(set(100).unwrap().certificates.len(), 100);
         assert!(set(101).is_err());
     }
 
     #[test]
     fn a_set_without_a_certificate_has_none_and_one_with_a_broken_key_alone_is_no_set() {
         let of = |keys: Value| match json!({ "keys": keys }) {
-            Value::Object(set) => certificates(set).map(|certificates| certificates.len()),
+            Value::Object(set) => super::published(set).map(|keys| keys.certificates.len()),
             _ => panic!("this is an object"),
         };
         for withdrawn in [json!([]), json!([{ "kty": "EC" }]), json!([{ "kty": "EC", "use": "sig", "x": X, "y": Y }])] {
@@ -236,6 +272,35 @@ mod tests {
         let broken = json!({ "kty": "EC", "x5c": ["AAAA"] });
         assert!(of(json!([broken])).is_err() && of(json!([broken, { "kty": "EC" }])).is_err());
         assert_eq!(of(json!([broken, { "x5c": [CERTIFICATE] }])), Ok(1));
+    }
+
+    #[test]
+    fn each_key_that_is_left_out_is_said_and_the_other_workers_know_that_it_was() {
+        let of = |keys: Value| match json!({ "keys": keys }) {
+            Value::Object(set) => super::published(set),
+            _ => panic!("this is an object"),
+        };
+        let good = json!({ "kid": "good", "x5c": [CERTIFICATE] });
+        for (broken, why) in [
+            (json!({ "kid": "it", "d": "AA" }), "kid \"it\": a key must be public"),
+            (json!({ "kid": 7, "x5c": ["AAAA"] }), "kid 7: x5c holds certificates in base64"),
+            (
+                json!({ "kty": "RSA", "x5c": [CERTIFICATE] }),
+                "no kid: the first certificate of x5c is for another key than the JWK (RFC 7517, 4.7)",
+            ),
+            (json!({ "x5c": CERTIFICATE }), "no kid: x5c: expected a list, found a string"),
+            (json!("key"), "no kid: expected a map, found a string"),
+        ] {
+            let keys = of(json!([good, broken])).unwrap();
+            assert_eq!(keys.left_out.to_string(), format!("1 of 2: keys[1], {why}"));
+            let shared = ClientKeys::take_shared(&keys.shared()).unwrap();
+            assert_eq!(shared.certificates, keys.certificates);
+            assert!(shared.leave_out_as(&keys) && !shared.leave_out_as(&of(json!([good])).unwrap()));
+            let none = of(json!([broken])).unwrap_err();
+            assert_eq!(none, format!("the key set has no certificate of a client: 1 of 1: keys[0], {why}"));
+        }
+        assert!(!of(json!([good, { "kty": "EC" }])).unwrap().left_out.has_faults());
+        assert!(ClientKeys::take_shared(&[]).is_none() && ClientKeys::take_shared(&[0; 33]).is_none());
     }
 
     #[test]

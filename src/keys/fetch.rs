@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use crate::certificate::thumbprint::Thumbprint;
 use crate::http::call::{Call, Response};
 use crate::jose::jwk::KeySet;
-use crate::keys::client_key_set::certificates;
+use crate::keys::client_key_set::{self, ClientKeys};
 use crate::keys::freshness::Freshness;
 use crate::keys::key_ring::Published;
 use crate::keys::source::KeySource;
@@ -125,9 +124,8 @@ impl Fetch {
 pub(crate) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Published), String> {
     if source.is_on_demand() {
         let document = json::object(body).ok_or("the key set is not one JSON object")?;
-        let certificates = certificates(Map::from(document))?;
-        let thumbprints = certificates.iter().flat_map(Thumbprint::bytes).collect();
-        Ok((thumbprints, Published::Certificates(certificates)))
+        let keys = client_key_set::published(Map::from(document))?;
+        Ok((keys.shared(), Published::Certificates(keys)))
     } else {
         Ok((body.to_vec(), Published::Keys(Rc::new(published(body)?))))
     }
@@ -136,8 +134,7 @@ pub(crate) fn fetched(source: &KeySource, body: &[u8]) -> Result<(Vec<u8>, Publi
 /// Parses the bytes that [`fetched`] returned.
 pub(crate) fn shared(source: &KeySource, document: &[u8]) -> Option<Published> {
     if source.is_on_demand() {
-        let (thumbprints, rest) = document.as_chunks();
-        rest.is_empty().then(|| Published::Certificates(thumbprints.iter().copied().map(Thumbprint::from).collect()))
+        ClientKeys::take_shared(document).map(Published::Certificates)
     } else {
         published(document).ok().map(|keys| Published::Keys(Rc::new(keys)))
     }

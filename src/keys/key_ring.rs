@@ -9,6 +9,7 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::jose::jwk::KeySet;
 use crate::jose::left_out::LeftOut;
+use crate::keys::client_key_set::ClientKeys;
 use crate::keys::fetch;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::keys::freshness::Freshness;
@@ -27,7 +28,7 @@ pub enum Published {
     /// An issuer's keys, which verify its tokens.
     Keys(Rc<KeySet>),
     /// A client's certificates, which it may present.
-    Certificates(Vec<Thumbprint>),
+    Certificates(ClientKeys),
 }
 
 impl Published {
@@ -36,18 +37,27 @@ impl Published {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Keys(keys) => keys.is_empty(),
-            Self::Certificates(certificates) => certificates.is_empty(),
+            Self::Certificates(keys) => keys.certificates.is_empty(),
         }
     }
 }
 
 impl Published {
-    /// The keys of the set that verify nothing.
+    /// The keys of the set that cannot be used.
     #[must_use]
-    pub fn left_out(&self) -> Option<&LeftOut> {
+    pub fn left_out(&self) -> &LeftOut {
         match self {
-            Self::Keys(keys) => Some(keys.left_out()),
-            Self::Certificates(_) => None,
+            Self::Keys(keys) => keys.left_out(),
+            Self::Certificates(keys) => &keys.left_out,
+        }
+    }
+
+    /// Whether the same keys are left out of both, for the same reasons.
+    fn leaves_out_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keys(keys), Self::Keys(others)) => keys.left_out().is_as(others.left_out()),
+            (Self::Certificates(keys), Self::Certificates(others)) => keys.leave_out_as(others),
+            _ => false,
         }
     }
 }
@@ -77,7 +87,7 @@ impl KeyRing {
     #[must_use]
     pub fn certificates(&self, source: &KeySource, now: UnixTime) -> Option<&[Thumbprint]> {
         match self.published(source, now)? {
-            Published::Certificates(certificates) => Some(certificates),
+            Published::Certificates(keys) => Some(&keys.certificates),
             Published::Keys(_) => None,
         }
     }
@@ -94,8 +104,14 @@ impl KeyRing {
     }
 
     /// The keys that were left out of the set that is known of a source, be it too old to serve.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn left_out(&self, source: &KeySource) -> Option<&LeftOut> {
-        self.known.get(source.id())?.published.left_out()
+        Some(self.known.get(source.id())?.published.left_out())
+    }
+
+    /// Whether the same keys were left out of the set that is known of a source as of this one, for the same reasons.
+    pub(crate) fn leaves_out_as(&self, source: &KeySource, published: &Published) -> bool {
+        self.known.get(source.id()).is_some_and(|known| known.published.leaves_out_as(published))
     }
 
     /// Takes over what this VM or another one fetched.

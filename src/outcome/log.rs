@@ -5,6 +5,7 @@
 use std::fmt;
 use std::panic::Location;
 
+use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::jose::left_out::LeftOut;
 use crate::outcome::refused::Refused;
@@ -100,13 +101,11 @@ impl fmt::Display for Event<'_> {
                 formatter.write_str("would have ")?;
                 refused(formatter, refusal, circumstances)
             }
-            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented }) => {
+            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented, expected, detail }) => {
                 let what = if *is_withheld { "withheld" } else { "passed" };
-                let presented = presented.map_or_else(|| "-".to_owned(), |own| own.to_string());
-                write!(
-                    formatter,
-                    "issued token not bound: {what} reason={reason} policy={policy} presented={presented}"
-                )
+                write!(formatter, "issued token not bound: {what} reason={reason} policy={policy}")?;
+                write!(formatter, " presented={} expected={}", thumbprint(*presented), thumbprint(*expected))?;
+                write!(formatter, " detail={}", OrDash(Some(detail)))
             }
             Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {
                 write!(formatter, "refusals not logged: reason={reason} policy={} count={count}", or_dash(policy))
@@ -121,7 +120,6 @@ impl fmt::Display for Event<'_> {
 
 fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refused, circumstances: &Circumstances<'_>) -> fmt::Result {
     write!(formatter, "refused: reason={} policy={}", refusal.reason(), or_dash(refusal.policy()))?;
-    let thumbprint = |thumbprint: Option<_>| thumbprint.map_or_else(|| "-".to_owned(), |own| format!("{own}"));
     let identity = refusal.identity();
     let route = circumstances.route.map(String::from_utf8_lossy);
     let request_id = circumstances.request_id.map(String::from_utf8_lossy);
@@ -133,6 +131,10 @@ fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refused, circumstances:
     write!(formatter, " issuer={}", OrDash(identity.and_then(|own| own.issuer())))?;
     write!(formatter, " request_id={}", OrDash(request_id.as_deref()))?;
     write!(formatter, " detail={}", OrDash(refusal.detail()))
+}
+
+fn thumbprint(thumbprint: Option<Thumbprint>) -> String {
+    thumbprint.map_or_else(|| "-".to_owned(), |own| own.to_string())
 }
 
 /// The name of a policy, which needs no quotes, or a dash.

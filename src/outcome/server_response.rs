@@ -14,6 +14,32 @@ pub struct Finding {
     pub is_withheld: bool,
     /// The certificate that the client proved to hold.
     pub presented: Option<Thumbprint>,
+    /// The certificate that the token is bound to.
+    pub expected: Option<Thumbprint>,
+    /// What was seen, in words of our own; empty if the reason says it all.
+    pub detail: &'static str,
+}
+
+/// What a token response contains, with what the log says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) outcome: IssuanceOutcome,
+    /// The certificate that the token is bound to, if that is another one than was presented.
+    pub(crate) expected: Option<Thumbprint>,
+    /// As [`Finding::detail`].
+    pub(crate) detail: &'static str,
+}
+
+impl Judged {
+    pub(crate) fn unreadable(detail: &'static str) -> Self {
+        Self { outcome: IssuanceOutcome::Unreadable, expected: None, detail }
+    }
+}
+
+impl From<IssuanceOutcome> for Judged {
+    fn from(outcome: IssuanceOutcome) -> Self {
+        Self { outcome, expected: None, detail: "" }
+    }
 }
 
 /// Whether an issued token reaches the client.

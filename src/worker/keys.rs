@@ -20,7 +20,7 @@ const MOST_CLIENTS_UNDER_WAY: usize = 128;
 
 /// The version of the shared records' format. It must change with every change of their content: two versions of this filter
 /// may share a process, and with Istio all plugins share one namespace of keys.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A fetch under way.
 pub(super) struct Attempt<'s> {
@@ -190,8 +190,8 @@ impl<R> Worker<R> {
     /// Logs which keys of a fetched set cannot be used. The worker that fetched it does so, and only where these are others than
     /// before: every worker knows the set before, whoever fetched it.
     fn log_left_out(&self, proxy: &dyn Proxy, source: &KeySource, published: &Published) {
-        let Some(left_out) = published.left_out().filter(|left_out| left_out.has_faults()) else { return };
-        if !self.keys.borrow().left_out(source).is_some_and(|before| before.is_as(left_out)) {
+        let left_out = published.left_out();
+        if left_out.has_faults() && !self.keys.borrow().leaves_out_as(source, published) {
             proxy.log(&Event::KeysLeftOut(source.place(), left_out));
         }
     }

@@ -504,7 +504,7 @@ fn shared_records_name_their_form_and_the_digest_of_what_is_asked() {
     let data = process.data.borrow();
     let names: Vec<_> = data.keys().map(String::as_str).collect();
     let [keys, schedule] = names.as_slice() else { panic!("{names:?}") };
-    let digest = keys.strip_prefix("certbound/1/").unwrap();
+    let digest = keys.strip_prefix("certbound/2/").unwrap();
     assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()));
     assert_eq!(*schedule, format!("{keys}/schedule"));
 }

@@ -324,7 +324,10 @@ fn the_certificates_that_a_client_publishes_are_a_file_too() {
     let withdrawn = explained(question().with_keys(None, b"{\"keys\": []}").unwrap());
     assert_eq!(withdrawn["reason"], "client_certificate_mismatch");
     let broken = question().with_keys(None, b"{\"keys\": [{\"x5c\": [\"AAAA\"]}]}").unwrap_err();
-    assert_eq!(broken, "the key set has no certificate of a client");
+    assert_eq!(
+        broken,
+        "the key set has no certificate of a client: 1 of 1: keys[0], no kid: x5c holds certificates in base64"
+    );
 }
 
 #[test]
