@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::certificate::distinguished_name::DistinguishedName;
 use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
@@ -85,6 +86,26 @@ impl Subject {
             ),
         }
     }
+}
+
+impl Subject {
+    /// What the certificate has in its place, for the operator.
+    pub(crate) fn in_place(&self, names: &Names) -> String {
+        if let Self::DistinguishedName(own) = self {
+            return name_in_place("subject", own, &names.subject);
+        }
+        let alternatives: Vec<_> = names.subject_alternative_names.iter().take(8).map(ToString::to_string).collect();
+        format!("the subjectAltName of the certificate has {:.512}", alternatives.join(", "))
+    }
+}
+
+/// Another name in a certificate than the registered one, and whether it is one in another order.
+pub(crate) fn name_in_place(what: &str, own: &RegisteredName, name: &DistinguishedName) -> String {
+    let order = match own.has_parts_of(name) {
+        true => ", the same parts in another order: `subject_dn_matching: unordered` would match",
+        false => "",
+    };
+    format!("the {what} of the certificate is {:.512}{order}", name.to_string())
 }
 
 /// Refuses a text that has other than visible ASCII characters (RFC 5280 §7 demands A-labels and percent-encoded URIs).
