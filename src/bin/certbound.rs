@@ -51,6 +51,9 @@ enum Command {
 /// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key. Or, of a JSON Web Key Set, which of its keys
 /// verify tokens, and why the others do not. Or, of a signed token, its header and its claims, which are not verified.
 ///
+/// The subject is the string that Spring (x509CertificateSubjectDN) and Keycloak (x509.subjectdn) compare; Keycloak's
+/// x509.casubjectdn is the subject of the root, not the issuer.
+///
 /// Names are RFC 4514 strings, times RFC 3339 in UTC, the serial number hexadecimal.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:

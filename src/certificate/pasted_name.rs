@@ -53,7 +53,8 @@ impl PastedName {
         }?;
         let mut relative = scan.relative;
         // A viewer of Windows prints lines from the end.
-        let ends_with_country = |part: &[(String, String)]| matches!(part, [(name, _)] if name.eq_ignore_ascii_case("c"));
+        let ends_with_country =
+            |part: &[(String, String)]| matches!(part, [(name, _)] if name.eq_ignore_ascii_case("c"));
         let is_forward = match form {
             LINES => !relative.last().is_some_and(|part| ends_with_country(part)),
             _ => matches!(form, SLASHES | SPACES | BRACKETS),

@@ -494,4 +494,77 @@ mod tests {
             assert!(RegisteredName::parse(wrong, NameMatching::Rfc4517).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn another_syntax_is_refused_with_the_string_to_write() {
+        let refused = |text| RegisteredName::parse(text, NameMatching::Unordered).unwrap_err();
+        for (text, sentence) in [
+            ("CN=a, O=\"Example, Inc.\"", "RFC 4514 has no quotation marks: write CN=a,O=Example\\, Inc."),
+            ("C = GB, CN = a", "spaces before = are OpenSSL's form, which begins at the other end: write CN=a,C=GB"),
+            (
+                "/C=GB/CN=a",
+                "slashes between the parts are OpenSSL's old form, which begins at the other end: write CN=a,C=GB",
+            ),
+            ("subject=CN=a,C=GB", "`subject=` is a label, not a part of the name: write CN=a,C=GB"),
+            (
+                "S=SP,C=BR",
+                "\"s\" is stateOrProvinceName (ST) or surname (2.5.4.4), depending on the tool: write one of these",
+            ),
+        ] {
+            assert_eq!(refused(text), sentence);
+        }
+        assert!(refused("SN = 1, CN = a").ends_with(
+            "; and \"sn\" is surname (2.5.4.4) or serialNumber (2.5.4.5), depending on the tool: write one of these"
+        ));
+        assert_eq!(refused("CN = a\\"), SPACES_ALONE);
+        assert!(refused(&format!("CN = {}", "a".repeat(9999))).len() < 700);
+    }
+
+    const SPACES_ALONE: &str = "spaces before = are OpenSSL's form, which begins at the other end";
+
+    #[test]
+    fn names_that_tools_print_for_attributes_are_one_attribute() {
+        for (dotted, names) in [
+            (
+                "1.3.6.1.4.1.311.60.2.1.3",
+                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC"][..],
+            ),
+            ("2.5.4.12", &["T", "title"]),
+            ("2.5.4.42", &["G", "GN", "givenName", "GIVENNAME"]),
+            ("1.2.840.113549.1.9.1", &["E", "emailAddress", "EMAIL"]),
+            ("2.5.4.18", &["postOfficeBox"]),
+            ("1.2.643.3.131.1.1", &["INN"]),
+            ("0.9.2342.19200300.100.1.1", &["userId", "UID"]),
+            ("2.5.4.97", &["organizationIdentifier", "OID.2.5.4.97"]),
+        ] {
+            for name in names {
+                assert!(same(&format!("{name}=7"), &format!("{dotted}=7")), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_readers_decode_differently_is_compared_by_its_der() {
+        let name = |value: &[u8]| {
+            let attribute = [b"\x30\x0a\x06\x03\x55\x04\x03", value].concat();
+            DistinguishedName::from_der(&[b"\x30\x0e\x31\x0c", &attribute[..]].concat()).unwrap()
+        };
+        let (teletex, printable) = (name(b"\x14\x03a\xe9b"), name(b"\x13\x03a\xe9b"));
+        for mode in [NameMatching::Rfc4517, NameMatching::Unordered, NameMatching::Exact] {
+            let is = |text, name| RegisteredName::parse(text, mode).unwrap().is(name);
+            assert!(is("CN=#140361e962", &teletex) && is("CN=#130361E962", &printable));
+            assert!(!is("CN=#140361e962", &printable) && !is("CN=#130361e962", &teletex));
+            assert!(!is("CN=a\u{e9}b", &teletex) && !is("CN=a\u{e9}b", &printable));
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_registered_as_one() {
+        let empty = DistinguishedName::from_der(b"\x30\x0b\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00").unwrap();
+        for mode in [NameMatching::Rfc4517, NameMatching::Exact] {
+            let is = |text| RegisteredName::parse(text, mode).unwrap().is(&empty);
+            assert!(is("CN=") && is("CN=#0c00"));
+            assert!(!is("CN=a") && !is("O=") && !is("CN=,O="));
+        }
+    }
 }
