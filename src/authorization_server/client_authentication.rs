@@ -163,6 +163,15 @@ impl ClientAuthentication {
         self.clients.iter().any(|(_, client)| matches!(client.method, Method::Pki { .. }))
     }
 
+    /// What is doubtful in the distinguished names of clients: the client, the key, and why.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn doubts(&self) -> Vec<(&str, &'static str, &'static str)> {
+        let of_client = |(client_id, client): (_, &super::client::Client)| -> Vec<_> {
+            client.method.doubts().map(|(key, why)| (client_id, key, why)).collect()
+        };
+        sorted(self.clients.iter().flat_map(of_client).collect())
+    }
+
     /// Whether the authorization server may authenticate clients that are not listed.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn forwards_unlisted(&self) -> bool {
@@ -353,8 +362,11 @@ impl UntilBody {
                 return Err(of_client(Reason::ClientCertificateNotValidated));
             }
             Method::Pki { subject, issuer } => {
-                let is_named = |own: &Certificate| Method::is_named(subject, issuer.as_ref(), own);
-                certificate.parsed.as_ref().is_some_and(is_named)
+                Method::check_names(subject, issuer.as_ref(), certificate.parsed.as_ref()).map_err(|found| {
+                    let detail = format!("client_id {client_id:.128}; {found}");
+                    Refusal::because(Reason::ClientCertificateMismatch, detail)
+                })?;
+                true
             }
             Method::SelfSigned(Registered::Inline(registered)) => registered.contains(&presented),
             Method::SelfSigned(Registered::Fetched(source)) => {

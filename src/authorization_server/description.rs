@@ -68,6 +68,11 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().is_some_and(|own| own.knows_names())
     }
 
+    /// What is doubtful in the distinguished names of clients: the client, the key, and why.
+    pub(crate) fn doubts(&self) -> Vec<(&str, &'static str, &'static str)> {
+        self.client_authentication.as_ref().map(|own| own.doubts()).unwrap_or_default()
+    }
+
     /// Whether requests of unlisted clients are refused.
     pub(crate) fn refuses_unlisted(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())

@@ -19,6 +19,7 @@ use certbound::desk::explain::Question;
 use certbound::desk::inspect::Inspection;
 use certbound::desk::inspect_keys::KeySetInspection;
 use certbound::desk::inspect_token::TokenInspection;
+use certbound::desk::printed_name::PrintedName;
 use certbound::desk::reason_entry::ReasonEntry;
 use certbound::desk::schema::{file_schema, schema};
 use certbound::handover::dialect::Dialect;
@@ -50,16 +51,24 @@ enum Command {
 /// Says what is in a certificate: its thumbprint (x5t#S256), names, dates and key. Or, of a JSON Web Key Set, which of its keys
 /// verify tokens, and why the others do not. Or, of a signed token, its header and its claims, which are not verified.
 ///
+/// The subject is the string that Spring (x509CertificateSubjectDN) and Keycloak (x509.subjectdn) compare; Keycloak's
+/// x509.casubjectdn is the subject of the root, not the issuer.
+///
 /// Names are RFC 4514 strings, times RFC 3339 in UTC, the serial number hexadecimal.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   certbound inspect client.pem
   certbound inspect client.pem --dialect gluu --dialect rfc9440
+  certbound inspect --dn 'C = GB, O = \"Example, Inc.\", CN = client'
   curl -s https://as.example.com/jwks | certbound inspect -
   openssl s_client -connect api.example.com:443 < /dev/null | certbound inspect --format json -")]
 struct Inspect {
     /// A certificate in PEM, percent-encoded PEM, DER or base64, a key set in JSON, or a JWT; `-` is the standard input.
-    file: PathBuf,
+    #[arg(required_unless_present = "dn")]
+    file: Option<PathBuf>,
+    /// Print a distinguished name, as a tool printed it, as a string of RFC 4514.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["file", "dialects", "format"])]
+    dn: Option<String>,
     /// Also print the header in which this dialect hands the certificate over, as it names itself in the configuration.
     #[arg(long = "dialect", value_name = "NAME", value_parser = |name: &str| Dialect::try_from(name.to_owned()))]
     dialects: Vec<Dialect>,
@@ -202,8 +211,14 @@ fn main() -> ExitCode {
 }
 
 fn inspect(arguments: &Inspect) -> Output {
-    let name = shown(&arguments.file);
-    let bytes = content(&arguments.file)?;
+    if let Some(text) = &arguments.dn {
+        let PrintedName { rfc4514, doubt } = PrintedName::of(text)?;
+        doubt.iter().for_each(|doubt| say(doubt));
+        return Ok((format!("{rfc4514}\n"), 0));
+    }
+    let file = arguments.file.as_deref().unwrap_or(Path::new("-"));
+    let name = shown(file);
+    let bytes = content(file)?;
     if let Some(keys) = KeySetInspection::of_file(&bytes) {
         let keys = keys.map_err(|error| format!("{name} is {error}"))?;
         if !arguments.dialects.is_empty() {

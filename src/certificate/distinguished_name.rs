@@ -57,6 +57,38 @@ impl DistinguishedName {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl DistinguishedName {
+    /// Whether readers differ in the text of a value.
+    #[must_use]
+    pub fn has_uncertain_text(&self) -> bool {
+        self.0.iter().flatten().any(Attribute::is_uncertain)
+    }
+
+    /// The string by which a client is registered: a value that readers decode differently is its DER in hexadecimal.
+    #[must_use]
+    pub fn registered(&self) -> String {
+        let attribute = |attribute: &Attribute| match attribute.is_uncertain() {
+            true => {
+                let digits: String = attribute.value.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("{}=#{digits}", attribute.attribute_type)
+            }
+            false => attribute.to_string(),
+        };
+        let shown = self.0.iter().rev().filter(|relative| !relative.is_empty());
+        shown.map(|relative| relative.iter().map(attribute).collect::<Vec<_>>().join("+")).collect::<Vec<_>>().join(",")
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Attribute {
+    fn is_uncertain(&self) -> bool {
+        let strings = [Tag::T61String, Tag::PrintableString, Tag::Ia5String, Tag::NumericString, Tag::VisibleString];
+        let is_string = |value: &Element<'_>| value.universal().is_some_and(|tag| strings.contains(&tag));
+        Element::only(&self.value).filter(is_string).is_some_and(|value| Self::certain_text_of(&value).is_none())
+    }
+}
+
 fn relative_distinguished_name(set: &Element<'_>) -> Option<RelativeDistinguishedName> {
     let attributes = Some(set).filter(|set| set.is(Tag::Set))?.children()?;
     attributes
@@ -93,6 +125,13 @@ impl Attribute {
     #[must_use]
     pub fn text(&self) -> Option<String> {
         Self::text_of(&Element::only(&self.value)?)
+    }
+
+    /// The text of such a value. `None` where readers differ: who writes other than ASCII into a TeletexString means T.61 or
+    /// ISO 8859-1.
+    pub(crate) fn certain_text_of(value: &Element<'_>) -> Option<String> {
+        let is_ambiguous = value.is(Tag::T61String) && !value.contents.is_ascii();
+        Self::text_of(value).filter(|_| !is_ambiguous)
     }
 
     /// The text of such a value.
@@ -144,13 +183,23 @@ impl fmt::Display for Attribute {
             formatter.write_str("#")?;
             return self.value.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"));
         };
+        write!(formatter, "{}", EscapedValue(&text))
+    }
+}
+
+/// A text as a value of RFC 4514 (§2.4).
+pub(crate) struct EscapedValue<'a>(pub(crate) &'a str);
+
+impl fmt::Display for EscapedValue<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0;
         // A space at either end and a number sign at the beginning would be taken for something else.
         let after_first = text.strip_prefix([' ', '#']);
         if after_first.is_some() {
             formatter.write_str("\\")?;
             formatter.write_str(text.get(..1).unwrap_or_default())?;
         }
-        let text = after_first.unwrap_or(&text);
+        let text = after_first.unwrap_or(text);
         let before_last = text.strip_suffix(' ');
         write!(formatter, "{}", Escaped { text: before_last.unwrap_or(text), special: "\"+,;<>\\" })?;
         formatter.write_str(if before_last.is_some() { "\\ " } else { "" })

@@ -7,6 +7,7 @@ pub(crate) mod der;
 pub mod distinguished_name;
 pub mod names;
 pub mod object_identifier;
+pub mod pasted_name;
 pub(crate) mod pem;
 pub mod public_key;
 pub mod registered_name;

@@ -13,6 +13,7 @@ use super::composed::nfc;
 use super::der::Element;
 use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
+use super::pasted_name::{PastedName, trimmed};
 use crate::collections::sorted_map::sorted;
 use crate::text::hexadecimal;
 use crate::text::https_url::redacted;
@@ -57,45 +58,105 @@ enum Texts {
 }
 
 /// The attributes whose values are texts that compare without case, and the names by which tools know them, in lower
-/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS.
+/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS. Names of one
+/// tool alone have it beside them.
 const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ("2.5.4.3", Texts::Any, &["cn", "commonname"]),
-    ("2.5.4.4", Texts::Any, &["sn", "surname"]),
+    ("2.5.4.4", Texts::Any, &["surname"]),
     ("2.5.4.5", Texts::Any, &["serialnumber"]),
     ("2.5.4.6", Texts::Any, &["c", "countryname"]),
     ("2.5.4.7", Texts::Any, &["l", "localityname"]),
-    ("2.5.4.8", Texts::Any, &["st", "s", "stateorprovincename"]),
+    ("2.5.4.8", Texts::Any, &["st", "stateorprovincename"]),
     ("2.5.4.9", Texts::Any, &["street", "streetaddress"]),
     ("2.5.4.10", Texts::Any, &["o", "organizationname"]),
     ("2.5.4.11", Texts::Any, &["ou", "organizationalunitname"]),
-    ("2.5.4.12", Texts::Any, &["title"]),
+    // Java and .NET: t.
+    ("2.5.4.12", Texts::Any, &["title", "t"]),
     ("2.5.4.13", Texts::Any, &["description"]),
     ("2.5.4.15", Texts::Any, &["businesscategory"]),
     ("2.5.4.17", Texts::Any, &["postalcode"]),
+    // NSS: postofficebox.
+    ("2.5.4.18", Texts::Any, &["postofficebox"]),
     ("2.5.4.41", Texts::Any, &["name"]),
-    ("2.5.4.42", Texts::Any, &["gn", "givenname"]),
-    ("2.5.4.43", Texts::Any, &["initials"]),
-    ("2.5.4.44", Texts::Any, &["generationqualifier"]),
-    ("2.5.4.46", Texts::Any, &["dnqualifier"]),
+    // .NET: g.
+    ("2.5.4.42", Texts::Any, &["gn", "givenname", "g"]),
+    // .NET: i.
+    ("2.5.4.43", Texts::Any, &["initials", "i"]),
+    // Java: generation.
+    ("2.5.4.44", Texts::Any, &["generationqualifier", "generation"]),
+    // Java: dnq.
+    ("2.5.4.46", Texts::Any, &["dnqualifier", "dnq"]),
+    ("2.5.4.51", Texts::Any, &["houseidentifier"]),
     ("2.5.4.65", Texts::Any, &["pseudonym"]),
     ("2.5.4.97", Texts::Any, &["organizationidentifier"]),
     ("0.9.2342.19200300.100.1.1", Texts::Any, &["uid", "userid"]),
+    // OpenSSL: mail.
+    ("0.9.2342.19200300.100.1.3", Texts::Ascii, &["mail", "rfc822mailbox"]),
     ("0.9.2342.19200300.100.1.25", Texts::Ascii, &["dc", "domaincomponent"]),
     ("1.2.840.113549.1.9.1", Texts::Ascii, &["emailaddress", "email", "e"]),
-    ("1.3.6.1.4.1.311.60.2.1.1", Texts::Any, &["jurisdictionl", "jurisdictionlocalityname"]),
-    ("1.3.6.1.4.1.311.60.2.1.2", Texts::Any, &["jurisdictionst", "jurisdictionstateorprovincename"]),
-    ("1.3.6.1.4.1.311.60.2.1.3", Texts::Any, &["jurisdictionc", "jurisdictioncountryname"]),
+    // OpenSSL: the numbers in Russia's certificates.
+    ("1.2.643.3.131.1.1", Texts::Ascii, &["inn"]),
+    ("1.2.643.100.1", Texts::Ascii, &["ogrn"]),
+    ("1.2.643.100.3", Texts::Ascii, &["snils"]),
+    // GnuTLS: jurisdictionofincorporation...; NSS: incorporation...; x509-parser: msjurisdiction...
+    (
+        "1.3.6.1.4.1.311.60.2.1.1",
+        Texts::Any,
+        &[
+            "jurisdictionl",
+            "jurisdictionlocalityname",
+            "jurisdictionofincorporationlocalityname",
+            "incorporationlocality",
+            "msjurisdictionlocality",
+        ],
+    ),
+    (
+        "1.3.6.1.4.1.311.60.2.1.2",
+        Texts::Any,
+        &[
+            "jurisdictionst",
+            "jurisdictionstateorprovincename",
+            "jurisdictionofincorporationstateorprovincename",
+            "incorporationstate",
+            "msjurisdictionstateorprovince",
+        ],
+    ),
+    (
+        "1.3.6.1.4.1.311.60.2.1.3",
+        Texts::Any,
+        &[
+            "jurisdictionc",
+            "jurisdictioncountryname",
+            "jurisdictionofincorporationcountryname",
+            "incorporationcountry",
+            "msjurisdictioncountry",
+        ],
+    ),
 ];
 
+/// Names that tools use for two attributes: `SN` is surname in RFC 4519 and OpenSSL, and serialNumber in Bouncy Castle; `S` is
+/// stateOrProvinceName in .NET, and surname in X.400 (RFC 2156).
+const AMBIGUOUS: &[(&str, &str)] =
+    &[("sn", "surname (2.5.4.4) or serialNumber (2.5.4.5)"), ("s", "stateOrProvinceName (ST) or surname (2.5.4.4)")];
+
 impl RegisteredName {
-    /// Reads a string of RFC 4514, with white space around `,`, `+` and `=`, and with the attributes named in any case
-    /// by the names in use, or by their dotted object identifiers.
+    /// Reads a string of RFC 4514, with white space around `,` and `+` and after `=`, and with the attributes named in any
+    /// case by the names in use, or by their dotted object identifiers. What a tool prints in another syntax is refused with
+    /// the string to write: most of these begin at the other end.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str, matching: NameMatching) -> Result<Self, String> {
         // A piece of a URL may be one of its password.
-        Self::read(text, matching).map_err(|wrong| match redacted(text) {
+        let read = match PastedName::of(text) {
+            None => Self::read(trimmed(text), matching),
+            Some(PastedName { form, rfc4514 }) => Err(match Self::read(&rfc4514, matching) {
+                Ok(_) => format!("{form}: write {}", shortened(&rfc4514, 512)),
+                Err(_) if rfc4514.is_empty() => form.to_owned(),
+                Err(wrong) => format!("{form}; and {wrong}"),
+            }),
+        };
+        read.map_err(|wrong| match redacted(text) {
             Cow::Borrowed(_) => wrong,
             Cow::Owned(_) => "this is no distinguished name (RFC 4514)".to_owned(),
         })
@@ -125,6 +186,51 @@ impl RegisteredName {
     /// Whether this is the name in a certificate.
     #[must_use]
     pub fn is(&self, name: &DistinguishedName) -> bool {
+        self.of_certificate(name).is_some_and(|name| name == *self)
+    }
+
+    /// Whether the name in a certificate has the same parts in another order.
+    #[must_use]
+    pub fn has_parts_of(&self, name: &DistinguishedName) -> bool {
+        let own = sorted(self.relative.clone());
+        self.of_certificate(name).is_some_and(|name| name != *self && sorted(name.relative) == own)
+    }
+
+    /// What in it may be right, and is more often the work of a tool: an order that is not RFC 4514's, or a character in place of
+    /// one that was not printed.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        let texts = self.relative.iter().flatten().filter_map(|(_, value)| match value {
+            Value::Text(text) => Some(text),
+            Value::Der(_) => None,
+        });
+        if texts.clone().any(|text| text.contains(['?', '\u{fffd}']) || text.contains("..")) {
+            return Some(
+                "a ? or dots in it may stand for letters that a tool could not print: compare it with `certbound inspect FILE`",
+            );
+        }
+        // From the root to the client, as certificates have them.
+        let rank = |attributes: &Vec<(ObjectIdentifier, Value)>| match attributes.first()?.0.as_str() {
+            "2.5.4.6" | "0.9.2342.19200300.100.1.25" => Some(0),
+            "2.5.4.8" | "2.5.4.7" => Some(1),
+            "2.5.4.10" => Some(2),
+            "2.5.4.11" => Some(3),
+            "2.5.4.3" | "0.9.2342.19200300.100.1.1" => Some(4),
+            _ => None,
+        };
+        let ranks: Vec<_> = self.relative.iter().map(rank).collect();
+        let (first, last) = (ranks.first().copied()?, ranks.last().copied()?);
+        let has_country_elsewhere = ranks.contains(&Some(0)) && first != Some(0);
+        let is_turned = has_country_elsewhere || first.zip(last).is_some_and(|(first, last)| first > last);
+        (self.matching != NameMatching::Unordered && is_turned).then_some(
+            "a string of RFC 4514 begins with what is last in the certificate, so C stands last as a rule; most tools print C \
+             first, and Go has an order of its own: compare it with `certbound inspect FILE`, or say `subject_dn_matching: \
+             unordered`",
+        )
+    }
+
+    fn of_certificate(&self, name: &DistinguishedName) -> Option<Self> {
         let prepared = |attribute: &Attribute| {
             let attribute_type = attribute.attribute_type().clone();
             let value = Value::of(&attribute_type, attribute.value(), self.matching)?;
@@ -135,7 +241,7 @@ impl RegisteredName {
             .iter()
             .map(|relative| relative.iter().map(prepared).collect())
             .collect();
-        relative.is_some_and(|relative| Self::arranged(relative, self.matching) == *self)
+        Some(Self::arranged(relative?, self.matching))
     }
 
     /// Sets have no order, but lists have.
@@ -151,17 +257,17 @@ impl RegisteredName {
 }
 
 impl Value {
-    /// The value of a certificate's attribute, or of `#` and hexadecimal digits. `None` where it is equal to nothing:
-    /// a text with a NUL in it, or one of which nobody knows for sure what it says.
+    /// The value of a certificate's attribute, or of `#` and hexadecimal digits: its bytes, where nobody knows for sure which
+    /// text they are. `None` where it is equal to nothing: a text with a NUL in it.
     fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Option<Self> {
         let element = Element::only(der)?;
         let Some(texts) = texts(attribute_type).filter(|_| is_string(&element)) else {
             return Some(Self::Der(der.to_vec()));
         };
-        // T.61 or ISO 8859-1? Who wrote it meant one, and who reads it may mean the other.
-        let ambiguous = element.is(Tag::T61String) && !element.contents.is_ascii();
-        let text = Attribute::text_of(&element).filter(|_| !ambiguous)?;
-        Self::of_text(&text, texts, matching)
+        match Attribute::certain_text_of(&element) {
+            Some(text) => Self::of_text(&text, texts, matching),
+            None => Some(Self::Der(der.to_vec())),
+        }
     }
 
     fn of_text(text: &str, texts: Texts, matching: NameMatching) -> Option<Self> {
@@ -215,21 +321,30 @@ fn prepared(text: &str) -> String {
 fn attribute_type(text: &str) -> Result<(ObjectIdentifier, &str), String> {
     let (name, rest) = text
         .split_once('=')
-        .ok_or_else(|| format!("{:?} is no attribute: NAME=VALUE is", shortened(text.trim_ascii())))?;
+        .ok_or_else(|| format!("{:?} is no attribute: NAME=VALUE is", shortened(text.trim_ascii(), 64)))?;
     let name = name.trim_ascii().to_ascii_lowercase();
-    let dotted = name.strip_prefix("oid.").unwrap_or(&name);
-    let known = ATTRIBUTES.iter().find(|(_, _, names)| names.contains(&name.as_str())).map(|(dotted, ..)| *dotted);
-    match ObjectIdentifier::from_dotted(known.unwrap_or(dotted)) {
-        Some(attribute_type) => Ok((attribute_type, rest)),
-        None => Err(format!(
-            "{:?} is no attribute type that is known here: write its dotted object identifier",
-            shortened(&name)
-        )),
+    if let Some(attribute_type) = known_type(&name) {
+        return Ok((attribute_type, rest));
     }
+    let name = shortened(&name, 64);
+    Err(match AMBIGUOUS.iter().find(|(ambiguous, _)| *ambiguous == name) {
+        Some((_, meanings)) => format!("{name:?} is {meanings}, depending on the tool: write one of these"),
+        None => format!(
+            "{name:?} is no attribute type that is known here: write its dotted object identifier, as `certbound inspect` \
+             does of a certificate"
+        ),
+    })
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
+/// The attribute type of this name in lower case.
+pub(super) fn known_type(name: &str) -> Option<ObjectIdentifier> {
+    let dotted = name.strip_prefix("oid.").unwrap_or(name);
+    let known = ATTRIBUTES.iter().find(|(_, _, names)| names.contains(&name)).map(|(dotted, ..)| *dotted);
+    ObjectIdentifier::from_dotted(known.unwrap_or(dotted))
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
 }
 
 /// The value, the separator behind it, and what stands behind that.
@@ -256,9 +371,6 @@ fn value<'t>(
              DER (RFC 4514 §2.4)"
         ));
     };
-    if unescaped.is_empty() {
-        return Err(format!("the value of {attribute_type} is empty"));
-    }
     Ok((Value::of_text(&unescaped, texts, matching).ok_or_else(never)?, separator, rest))
 }
 
@@ -334,12 +446,12 @@ mod tests {
         for spelling in [
             // As Authlete's page has it.
             "CN=client.example.org, O=Client, L=Chiyoda-ku, ST=Tokyo, C=JP",
-            "cn = client.example.org ,\to= CLIENT,\n l=Chiyoda-ku,St=Tokyo,countryName=jp ",
+            "cn= client.example.org ,\to= CLIENT,\n l=Chiyoda-ku,St=Tokyo,countryName=jp \n",
             "2.5.4.3=client.example.org,OID.2.5.4.10=Client,L=#0c0a436869796f64612d6b75,ST=\\54okyo,C=#13024a50",
         ] {
             assert!(same(plain, spelling), "{spelling}");
         }
-        assert!(same("CN=a+OU=b", "ou = b + cn = a"));
+        assert!(same("CN=a+OU=b", "ou= b + cn= a"));
         assert!(same("CN=Zoe\\CC\\88", "CN=Zo\u{eb}"));
         assert!(same("CN=a  b", "CN=\\ a b\\ "));
         for other in ["CN=a,OU=b", "CN=a", "OU=b+CN=a+CN=a", "CN=ab+OU=b"] {
@@ -355,7 +467,6 @@ mod tests {
         for wrong in [
             "",
             "CN",
-            "CN=",
             "CN=a,",
             "CN=a+",
             ",CN=a",
@@ -373,12 +484,87 @@ mod tests {
             "CN=#0c0161ff",
             "CN=#0c016",
             "CN=#0c0100",
-            "CN=#1401e9",
+            "SN=a",
+            "S=a",
+            "CN = a",
             "1.2.3=a",
             "1..2=#0c0161",
             "DC=é",
         ] {
             assert!(RegisteredName::parse(wrong, NameMatching::Rfc4517).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_syntax_is_refused_with_the_string_to_write() {
+        let refused = |text| RegisteredName::parse(text, NameMatching::Unordered).unwrap_err();
+        for (text, sentence) in [
+            ("CN=a, O=\"Example, Inc.\"", "RFC 4514 has no quotation marks: write CN=a,O=Example\\, Inc."),
+            ("C = GB, CN = a", "spaces before = are OpenSSL's form, which begins at the other end: write CN=a,C=GB"),
+            (
+                "/C=GB/CN=a",
+                "slashes between the parts are OpenSSL's old form, which begins at the other end: write CN=a,C=GB",
+            ),
+            ("subject=CN=a,C=GB", "`subject=` is a label, not a part of the name: write CN=a,C=GB"),
+            (
+                "S=SP,C=BR",
+                "\"s\" is stateOrProvinceName (ST) or surname (2.5.4.4), depending on the tool: write one of these",
+            ),
+        ] {
+            assert_eq!(refused(text), sentence);
+        }
+        assert!(refused("SN = 1, CN = a").ends_with(
+            "; and \"sn\" is surname (2.5.4.4) or serialNumber (2.5.4.5), depending on the tool: write one of these"
+        ));
+        assert_eq!(refused("CN = a\\"), SPACES_ALONE);
+        assert!(refused(&format!("CN = {}", "a".repeat(9999))).len() < 700);
+    }
+
+    const SPACES_ALONE: &str = "spaces before = are OpenSSL's form, which begins at the other end";
+
+    #[test]
+    fn names_that_tools_print_for_attributes_are_one_attribute() {
+        for (dotted, names) in [
+            (
+                "1.3.6.1.4.1.311.60.2.1.3",
+                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC"][..],
+            ),
+            ("2.5.4.12", &["T", "title"]),
+            ("2.5.4.42", &["G", "GN", "givenName", "GIVENNAME"]),
+            ("1.2.840.113549.1.9.1", &["E", "emailAddress", "EMAIL"]),
+            ("2.5.4.18", &["postOfficeBox"]),
+            ("1.2.643.3.131.1.1", &["INN"]),
+            ("0.9.2342.19200300.100.1.1", &["userId", "UID"]),
+            ("2.5.4.97", &["organizationIdentifier", "OID.2.5.4.97"]),
+        ] {
+            for name in names {
+                assert!(same(&format!("{name}=7"), &format!("{dotted}=7")), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_readers_decode_differently_is_compared_by_its_der() {
+        let name = |value: &[u8]| {
+            let attribute = [b"\x30\x0a\x06\x03\x55\x04\x03", value].concat();
+            DistinguishedName::from_der(&[b"\x30\x0e\x31\x0c", &attribute[..]].concat()).unwrap()
+        };
+        let (teletex, printable) = (name(b"\x14\x03a\xe9b"), name(b"\x13\x03a\xe9b"));
+        for mode in [NameMatching::Rfc4517, NameMatching::Unordered, NameMatching::Exact] {
+            let is = |text, name| RegisteredName::parse(text, mode).unwrap().is(name);
+            assert!(is("CN=#140361e962", &teletex) && is("CN=#130361E962", &printable));
+            assert!(!is("CN=#140361e962", &printable) && !is("CN=#130361e962", &teletex));
+            assert!(!is("CN=a\u{e9}b", &teletex) && !is("CN=a\u{e9}b", &printable));
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_registered_as_one() {
+        let empty = DistinguishedName::from_der(b"\x30\x0b\x31\x09\x30\x07\x06\x03\x55\x04\x03\x0c\x00").unwrap();
+        for mode in [NameMatching::Rfc4517, NameMatching::Exact] {
+            let is = |text| RegisteredName::parse(text, mode).unwrap().is(&empty);
+            assert!(is("CN=") && is("CN=#0c00"));
+            assert!(!is("CN=a") && !is("O=") && !is("CN=,O="));
         }
     }
 }

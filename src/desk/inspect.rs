@@ -142,6 +142,13 @@ impl Inspection {
             }
             Some(_) => {}
         }
+        if let Some(name) = name.as_ref().filter(|name| name.has_uncertain_text()) {
+            let registered = name.registered();
+            self.note(format!(
+                "{field} cannot be registered as text, since readers decode a value of it differently; certbound compares \
+                 {registered} byte for byte"
+            ));
+        }
         name.map(|name| name.to_string())
     }
 

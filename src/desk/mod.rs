@@ -10,6 +10,7 @@ pub mod explain;
 pub mod inspect;
 pub mod inspect_keys;
 pub mod inspect_token;
+pub mod printed_name;
 pub mod reason_entry;
 pub mod schema;
 pub(crate) mod sentence;

@@ -146,6 +146,7 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         let (_, after) = rest.split_once("      filters:").unwrap();
         format!("{before}            validation_context: {{}}\n      filters:{after}")
     };
+    let subject = "tls_client_auth_subject_dn: CN=client-1, O=Example Bank, C=NL";
     let fetched = replaced(&api, &[(&format!("jwks: {{ keys: [{KEY}] }}"), "jwks_uri: https://as.example.com/jwks, cluster: api")])
         .replace("                              jwks_uri: https://as.example.com/jwks, cluster: api", "                              jwks_uri: https://as.example.com/jwks\n                              cluster: api");
     let router = "          - name: envoy.filters.http.router";
@@ -463,6 +464,30 @@ fn what_works_against_the_filter_is_named_at_its_place() {
                 &[("                allow_on_headers_stop_iteration: true\n", "")],
             ),
             vec![("headers_cannot_wait", "config:")],
+        ),
+        (
+            "a client's subject that begins with the country",
+            replaced(
+                &fs::read_to_string("envoy/client-authentication.yaml").unwrap(),
+                &[(subject, "tls_client_auth_subject_dn: \"C=JP,O=Client,CN=client.example.org\"")],
+            ),
+            vec![("distinguished_name_doubtful", "value:")],
+        ),
+        (
+            "a client's subject in the order of Go",
+            replaced(
+                &fs::read_to_string("envoy/client-authentication.yaml").unwrap(),
+                &[(subject, "tls_client_auth_subject_dn: \"CN=a,C=JP,2.5.4.97=#0c0161\"")],
+            ),
+            vec![("distinguished_name_doubtful", "value:")],
+        ),
+        (
+            "a client's subject with a letter that keytool could not print",
+            replaced(
+                &fs::read_to_string("envoy/client-authentication.yaml").unwrap(),
+                &[(subject, "tls_client_auth_subject_dn: \"CN=a,O=A??o,C=JP\"")],
+            ),
+            vec![("distinguished_name_doubtful", "value:")],
         ),
         (
             "an audience that may be a client's id",

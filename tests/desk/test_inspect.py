@@ -175,6 +175,38 @@ def test_a_byte_that_its_string_type_does_not_have_is_not_guessed() -> None:
         assert inspected(der.certificate(subject=name))["subject"] == f"CN=#{der.element(tag, value).hex()}"
 
 
+def test_a_name_that_readers_decode_differently_is_registered_by_its_bytes() -> None:
+    """OpenSSL reads a TeletexString as ISO 8859-1, and others as T.61."""
+    name = der.name([("2.5.4.10", der.UTF8, b"A")], [("2.5.4.3", der.T61, b"caf\xe9")])
+    (note,) = inspected(der.certificate(subject=name))["notes"]
+    assert note.startswith("subject cannot be registered as text")
+    assert note.endswith(" 2.5.4.3=#1404636166e9,O=A byte for byte")
+    assert "notes" not in inspected(der.certificate(subject=der.name([("2.5.4.3", der.T61, b"cafe")])))
+
+
+PRINTED = {
+    'subject=C = BR, O = "Example, Inc.", CN = client + emailAddress = a@b.example': "CN=client+emailAddress=a@b.example,O=Example\\, Inc.,C=BR",
+    "/C=BR/O=Example, Inc./CN=client+emailAddress=a@b.example": "CN=client+emailAddress=a@b.example,O=Example\\, Inc.,C=BR",
+    "C=BR\nO=Example\\, Inc.\nCN=client + emailAddress=a@b.example": "CN=client+emailAddress=a@b.example,O=Example\\, Inc.,C=BR",
+    "CN=client, O=\"Example, Inc.\", C=BR": "CN=client,O=Example\\, Inc.,C=BR",
+    "CN=client,C=BR": "CN=client,C=BR",
+}
+"""As OpenSSL 3.0.19, Node 20.20.2 and OpenJDK 17.0.15 print a subject; and as RFC 4514 has it."""
+
+
+@pytest.mark.parametrize("printed", PRINTED)
+def test_a_name_that_a_tool_printed_becomes_a_string_of_rfc_4514(printed: str) -> None:
+    answer = certbound("inspect", "--dn", printed)
+    assert (answer.returncode, answer.stdout.decode(), answer.stderr) == (0, PRINTED[printed] + "\n", b"")
+
+
+def test_a_name_that_means_two_things_or_breaks_off_or_is_turned_round_is_told() -> None:
+    for printed, code, told in [("SN=1", 2, b"surname"), ("CN = \"a", 2, b"breaks off"), ("C=BR,CN=a", 0, b"unordered")]:
+        answer = certbound("inspect", "--dn", printed)
+        assert answer.returncode == code
+        assert told in answer.stderr
+
+
 def test_a_name_of_sixty_thousand_characters_is_shown() -> None:
     name = der.name([("2.5.4.3", der.UTF8, b"a," * 30_000)])
     assert inspected(der.certificate(subject=name))["subject"] == "CN=" + "a\\," * 30_000

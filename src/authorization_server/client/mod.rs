@@ -16,7 +16,7 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::keys::client_key_set::KeySet;
 use crate::keys::{ClusterName, HttpUri, KeySource};
-use subject::Subject;
+use subject::{Subject, name_in_place};
 
 /// The clients of a policy by their identifiers, in a hash map: there may be many.
 pub struct Clients(HashMap<String, Client>);
@@ -244,11 +244,30 @@ impl Method {
         }
     }
 
-    /// Whether a certificate with these names is the client's.
-    #[must_use]
-    pub(super) fn is_named(subject: &Subject, issuer: Option<&RegisteredName>, certificate: &Certificate) -> bool {
-        let is_named = |names: &Names| issuer.is_none_or(|issuer| issuer.is(&names.issuer)) && subject.is_in(names);
-        Names::of(certificate).as_ref().is_some_and(is_named)
+    /// Refuses a certificate with other names than the client's, and says what it has in their place.
+    pub(super) fn check_names(
+        subject: &Subject,
+        issuer: Option<&RegisteredName>,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), String> {
+        let names = certificate.and_then(Names::of).ok_or("the names in the certificate cannot be read")?;
+        match issuer {
+            Some(issuer) if !issuer.is(&names.issuer) => Err(name_in_place("issuer", issuer, &names.issuer)),
+            _ if subject.is_in(&names) => Ok(()),
+            _ => Err(subject.in_place(&names)),
+        }
+    }
+
+    /// What is doubtful in its distinguished names, each with its key.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn doubts(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let (subject, issuer) = match self {
+            Self::Pki { subject: Subject::DistinguishedName(subject), issuer } => (Some(subject), issuer.as_ref()),
+            Self::Pki { issuer, .. } => (None, issuer.as_ref()),
+            Self::SelfSigned(_) | Self::AtTheServer => (None, None),
+        };
+        let names = [("tls_client_auth_subject_dn", subject), ("issuer_dn", issuer)];
+        names.into_iter().filter_map(|(key, name)| Some((key, name?.doubt()?)))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::certificate::distinguished_name::DistinguishedName;
 use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::subject_alternative_name::SubjectAlternativeName;
@@ -87,6 +88,29 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// What the certificate has in its place, for the operator.
+    pub(crate) fn in_place(&self, names: &Names) -> String {
+        if let Self::DistinguishedName(own) = self {
+            return name_in_place("subject", own, &names.subject);
+        }
+        if names.subject_alternative_names.is_empty() {
+            return "the certificate has no subjectAltName that can be read".to_owned();
+        }
+        let alternatives: Vec<_> = names.subject_alternative_names.iter().take(8).map(ToString::to_string).collect();
+        format!("the subjectAltName of the certificate has {:.512}", alternatives.join(", "))
+    }
+}
+
+/// Another name in a certificate than the registered one, and whether it is one in another order.
+pub(crate) fn name_in_place(what: &str, own: &RegisteredName, name: &DistinguishedName) -> String {
+    let order = match own.has_parts_of(name) {
+        true => ", the same parts in another order: `subject_dn_matching: unordered` would match",
+        false => "",
+    };
+    format!("the {what} of the certificate is {:.512}{order}", name.to_string())
+}
+
 /// Refuses a text that has other than visible ASCII characters (RFC 5280 §7 demands A-labels and percent-encoded URIs).
 fn visible(text: &str) -> Result<&str, String> {
     let is_visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -117,4 +141,32 @@ fn folded_uri(uri: &str) -> Option<String> {
 fn folded_email(email: &str) -> Option<String> {
     let (local, host) = email.rsplit_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty())?;
     Some(format!("{local}@{}", host.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_another_certificate_is_told_and_whether_it_is_one_in_another_order() {
+        let subject =
+            b"\x30\x19\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02JP\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a";
+        let name = DistinguishedName::from_der(subject).unwrap();
+        let names = Names { subject: name.clone(), issuer: name, subject_alternative_names: Vec::new() };
+        for mode in [NameMatching::Rfc4517, NameMatching::Exact] {
+            let registered = |text| Subject::distinguished_name(text, mode).unwrap();
+            assert!(registered("CN=a,C=JP").is_in(&names));
+            assert!(!registered("C=JP,CN=a").is_in(&names));
+            assert_eq!(
+                registered("C=JP,CN=a").in_place(&names),
+                "the subject of the certificate is CN=a,C=JP, the same parts in another order: `subject_dn_matching: unordered` \
+                 would match"
+            );
+            assert_eq!(registered("CN=b,C=JP").in_place(&names), "the subject of the certificate is CN=a,C=JP");
+        }
+        assert_eq!(
+            Subject::dns("a").unwrap().in_place(&names),
+            "the certificate has no subjectAltName that can be read"
+        );
+    }
 }
