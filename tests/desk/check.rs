@@ -183,6 +183,13 @@ fn what_works_against_the_filter_is_named_at_its_place() {
     let trusted = "trusted_ca: { filename: /etc/certbound/client-ca.pem }";
     let untrusting =
         replaced(&api, &[(trusted, &format!("trust_chain_verification: ACCEPT_UNTRUSTED\n              {trusted}"))]);
+    let untouched_by_name = replaced(
+        &clients,
+        &[
+            ("client_certificate: validated\n", "client_certificate: validated_by_listener\n"),
+            ("              trust_chain_verification: ACCEPT_UNTRUSTED\n", ""),
+        ],
+    );
     let names_no_policy = |line: &&str| !line.contains("filter_metadata: { certbound:");
     let open = no_context(&one_role(&api)).lines().filter(names_no_policy).collect::<Vec<_>>().join("\n");
     for (what, text, expected) in [
@@ -278,6 +285,19 @@ fn what_works_against_the_filter_is_named_at_its_place() {
                 &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
             ),
             vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "resumption before an API",
+            replaced(
+                &api,
+                &[("disable_stateless_session_resumption: true", "disable_stateless_session_resumption: false")],
+            ),
+            vec![("session_resumption", "typed_config:")],
+        ),
+        (
+            "resumption under a policy for which the listener validates",
+            replaced(&untouched_by_name, &[("          disable_stateful_session_resumption: true\n", "")]),
+            vec![("session_resumption", "typed_config:")],
         ),
         (
             "no chain",

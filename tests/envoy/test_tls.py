@@ -3,6 +3,7 @@
 
 import re
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,70 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_a_resumed_session_still_has_its_certificate(
+def test_a_client_that_renewed_its_certificate_and_resumes_is_judged_by_the_new_one(
     world: World, proxies: dict[str, Proxy], version: ssl.TLSVersion
 ) -> None:
-    proxy = proxies["resource-server"]
-    headers = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(world.client_1)))]
-    for certificate, status in ((world.client_1, 200), (world.client_2, 401)):
-        with proxy.client(certificate, maximum_version=version) as client:
-            assert client.request("GET", "/", headers=headers).status == status
+    before, after = _status_of_each_certificate(world, proxies["resource-server"].client, version)
+    assert (before, after) == ((200, 401, False), (401, 200, False))
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_a_client_that_renewed_its_certificate_is_judged_by_the_old_one_where_sessions_are_resumed(
+    world: World, resuming: Callable[..., Client], version: ssl.TLSVersion
+) -> None:
+    """Why the shipped files do not resume."""
+    before, after = _status_of_each_certificate(world, resuming, version)
+    assert (before, after) == ((200, 401, False), (200, 401, True))
+
+
+def _status_of_each_certificate(
+    world: World, connect: Callable[..., Client], version: ssl.TLSVersion
+) -> list[tuple[int, int, bool]]:
+    """What a token of the first certificate and one of the second get on a connection with the first, and then on one with the
+    second that offers the session of the first, and whether it was resumed."""
+    first, second = (world.authority.issue(f"{when}-{version.name}-{id(connect)}") for when in ("before", "after"))
+    bound = [tokens.sign(world.keys["ES256"], world.claims(certificate)) for certificate in (first, second)]
+    session, seen = None, []
+    for certificate in (first, second):
+        # With nothing offered there is nothing to resume; where there is, Envoy must not take it.
+        with connect(
+            certificate, **({"tls_session": session} if session else {"maximum_version": version})
+        ) as client:
+            headers = [[("authorization", f"Bearer {token}")] for token in bound]
+            statuses = [client.request("GET", "/", headers=each).status for each in headers]
             session = client.tls_session
-        with proxy.client(certificate, tls_session=session) as client:
-            assert client.request("GET", "/", headers=headers).status == status
-            assert client.resumed and client.tls_version == version.name.replace("v1_", "v1.")
+            seen.append((*statuses, client.resumed))
+            assert client.tls_version == version.name.replace("v1_", "v1.")
+    return seen
+
+
+@pytest.fixture(scope="module")
+def resuming(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Client]]:
+    """Clients of an Envoy on the shipped file that resumes sessions."""
+    listener = free_port()
+    with Upstream() as upstream:
+        ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+        document = envoy_configuration("resource-server", world, **ports)
+        (chain,) = document["static_resources"]["listeners"][0]["filter_chains"]
+        for resumption in ("stateless", "stateful"):
+            del chain["transport_socket"]["typed_config"][f"disable_{resumption}_session_resumption"]
+        with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("resuming"), name="resuming"):
+            yield lambda certificate, **how: Client(
+                listener, ca_path=world.authority.pem_path, certificate=certificate, **how
+            )
+
+
+def test_every_shipped_file_that_asks_for_certificates_resumes_no_session() -> None:
+    listeners = [
+        listener
+        for name in shipped.PORTS
+        for listener in yaml.safe_load((shipped.ROOT / "envoy" / f"{name}.yaml").read_text())["static_resources"]["listeners"]
+    ]
+    contexts = [chain["transport_socket"]["typed_config"] for one in listeners for chain in one["filter_chains"]]
+    contexts = [context for context in contexts if "validation_context" in context["common_tls_context"]]
+    assert len(contexts) > len(shipped.PORTS)
+    for resumption in ("disable_stateless_session_resumption", "disable_stateful_session_resumption"):
+        assert all(context[resumption] is True for context in contexts)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)

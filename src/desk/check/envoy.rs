@@ -113,8 +113,27 @@ fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     let untrusted = untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
     let mut found: Vec<_> = of_signature_algorithms(common).into_iter().collect();
     found.extend(policies.iter().filter_map(|(name, policy)| of_validation(name, policy, tls, untrusted)));
+    // Those that lose a certificate are told what to set.
+    if !found.iter().any(|finding| finding.warning == Some(Warning::ValidatedCertificateLostOnResumption)) {
+        found.extend(of_resumption(name, tls));
+    }
     found.extend(of_server_name(manager, policies));
     found
+}
+
+/// Whether a client that renewed its certificate is seen with the one before.
+fn of_resumption<'d>(name: &str, tls: Place<'d>) -> Option<Finding> {
+    let sentence = format!(
+        "a resumed TLS session shows the certificate of its first handshake, so to the policy {name} a client that renewed its \
+         certificate comes with the one before, for days; set disable_stateless_session_resumption and \
+         disable_stateful_session_resumption"
+    );
+    may_resume(tls).then(|| Finding::warning(tls, Warning::SessionResumption, sentence))
+}
+
+fn may_resume(tls: Place<'_>) -> bool {
+    let settings = ["disable_stateless_session_resumption", "disable_stateful_session_resumption"];
+    !settings.iter().all(|setting| tls.is_true_at(&[setting]))
 }
 
 fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
@@ -133,8 +152,7 @@ fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
 /// Whether the certificates that an authorization server gets are what its policy says. `untrusted` is where the listener
 /// accepts others than those that it can validate.
 fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Option<Place<'d>>) -> Option<Finding> {
-    let resumes = !(tls.is_true_at(&["disable_stateless_session_resumption"])
-        && tls.is_true_at(&["disable_stateful_session_resumption"]));
+    let resumes = may_resume(tls);
     if let Some(source) = policy.source() {
         return of_terminator(name, source, tls, untrusted, resumes);
     }
