@@ -181,8 +181,15 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         replaced(text, &[(binding, &format!("{binding}                          {key}\n"))])
     };
     let trusted = "trusted_ca: { filename: /etc/certbound/client-ca.pem }";
-    let untrusting =
-        replaced(&api, &[(trusted, &format!("trust_chain_verification: ACCEPT_UNTRUSTED\n              {trusted}"))]);
+    let untrusting = replaced(
+        &api,
+        &[(
+            trusted,
+            &format!(
+                "trust_chain_verification: ACCEPT_UNTRUSTED\n              suppress_client_ca_list: true\n              {trusted}"
+            ),
+        )],
+    );
     let untouched_by_name = replaced(
         &clients,
         &[
@@ -285,6 +292,16 @@ fn what_works_against_the_filter_is_named_at_its_place() {
                 &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
             ),
             vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "the names of CAs to clients with self-signed certificates",
+            replaced(&clients, &[("              suppress_client_ca_list: true\n", "")]),
+            vec![("client_ca_list_sent", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "the names of CAs before an API that accepts any certificate",
+            replaced(&untrusting, &[("              suppress_client_ca_list: true\n", "")]),
+            vec![("client_ca_list_sent", "trust_chain_verification: ACCEPT_UNTRUSTED")],
         ),
         (
             "resumption before an API",

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS on the shipped files in a real Envoy: sessions that are resumed, keys of every type, and revocation."""
 
+import contextlib
 import re
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import yaml
 
 from cases import World, envoy_configuration
 from rig import shipped, tokens
-from rig.certificates import Authority, Key
+from rig.certificates import Authority, Key, made_by_openssl
 from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
 from rig.ports import free_port
@@ -115,6 +117,73 @@ def test_a_client_certificate_of_every_type_of_key_is_seen(
     with proxies["resource-server"].client(certificate, maximum_version=version) as client:
         assert client.request("GET", "/", headers=[("authorization", f"Bearer {token}")]).status == 200
         assert client.tls_version == version.name.replace("v1_", "v1.")
+
+
+@pytest.mark.parametrize("name", ["resource-server", "authorization-server", "client-authentication"])
+def test_a_listener_for_self_signed_certificates_names_no_authorities(proxies: dict[str, Proxy], name: str) -> None:
+    """Java, Go, GnuTLS and NSS send nothing else than what one of the named authorities issued: docs/listeners.md."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxies[name].listener}", "-servername", "localhost"]
+    said = subprocess.run(command, input=b"", capture_output=True, timeout=10).stdout.decode()
+    assert ("No client certificate CA names sent" in said) == (name != "resource-server")
+    assert ("Acceptable client certificate CA names" in said) == (name == "resource-server")
+
+
+RSA = ("-newkey", "rsa:2048")
+HANDSHAKES = {
+    "`keyUsage` without `digitalSignature`": ((*RSA, "-addext", "keyUsage=keyEncipherment"), "ended", "ended"),
+    "an RSA-PSS key": (("-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"), "none", "none"),
+    "an Ed448 key": (("-newkey", "ed448"), "none", "none"),
+    "a secp256k1 key": (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"), "none", "none"),
+    "a P-521 key": (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"), "taken", "none"),
+    "an Ed25519 key": (("-newkey", "ed25519"), "taken", "none"),
+    "any other self-signed certificate": (RSA, "taken", "taken"),
+}
+"""By the rows of docs/listeners.md: the certificate, and what becomes of it with the shipped list of signature algorithms and
+without one."""
+
+
+def test_the_manual_says_what_a_handshake_refuses() -> None:
+    manual = (shipped.ROOT / "docs" / "listeners.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| (taken|none|ended) \| (taken|none|ended) \|$", manual, re.MULTILINE)
+    assert rows == [(kind, *outcomes) for kind, (_, *outcomes) in HANDSHAKES.items()]
+
+
+@pytest.fixture(scope="module")
+def accepting(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
+    """The shipped resource server where any certificate is accepted, with its list of signature algorithms and without."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for name in ("shipped", "without"):
+            upstream, listener = stack.enter_context(Upstream()), free_port()
+            document = envoy_configuration(
+                "resource-server", world, listener=listener, upstream=upstream.port, admin=free_port()
+            )
+            (chain,) = document["static_resources"]["listeners"][0]["filter_chains"]
+            common = chain["transport_socket"]["typed_config"]["common_tls_context"]
+            common["validation_context"] = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
+            if name == "without":
+                del common["tls_params"]
+            envoy = Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("accepting"), name=name)
+            found[name] = Proxy(stack.enter_context(envoy), listener, upstream, world)
+        yield found
+
+
+@pytest.mark.parametrize("kind", HANDSHAKES)
+def test_a_handshake_does_with_a_certificate_what_the_manual_says(
+    world: World, accepting: dict[str, Proxy], tmp_path: Path, kind: str
+) -> None:
+    options, *expected = HANDSHAKES[kind]
+    certificate = made_by_openssl(tmp_path, "client", *options)
+    headers = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims(certificate)))]
+    for name, outcome in zip(("shipped", "without"), expected, strict=True):
+        try:
+            with accepting[name].client(certificate, minimum_version=ssl.TLSVersion.TLSv1_3) as client:
+                response = client.request("GET", "/", headers=headers)
+        except ConnectionRefusedByPeer:
+            assert outcome == "ended"
+            continue
+        assert (response.status, outcome) in {(200, "taken"), (401, "none")}
+        assert ("none was presented" in str(response.headers)) == (outcome == "none")
 
 
 def test_a_certificate_on_the_list_that_the_shipped_file_shows_ends_the_handshake(world: World, tmp_path: Path) -> None:

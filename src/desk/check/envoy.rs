@@ -117,8 +117,25 @@ fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     if !found.iter().any(|finding| finding.warning == Some(Warning::ValidatedCertificateLostOnResumption)) {
         found.extend(of_resumption(name, tls));
     }
+    found.extend(untrusted.zip(context).and_then(|(place, context)| of_client_ca_list(place, context, policies)));
     found.extend(of_server_name(manager, policies));
     found
+}
+
+/// Whether clients are kept from sending the self-signed certificates that this listener accepts and a policy takes.
+fn of_client_ca_list<'d>(untrusted: Place<'d>, context: Place<'d>, policies: &Policies) -> Option<Finding> {
+    let takes = |policy: &Policy| match policy {
+        Policy::ResourceServer(_) => policy.needs_certificate(),
+        Policy::AuthorizationServer(server) => server.takes_self_signed(),
+        Policy::CleanOnly(_) => false,
+    };
+    let (name, _) = policies.iter().find(|(_, policy)| takes(policy) && policy.source().is_none())?;
+    let sentence = format!(
+        "the policy {name} takes self-signed certificates, and this listener names the CAs of trusted_ca to clients: Java, Go, \
+         wget and NSS then send none; set suppress_client_ca_list: true beside trusted_ca (Envoy 1.39)"
+    );
+    let names = context.at(&["trusted_ca"]).is_some() && !context.is_true_at(&["suppress_client_ca_list"]);
+    names.then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
 }
 
 /// Whether a client that renewed its certificate is seen with the one before.
