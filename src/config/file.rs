@@ -97,6 +97,12 @@ impl<'d> Place<'d> {
         self.at(path).is_some_and(|place| matches!(place.node.value, Value::Bool(true)))
     }
 
+    /// Whether `false` stands there.
+    #[must_use]
+    pub fn is_false_at(self, path: &[&str]) -> bool {
+        self.at(path).is_some_and(|place| matches!(place.node.value, Value::Bool(false)))
+    }
+
     /// Whether both are the same value of the same document.
     #[must_use]
     pub fn is(self, other: Self) -> bool {
