@@ -124,8 +124,8 @@ def test_a_listener_for_self_signed_certificates_names_no_authorities(proxies: d
     """Java, Go, GnuTLS and NSS send nothing else than what one of the named authorities issued: docs/listeners.md."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxies[name].listener}", "-servername", "localhost"]
     said = subprocess.run(command, input=b"", capture_output=True, timeout=10).stdout.decode()
-    assert ("No client certificate CA names sent" in said) == (name != "resource-server")
-    assert ("Acceptable client certificate CA names" in said) == (name == "resource-server")
+    assert ("No client certificate CA names sent" in said) == (name == "client-authentication")
+    assert ("Acceptable client certificate CA names" in said) == (name != "client-authentication")
 
 
 RSA = ("-newkey", "rsa:2048")

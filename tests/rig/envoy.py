@@ -29,7 +29,7 @@ _LOG_FORMAT = "%T.%e %l %n: %v"
 
 
 _NOT_BEFORE_1_39 = re.compile(r"^ *suppress_client_ca_list: true\n", re.MULTILINE)
-"""What a shipped file says to remove for an Envoy before 1.39."""
+"""What an Envoy before 1.39 does not know. docs/listeners.md says so."""
 
 
 class EnvoyUnavailable(Exception):

@@ -352,7 +352,7 @@ fn of_alternative<'d>(manager: Place<'d>, policies: &Policies) -> Option<Finding
         Some((header, value.split(',').filter_map(h3_port).collect::<Vec<_>>()))
     })?;
     let asking: BTreeSet<_> = manager.root().everything().into_iter().filter_map(asking_over_quic).collect();
-    let missing = ports.into_iter().find(|port| !asking.contains(port))?;
+    let missing = ports.into_iter().find(|port| !asking.contains(*port))?;
     let sentence = format!(
         "clients are led to port {missing} for HTTP/3, where no listener of this file asks for the certificate that the policy \
          {name} needs: they come back without one; give that listener a validation_context, or remove alt-svc"
@@ -367,8 +367,8 @@ fn h3_port(alternative: &str) -> Option<&str> {
 }
 
 /// The port of a listener that asks clients for certificates over QUIC.
-fn asking_over_quic<'d>(listener: Place<'d>) -> Option<&'d str> {
-    let port = listener.text_at(&["address", "socket_address", "port_value"])?;
+fn asking_over_quic(listener: Place<'_>) -> Option<String> {
+    let port = listener.number_at(&["address", "socket_address", "port_value"])?;
     let chains = listener.list(&["filter_chains"]).chain(listener.at(&["default_filter_chain"]));
     let mut contexts = chains.filter_map(Tls::of).filter(|tls| tls.quic.is_some());
     let validation = ["validation_context", "validation_context_sds_secret_config", "combined_validation_context"];
