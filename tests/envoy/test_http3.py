@@ -2,7 +2,8 @@
 """Both roles over HTTP/3 on the shipped file in a real Envoy: whose certificate a request has, forged headers and trailers, bodies
 in pieces, and many streams of one connection."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +17,6 @@ from rig.forgeries import COPIES, NAMES, TWINS
 from rig.http3 import Http3Client
 from rig.ports import free_port
 from rig.upstream import Upstream
-
-Connect = Callable[..., Http3Client]
 
 if is_before(find_envoy().version, "1.40.0"):
     pytest.skip("Envoy before 1.40 asks no client for a certificate over QUIC", allow_module_level=True)
@@ -41,28 +40,29 @@ class Deployment:
 def deployment(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with Upstream() as upstream:
         listener = free_port()
-        text = shipped.read(
-            "resource-server-http3",
-            **world.substitutions(),
-            listener=listener,
-            upstream=upstream.port,
-            admin=free_port(),
-        )
-        document = yaml.safe_load(text)
-        # YAML's aliases are one object in both listeners.
-        shipped.plugin(document)["configuration"]["value"]["policies"]["token"] = {
-            "authorization_server": {"forward_certificate": [{"dialect": "rfc9440"}], "client_certificate": "validated"}
-        }
-        shipped.manager(document)["route_config"]["virtual_hosts"][0]["routes"].insert(
-            0,
-            {
-                "match": {"prefix": "/token"},
-                "metadata": {"filter_metadata": {"certbound": {"policy": "token"}}},
-                "route": {"cluster": "api"},
-            },
-        )
-        with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("http3"), name="http3"):
+        text = yaml.safe_dump(_document(world, listener, upstream))
+        with Envoy(text, tmp_path_factory.mktemp("http3"), name="http3"):
             yield Deployment(world, listener, upstream)
+
+
+def _document(world: World, listener: int, upstream: Upstream) -> Any:
+    ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+    document = yaml.safe_load(shipped.read("resource-server-http3", **world.substitutions(), **ports))
+    # YAML's aliases are one object in both listeners.
+    policies = shipped.plugin(document)["configuration"]["value"]["policies"]
+    policies["token"] = {
+        "authorization_server": {"forward_certificate": [{"dialect": "rfc9440"}], "client_certificate": "validated"}
+    }
+    policies["dpop"] = {"resource_server": policies["api"]["resource_server"] | {"dpop": "verified_upstream"}}
+    shipped.manager(document)["route_config"]["virtual_hosts"][0]["routes"][:0] = [
+        {
+            "match": {"prefix": f"/{name}"},
+            "metadata": {"filter_metadata": {"certbound": {"policy": name}}},
+            "route": {"cluster": "api"},
+        }
+        for name in ("token", "dpop")
+    ]
+    return document
 
 
 @pytest.fixture(params=["valid", "none"])
@@ -102,6 +102,38 @@ def test_no_session_is_resumed_and_nothing_is_early(deployment: Deployment) -> N
     with deployment.client(deployment.world.client_1) as client:
         assert client.request("GET", "/health").status == 200
         assert client.tickets == [] and not client.resumed
+
+
+@pytest.mark.parametrize("forged", [(), (("early-data", "1"),), (("early-data", "0"),)], ids=str)
+def test_an_early_request_gets_425_at_a_token_endpoint_and_under_dpop(
+    early: Deployment, forged: tuple[tuple[str, str], ...]
+) -> None:
+    """RFC 8470 §5.2, where a listener takes early data against the shipped file. Envoy leaves what a client says itself."""
+    world = early.world
+    with early.client(world.client_1) as client:
+        assert client.request("GET", "/health").status == 200
+        (ticket, *_) = client.tickets
+    headers = [early.bearer(world.client_1), *forged]
+    with early.client(world.client_1, ticket=ticket) as client:
+        requests = [(method, path, headers, b"", ()) for method, path in (("POST", "/token"), ("GET", "/dpop"), ("GET", "/"))]
+        assert [response.status for response in client.requests(requests)] == [425, 425, 200]
+        assert client.resumed
+        early_data = early.upstream.requests[-1].all("early-data")
+        # The same connection, after the handshake.
+        late = [(method, path, headers[:1], body, trailers) for method, path, _, body, trailers in requests]
+        assert [response.status for response in client.requests(late)] == [200, 200, 200]
+    assert early_data == [dict(forged).get("early-data", "1")]
+
+
+@pytest.fixture(scope="module")
+def early(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with Upstream() as upstream:
+        listener = free_port()
+        document = _document(world, listener, upstream)
+        (chain,) = document["static_resources"]["listeners"][1]["filter_chains"]
+        chain["transport_socket"]["typed_config"] |= {"enable_early_data": True, "enable_resumption": True}
+        with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("early"), name="early"):
+            yield Deployment(world, listener, upstream)
 
 
 @pytest.mark.parametrize("path", ["/token", "/health"])

@@ -32,7 +32,8 @@ class Http3Client:
         certificate: Certificate | None = None,
         ticket: SessionTicket | None = None,
     ) -> None:
-        """Says how to connect, and does not yet. `ticket` offers to resume a session."""
+        """Says how to connect, and does not yet. `ticket` offers to resume a session, and what is asked first is then
+        early data."""
         configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name="localhost")
         configuration.load_verify_locations(str(ca_path))
         if certificate:
@@ -47,6 +48,7 @@ class Http3Client:
         self._http: H3Connection | None = None
         self._answers: dict[int, _Answer] = {}
         self._connected = False
+        self._is_early = ticket is not None
 
     def __enter__(self) -> Self:
         """Connects. Raises ConnectionRefusedByPeer when the peer refuses the handshake."""
@@ -55,7 +57,8 @@ class Http3Client:
         try:
             self._quic.connect(self._address, now=time.monotonic())
             self._http = H3Connection(self._quic)
-            self._until(lambda: self._connected)
+            if not self._is_early:
+                self._until(lambda: self._connected)
         except BaseException:
             self._socket.close()
             raise
