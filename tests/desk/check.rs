@@ -316,7 +316,6 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![
                 ("alt_svc_without_certificate", "header: { key: alt-svc, value: 'h3=\":8454\"; ma=86400' }"),
                 ("certificate_not_requested", "common_tls_context:"),
-                ("alt_svc_without_certificate", "header: { key: alt-svc, value: 'h3=\":8454\"; ma=86400' }"),
             ],
         ),
         (
