@@ -42,6 +42,8 @@ pub enum Fault {
     Client(ErrorCode),
     /// The client asks on a connection that it made for another server name: 421 (RFC 9110 §15.5.20), no challenge.
     Misdirected,
+    /// The client may send the request again once the TLS handshake is complete: 425 (RFC 8470 §5.2), no challenge.
+    TooEarly,
     /// The proxy serves nothing there: 404, no challenge.
     Unknown,
     /// The headers that the upstream would get are too large: 431 (RFC 6585 §5, RFC 9440 §3.2), no challenge.
@@ -88,7 +90,7 @@ macro_rules! reasons {
 }
 
 use ErrorCode::{InsufficientScope, InsufficientUserAuthentication, InvalidClient, InvalidRequest, InvalidToken};
-use Fault::{Challenge, Client, Later, Misdirected, Operator, TooLarge, Unknown};
+use Fault::{Challenge, Client, Later, Misdirected, Operator, TooEarly, TooLarge, Unknown};
 
 reasons! {
     /// The metadata of the route, its virtual host or the listener names a policy that the configuration does not have.
@@ -126,6 +128,8 @@ reasons! {
     IntrospectionUnavailable, "introspection_unavailable", Later, "the proxy cannot verify this access token now";
     /// The token does not name one key, and the time is used up in which one may be tried with several.
     SignatureChecksExhausted, "signature_checks_exhausted", Later, "the proxy cannot verify this access token now";
+    /// The request came as early data, which others can send again (RFC 8470 §3).
+    EarlyData, "early_data", TooEarly, "the request came before the TLS handshake was complete";
     /// The policy demands that the TLS server name is the host of the request, and it is another one or none.
     ServerNameMismatch, "server_name_mismatch", Misdirected, "the connection was made for another server name";
 

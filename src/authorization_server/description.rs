@@ -73,6 +73,12 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().map(|own| own.doubts()).unwrap_or_default()
     }
 
+    /// Whether a certificate that nobody issued serves: one that a client registered, or any.
+    pub(crate) fn takes_self_signed(&self) -> bool {
+        self.client_certificate() == ClientCertificate::Presented
+            || self.client_authentication.as_ref().is_some_and(|own| own.knows_self_signed())
+    }
+
     /// Whether requests of unlisted clients are refused.
     pub(crate) fn refuses_unlisted(&self) -> bool {
         self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())

@@ -251,6 +251,10 @@ impl AuthorizationServer {
         if !self.is_endpoint(request) {
             return Ok((cleaned.forward(Ground::NoEndpoint), response_reader));
         }
+        // A token request is not safe (RFC 8470 §4): sent again it may give another token.
+        if request.may_be_early() {
+            return Err(Reason::EarlyData.into());
+        }
         let begun = self.client_authentication.as_ref().map(|own| own.begin(request)).transpose()?;
         let (certificate, ground) = match presented {
             None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),

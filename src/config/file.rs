@@ -97,6 +97,21 @@ impl<'d> Place<'d> {
         self.at(path).is_some_and(|place| matches!(place.node.value, Value::Bool(true)))
     }
 
+    /// The number under these keys, as it is written in decimal.
+    #[must_use]
+    pub fn number_at(self, path: &[&str]) -> Option<String> {
+        match &self.at(path)?.node.value {
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether `false` stands there.
+    #[must_use]
+    pub fn is_false_at(self, path: &[&str]) -> bool {
+        self.at(path).is_some_and(|place| matches!(place.node.value, Value::Bool(false)))
+    }
+
     /// Whether both are the same value of the same document.
     #[must_use]
     pub fn is(self, other: Self) -> bool {

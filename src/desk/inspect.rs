@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
@@ -123,8 +124,9 @@ impl Inspection {
         self.not_before = self.time("not_before", times.first());
         self.not_after = self.time("not_after", times.get(1));
         self.key = PublicKey::from_der(fields.subject_public_key_info).map(|key| key.to_string());
-        if self.key.is_none() {
-            self.note("the public key cannot be read");
+        match self.key.as_deref() {
+            None => self.note("the public key cannot be read"),
+            Some(key) => self.notes.extend(in_a_handshake(key)),
         }
         self.rest(fields.rest);
     }
@@ -190,6 +192,12 @@ impl Inspection {
                     None => self.note("the extension subjectAltName cannot be read"),
                 }
             }
+            if identifier.as_str() == KEY_USAGE && !may_sign(value) {
+                self.note(
+                    "keyUsage has no digitalSignature: Envoy ends the handshake of a client with this certificate, whatever \
+                     trust_chain_verification says",
+                );
+            }
             let times = times.entry(identifier).or_default();
             *times = times.saturating_add(1);
         }
@@ -199,6 +207,32 @@ impl Inspection {
                 "the extension {identifier} is there {times} times, and servers differ in which they read"
             ));
         }
+    }
+}
+
+/// RFC 5280 §4.2.1.3.
+const KEY_USAGE: &str = "2.5.29.15";
+
+/// Whether this keyUsage has the bit digitalSignature, its first.
+fn may_sign(value: &[u8]) -> bool {
+    let bits = Element::only(value).filter(|bits| bits.is(Tag::BitString));
+    bits.and_then(|bits| bits.contents.get(1)).is_some_and(|first| first & 0x80 != 0)
+}
+
+/// What Envoy's handshake makes of a client's key of this kind, where it does not simply take it.
+fn in_a_handshake(key: &str) -> Option<String> {
+    let named = |scheme: &str| {
+        format!(
+            "a client with this certificate seems to have none unless the listener's tls_params.signature_algorithms names \
+             {scheme}; over HTTP/3 always"
+        )
+    };
+    match key {
+        "Ed25519" => Some(named("ed25519")),
+        "EC P-521" => Some(named("ecdsa_secp521r1_sha512")),
+        "EC P-256" | "EC P-384" => None,
+        _ if key.starts_with("RSA ") => None,
+        _ => Some("Envoy takes no key of this kind: a client with this certificate seems to have none".to_owned()),
     }
 }
 

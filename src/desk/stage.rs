@@ -113,7 +113,8 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::CertificateTooLarge
         | Reason::PeerDigestMalformed
         | Reason::CertificateRevoked => Stage::Certificate,
-        Reason::TokenMissing
+        Reason::EarlyData
+        | Reason::TokenMissing
         | Reason::SchemeUnsupported
         | Reason::TokenInQuery
         | Reason::AuthorizationRepeated

@@ -73,6 +73,12 @@ impl<'a> Request<'a> {
         self.values("x-envoy-original-url").next().is_some()
     }
 
+    /// Whether the request came, or may have come, as early data (RFC 8470 §5.1). Envoy says so in a header, and leaves a client's
+    /// own in its place, whatever it says: so any value counts.
+    pub(crate) fn may_be_early(&self) -> bool {
+        self.values("early-data").next().is_some()
+    }
+
     /// `X-Request-Id`, as Envoy made it or let it pass.
     #[must_use]
     pub fn request_id(&self) -> Option<&'a [u8]> {

@@ -74,7 +74,12 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         let of = |reason: Reason| match reason.fault() {
             Fault::Operator | Fault::Later => Level::Warn,
-            Fault::Challenge | Fault::Client(_) | Fault::Unknown | Fault::Misdirected | Fault::TooLarge => Level::Info,
+            Fault::Challenge
+            | Fault::Client(_)
+            | Fault::Unknown
+            | Fault::Misdirected
+            | Fault::TooEarly
+            | Fault::TooLarge => Level::Info,
         };
         match self {
             Self::Started(..) => Level::Info,

@@ -72,6 +72,7 @@ impl Refused {
             Fault::Client(ErrorCode::InsufficientScope) => 403,
             Fault::Unknown => 404,
             Fault::Misdirected => 421,
+            Fault::TooEarly => 425,
             Fault::TooLarge => 431,
             Fault::Operator => 500,
             Fault::Later => 503,
@@ -88,8 +89,8 @@ impl Refused {
             )
             | Fault::Challenge => GrpcStatus::Unauthenticated,
             Fault::Client(ErrorCode::InsufficientScope) => GrpcStatus::PermissionDenied,
-            // As 421 says, the client may try again on another connection.
-            Fault::Misdirected | Fault::Later => GrpcStatus::Unavailable,
+            // As 421 and 425 say, the client may try again on another connection, or later on this one.
+            Fault::Misdirected | Fault::TooEarly | Fault::Later => GrpcStatus::Unavailable,
             // As gRPC maps 404.
             Fault::Unknown => GrpcStatus::Unimplemented,
             Fault::Operator => GrpcStatus::Internal,
@@ -138,7 +139,7 @@ impl Refused {
     pub fn body(&self) -> String {
         let description = self.reason().description();
         match self.reason().fault() {
-            Fault::Challenge | Fault::Unknown | Fault::Misdirected => {
+            Fault::Challenge | Fault::Unknown | Fault::Misdirected | Fault::TooEarly => {
                 format!("{{\"error_description\":\"{description}\"}}")
             }
             Fault::Client(code) => {

@@ -587,6 +587,10 @@ impl ResourceServer {
         if self.cors_preflight == CorsPreflight::Forward && request.is_preflight() {
             return Ok(Candidate::Preflight);
         }
+        // A DPoP proof that is sent again would be taken again.
+        if self.schemes.dpop && request.may_be_early() {
+            return Err(Reason::EarlyData.into());
+        }
         if self.access_token_query == AccessTokenQuery::Refuse && bearer_token::stands_in_query(request) {
             return Err(Reason::TokenInQuery.into());
         }

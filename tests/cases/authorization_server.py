@@ -6,7 +6,7 @@ from typing import Any
 
 from rig.certificates import Certificate
 
-from cases.case import Case, cannot_decide
+from cases.case import Case, cannot_decide, too_early
 from cases.configuration import Configuration
 from cases.forged import forged_headers, xfcc
 from cases.world import World
@@ -48,6 +48,10 @@ def authorization_server(world: World) -> Iterator[Case]:
 
     yield case("a validated certificate is handed over in every dialect", forward=both)
     yield case("a validated certificate replaces forged headers", headers=forged_headers(), forward=both)
+    for value in ("1", "0"):
+        yield case(
+            f"a token request with Early-Data: {value} is refused", headers=[("early-data", value)], refusal=too_early()
+        )
     yield case("no header is written without a client certificate", on=None, forward={})
     yield case(
         "forged headers are removed without a client certificate",

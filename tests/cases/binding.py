@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cases.api import Shipped, Variants
-from cases.case import Case, insufficient_scope, invalid_token, no_token
+from cases.case import Case, insufficient_scope, invalid_token, no_token, too_early
 from cases.forged import forged_headers
 from cases.jws import flipped
 from cases.world import World
@@ -318,6 +318,16 @@ def dpop(world: World) -> Iterator[Case]:
             policy, f"a token with jkt and x5t#S256 passes on its certificate under {policy}", confirmed(both), **dpop
         )
         yield carrying(policy, f"a token with a thumbprint alone passes under the scheme Bearer under {policy}", bound)
+    for policy in ("dpop", "dpop-migration"):
+        for value in ("1", "0", ""):
+            yield carrying(
+                policy,
+                f"a request with Early-Data: {value} is refused under {policy}",
+                confirmed(jkt),
+                headers=[("early-data", value)],
+                refusal=too_early(),
+                **dpop,
+            )
     for sentence, cnf, reason, options in [
         ("with jkt and x5t#S256 on another certificate", both, "certificate_mismatch", {"on": two, **dpop}),
         ("with jkt and x5t#S256 without a client certificate", both, "certificate_not_presented", {"on": None, **dpop}),

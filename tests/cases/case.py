@@ -178,5 +178,9 @@ def misdirected() -> Refusal:
     return Refusal("server_name_mismatch", 421, None, challenge=False)
 
 
+def too_early() -> Refusal:
+    return Refusal("early_data", 425, None, challenge=False)
+
+
 def cannot_decide(reason: str) -> Refusal:
     return Refusal(reason, 500, "server_error", challenge=False)

@@ -37,6 +37,9 @@ class Servers:
         self.ca_path = ca.pem_path
         self.server = ca.issue("server", subject=[("CN", "localhost")], server=True)
         self.client_1 = ca.issue("client-1", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-1")])
+        self.client_1_renewed = ca.issue(
+            "client-1-renewed", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-1")]
+        )
         self.client_2 = ca.issue("client-2", subject=[("C", "NL"), ("O", "Example Bank"), ("CN", "client-2")])
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.as_port, self.api_port = free_port(), free_port()
@@ -225,19 +228,25 @@ def steps(servers: Servers) -> Iterator[Step]:
         every_path,
     )
 
-    def resumed() -> tuple[str, bool]:
-        headers = (("authorization", f"Bearer {kept['token']}"),)
+    def renewed() -> tuple[str, bool]:
+        certificate = servers.client_1_renewed
+        answer = servers.ask(servers.as_port, certificate, "POST", "/token", (FORM,), TOKEN_REQUEST)
+        tokens = [f"Bearer {token}" for token in (answer.json().get("access_token", ""), kept["token"])]
         with Client(servers.api_port, ca_path=servers.ca_path, certificate=one) as client:
-            client.request("GET", "/accounts", headers=headers)
+            client.request("GET", "/accounts", headers=(("authorization", tokens[1]),))
             session = client.tls_session
-        with Client(servers.api_port, ca_path=servers.ca_path, tls_session=session) as client:
-            answer = client.request("GET", "/accounts", headers=headers)
-            return (
-                f"{answer.status}, resumed: {'yes' if client.resumed else 'no'}",
-                answer.status == 200 and client.resumed,
-            )
+        with Client(servers.api_port, ca_path=servers.ca_path, certificate=certificate, tls_session=session) as client:
+            statuses = [
+                client.request("GET", "/accounts", headers=(("authorization", token),)).status for token in tokens
+            ]
+            words = f"{statuses[0]}, and {statuses[1]} with the old token; TLS session resumed: {'yes' if client.resumed else 'no'}"
+            return words, statuses == [200, 401] and not client.resumed
 
-    yield Step("GET /accounts with the token in a resumed TLS session of client 1", "200", resumed)
+    yield Step(
+        "GET /accounts with client 1's renewed certificate and a new token, on a connection that may resume",
+        "200, and 401 with the old token: the new certificate is judged",
+        renewed,
+    )
 
 
 def transcript(servers: Servers) -> bool:

@@ -181,8 +181,25 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         replaced(text, &[(binding, &format!("{binding}                          {key}\n"))])
     };
     let trusted = "trusted_ca: { filename: /etc/certbound/client-ca.pem }";
-    let untrusting =
-        replaced(&api, &[(trusted, &format!("trust_chain_verification: ACCEPT_UNTRUSTED\n              {trusted}"))]);
+    let untrusting = replaced(
+        &api,
+        &[(
+            trusted,
+            &format!(
+                "trust_chain_verification: ACCEPT_UNTRUSTED\n              suppress_client_ca_list: true\n              {trusted}"
+            ),
+        )],
+    );
+    let untouched_by_name = replaced(
+        &clients,
+        &[
+            ("client_certificate: validated\n", "client_certificate: validated_by_listener\n"),
+            ("              trust_chain_verification: ACCEPT_UNTRUSTED\n", ""),
+        ],
+    );
+    let self_signed = fs::read_to_string("envoy/client-authentication.yaml").unwrap();
+    let http3 = fs::read_to_string("envoy/resource-server-http3.yaml").unwrap();
+    let http3 = http3.replace("jwks: { keys: [] }", &format!("jwks: {{ keys: [{KEY}] }}"));
     let names_no_policy = |line: &&str| !line.contains("filter_metadata: { certbound:");
     let open = no_context(&one_role(&api)).lines().filter(names_no_policy).collect::<Vec<_>>().join("\n");
     for (what, text, expected) in [
@@ -234,7 +251,10 @@ fn what_works_against_the_filter_is_named_at_its_place() {
         (
             "presented",
             replaced(&clients, &[("client_certificate: validated\n", "client_certificate: presented\n")]),
-            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+            vec![
+                ("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED"),
+                ("client_ca_list_sent", "trust_chain_verification: ACCEPT_UNTRUSTED"),
+            ],
         ),
         (
             "a certificate for an API that the listener does not validate",
@@ -278,6 +298,83 @@ fn what_works_against_the_filter_is_named_at_its_place() {
                 &[("disable_stateful_session_resumption: true", "disable_stateful_session_resumption: false")],
             ),
             vec![("validated_certificate_lost_on_resumption", "typed_config:")],
+        ),
+        (
+            "the names of CAs to clients with self-signed certificates",
+            replaced(&self_signed, &[("              suppress_client_ca_list: true\n", "")]),
+            vec![("client_ca_list_sent", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "the names of CAs before an API that accepts any certificate",
+            replaced(&untrusting, &[("              suppress_client_ca_list: true\n", "")]),
+            vec![("client_ca_list_sent", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        ("HTTP/3", http3.clone(), vec![]),
+        (
+            "HTTP/3 without certificates",
+            replaced(&http3, &[("              validation_context: *client_certificates\n", "")]),
+            vec![
+                ("alt_svc_without_certificate", "header: { key: alt-svc, value: 'h3=\":8454\"; ma=86400' }"),
+                ("certificate_not_requested", "common_tls_context:"),
+            ],
+        ),
+        (
+            "HTTP/3 at another port",
+            replaced(&http3, &[("h3=\":8454\"", "h3=\":443\"")]),
+            vec![("alt_svc_without_certificate", "header: { key: alt-svc, value: 'h3=\":443\"; ma=86400' }")],
+        ),
+        ("an alternative of HTTP/2", replaced(&http3, &[("h3=\":8454\"", "h2=\":443\"")]), vec![]),
+        (
+            "early data, with a validation context that is there from the start",
+            replaced(
+                &http3,
+                &[
+                    ("enable_early_data: false", "enable_early_data: true"),
+                    ("enable_resumption: false", "enable_resumption: true"),
+                ],
+            ),
+            vec![("early_data_accepted", "typed_config:"), ("session_resumption", "typed_config:")],
+        ),
+        (
+            "resumption over HTTP/3 without early data",
+            replaced(&http3, &[("enable_resumption: false", "enable_resumption: true")]),
+            vec![("session_resumption", "typed_config:")],
+        ),
+        (
+            "what Envoy does over HTTP/3 by default, with a validation context that is there from the start",
+            replaced(
+                &http3,
+                &[("          enable_early_data: false\n", ""), ("          enable_resumption: false\n", "")],
+            ),
+            vec![],
+        ),
+        (
+            "what Envoy does over HTTP/3 by default, with a validation context by SDS",
+            replaced(
+                &http3,
+                &[
+                    ("          enable_early_data: false\n", ""),
+                    ("          enable_resumption: false\n", ""),
+                    (
+                        "              validation_context: *client_certificates\n",
+                        "              validation_context_sds_secret_config: { name: ca, sds_config: { ads: {} } }\n",
+                    ),
+                ],
+            ),
+            vec![("early_data_accepted", "typed_config:"), ("session_resumption", "typed_config:")],
+        ),
+        (
+            "resumption before an API",
+            replaced(
+                &api,
+                &[("disable_stateless_session_resumption: true", "disable_stateless_session_resumption: false")],
+            ),
+            vec![("session_resumption", "typed_config:")],
+        ),
+        (
+            "resumption under a policy for which the listener validates",
+            replaced(&untouched_by_name, &[("          disable_stateful_session_resumption: true\n", "")]),
+            vec![("session_resumption", "typed_config:")],
         ),
         (
             "no chain",

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from rig import der
-from rig.certificates import APPENDIX_A, Authority, Certificate
+from rig.certificates import APPENDIX_A, Authority, Certificate, made_by_openssl
 from rig.desk import COMMAND, certbound
 
 
@@ -577,3 +577,28 @@ def test_whoever_stops_reading_gets_no_complaint(certificate: Certificate) -> No
     )
     process.stdout.close()
     assert (process.stderr.read(), process.wait(10)) == (b"", 0)
+
+
+# What a handshake makes of it
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        (("-newkey", "rsa:2048"), None),
+        (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"), None),
+        (("-newkey", "rsa:2048", "-addext", "keyUsage=digitalSignature,keyEncipherment"), None),
+        (("-newkey", "rsa:2048", "-addext", "keyUsage=keyEncipherment"), "keyUsage has no digitalSignature"),
+        (("-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"), "takes no key of this kind"),
+        (("-newkey", "ed448"), "takes no key of this kind"),
+        (("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"), "names ecdsa_secp521r1_sha512"),
+        (("-newkey", "ed25519"), "names ed25519"),
+    ],
+    ids=str,
+)
+def test_a_certificate_that_a_handshake_does_not_take_has_a_note(
+    tmp_path: Path, options: tuple[str, ...], note: str | None
+) -> None:
+    """docs/listeners.md has the same rows, which tests/envoy/test_tls.py runs."""
+    notes = inspect(made_by_openssl(tmp_path, "client", *options).der).get("notes", [])
+    assert len(notes) == (note is not None) and all(note in said for said in notes)

@@ -16,52 +16,13 @@ from rig import shipped
 from rig.certificates import Certificate
 from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
+from rig.forgeries import COPIES, NAMES, TWINS
 from rig.ports import free_port
 from rig.recorder import Head, Recorder
 from rig.upstream import Upstream
 
-NAMES = (
-    # Written by the policy.
-    "X-ClientCert",
-    "Client-Cert",
-    # Known, and not written by it.
-    "Client-Cert-Chain",
-    "X-Forwarded-Client-Cert",
-    "X-Forwarded-Tls-Client-Cert",
-    "X-Ssl-Cert",
-    "X-Ssl-Cert-Chain-0",
-    "SSL-Client-Cert",
-    "X-SSL-Client-Verify",
-    "X-ARR-ClientCert",
-    "Client-Certificate",
-    "Client-Certificate-Ca-Verified",
-    "CName-Api-Key",
-    "X-SSL-certificate",
-    "WL-Proxy-Client-Cert",
-    "MS-ASPNETCORE-CLIENTCERT",
-    "$WSCC",
-    # A mere fact.
-    "ssl_cipher",
-)
 SEPARATORS = "!#$%&'*+-.^_`|~"
 """What a name may have in it that is no letter or digit (RFC 9110 §5.6.2)."""
-TWINS = {
-    "as it is": lambda name: name,
-    "small": str.lower,
-    "capital": str.upper,
-    "_": lambda name: name.replace("-", "_"),
-    ".": lambda name: name.lower().replace("-", "."),
-    "one _": lambda name: name.lower().replace("-", "_", 1),
-    "_ and .": lambda name: name.lower().replace("-", "_", 1).replace("-", "."),
-    "! and |": lambda name: name.lower().replace("-", "!", 1).replace("-", "|"),
-}
-COPIES = {
-    "one": lambda name: [(name, FORGED)],
-    "two": lambda name: [(name, FORGED), (name, FORGED)],
-    "two in different letters": lambda name: [(name, FORGED), (name.swapcase(), FORGED)],
-    "two twins": lambda name: [(name, FORGED), (name.replace("-", "_"), FORGED), (name.replace("-", "."), FORGED)],
-    "empty and not": lambda name: [(name, ""), (name, FORGED)],
-}
 KINDS = {
     "plain": ("POST", "/token", ()),
     "options": (

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import ipaddress
 import re
+import subprocess
 import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,16 @@ class Authority:
             chain=self._chain,
             version=version,
         )
+
+
+def made_by_openssl(directory: Path, name: str, *options: str) -> Certificate:
+    """A self-signed certificate as no library here makes one, valid for a day: `options` are those of `openssl req` that say which
+    key (`-newkey`) and which extensions (`-addext`)."""
+    paths = directory / f"{name}.pem", directory / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "1", "-subj", f"/CN={name}", *options]
+    subprocess.run([*command, "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+    pem = paths[0].read_text()
+    return Certificate(name, *paths, pem, x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER))
 
 
 def self_signed(

@@ -104,16 +104,13 @@ class Client:
         `authority` is what requests name as their host. The server must have a certificate of the authority in
         `ca_path` for `server_name`, which is also sent (SNI) and without which it is `authority` less its port.
         `protocol` is the one offered by ALPN. `tls_session` offers to resume that session; the connection then has the
-        trust, the certificate and the versions of the one that the session comes from, whatever is given here.
-
-        Raises ValueError when `certificate` is another one than the session's.
+        trust and the versions of the one that the session comes from, whatever is given here. Its certificate too, unless
+        `certificate` is another one: the client has renewed it since.
         """
-        if tls_session and certificate not in (None, tls_session.certificate):
-            raise ValueError("a session is resumed with the certificate that it began with, or without naming one")
         self._address = (host, port)
         self._authority = authority
         self._server_name = server_name or authority.rpartition("]")[0].strip("[") or authority.partition(":")[0]
-        self._certificate = tls_session.certificate if tls_session else certificate
+        self._certificate = certificate or (tls_session.certificate if tls_session else None)
         self._protocol = protocol
         self._offered_session = tls_session.session if tls_session else None
         self._context = tls_session.context if tls_session else _context(ca_path, certificate)
@@ -122,6 +119,8 @@ class Client:
                 self._context.minimum_version = minimum_version
             if maximum_version:
                 self._context.maximum_version = maximum_version
+        elif certificate and certificate != tls_session.certificate:
+            self._context.load_cert_chain(certificate.certificate_path, certificate.key_path)
         self._context.set_alpn_protocols([protocol])
         self._socket: ssl.SSLSocket | None = None
         self._stream: BinaryIO | None = None

@@ -28,6 +28,10 @@ _VERSION_LIMIT = 180
 _LOG_FORMAT = "%T.%e %l %n: %v"
 
 
+_NOT_BEFORE_1_39 = re.compile(r"^ *suppress_client_ca_list: true\n", re.MULTILINE)
+"""What an Envoy before 1.39 does not know. docs/listeners.md says so."""
+
+
 class EnvoyUnavailable(Exception):
     """There is no Envoy that can be used; the message says where it was looked for."""
 
@@ -119,11 +123,14 @@ class Envoy:
         self.configuration_path = Path(directory).absolute() / f"{name}.yaml"
         self.log_path = self.configuration_path.with_suffix(".log")
         self.configuration_path.parent.mkdir(parents=True, exist_ok=True)
+        command = command or find_envoy()
+        if is_before(command.version, "1.39.0"):
+            configuration_text = _NOT_BEFORE_1_39.sub("", configuration_text)
         self.configuration_path.write_text(configuration_text, encoding="utf-8")
         self._name = name
         self._environment = environment
         self._arguments = (
-            *(command or find_envoy()).arguments,
+            *command.arguments,
             *("--config-path", str(self.configuration_path)),
             *("--concurrency", str(concurrency)),
             *("--log-format", _LOG_FORMAT),

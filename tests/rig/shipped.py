@@ -17,6 +17,7 @@ MODULE = ROOT / "target" / "certbound.wasm"
 
 PORTS = {
     "resource-server": {"listener": 8443, "upstream": 8080, "admin": 9901},
+    "resource-server-http3": {"listener": 8454, "upstream": 8080, "admin": 9911},
     "authorization-server": {"listener": 8444, "upstream": 8081, "admin": 9902},
     "policies-by-metadata": {"listener": 8445, "inside": 8446, "upstream": 8080, "admin": 9903},
     "filters-by-route": {"listener": 8447, "upstream": 8080, "authorization_server": 8081, "admin": 9904},

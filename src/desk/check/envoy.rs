@@ -87,8 +87,7 @@ pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
 /// What becomes of the clients' certificates before a policy sees them.
 fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     let Some(name) = needing_certificate(policies) else { return Vec::new() };
-    let transport_socket = manager.filter_chain.at(&["transport_socket"]);
-    let Some(tls) = transport_socket.and_then(|socket| message(socket, "DownstreamTlsContext")) else {
+    let Some(Tls { context: tls, quic }) = Tls::of(manager.filter_chain) else {
         let sentence = format!(
             "this listener has no TLS of its own, so no client can present the certificate that the policy {name} needs"
         );
@@ -111,10 +110,94 @@ fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     }
     let untrusted = context.and_then(|context| context.at(&["trust_chain_verification"]));
     let untrusted = untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
-    let mut found: Vec<_> = of_signature_algorithms(common).into_iter().collect();
-    found.extend(policies.iter().filter_map(|(name, policy)| of_validation(name, policy, tls, untrusted)));
+    let resumes = match quic {
+        None => may_resume(tls),
+        // Where Envoy knows when it starts that clients are asked for certificates, it resumes nothing unless told.
+        Some(quic) => has_quic(quic, "enable_resumption", elsewhere.is_some()),
+    };
+    let mut found = Vec::new();
+    match quic {
+        // Over QUIC no list changes what a client may sign with.
+        None => found.extend(of_signature_algorithms(common)),
+        Some(quic) => found.extend(of_early_data(name, quic, elsewhere.is_some())),
+    }
+    let at = quic.unwrap_or(tls);
+    found.extend(policies.iter().filter_map(|(name, policy)| of_validation(name, policy, at, untrusted, resumes)));
+    // Those that lose a certificate are told what to set.
+    if !found.iter().any(|finding| finding.warning == Some(Warning::ValidatedCertificateLostOnResumption)) {
+        found.extend(resumes.then(|| of_resumption(name, at, quic.is_some())));
+    }
+    found.extend(untrusted.zip(context).and_then(|(place, context)| of_client_ca_list(place, context, policies)));
     found.extend(of_server_name(manager, policies));
     found
+}
+
+/// Whether clients are kept from sending the self-signed certificates that this listener accepts and a policy takes.
+fn of_client_ca_list<'d>(untrusted: Place<'d>, context: Place<'d>, policies: &Policies) -> Option<Finding> {
+    let takes = |policy: &Policy| match policy {
+        Policy::ResourceServer(_) => policy.needs_certificate(),
+        Policy::AuthorizationServer(server) => server.takes_self_signed(),
+        Policy::CleanOnly(_) => false,
+    };
+    let (name, _) = policies.iter().find(|(_, policy)| takes(policy) && policy.source().is_none())?;
+    let sentence = format!(
+        "the policy {name} takes self-signed certificates, and this listener names the CAs of trusted_ca to clients: Java, Go, \
+         wget and NSS then send none; set suppress_client_ca_list: true beside trusted_ca (Envoy 1.39)"
+    );
+    let names = context.at(&["trusted_ca"]).is_some() && !context.is_true_at(&["suppress_client_ca_list"]);
+    names.then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
+}
+
+/// A client that renewed its certificate is seen with the one before.
+fn of_resumption<'d>(name: &str, tls: Place<'d>, is_quic: bool) -> Finding {
+    let settings = match is_quic {
+        true => "enable_resumption: false beside downstream_tls_context",
+        false => "disable_stateless_session_resumption and disable_stateful_session_resumption",
+    };
+    let sentence = format!(
+        "a resumed TLS session shows the certificate of its first handshake, so to the policy {name} a client that renewed its \
+         certificate comes with the one before, for days; set {settings}"
+    );
+    Finding::warning(tls, Warning::SessionResumption, sentence)
+}
+
+/// Whether requests are taken that may be sent again by whoever saw them (RFC 8470 §3).
+fn of_early_data<'d>(name: &str, quic: Place<'d>, by_default: bool) -> Option<Finding> {
+    let sentence = format!(
+        "this listener takes early data (0-RTT), which others can send again as often as they like, and the policy {name} would \
+         judge it alike; set enable_early_data: false"
+    );
+    let takes = has_quic(quic, "enable_early_data", by_default) && has_quic(quic, "enable_resumption", by_default);
+    takes.then(|| Finding::warning(quic, Warning::EarlyDataAccepted, sentence))
+}
+
+/// What a switch of a QUIC listener stands at.
+fn has_quic(quic: Place<'_>, switch: &str, by_default: bool) -> bool {
+    quic.is_true_at(&[switch]) || (by_default && !quic.is_false_at(&[switch]))
+}
+
+/// The TLS of a filter chain.
+struct Tls<'d> {
+    /// The `DownstreamTlsContext`.
+    context: Place<'d>,
+    /// What it stands in, where the listener is for HTTP/3: the `QuicDownstreamTransport`.
+    quic: Option<Place<'d>>,
+}
+
+impl<'d> Tls<'d> {
+    fn of(filter_chain: Place<'d>) -> Option<Self> {
+        let socket = filter_chain.at(&["transport_socket"])?;
+        if let Some(quic) = message(socket, "QuicDownstreamTransport") {
+            let context = quic.at(&["downstream_tls_context"])?;
+            return Some(Self { context, quic: Some(quic) });
+        }
+        message(socket, "DownstreamTlsContext").map(|context| Self { context, quic: None })
+    }
+}
+
+fn may_resume(tls: Place<'_>) -> bool {
+    let settings = ["disable_stateless_session_resumption", "disable_stateful_session_resumption"];
+    !settings.iter().all(|setting| tls.is_true_at(&[setting]))
 }
 
 fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
@@ -132,9 +215,13 @@ fn of_signature_algorithms(common: Place<'_>) -> Option<Finding> {
 
 /// Whether the certificates that an authorization server gets are what its policy says. `untrusted` is where the listener
 /// accepts others than those that it can validate.
-fn of_validation<'d>(name: &str, policy: &Policy, tls: Place<'d>, untrusted: Option<Place<'d>>) -> Option<Finding> {
-    let resumes = !(tls.is_true_at(&["disable_stateless_session_resumption"])
-        && tls.is_true_at(&["disable_stateful_session_resumption"]));
+fn of_validation<'d>(
+    name: &str,
+    policy: &Policy,
+    tls: Place<'d>,
+    untrusted: Option<Place<'d>>,
+    resumes: bool,
+) -> Option<Finding> {
     if let Some(source) = policy.source() {
         return of_terminator(name, source, tls, untrusted, resumes);
     }
@@ -254,6 +341,44 @@ fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
     (!comes).then(|| Finding::warning(place, Warning::ChainNotHandedOver, sentence))
 }
 
+/// Whether clients are led to an HTTP/3 listener (RFC 7838) that does not ask for their certificate, as far as these files tell.
+fn of_alternative<'d>(manager: Place<'d>, policies: &Policies) -> Option<Finding> {
+    let name = needing_certificate(policies)?;
+    let mut added = manager.everything().into_iter().flat_map(|place| place.list(&["response_headers_to_add"]));
+    let (header, ports) = added.find_map(|added| {
+        let header = added.at(&["header"])?;
+        let key = header.text_at(&["key"]).filter(|key| key.eq_ignore_ascii_case("alt-svc"));
+        let value = key.and_then(|_| header.text_at(&["value"]))?;
+        Some((header, value.split(',').filter_map(h3_port).collect::<Vec<_>>()))
+    })?;
+    let asking: BTreeSet<_> = manager.root().everything().into_iter().filter_map(asking_over_quic).collect();
+    let missing = ports.into_iter().find(|port| !asking.contains(*port))?;
+    let sentence = format!(
+        "clients are led to port {missing} for HTTP/3, where no listener of this file asks for the certificate that the policy \
+         {name} needs: they come back without one; give that listener a validation_context, or remove alt-svc"
+    );
+    Some(Finding::warning(header, Warning::AltSvcWithoutCertificate, sentence))
+}
+
+/// The port of an alternative for HTTP/3 on the same host: `h3=":8443"; ma=86400`.
+fn h3_port(alternative: &str) -> Option<&str> {
+    let authority = alternative.trim().strip_prefix("h3=\"")?.split('"').next()?;
+    authority.strip_prefix(':')
+}
+
+/// The port of a listener that asks clients for certificates over QUIC.
+fn asking_over_quic(listener: Place<'_>) -> Option<String> {
+    let port = listener.number_at(&["address", "socket_address", "port_value"])?;
+    let chains = listener.list(&["filter_chains"]).chain(listener.at(&["default_filter_chain"]));
+    let mut contexts = chains.filter_map(Tls::of).filter(|tls| tls.quic.is_some());
+    let validation = ["validation_context", "validation_context_sds_secret_config", "combined_validation_context"];
+    let asks = |tls: Tls<'_>| {
+        let common = tls.context.at(&["common_tls_context"]);
+        common.is_some_and(|common| validation.iter().any(|kind| common.at(&[kind]).is_some()))
+    };
+    contexts.any(asks).then_some(port)
+}
+
 fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     let mut found = Vec::new();
     let details = manager.at(&["forward_client_cert_details"]);
@@ -265,6 +390,7 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
         found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
     }
     found.extend(of_chain(manager, policies));
+    found.extend(of_alternative(manager, policies));
     let waits = policies.key_sources().chain(policies.client_key_sources()).next().is_some();
     match manager.at(&["stream_idle_timeout"]) {
         None if waits => found.push(Finding::warning(

@@ -61,6 +61,14 @@ warnings! {
     UntrustedCertificateHandedOver, "untrusted_certificate_handed_over";
     /// A validated certificate does not count as validated any more once its TLS session is resumed.
     ValidatedCertificateLostOnResumption, "validated_certificate_lost_on_resumption";
+    /// Clients that choose their certificate by the CAs which the listener names send no self-signed one.
+    ClientCaListSent, "client_ca_list_sent";
+    /// A resumed TLS session shows the certificate that the client had before it renewed it.
+    SessionResumption, "session_resumption";
+    /// A QUIC listener takes requests that others can send again.
+    EarlyDataAccepted, "early_data_accepted";
+    /// `Alt-Svc` leads clients to an HTTP/3 listener that does not ask for their certificate.
+    AltSvcWithoutCertificate, "alt_svc_without_certificate";
     /// A policy hands over the chain behind a certificate, and nothing hands it to the filter.
     ChainNotHandedOver, "chain_not_handed_over";
     /// The name by which a terminator in front proves itself can be in anybody's certificate.
