@@ -15,3 +15,4 @@ mod client_names;
 mod differential;
 #[path = "../module/fake_host/mod.rs"]
 mod fake_host;
+mod signatures;
