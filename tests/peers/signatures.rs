@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 /// How many signatures there are at least of each algorithm, right and wrong.
 const LEAST: [(usize, usize); 10] =
-    [(5, 80), (1, 80), (3, 80), (8, 80), (4, 80), (4, 80), (40, 80), (40, 80), (40, 80), (30, 80)];
+    [(5, 75), (1, 75), (3, 75), (8, 75), (4, 75), (4, 75), (40, 90), (40, 90), (40, 90), (30, 75)];
 
 /// How many keys there are at least.
 const LEAST_KEYS: usize = 120;

@@ -56,10 +56,6 @@ class Curve:
         inverse = pow(z, -1, self.p)
         return x * inverse * inverse % self.p, y * inverse**3 % self.p
 
-    def multiple(self, factor: int) -> Point:
-        """This multiple of the generator."""
-        return self.sum((factor, self.generator))
-
     def hashed(self, message: bytes) -> int:
         """The leftmost bits of the hash, as many as n has."""
         digest = hashlib.new(self.hash_name, message).digest()

@@ -5,7 +5,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 
-from by_the_standards import Curve, Point, is_ecdsa
+from by_the_standards import CURVES, Curve, Point, is_ecdsa
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,7 +29,7 @@ class Ecdsa:
 
     def make(self) -> None:
         self.own = self.chance.randrange(1, self.curve.n)
-        self.key = self.publish(self.curve.multiple(self.own))
+        self.key = self.publish(self.multiple(self.own))
         self.signatures_of_small_and_large_keys()
         self.ranges()
         self.small_numbers()
@@ -39,6 +39,11 @@ class Ecdsa:
         self.multiples()
         self.points_at_the_edge()
         self.keys()
+
+    def multiple(self, factor: int) -> tuple[int, int]:
+        """Of the generator, by OpenSSL: what is made here is judged elsewhere."""
+        numbers = ec.derive_private_key(factor % self.curve.n, _OPENSSL[self.algorithm][0]).public_key().public_numbers()
+        return numbers.x, numbers.y
 
     def publish(self, point: Point) -> Published:
         assert point is not None
@@ -72,9 +77,7 @@ class Ecdsa:
         """r and s by this private key and this secret number; `e` in place of the hash."""
         n = self.curve.n
         k = k or self.chance.randrange(1, n)
-        point = self.curve.multiple(k)
-        assert point is not None
-        r, e = point[0] % n, self.curve.hashed(message) if e is None else e
+        r, e = self.multiple(k)[0] % n, self.curve.hashed(message) if e is None else e
         return r, pow(k, -1, n) * (e + r * (key or self.own)) % n
 
     def add(self, what: str, signature: bytes, *, right: bool, message: bytes | None = None, key: Published | None = None) -> None:
@@ -91,7 +94,7 @@ class Ecdsa:
         hash. Where there is no s, it is the one that the key and k make."""
         message = self.issuer.input(self.algorithm, self.issuer.next_kid())
         private, k, s = of(self.curve.hashed(message))
-        key = self.publish(self.curve.multiple(private))
+        key = self.publish(self.multiple(private))
         r, made = self.signed(message, private, k=k)
         assert s is None or s % self.curve.n == made
         self.add(what, self.raw(r, made), right=True, message=message, key=key)
@@ -234,9 +237,8 @@ class Ecdsa:
         """Signatures by the issuer's own key, each of which costs one addition."""
         n, e = self.curve.n, self.curve.hashed(message)
         k = self.chance.randrange(1, n - (1 << 20))
-        point = self.curve.multiple(k)
+        point = self.multiple(k)
         while True:
-            assert point is not None
             r = point[0] % n
             yield r, pow(k, -1, n) * (e + r * self.own) % n
             k, point = k + 1, affine_sum(self.curve, point, self.curve.generator)
@@ -248,7 +250,7 @@ class Ecdsa:
         def with_s(s_of: Callable[[int, int], int]) -> Callable[[int], tuple[int, int, int]]:
             def of(e: int) -> tuple[int, int, int]:
                 k = self.chance.randrange(1, n)
-                r = (self.curve.multiple(k) or (0, 0))[0] % n
+                r = self.multiple(k)[0] % n
                 s = s_of(e, r) % n
                 return (s * k - e) * pow(r, -1, n) % n, k, s
 
@@ -265,11 +267,11 @@ class Ecdsa:
         for what, k in [("1", 1), ("2", 2), ("n - 1", n - 1), ("(n + 1) / 2", (n + 1) // 2)]:
             self.with_private_key(f"the secret number {what}", lambda _, k=k: (self.chance.randrange(1, n), k, None))
         k = self.chance.randrange(1, n)
-        r = (self.curve.multiple(k) or (0, 0))[0] % n
+        r = self.multiple(k)[0] % n
         self.with_private_key("both multiples are one point", lambda e: (e * pow(r, -1, n) % n, k, None))
         # One is the other's negative: whatever s is, the sum is the point at infinity.
         message = self.issuer.input(self.algorithm, self.issuer.next_kid())
-        key = self.publish(self.curve.multiple(-self.curve.hashed(message) * pow(r, -1, n)))
+        key = self.publish(self.multiple(-self.curve.hashed(message) * pow(r, -1, n)))
         for what, s in [("1", 1), ("any", self.chance.randrange(1, n)), ("r", r), ("0", 0)]:
             self.add(f"the point at infinity, s = {what}", self.raw(r, s), right=False, message=message, key=key)
         self.add("the point at infinity, r = 1", self.raw(1, 1), right=False, message=message, key=key)
@@ -277,10 +279,8 @@ class Ecdsa:
     def keys(self) -> None:
         """Points that are none, and keys of somebody else."""
         p, size = self.curve.p, self.curve.size
-        point = self.curve.multiple(self.own)
-        assert point is not None
-        x, y = point
-        for what, other in [("the negative of the key", self.curve.negative(point)), ("twice the key", self.curve.multiple(2 * self.own))]:
+        point = x, y = self.multiple(self.own)
+        for what, other in [("the negative of the key", self.curve.negative(point)), ("twice the key", self.multiple(2 * self.own))]:
             self.by_another(f"by {what}", other)
         no_x = next(each for each in range(2, 100) if self.curve.with_x(each) is None)
         wrong = [
@@ -304,8 +304,9 @@ class Ecdsa:
             ("x without its last byte", {"x": tokens.encode_part(x.to_bytes(size)[:-1])}), ("no x", {"x": ""}), ("no y", {"y": ""}),
         ]:  # fmt: skip
             self.issuer.add_key(what, own | members, loads=False)
-        for other in {"P-256", "P-384", "P-521"} - {self.curve.name}:
-            self.issuer.add_key(f"a point of another curve than {other}", own | {"crv": other}, loads=False)
+        for other in CURVES:
+            if other != self.curve:
+                self.issuer.add_key(f"a point of {self.curve.name} that is said to be of {other.name}", own | {"crv": other.name}, loads=False)
         self.with_coordinates_that_begin_with_zeros()
 
     def by_another(self, what: str, point: Point) -> None:
@@ -318,12 +319,11 @@ class Ecdsa:
         # P-521 has coordinates of 521 bits, in 66 bytes.
         bound = 1 << 8 * size - (8 if size != 66 else 15)
         for axis, name in enumerate("xy"):
-            private, point = self.chance.randrange(1, self.curve.n >> 1), None
-            point = self.curve.multiple(private)
-            while point and point[axis] >= bound:
+            private = self.chance.randrange(1, self.curve.n >> 1)
+            point = self.multiple(private)
+            while point[axis] >= bound:
                 private, point = private + 1, affine_sum(self.curve, point, self.curve.generator)
             self.with_private_key(f"a key whose {name} begins with zeros", lambda _, private=private: (private, None, None))
-            assert point is not None
             short = [tokens.encode_part(number.to_bytes(size).lstrip(b"\0")) for number in point]
             members = {"x": short[0]} if axis == 0 else {"y": short[1]}
             self.issuer.add_key(f"{name} without its zeros (RFC 7518 §6.2.1.2)", self.jwk(*point) | members, loads=False)
