@@ -46,7 +46,7 @@ pub fn check(input: &[u8]) {
         server["issuers"][0]["keys"]["jwks"] = json!({"keys": [{"kty": "RSA", "e": "AQAB", "n": encoded}]});
     })
     .is_some();
-    let is_right = (2048..=4096).contains(&bits) && number[0] % 2 == 1 && !have_one_exponent(&remainders);
+    let is_right = (2048..=4096).contains(&bits) && number[0] & 1 == 1 && !have_one_exponent(&remainders);
     assert_eq!(loads, is_right, "{bits} bits, {scenario:?}");
 }
 
@@ -106,7 +106,7 @@ fn with_remainders(remainders: &[u64], scenario: &Scenario<'_>) -> Vec<u8> {
     let length = if scenario.is_long { 484 } else { 228 };
     let mut factor: Vec<u8> = scenario.above.iter().copied().chain(std::iter::repeat(0)).take(length).collect();
     factor.push(0x80 | scenario.above.first().copied().unwrap_or_default());
-    let is_even = |number: &[u8]| number[0] % 2 == 0;
+    let is_even = |number: &[u8]| number[0] & 1 == 0;
     let mut made = sum(&number, &product_of(&product, &factor));
     if is_even(&made) != scenario.is_even {
         made = sum(&made, &product);

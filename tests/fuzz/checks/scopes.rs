@@ -53,14 +53,10 @@ pub fn check(input: &[u8]) {
 
 /// The names on the way to a claim, by RFC 6901 §3 and §4 in words.
 fn names(path: &str) -> Option<Vec<String>> {
-    if !path.starts_with('/') {
-        return (!path.is_empty()).then(|| vec![path.to_owned()]);
-    }
-    let is_escaped = |name: &&str| {
-        let behind = name.match_indices('~').map(|(place, _)| name[place + 1..].chars().next());
-        !name.is_empty() && behind.into_iter().all(|next| matches!(next, Some('0' | '1')))
-    };
-    let names: Vec<_> = path[1..].split('/').collect();
+    let Some(pointer) = path.strip_prefix('/') else { return (!path.is_empty()).then(|| vec![path.to_owned()]) };
+    let is_escaped =
+        |name: &&str| !name.is_empty() && name.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']));
+    let names: Vec<_> = pointer.split('/').collect();
     let unescaped = |name: &&str| name.replace("~1", "/").replace("~0", "~");
     names.iter().all(is_escaped).then(|| names.iter().map(unescaped).collect())
 }
