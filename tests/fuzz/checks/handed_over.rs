@@ -83,7 +83,7 @@ fn judge(form: &Form, written: &Written, certificate: &Certificate, chain: &Chai
         return judge_xfcc(leaf, certificate, others, before);
     }
     let read = |value: &str| match form.encoding().read(value.as_bytes()) {
-        Some(Read::Certificate(certificate)) => certificate.der().to_vec(),
+        Some(Read::Certificate(certificate, _)) => certificate.der().to_vec(),
         other => panic!("{other:?}: {value}"),
     };
     let values: Vec<_> = if rest.is_empty() { leaf.split(',').collect() } else { vec![leaf.as_str()] };
