@@ -34,7 +34,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo/demo.py --keep
 
 .PHONY: test
-test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential signatures certificates client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -219,6 +219,14 @@ cases: $(VENV) ## Write the list of cases for the Rust tests: target/cases.json
 .PHONY: differential
 differential: $(VENV) ## Write the requests of the differential test; SEED=N for those of an earlier run
 	@$(PYTHON) tests/peers/differential.py target/differential.ndjson $(SEED)
+
+.PHONY: signatures
+signatures: $(VENV) ## Write the signatures at the edges of what is right; SEED=N for others than the usual ones
+	@$(PYTHON) tests/peers/signatures target/signatures.ndjson $(SEED)
+
+.PHONY: certificates
+certificates: $(VENV) ## Write a thousand certificates with what another parser reads in them; SEED=N for others than the usual ones
+	@$(PYTHON) tests/peers/certificates.py target/certificates.ndjson $(SEED)
 
 .PHONY: client-names
 client-names: $(VENV) ## Write the certificates and registered names of the comparison; SEED=N for those of an earlier run

@@ -11,7 +11,9 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod certificates;
 mod client_names;
 mod differential;
 #[path = "../module/fake_host/mod.rs"]
 mod fake_host;
+mod signatures;

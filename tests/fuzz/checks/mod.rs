@@ -16,18 +16,22 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "a library to the fuzz targets, a module to the tests")]
 
+mod api;
 pub mod certificate;
 pub mod certificate_file;
 pub mod certificate_header;
 pub mod chain;
+pub mod challenge;
 pub mod client_authentication;
 pub mod client_name;
 pub mod configuration;
 pub mod configuration_file;
 pub mod confirmation;
+pub mod handed_over;
 pub mod header_name;
 pub mod introspection_response;
 pub mod issuance;
+pub mod issuer_template;
 mod json;
 pub mod key_response;
 pub mod key_set;
@@ -38,6 +42,10 @@ mod readers;
 pub mod request;
 pub mod route;
 pub mod route_metadata;
+pub mod rsa_modulus;
+pub mod scopes;
+pub mod shared_keys;
+pub mod signing_key;
 pub mod token;
 mod token_kind;
 mod upstream;
@@ -66,5 +74,12 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("request", request::check),
     ("route", route::check),
     ("route_metadata", route_metadata::check),
+    ("challenge", challenge::check),
+    ("handed_over", handed_over::check),
+    ("issuer_template", issuer_template::check),
+    ("rsa_modulus", rsa_modulus::check),
+    ("scopes", scopes::check),
+    ("shared_keys", shared_keys::check),
+    ("signing_key", signing_key::check),
     ("token", token::check),
 ];
