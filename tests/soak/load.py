@@ -61,7 +61,7 @@ class Worker:
         self._client: Client | None = None
         self._certificate: Certificate | None = None
         self._count = 0
-        self.pause = 0.2
+        self.pause = 0.3
         """Seconds, on average."""
 
     @property

@@ -30,6 +30,8 @@ TOKEN_CACHE_BYTES = 1_048_576
 
 _SETTLED = 0.5
 """Seconds after Envoy counts a configuration in which every worker takes it up."""
+_MISTAKEN = 1.0
+"""Seconds until the operator puts a mistake right."""
 _LIMIT = 20
 _ARGUMENTS = ("--file-flush-interval-msec", "50", "--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate")
 _LOG = f"soak=%REQ({ID})% code=%RESPONSE_CODE% certbound=%FILTER_STATE(wasm.certbound:PLAIN)%\n"
@@ -89,7 +91,8 @@ class Proxy:
         self._change("VMs made anew")
 
     def mistake_a_configuration(self) -> None:
-        """It is refused, and changes nothing: nobody ever sees its realm."""
+        """It is refused, and changes nothing: nobody ever sees its realm. Then it is put right: while the last one is a mistake,
+        Envoy refuses new listeners that have this filter too, and goes on with the old ones."""
         before = self._counted("config_fail")
         wrong = copy.deepcopy(self._filter)
         policies = _plugin(wrong)["configuration"]["value"]["policies"]
@@ -98,6 +101,8 @@ class Proxy:
         self._write("filter", wrong)
         wait_until(lambda: self._counted("config_fail") > before, _LIMIT, "the mistake to be counted")
         self.done["configurations refused"] += 1
+        time.sleep(_MISTAKEN)
+        self._change("configurations changed")
 
     def drain_a_listener(self) -> None:
         """The listener changes: a new one takes its place, or one of its filter chains does, and the old one drains."""
@@ -123,8 +128,9 @@ class Proxy:
             time.sleep(DRAIN_SECONDS)
 
             def is_left() -> bool:
-                stats = old.admin("/stats?filter=^(listener_manager.total_listeners_active|http.api.downstream_cx_active)$")
-                return sum(int(line.rpartition(": ")[2]) for line in stats.splitlines()) == 0
+                stats = old.admin("/stats?filter=^(listener_manager.listener_stopped|http.api.downstream_cx_active)$")
+                has_stopped = "listener_stopped: 0" not in stats
+                return has_stopped and "downstream_cx_active: 0" in stats
 
             with contextlib.suppress(TimeoutError):
                 wait_until(is_left, _LIMIT, "the old Envoy to be left")

@@ -174,9 +174,9 @@ class Soak:
 
     def _act(self, scene: Scene) -> None:
         # A configuration that is new looks for itself whether keys can be fetched.
-        if scene.server == "keys" and scene.act == "change_configuration":
+        if scene.server == "keys" and scene.act in ("change_configuration", "mistake_a_configuration"):
             with self.works["keys"].window(True, False, after=CERTAIN):
-                self.proxy.change_configuration()
+                getattr(self.proxy, scene.act)()
         else:
             getattr(self.proxy, scene.act)()
 
