@@ -32,8 +32,7 @@ def main() -> None:
         directory = Path(name)
         crowds = None if arguments.without_crowds else stack.enter_context(Crowds(directory))
         world = World(directory / "world")
-        say = lambda line: print(line, flush=True)  # noqa: E731
-        result = soak(world, directory / "proxy", seed, 60 * arguments.minutes, scenes(seed), say)
+        result = soak(world, directory / "proxy", seed, 60 * arguments.minutes, scenes(seed))
         result.crowds = crowds and crowds.finish()
     print(report.text(result))
     if arguments.write:

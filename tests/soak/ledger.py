@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cases import FORGED
+from rig.certificates import Certificate
 from rig.client import Response
 from rig.upstream import Request
 
@@ -91,12 +92,12 @@ class Ledger:
     _open: dict[str, Attempt] = field(default_factory=dict)
     _reasons: dict[str, str | None] = field(default_factory=dict)
     _reached: Counter[str] = field(default_factory=Counter)
-    _reached_by: dict[str, Kind] = field(default_factory=dict)
+    _begun: dict[str, tuple[Kind, Certificate | None]] = field(default_factory=dict)
 
-    def begin(self, number: str, kind: Kind) -> None:
-        """Before it is sent."""
+    def begin(self, number: str, kind: Kind, certificate: Certificate | None) -> None:
+        """Before it is sent, on a connection with this certificate."""
         with self._lock:
-            self._reached_by[number] = kind
+            self._begun[number] = kind, certificate
 
     def add(self, attempt: Attempt) -> None:
         with self._lock:
@@ -120,12 +121,14 @@ class Ledger:
             self.complain(f"the upstream got a request with {len(numbers)} ids")
             return
         self._reached[numbers[0]] += 1
-        kind = self._reached_by.get(numbers[0])
+        kind, certificate = self._begun.get(numbers[0], (None, None))
         name = kind.name if kind else None
         if any(FORGED in name or FORGED.encode() in value for name, value in request.headers):
             self.complain(f"{numbers[0]}: {name}: a forged header came to the upstream", name)
         if kind is None or kind.outcome.status != 200:
             self.complain(f"{numbers[0]}: {name}: it came to the upstream", name)
+        elif kind.outcome.reason == "client_authenticated" and request.all("client-cert") != [certificate.rfc9440_form]:
+            self.complain(f"{numbers[0]}: {name}: the upstream got another certificate, or none", name)
 
     def settle(self, now: float, read: Callable[[], None]) -> None:
         """Judges what can be judged, after `read` has read what the log and the upstream say of it."""
@@ -142,7 +145,7 @@ class Ledger:
                 self._reasons.pop(attempt.number, None)
                 # What an attempt that came to nothing left behind may yet reach the upstream.
                 if attempt.answer:
-                    self._reached_by.pop(attempt.number, None)
+                    self._begun.pop(attempt.number, None)
                     self._reached.pop(attempt.number, None)
 
     @property

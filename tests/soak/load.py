@@ -97,7 +97,7 @@ class Worker:
             sent = time.monotonic()
             numbered = [(f"{number}-{attempt}", kind, made) for number, kind, made in rest]
             for number, kind, _ in numbered:
-                self._ledger.begin(number, kind)
+                self._ledger.begin(number, kind, kind.presented(self._maker.world))
             responses = self._exchange(numbered)
             ended = time.monotonic()
             again = []
@@ -147,7 +147,7 @@ class Worker:
         number, made = f"{self._name}-{self._count}", kind.make(self._maker)
         for attempt in range(TRIES):
             own, sent, answer, why = f"{number}-{attempt}", time.monotonic(), None, "ended"
-            self._ledger.begin(own, kind)
+            self._ledger.begin(own, kind, kind.presented(self._maker.world))
             with contextlib.suppress(ConnectionRefusedByPeer, OSError):
                 client = self._connected(kind)
                 data = _head(made, own) + made.body

@@ -6,14 +6,15 @@ import copy
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from cases import AUDIENCE, ISSUER, World, envoy_configuration
 from rig import shipped
-from rig.client import Client
 from rig.certificates import Certificate
+from rig.client import Client
 from rig.envoy import Envoy
 from rig.fetched_keys import cluster_of
 from rig.ports import free_port
@@ -129,8 +130,7 @@ class Proxy:
 
             def is_left() -> bool:
                 stats = old.admin("/stats?filter=^(listener_manager.listener_stopped|http.api.downstream_cx_active)$")
-                has_stopped = "listener_stopped: 0" not in stats
-                return has_stopped and "downstream_cx_active: 0" in stats
+                return "listener_stopped: 0" not in stats and "downstream_cx_active: 0" in stats
 
             with contextlib.suppress(TimeoutError):
                 wait_until(is_left, _LIMIT, "the old Envoy to be left")
@@ -143,7 +143,7 @@ class Proxy:
         return found + [line for line in self.envoy.admin("/stats?filter=vm_reload").splitlines() if not line.endswith(": 0")]
 
     @contextlib.contextmanager
-    def _draining(self):
+    def _draining(self) -> Iterator[None]:
         with self.drains.window(True, after=_SETTLED):
             yield
 

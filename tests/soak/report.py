@@ -8,6 +8,7 @@ from rig.shipped import ROOT
 
 from bench.report import machine
 
+from soak.kind import kinds
 from soak.ledger import Count
 from soak.run import Result
 
@@ -42,7 +43,7 @@ def text(result: Result) -> str:
 
 def tables(result: Result) -> list[str]:
     """In Markdown."""
-    counts = {kind: result.ledger.counts[kind] for kind in sorted(result.ledger.counts)}
+    counts = {kind.name: result.ledger.counts[kind.name] for kind in kinds() if kind.name in result.ledger.counts}
     total = Count(*(sum(getattr(count, each.name) for count in counts.values()) for each in fields(Count)))
     rows = [[kind, *_cells(count)] for kind, count in [*counts.items(), ("**all**", total)]]
     where = ", ".join(f"{name} {value}" for name, value in machine().items() if name in ("Envoy", "processor"))

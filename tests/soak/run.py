@@ -4,7 +4,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Self
 from cases import World
 from rig import tokens
 from rig.certificates import jwk
+from rig.envoy import EnvoyFailed
 from rig.scripted_server import Answer
 from rig.upstream import Upstream
 
@@ -61,9 +62,10 @@ class Result:
     """None where there were none."""
 
 
-def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Iterable[Scene], say: Callable[[str], None]) -> Result:
-    """Plays scenes for so long, and the last one to its end. Memory is that of one Envoy, so none is replaced after the first
-    quarter; the first third is warm-up."""
+def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Iterable[Scene]) -> Result:
+    """Plays scenes for so long, and the last one to its end, with a line for each on standard output. A scene that cannot be played
+    is a failure, and the last one. Memory is that of one Envoy, so none is replaced after the first quarter; the first third is
+    warm-up."""
     memory: list[float] = []
     with Soak(world, directory, seed) as running:
         began = time.monotonic()
@@ -73,13 +75,18 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
                 break
             if elapsed > seconds / 4 and scene.act == "replace_envoy":
                 scene = replace(scene, act=None)
-            running.play(scene)
+            try:
+                running.play(scene)
+            except (EnvoyFailed, OSError, ValueError) as error:
+                running.ledger.complain(f"{scene}: {error}")
+                break
             if elapsed > seconds / 3:
                 memory.append(running.memory())
             counts = running.ledger.counts.values()
-            say(
-                f"{elapsed:5.0f} s: {scene or 'nothing'}: {sum(count.sent for count in counts)} requests, "
-                f"{len(running.ledger.complaints)} wrong, {running.memory():.0f} MB"
+            print(
+                f"{elapsed:5.0f} s: {scene}: {sum(count.sent for count in counts)} requests, "
+                f"{len(running.ledger.complaints)} wrong, {running.memory():.0f} MB",
+                flush=True,
             )
         result = running.finish()
     if memory:

@@ -34,7 +34,8 @@ class Scene:
     """Seconds from the beginning of the fault to the operator's act."""
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.server and f"{self.server} {self.fault}", self.act and self.act.replace("_", " "))))
+        fails = self.server and f"{self.server} {self.fault}"
+        return ", ".join(filter(None, (fails, self.act and self.act.replace("_", " ")))) or "nothing"
 
 
 def deck() -> list[tuple[Literal["keys", "introspection"] | None, Fault | None, Act | None]]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The soak itself does not rot, and its oracle bites: whatever is wrong fails the table."""
 
+import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from soak.timeline import Timeline
 
 KINDS = {kind.name: kind for kind in kinds()}
 GOOD, STOLEN, OPAQUE = KINDS["JWT, new"], KINDS["JWT on another certificate"], KINDS["opaque token"]
+CLIENT = KINDS["client with its registered name"]
 
 
 def test_a_short_soak_is_clean(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +36,7 @@ def test_a_short_soak_is_clean(world: World, tmp_path: Path, capsys: pytest.Capt
         Scene(None, None, "mistake_a_configuration", 0, 0),
         Scene(None, None, "drain_a_listener", 0, 0),
     ]
-    result = soak(world, tmp_path, 1, 60, short, print)
+    result = soak(world, tmp_path, 1, 60, short)
     print(report.text(result))
     assert report.failures(result) == []
     assert {"Envoys replaced": 1, "VMs made anew": 1, "configurations refused": 1, "listeners drained": 1}.items() <= result.done.items()
@@ -60,7 +63,8 @@ def test_a_filter_that_only_observes_is_found_out(world: World, tmp_path: Path, 
 class Oracle:
     """A ledger, and requests whose answers are made up."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self._world = world
         self.works, self.realm, self.drains = Timeline(True), Timeline("now"), Timeline(False)
         self.ledger = Ledger({"introspection": self.works, "keys": Timeline(True)}, self.realm, self.drains)
         self.result = Result(1, 60, self.ledger)
@@ -78,7 +82,7 @@ class Oracle:
         headers: list[tuple[str, bytes]] = [],
     ) -> None:
         now = time.monotonic()
-        self.ledger.begin("1", kind)
+        self.ledger.begin("1", kind, kind.presented(self._world))
 
         def read() -> None:
             if got and logged:
@@ -106,6 +110,8 @@ WRONG: dict[str, Callable[[Oracle], None]] = {
     "a good request reaches nobody": lambda oracle: oracle.ask(GOOD, GOOD.outcome, reached=0),
     "a good request comes twice": lambda oracle: oracle.ask(GOOD, GOOD.outcome, reached=2),
     "a forged header reaches the upstream": lambda oracle: oracle.ask(GOOD, GOOD.outcome, headers=[("x", FORGED.encode())]),
+    "a server gets no certificate": lambda oracle: oracle.ask(CLIENT, CLIENT.outcome),
+    "a server gets another certificate": lambda oracle: oracle.ask(CLIENT, CLIENT.outcome, headers=[("client-cert", b":AAAA:")]),
     "a request has no line in the access log": lambda oracle: oracle.ask(GOOD, GOOD.outcome, logged=False, late=60),
     "an answer never comes": lambda oracle: oracle.ask(GOOD, None),
     "a connection ends while nothing drains": lambda oracle: oracle.ask(GOOD, None, why="ended"),
@@ -117,27 +123,34 @@ WRONG: dict[str, Callable[[Oracle], None]] = {
 }
 
 
+@dataclass
+class FakeCrowds:
+    crowded: Crowded | None
+
+    def finish(self) -> Crowded | None:
+        return self.crowded
+
+
 @pytest.mark.parametrize("wrong", WRONG)
 def test_whatever_is_wrong_fails_the_table_and_is_shown(
-    wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    wrong: str, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    oracle = Oracle()
+    oracle = Oracle(world)
     oracle.ask(GOOD, GOOD.outcome)
     assert oracle.failures() == []
     WRONG[wrong](oracle)
     (failure,) = oracle.failures()[-1:]
     monkeypatch.setattr(command, "soak", lambda *_: oracle.result)
-    monkeypatch.setattr("sys.argv", ["soak", "--without-crowds"])
-    if wrong == "the crowds fail":
-        return
+    monkeypatch.setattr(command, "Crowds", lambda _: contextlib.nullcontext(FakeCrowds(oracle.result.crowds)))
+    monkeypatch.setattr("sys.argv", ["soak"])
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 1
     assert failure in capsys.readouterr().out
 
 
-def test_a_change_permits_the_answer_before_and_the_one_after_it_and_no_longer() -> None:
-    oracle = Oracle()
+def test_a_change_permits_the_answer_before_and_the_one_after_it_and_no_longer(world: World) -> None:
+    oracle = Oracle(world)
     with oracle.works.window(True, False):
         oracle.works.set(False)
         oracle.ask(OPAQUE, OPAQUE.outcome)
@@ -150,8 +163,8 @@ def test_a_change_permits_the_answer_before_and_the_one_after_it_and_no_longer()
     assert oracle.ledger.counts[OPAQUE.name].wrong == 1
 
 
-def test_a_request_is_sent_again_where_a_listener_drains() -> None:
-    oracle = Oracle()
+def test_a_request_is_sent_again_where_a_listener_drains(world: World) -> None:
+    oracle = Oracle(world)
     with oracle.drains.window(True):
         oracle.ask(GOOD, None, why="ended")
         oracle.ask(GOOD, GOOD.outcome)
@@ -166,8 +179,10 @@ def test_a_seed_makes_one_order_in_which_everything_happens() -> None:
     assert {scene.act for scene in first} == {None, *ACTS}
 
 
-def test_a_table_without_a_request_or_without_a_page_is_no_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    oracle = Oracle()
+def test_a_table_without_a_request_or_without_a_page_is_no_result(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    oracle = Oracle(world)
     assert oracle.failures() == ["no request was judged"]
     monkeypatch.setattr(report, "PAGE", tmp_path / "soak.md")
     report.PAGE.write_text("<!-- soak -->\nold\n<!-- /soak -->\n")
