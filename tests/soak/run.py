@@ -27,6 +27,9 @@ from soak.server import Server, document
 from soak.timeline import Timeline
 
 CLIENTS = 10
+WARM_VMS = 4
+"""How often VMs are made anew within the warm-up: as often as that takes Envoy more memory. It keeps some of what old ones had, and
+uses it again."""
 CERTAIN = 4.0
 """Seconds after which everybody knows that no keys can be fetched: one until somebody may ask, one until somebody does, one
 for the response, and one more."""
@@ -67,6 +70,7 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
     is a failure, and the last one. Memory is that of one Envoy, so none is replaced after the first quarter; the first third is
     warm-up."""
     memory: list[float] = []
+    vms_made = 0
     with Soak(world, directory, seed) as running:
         began = time.monotonic()
         running.wait(2)
@@ -75,8 +79,12 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
                 break
             if elapsed > seconds / 4 and scene.act == "replace_envoy":
                 scene = replace(scene, act=None)
+            vms_made = 0 if scene.act == "replace_envoy" else vms_made + (scene.act == "make_vms_anew")
             try:
                 running.play(scene)
+                while elapsed > seconds / 3 and vms_made < WARM_VMS:
+                    running.play(Scene(None, None, "make_vms_anew", 0, 0))
+                    vms_made += 1
             except (EnvoyFailed, OSError, ValueError) as error:
                 running.ledger.complain(f"{scene}: {error}")
                 break

@@ -36,7 +36,7 @@ def test_a_short_soak_is_clean(world: World, tmp_path: Path, capsys: pytest.Capt
         Scene(None, None, "mistake_a_configuration", 0, 0),
         Scene(None, None, "drain_a_listener", 0, 0),
     ]
-    result = soak(world, tmp_path, 1, 60, short)
+    result = soak(world, tmp_path, 1, 600, short)
     print(report.text(result))
     assert report.failures(result) == []
     assert {"Envoys replaced": 1, "VMs made anew": 1, "configurations refused": 1, "listeners drained": 1}.items() <= result.done.items()
