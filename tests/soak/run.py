@@ -22,7 +22,7 @@ from soak.kind import SECRET_MARK, Maker, kinds
 from soak.ledger import Ledger
 from soak.load import Load, Worker
 from soak.proxy import Proxy
-from soak.schedule import Scene
+from soak.schedule import NEED_KEYS, Scene
 from soak.server import Server, document
 from soak.timeline import Timeline
 
@@ -74,6 +74,7 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
     with Soak(world, directory, seed) as running:
         began = time.monotonic()
         running.wait(2)
+        running.wait_for_keys(began)
         for scene in scenes:
             if (elapsed := time.monotonic() - began) > seconds:
                 break
@@ -90,12 +91,9 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
                 break
             if elapsed > seconds / 3:
                 memory.append(running.memory())
-            counts = running.ledger.counts.values()
-            print(
-                f"{elapsed:5.0f} s: {scene}: {sum(count.sent for count in counts)} requests, "
-                f"{len(running.ledger.complaints)} wrong, {running.memory():.0f} MB",
-                flush=True,
-            )
+            sent = sum(count.sent for count in running.ledger.counts.values())
+            wrong = running.ledger.complaints
+            print(f"{elapsed:5.0f} s: {scene}: {sent} requests, {len(wrong)} wrong, {running.memory():.0f} MB", *wrong[:3], sep="\n  ", flush=True)
         result = running.finish()
     if memory:
         result.memory = Memory(memory[0], max(memory), memory[-1])
@@ -135,11 +133,20 @@ class Soak:
 
     def play(self, scene: Scene) -> None:
         """One scene, until everything works again."""
+        began = time.monotonic()
         if scene.server and scene.fault:
             self._fail(scene)
         elif scene.act:
             getattr(self.proxy, scene.act)()
+        if scene.act in NEED_KEYS:
+            self.wait_for_keys(began)
         self.wait(0.5)
+
+    def wait_for_keys(self, since: float) -> None:
+        """Until whatever is new has an issuer's and a client's keys in stock: the latter are fetched when somebody needs them."""
+        for path in ("/jwks", "/client"):
+            self._wait_for(path, since)
+        self.wait(SPREADS)
 
     def wait(self, seconds: float) -> None:
         """Judges meanwhile."""
@@ -181,11 +188,15 @@ class Soak:
             since = time.monotonic()
             works.set(True)
             server.recover()
-            while scene.server == "keys" and not server.has_served("/jwks", since):
-                if time.monotonic() > since + _RECOVERY:
-                    self.ledger.complain(f"no keys were fetched within {_RECOVERY} s after the key server came back")
-                    break
-                self.wait(_TICK)
+            if scene.server == "keys":
+                self._wait_for("/jwks", since)
+
+    def _wait_for(self, path: str, since: float) -> None:
+        while not self.servers["keys"].has_served(path, since):
+            if time.monotonic() > since + _RECOVERY:
+                self.ledger.complain(f"{path} was not fetched within {_RECOVERY} s, and the key server works")
+                break
+            self.wait(_TICK)
 
     def _act(self, scene: Scene) -> None:
         # A configuration that is new looks for itself whether keys can be fetched.
