@@ -91,9 +91,7 @@ def soak(world: World, directory: Path, seed: int, seconds: float, scenes: Itera
                 break
             if elapsed > seconds / 3:
                 memory.append(running.memory())
-            sent = sum(count.sent for count in running.ledger.counts.values())
-            wrong = running.ledger.complaints
-            print(f"{elapsed:5.0f} s: {scene}: {sent} requests, {len(wrong)} wrong, {running.memory():.0f} MB", *wrong[:3], sep="\n  ", flush=True)
+            print(running.said(elapsed, scene), flush=True)
         result = running.finish()
     if memory:
         result.memory = Memory(memory[0], max(memory), memory[-1])
@@ -167,6 +165,13 @@ class Soak:
         for line in self.proxy.crashes():
             self.ledger.complain(f"a VM ended: {line}")
         return self.result
+
+    def said(self, elapsed: float, scene: Scene) -> str:
+        """A line about what has come to pass, and the first three complaints."""
+        sent = sum(count.sent for count in self.ledger.counts.values())
+        wrong = self.ledger.complaints
+        line = f"{elapsed:5.0f} s: {scene}: {sent} requests, {len(wrong)} wrong, {self.memory():.0f} MB"
+        return "\n  ".join([line, *wrong[:3]])
 
     def memory(self) -> float:
         """What the last Envoy has resident, in MB."""
