@@ -39,13 +39,14 @@ test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMC
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
 .PHONY: soak
-soak: module $(VENV) ## Have as many requests wait as may, in every way that there is, in a real Envoy: a quarter of an hour
-	SOAK=1 $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-soak -v tests/envoy/test_crowd.py
+soak: module $(VENV) ## Send good and hostile requests for MINUTES (30) while servers fail and Envoy changes; SEED=N repeats an order, WRITE=1 for docs/soak.md
+	$(PYTHON) -m soak $(addprefix --minutes=,$(MINUTES)) $(addprefix --seed=,$(SEED)) $(if $(WRITE),--write)
 
 HOSTS := $(notdir $(basename $(wildcard tests/envoy/hosts/*.txt)))
 
-# The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone.
-ABOUT_NO_ENVOY := $(addprefix tests/,bench desk/test_inspect.py desk/test_schema.py peers)
+# The demo with a broken filter and the desk are about no Envoy; other servers are compared with the newest one alone, which also
+# has all that the soak needs.
+ABOUT_NO_ENVOY := $(addprefix tests/,bench desk/test_inspect.py desk/test_schema.py peers soak)
 .PHONY: test-hosts $(addprefix test-host-,$(HOSTS))
 test-hosts: $(addprefix test-host-,$(HOSTS)) ## Run the end-to-end tests on older Envoys, where what tests/envoy/hosts/differences.yaml says must fail
 $(addprefix test-host-,$(HOSTS)): test-host-%: module desk $(VENV) $(AS) target/hosts/%/.installed

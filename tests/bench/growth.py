@@ -66,13 +66,7 @@ class Proxy:
 
     def memory(self) -> float:
         """Resident, in MB."""
-        return memory(self.envoy)
-
-
-def memory(envoy: Envoy) -> float:
-    """What an Envoy has resident, in MB."""
-    (line,) = [each for each in Path(f"/proc/{envoy.pid}/status").read_text().splitlines() if each.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024
+        return self.envoy.memory()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,9 @@ MOST_UNDER_WAY = 128
 SLOWER = 4
 """How many times as long as a whole crowd that does not wait the slowest answer to a bystander may take."""
 
+TRIES = 4
+"""For a crowd of which nobody waits for longer than a second, and that must have come by then."""
+
 PATIENCE = 25
 """Seconds for which answers are waited for. Envoy ends a request that is forgotten before that."""
 
@@ -480,12 +483,8 @@ def hosts(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
     hosts.close()
 
 
-@pytest.mark.parametrize(
-    ("case", "setting"),
-    [pytest.param(case, setting, id=f"{case.name}-{setting.name}") for setting, cases in RUNS.items() for case in cases],
-)
-def test_everybody_who_waits_is_answered_and_nobody_else_notices(case: Case, setting: Setting, hosts: Hosts) -> None:
-    host = hosts.of(setting)
+def came(host: Host, case: Case) -> bool:
+    """Has a crowd come, and says whether all of it waited at once. Whether it did or not, each is answered rightly."""
     host.prepare(case)
     before = State.of(host.envoy)
     requests = [host.request(case, number) for number in range(host.size)]
@@ -505,14 +504,12 @@ def test_everybody_who_waits_is_answered_and_nobody_else_notices(case: Case, set
         wait_until(lambda: State.of(host.envoy).since(before, case.name)["decisions"] == decisions, 2, "the counters")
     statuses, slowest = host.seen_by_bystanders()
     assert {
-        "gathers": gathers,
         "answers": Counter(answer and answer.status for answer in answers),
         "answers beside": statuses,
         "arrived": Counter(request.body for request in host.upstream.requests),
         **State.of(host.envoy).since(before, case.name),
         "failures": failures(host.envoy.log_path, before.log_size),
     } == {
-        "gathers": True,
         "answers": {status: host.size},
         "answers beside": {200},
         "arrived": Counter(body for *_, body in requests) if case.comes == "yes" and case.to == "upstream" else {},
@@ -522,6 +519,17 @@ def test_everybody_who_waits_is_answered_and_nobody_else_notices(case: Case, set
         "failures": set(),
     }
     assert slowest < SLOWER * host.usual
+    return gathers
+
+
+@pytest.mark.parametrize(
+    ("case", "setting"),
+    [pytest.param(case, setting, id=f"{case.name}-{setting.name}") for setting, cases in RUNS.items() for case in cases],
+)
+def test_everybody_who_waits_is_answered_and_nobody_else_notices(case: Case, setting: Setting, hosts: Hosts) -> None:
+    host = hosts.of(setting)
+    # A busy machine may take longer to send a crowd than the second for which it waits.
+    assert any(came(host, case) for _ in range(1 if case.is_held else TRIES)), "they never waited all at once"
 
 
 @pytest.mark.usefixtures("hosts")

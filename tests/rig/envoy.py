@@ -174,6 +174,12 @@ class Envoy:
         """All that it has logged so far."""
         return self._process.log()
 
+    def memory(self) -> float:
+        """What it has resident, in MB."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        (line,) = [each for each in status if each.startswith("VmRSS:")]
+        return int(line.split()[1]) / 1024
+
     def admin(self, path: str, *, method: str = "GET") -> str:
         """The body of what the admin interface answers.
 

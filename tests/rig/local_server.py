@@ -15,9 +15,9 @@ class LocalServer:
     The handler finds this object as `self.server.owner`.
     """
 
-    def __init__(self, handler: type[socketserver.BaseRequestHandler]) -> None:
-        # The kernel's choice of a port, which is held from here on: not free_port, which only names one.
-        self._server = _Server(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[socketserver.BaseRequestHandler], port: int = 0) -> None:
+        # 0 is the kernel's choice of a port, which is held from here on: not free_port, which only names one.
+        self._server = _Server(("127.0.0.1", port), handler)
         self._server.owner = self
 
     @property

@@ -44,6 +44,12 @@ class Upstream(LocalServer):
         with self._lock:
             self._requests.clear()
 
+    def take(self) -> list[Request]:
+        """The requests that have arrived since the last call."""
+        with self._lock:
+            taken, self._requests = self._requests, []
+        return taken
+
     def keep(self, request: Request) -> None:
         with self._lock:
             self._requests.append(request)
