@@ -287,38 +287,51 @@ $(TOMCAT): tests/peers/tomcat/Server.java tests/peers/tomcat/pom.xml tests/peers
 		echo "the comparison with Tomcat is skipped: it needs Java 17 and Maven"; \
 	fi
 
-# The platforms' own code, from Go's module proxy: some minutes and four gigabytes, once. Nothing of it is in `make test`.
+# The platforms' own code, from Go's module proxy: some minutes and five gigabytes, once. Nothing of it is in `make test`. It runs in
+# namespaces of its own, as tests/platforms/apart says.
 include tests/platforms/versions
 PLATFORMS := image func-e envoy-gateway istio sidecar
 REGISTRY := target/registry/.installed
-BUILT := target/platforms
-GO := GOMODCACHE=$(CURDIR)/target/cache/go/modules GOCACHE=$(CURDIR)/target/cache/go/build \
-	GOBIN=$(CURDIR)/$(BUILT)/bin GOFLAGS='-modcacherw -buildvcs=false -trimpath' nice go
+PROGRAMS := target/platforms/bin
+GO := GOMODCACHE=$(CURDIR)/target/cache/go/modules GOCACHE=$(CURDIR)/target/cache/go/build GOBIN=$(CURDIR)/$(PROGRAMS) \
+	GOFLAGS='-modcacherw -buildvcs=false -trimpath' nice go
+AT_THE_PLATFORMS = tests/platforms/apart target/platforms/apart $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-platforms
 
 .PHONY: image
 image: module $(VENV) ## Write the module as an OCI image, in a layout: target/oci
 	@$(PYTHON) -m platforms.layout $(MODULE) target/oci
 
 .PHONY: platforms $(addprefix platform-,$(PLATFORMS))
-platforms: image desk $(VENV) $(REGISTRY) $(BUILT)/func-e $(BUILT)/envoy-gateway $(BUILT)/istio ## Run the shipped files on the platforms' own code (twenty minutes the first time); WRITE=1 for docs/platforms.md
-	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-platforms $(if $(WRITE),--write) \
-		$(foreach name,$(PLATFORMS),tests/platforms/$(subst -,_,$(name)).py)
+platforms: image desk $(VENV) $(REGISTRY) $(addprefix $(PROGRAMS)/,func-e envoy-gateway egctl control_plane istioctl) ## Run the shipped files on the platforms' own code (half an hour the first time); WRITE=1 for docs/platforms.md
+	$(AT_THE_PLATFORMS) $(if $(WRITE),--write) $(foreach name,$(PLATFORMS),tests/platforms/$(subst -,_,$(name)).py)
 
 platform-image: $(REGISTRY) ## Push the image to Debian's registry, and read it back
-platform-func-e: $(BUILT)/func-e ## Run every bootstrap of envoy/ by func-e
-platform-envoy-gateway: $(REGISTRY) $(BUILT)/envoy-gateway ## Run envoy-gateway.yaml by Envoy Gateway, standalone
-platform-istio: $(REGISTRY) $(BUILT)/istio ## Run istio.yaml at a gateway that Istio's control plane serves
-platform-sidecar: $(REGISTRY) $(BUILT)/istio ## Run certbound in sidecars that Istio's control plane serves
+platform-func-e: $(PROGRAMS)/func-e ## Run every bootstrap of envoy/ by func-e
+platform-envoy-gateway: $(REGISTRY) $(PROGRAMS)/envoy-gateway $(PROGRAMS)/egctl ## Run envoy-gateway.yaml by Envoy Gateway, standalone
+platform-istio: $(REGISTRY) $(PROGRAMS)/control_plane $(PROGRAMS)/istioctl ## Run istio.yaml at a gateway that Istio's control plane serves
+platform-sidecar: $(REGISTRY) $(PROGRAMS)/control_plane ## Run certbound in a sidecar that Istio's control plane serves
 $(addprefix platform-,$(PLATFORMS)): platform-%: image desk $(VENV)
-	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-$* tests/platforms/$(subst -,_,$*).py
+	$(AT_THE_PLATFORMS) tests/platforms/$(subst -,_,$*).py
 
 $(REGISTRY): PACKAGES := docker-registry skopeo
 $(REGISTRY): tests/peers/debian/unpack
 	@echo "unpacking Debian's $(PACKAGES) under $(@D)"
 	@rm -rf $(@D) && $< $(@D) $(PACKAGES) && touch $@
 
-# Each is a stamp: the programs themselves are in bin/.
-$(BUILT)/func-e: tests/platforms/versions
-	@echo "building func-e $(FUNC_E) under $(@D): a minute"
+$(PROGRAMS)/func-e: tests/platforms/versions
+	@echo "building func-e $(FUNC_E) from Go's module proxy: a minute"
 	@$(GO) install github.com/tetratelabs/func-e/cmd/func-e@$(FUNC_E)
+	@touch $@
+
+$(PROGRAMS)/envoy-gateway $(PROGRAMS)/egctl: $(PROGRAMS)/%: tests/platforms/versions
+	@echo "building $* of Envoy Gateway $(ENVOY_GATEWAY) from Go's module proxy: ten minutes, the first of its programs"
+	@$(GO) install github.com/envoyproxy/gateway/cmd/$*@$(ENVOY_GATEWAY)
+	@touch $@
+
+CONTROL_PLANE := $(wildcard tests/platforms/control_plane/*)
+$(PROGRAMS)/control_plane: PACKAGE := .
+$(PROGRAMS)/istioctl: PACKAGE := istio.io/istio/istioctl/cmd/istioctl
+$(PROGRAMS)/control_plane $(PROGRAMS)/istioctl: $(PROGRAMS)/%: tests/platforms/versions $(CONTROL_PLANE)
+	@echo "building $* of Istio $(ISTIO) from Go's module proxy: ten minutes, the first of its programs"
+	@$(GO) build -C tests/platforms/control_plane -o $(CURDIR)/$@ $(PACKAGE)
 	@touch $@
