@@ -66,7 +66,7 @@ lint: code deny ## Check format, lints and documentation, and the crates' licenc
 
 .PHONY: code
 code: wasm-target ## Check format, lints and documentation, for the library and for the module
-	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
+	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' '*.go' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
 		test -z "$$without" || { echo "these have no line $(SPDX):"; echo "$$without"; exit 1; }
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml

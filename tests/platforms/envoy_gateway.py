@@ -5,6 +5,7 @@ It has ports of its own, a name in /etc/hosts and a folder /certs: `apart` gives
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,12 @@ class EnvoyGateway:
         written = [path.read_text(errors="replace") for path in self._homes["state"].rglob("*.log")]
         return "\n".join([self._process.log(), *written])
 
+    def statuses(self, kind: str) -> list[tuple[str, str]]:
+        """Type and status of each condition of the last status of this kind that was logged."""
+        *_, last = re.findall(rf"Got new status for {kind}\n(.*?)\n\t", self._process.log(), re.DOTALL)
+        (ancestor,) = yaml.safe_load(last)["ancestors"]
+        return [(condition["type"], condition["status"]) for condition in ancestor["conditions"]]
+
     def platform(self, world: World, port: int, upstream: int) -> str:
         """What a user of Envoy Gateway has: a class, a Gateway, a route, an API, and secrets."""
         proxy = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "own", "namespace": "envoy-gateway-system"}
@@ -176,7 +183,10 @@ def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, worl
 
 
 def test_both_policies_are_accepted(gateway: Running) -> None:
-    ...
+    accepted = [("Accepted", "True")]
+    assert gateway.control.statuses("EnvoyExtensionPolicy") == accepted
+    # `optional`, which is older, is deprecated: `mode` is there since 1.8.
+    assert gateway.control.statuses("ClientTrafficPolicy") == [*accepted, ("Warning", "True")]
 
 
 def test_a_changed_and_a_bad_policy_lose_no_request(gateway: Running, world: World, image: Image) -> None:
@@ -197,8 +207,17 @@ def test_a_changed_and_a_bad_policy_lose_no_request(gateway: Running, world: Wor
     assert set(load.statuses) == {200}, load.statuses
 
 
-def translated(path: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """What `egctl x translate` says of a file."""
+_BESIDE = resources.text_of(
+    _resource("gateway.networking.k8s.io/v1", "GatewayClass", "eg", None, {"controllerName": _CONTROLLER}),
+    _resource("gateway.networking.k8s.io/v1", "Gateway", "eg", "default",
+              {"gatewayClassName": "eg", "listeners": [{"name": "https", "protocol": "HTTPS", "port": 443, "tls": {
+                  "mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": "api-tls"}]}}]}),
+)  # fmt: skip
+
+
+def translated(text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What `egctl x translate` says of resources beside a class and a Gateway."""
+    (path := tmp_path / "resources.yaml").write_text(f"{_BESIDE}---\n{text}")
     command = [BUILT / "bin/egctl", "x", "translate", "--from", "gateway-api", "--to", "gateway-api", "-f", path]
     environment = {**os.environ, "HOME": str(tmp_path)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
@@ -216,8 +235,7 @@ def shown() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in shown()])
 def test_egctl_knows_every_field_of(text: str, tmp_path: Path) -> None:
-    (path := tmp_path / "shown.yaml").write_text(text)
-    said = translated(path, tmp_path)
+    said = translated(text, tmp_path)
     assert said.returncode == 0, said.stderr
 
 
@@ -232,6 +250,5 @@ def test_egctl_knows_every_field_of(text: str, tmp_path: Path) -> None:
 def test_egctl_names_a_mistake(right: str, wrong: str, says: str, tmp_path: Path) -> None:
     text = (ROOT / "envoy/envoy-gateway.yaml").read_text()
     assert right in text
-    (path := tmp_path / "mistake.yaml").write_text(text.replace(right, wrong))
-    said = translated(path, tmp_path)
+    said = translated(text.replace(right, wrong), tmp_path)
     assert said.returncode != 0 and says in said.stderr + said.stdout
