@@ -2,7 +2,7 @@
 """The shipped files on the platforms' own code: Debian's registry, func-e, Envoy Gateway, and Istio's control plane.
 
 `make platforms` runs all of it, outside CI. A file of tests here is named after its platform and not `test_...`, so that
-`make test` does not collect it: the platforms have to be built first.
+`make test` does not collect it: the platforms have to be built first. What needs none of them is in test_listeners.py.
 """
 
 from pathlib import Path

@@ -21,10 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     lines = table.of(terminalreporter.stats.get("passed", []), terminalreporter.stats.get("", []))
-    terminalreporter.write_line("")
-    for line in lines:
+    for line in ["", *lines] if lines else []:
         terminalreporter.write_line(line)
-    if config.getoption("--write"):
+    if config.getoption("--write", default=False):
         if any(terminalreporter.stats.get(other) for other in ("failed", "error", "skipped")):
             terminalreporter.write_line("docs/platforms.md is as it was: not everything passed")
         else:

@@ -26,7 +26,7 @@ from rig.upstream import Upstream
 from platforms import BUILT, resources
 from platforms.image import Image
 from platforms.load import Load
-from platforms.requests import ROWS, Gateway, Row, foreign, refuses_a_foreign_certificate
+from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate
 
 _CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 _NAME = "envoy-gateway.envoy-gateway-system.svc.cluster.local"
@@ -163,11 +163,7 @@ def gateway(world: World, image: Image, tmp_path_factory: pytest.TempPathFactory
         yield found
 
 
-OWN = [Row("two slashes before the path that needs a scope", 403, path="//payments/1")]
-"""Envoy Gateway has Envoy merge slashes."""
-
-
-@pytest.mark.parametrize("row", [*ROWS, *OWN], ids=lambda row: row.sentence)
+@pytest.mark.parametrize("row", [*ROWS, TWO_SLASHES["envoy-gateway"]], ids=lambda row: row.sentence)
 def test_at_envoy_gateway(gateway: Running, row: Row) -> None:
     gateway.check(row)
 
@@ -178,8 +174,8 @@ def test_a_name_with_an_underscore_is_refused_by_envoy_gateway(gateway: Running)
         assert client.request("GET", "/accounts", headers=headers).status == 400
 
 
-def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, world: World) -> None:
-    refuses_a_foreign_certificate(gateway, foreign(world))
+def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, world: World, tmp_path: Path) -> None:
+    refuses_a_foreign_certificate(gateway, foreign(world, tmp_path))
 
 
 def test_both_policies_are_accepted(gateway: Running) -> None:

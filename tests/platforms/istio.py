@@ -28,7 +28,7 @@ from platforms import BUILT, HERE, resources, versions
 from platforms.control_plane import ControlPlane, Workload
 from platforms.image import Image
 from platforms.load import Load
-from platforms.requests import ROWS, Gateway, Row, foreign, refuses_a_foreign_certificate
+from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate
 
 GATEWAY = Workload("gateway", "istio-ingress", {"istio": "ingressgateway"})
 SERVICE = """
@@ -109,17 +109,13 @@ def gateway(request: pytest.FixtureRequest, world: World, image: Image, tmp_path
         yield found
 
 
-OWN = [Row("two slashes before the path that needs a scope", 400, path="//payments/1")]
-"""Istio has Envoy leave them, and certbound refuses such a path."""
-
-
-@pytest.mark.parametrize("row", [*ROWS, *OWN], ids=lambda row: row.sentence)
+@pytest.mark.parametrize("row", [*ROWS, TWO_SLASHES["istio"]], ids=lambda row: row.sentence)
 def test_at_an_istio_gateway(gateway: Running, row: Row) -> None:
     gateway.check(row)
 
 
-def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, world: World) -> None:
-    refuses_a_foreign_certificate(gateway, foreign(world))
+def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, world: World, tmp_path: Path) -> None:
+    refuses_a_foreign_certificate(gateway, foreign(world, tmp_path))
 
 
 def test_a_changed_and_a_bad_policy_lose_no_request(gateway: Running, world: World, image: Image) -> None:

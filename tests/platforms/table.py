@@ -10,7 +10,7 @@ import pytest
 from rig.envoy import find_envoy
 from rig.shipped import ROOT
 
-from platforms import versions
+from platforms import HERE, versions
 
 PAGE = ROOT / "docs" / "platforms.md"
 
@@ -29,13 +29,16 @@ def _names() -> dict[str, tuple[str, str]]:
 
 
 def of(passed: Iterable[pytest.TestReport], others: Iterable[pytest.TestReport]) -> list[str]:
-    """The table's lines. `others` are the reports of what came before and after the tests, whose time counts too."""
+    """The table's lines, none where no platform ran. `others` are the reports of what came before and after the tests, whose time counts too."""
     rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
+    passed = [*passed]
     for report in passed:
         rows[_file(report)] = rows.get(_file(report), 0) + 1
     for report in [*passed, *others]:
         seconds[_file(report)] = seconds.get(_file(report), 0) + report.duration
+    if not rows.keys() & _names().keys():
+        return []
     return [
         f"With Envoy {find_envoy().version}:",
         "",
@@ -68,4 +71,5 @@ def write(lines: list[str]) -> None:
 
 
 def _file(report: pytest.TestReport) -> str:
-    return Path(report.fspath).name
+    path = Path(report.fspath)
+    return path.name if path.parent.name == HERE.name else ""
