@@ -64,7 +64,7 @@ ROWS = [
     Row("a dot segment before the path that needs a scope", 403, path="/a/../payments/1"),
     Row("a percent-encoded letter in it", 403, path="/%70ayments/1"),
     Row("an encoded slash before it", 400, path="/%2fpayments/1"),
-    Row("a backslash before it", 403, path="/\\payments/1"),
+    Row("a dot segment between backslashes before it", 403, path="/a\\..\\payments/1"),
 ]
 TWO_SLASHES = {
     "istio": Row("two slashes before the path that needs a scope", 400, path="//payments/1"),
