@@ -18,7 +18,7 @@ import yaml
 
 from cases import World
 from rig.certificates import Authority, Certificate
-from rig.client import Client
+from rig.client import Client, ConnectionRefusedByPeer
 from rig.envoy import Envoy
 from rig.process import wait_until
 from rig.upstream import Request, Upstream
@@ -30,31 +30,66 @@ ADDRESS = "127.51.0.10"
 """Of the API's pod, where the sidecar listens."""
 PORT = 8080
 GATEWAY = "spiffe://cluster.local/ns/istio-ingress/sa/istio-ingressgateway"
+INNER = "spiffe://cluster.local/ns/istio-inner/sa/inner"
+INNER_ADDRESS = "127.51.0.2"
+INNER_PORT = 8443
 _API = "spiffe://cluster.local/ns/shop/sa/accounts"
 _NEIGHBOUR = "spiffe://cluster.local/ns/shop/sa/neighbour"
 
-KUBE = f"""
+def _kube(namespace: str, name: str, address: str, port: int, labels: str) -> str:
+    """A Service with one pod, as Kubernetes has it."""
+    return f"""
 apiVersion: v1
 kind: Service
-metadata: {{ name: accounts, namespace: shop }}
-spec: {{ clusterIP: 10.1.0.1, selector: {{ app: accounts }}, ports: [ {{ name: http, port: 80, targetPort: {PORT} }} ] }}
+metadata: {{ name: {name}, namespace: {namespace} }}
+spec: {{ clusterIP: 10.1.0.{len(name)}, selector: {{ {labels} }}, ports: [ {{ name: http, port: 80, targetPort: {port} }} ] }}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {{ name: accounts-1, namespace: shop, labels: {{ app: accounts, security.istio.io/tlsMode: istio }} }}
-spec: {{ serviceAccountName: accounts, containers: [ {{ name: api, image: api }} ] }}
-status: {{ podIP: {ADDRESS}, phase: Running, conditions: [ {{ type: Ready, status: "True" }} ] }}
+metadata: {{ name: {name}-1, namespace: {namespace}, labels: {{ {labels}, security.istio.io/tlsMode: istio }} }}
+spec: {{ serviceAccountName: {name}, containers: [ {{ name: it, image: it }} ] }}
+status: {{ podIP: {address}, phase: Running, conditions: [ {{ type: Ready, status: "True" }} ] }}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {{ name: accounts-1, namespace: shop, labels: {{ kubernetes.io/service-name: accounts }} }}
+metadata: {{ name: {name}-1, namespace: {namespace}, labels: {{ kubernetes.io/service-name: {name} }} }}
 addressType: IPv4
-endpoints: [ {{ addresses: [{ADDRESS}], conditions: {{ ready: true }}, targetRef: {{ kind: Pod, name: accounts-1, namespace: shop }} }} ]
-ports: [ {{ name: http, port: {PORT}, protocol: TCP }} ]
+endpoints:
+- {{ addresses: [{address}], conditions: {{ ready: true }}, targetRef: {{ kind: Pod, name: {name}-1, namespace: {namespace} }} }}
+ports: [ {{ name: http, port: {port}, protocol: TCP }} ]
 ---
 """
 
-ISTIO = f"""
+
+_KUBE = _kube("shop", "accounts", ADDRESS, PORT, "app: accounts") + _kube("istio-inner", "inner", INNER_ADDRESS, INNER_PORT, "istio: inner")
+
+_INNER = f"""
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{ name: inner, namespace: istio-inner }}
+spec:
+  selector: {{ istio: inner }}
+  servers:
+  - {{ port: {{ number: {INNER_PORT}, name: https, protocol: HTTPS }}, bind: {INNER_ADDRESS}, hosts: ["*"], tls: {{ mode: ISTIO_MUTUAL }} }}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{ name: inner, namespace: istio-inner }}
+spec:
+  hosts: ["*"]
+  gateways: [istio-inner/inner]
+  http: [ {{ route: [ {{ destination: {{ host: accounts.shop.svc.cluster.local, port: {{ number: 80 }} }} }} ] }} ]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{ name: edge-alone, namespace: istio-inner }}
+spec:
+  selector: {{ matchLabels: {{ istio: inner }} }}
+  action: ALLOW
+  rules: [ {{ from: [ {{ source: {{ principals: ["{GATEWAY.removeprefix("spiffe://")}"] }} }} ] }} ]
+"""
+
+_ISTIO = f"""
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {{ name: default, namespace: istio-system }}
@@ -91,6 +126,8 @@ class Setting:
     """The annotation proxy.istio.io/config of the API's pod."""
     headers: Mapping[str, Any] | None = None
     """`headers` of the route in the VirtualService."""
+    inner: Mapping[str, Any] | None = None
+    """The annotation of a second gateway, between the first one and the sidecar, which lets the first one alone in."""
     match: list[dict[str, str]] | None = field(default_factory=lambda: [{"mode": "SERVER"}])
 
 
@@ -116,7 +153,7 @@ class Mesh:
         self._trusted = directory / "client-ca.pem"
         self._trusted.write_bytes(world.authority.pem_path.read_bytes())
         secret = resources.secret("api-tls", "istio-ingress", tls_crt=own.certificate_path, tls_key=own.key_path, ca_crt=self._trusted)
-        self.control = ControlPlane(directory, KUBE + resources.text_of(secret))
+        self.control = ControlPlane(directory, _KUBE + resources.text_of(secret))
         self._rotations = 0
 
     def __enter__(self) -> Self:
@@ -124,6 +161,7 @@ class Mesh:
             stack.enter_context(self.upstream)
             self.rotate("gateway.istio-ingress", GATEWAY)
             self.rotate("accounts-1.shop", _API, server=True)
+            self.rotate("inner-1.istio-inner", INNER, server=True)
             for name, text in self._resources().items():
                 self.control.apply(name, text)
             stack.enter_context(self.control)
@@ -131,6 +169,9 @@ class Mesh:
             sidecar = Workload("accounts-1", "shop", labels, "sidecar", ADDRESS, "accounts", self._setting.proxy_config)
             gateway = Workload("gateway", "istio-ingress", {"istio": "ingressgateway"}, service_account="istio-ingressgateway")
             self.sidecar: Envoy = stack.enter_context(self.control.envoy(sidecar))
+            if self._setting.inner:
+                inner = Workload("inner-1", "istio-inner", {"istio": "inner"}, "router", INNER_ADDRESS, "inner", self._setting.inner)
+                stack.enter_context(self.control.envoy(inner))
             self.gateway: Envoy = stack.enter_context(self.control.envoy(gateway))
             try:
                 wait_until(self._answers, 30, "the mesh to answer")
@@ -144,20 +185,21 @@ class Mesh:
         self._stack.close()
 
     def _answers(self) -> bool:
-        """Whether certbound has answered through the gateway."""
+        """Whether certbound in the sidecar has refused a request that has no token."""
         try:
             with self.client(None) as client:
-                client.request("GET", "/started")
-        except Exception:
+                return client.request("GET", "/").status in (401, 500)
+        except (OSError, ConnectionRefusedByPeer):
             return False
-        return "certbound" in self.sidecar.log() and not self.sidecar.log().endswith("no healthy upstream")
 
     def _resources(self) -> dict[str, str]:
-        destination = {"host": "accounts.shop.svc.cluster.local", "port": {"number": 80}}
+        to = "inner.istio-inner" if self._setting.inner else "accounts.shop"
+        destination = {"host": f"{to}.svc.cluster.local", "port": {"number": 80}}
         route = {"route": [{"destination": destination}]} | ({"headers": self._setting.headers} if self._setting.headers else {})
         service = {"hosts": ["api.example.com"], "gateways": ["istio-ingress/api"], "http": [route]}
         found = {
-            "mesh": ISTIO.replace("BEHIND", str(self.upstream.port)),
+            "mesh": _ISTIO.replace("BEHIND", str(self.upstream.port)),
+            "inner": _INNER,
             "service": _resource("networking.istio.io/v1", "VirtualService", "istio-ingress", service),
             "sidecar": self._extension("shop", {"app": "accounts"}, self._setting.sidecar, self._setting.match),
         }
@@ -176,31 +218,26 @@ class Mesh:
         """Gives a workload a new certificate of the mesh, with a new key."""
         self._rotations += 1
         issued = self._ca.issue(f"{workload}-{self._rotations}", subject=[], uri=[uri], server=server)
-        folder = self.control.identities / workload
-        made = folder.with_suffix(".new")
-        made.mkdir()
-        shutil.copy(issued.certificate_path, made / "cert.pem")
-        shutil.copy(issued.key_path, made / "key.pem")
-        shutil.copy(self._ca.pem_path, made / "ca.pem")
-        if folder.exists():
-            folder.rename(folder.with_suffix(f".{self._rotations}"))
-        made.rename(folder)
+        folder = self.control.identities / f"{self._rotations}"
+        folder.mkdir()
+        shutil.copy(issued.certificate_path, folder / "cert.pem")
+        shutil.copy(issued.key_path, folder / "key.pem")
+        shutil.copy(self._ca.pem_path, folder / "ca.pem")
+        # All three at once.
+        (link := folder.with_suffix(".link")).symlink_to(folder)
+        link.rename(folder.parent / workload)
         return issued
 
     def client(self, certificate: Certificate | None) -> Client:
         """A client of the gateway."""
         return Client(443, ca_path=self._trusted, authority="api.example.com", server_name="localhost", certificate=certificate)
 
-    def beside(self, certificate: Certificate) -> Client:
-        """A caller in the mesh, who connects to the sidecar."""
-        client = Client(PORT, ca_path=self._ca.pem_path, host=ADDRESS, authority="accounts.shop:80", certificate=certificate)
+    def beside(self, certificate: Certificate, host: str = ADDRESS, port: int = PORT) -> Client:
+        """A caller in the mesh, who connects to the sidecar, or to another workload."""
+        client = Client(port, ca_path=self._ca.pem_path, host=host, authority="accounts.shop:80", certificate=certificate)
         # The name of a workload is a URI, which Python does not compare.
         client._context.check_hostname = False
         return client
-
-    def reasons(self) -> list[str]:
-        """The reasons that the sidecar's certbound has logged so far."""
-        return [line.partition("reason=")[2].partition(" ")[0] for line in self.sidecar.log().splitlines() if "reason=" in line]
 
     def listeners(self) -> dict[str, bool]:
         """The listeners of the sidecar, and whether certbound stands in them."""

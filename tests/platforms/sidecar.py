@@ -17,7 +17,7 @@ from rig.certificates import Certificate
 from rig.process import wait_until
 
 from platforms.image import Image
-from platforms.mesh import GATEWAY, Mesh, Setting
+from platforms.mesh import GATEWAY, INNER, INNER_ADDRESS, INNER_PORT, Mesh, Setting
 
 
 def _api(world: World, **more: Any) -> dict[str, Any]:
@@ -30,8 +30,9 @@ def _policies(policy: dict[str, Any]) -> dict[str, Any]:
     return {"policies": {"all": policy}, "default_policy": "all"}
 
 
-def _behind(world: World, header: str, encoding: str, chain: str = "validated_by_listener") -> dict[str, Any]:
-    proof = {"terminator_san": {"uri": GATEWAY, "chain": chain}}
+def _behind(world: World, header: str, encoding: str, terminator: str = GATEWAY) -> dict[str, Any]:
+    # Not `validated`: a session that the gateway resumes at the sidecar says nothing of validity.
+    proof = {"terminator_san": {"uri": terminator, "chain": "validated_by_listener"}}
     return _policies(_api(world, client_certificate_source={"header": header, "encoding": encoding, "proof": proof}))
 
 
@@ -58,11 +59,18 @@ def _virtual_service(world: World) -> Setting:
     return Setting(_behind(world, "x-client-cert", "pem_url"), headers=headers)
 
 
+def _two_gateways(world: World) -> Setting:
+    only = {"gatewayTopology": {"forwardClientCertDetails": "FORWARD_ONLY"}}
+    behind = _behind(world, "x-forwarded-client-cert", "xfcc", INNER)
+    return Setting(behind, proxy_config=FORWARD_ONLY, inner=only)
+
+
 WAYS = {
     "XFCC, which the sidecar leaves alone": _xfcc,
     "XFCC, which certbound at the gateway writes anew": _xfcc_rebuilt,
     "Client-Cert, which certbound at the gateway writes": _rfc9440,
     "a header that the VirtualService removes and sets": _virtual_service,
+    "XFCC, which an inner gateway and the sidecar leave alone": _two_gateways,
 }
 """How the sidecar learns of the client's certificate."""
 
@@ -117,16 +125,15 @@ class Ask:
             ("x-client-cert", one.url_encoded),
         ]
 
-    def token(self, certificate: Certificate) -> str:
-        return tokens.sign(self._world.keys["ES256"], self._world.claims(certificate))
+    def headers(self, bound: str, *, forged: bool) -> list[tuple[str, str]]:
+        """A token that is bound to this certificate, and what may tell of one."""
+        token = tokens.sign(self._world.keys["ES256"], self._world.claims(self.certificates[bound]))
+        return [("authorization", f"Bearer {token}"), *(self._forged if forged else [])]
 
     def status(self, row: Row, path: str = "/accounts") -> int:
-        certificate, bound = self.certificates[row.who], self.certificates[row.token]
-        assert bound is not None
-        headers = [("authorization", f"Bearer {self.token(bound)}"), *(self._forged if row.forged else [])]
         connect = self.mesh.beside if row.who == "neighbour" else self.mesh.client
-        with connect(certificate) as client:
-            return client.request("GET", path, headers=headers).status
+        with connect(self.certificates[row.who]) as client:
+            return client.request("GET", path, headers=self.headers(row.token, forged=row.forged)).status
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +173,6 @@ def test_certbound_stands_where_others_connect_and_not_where_the_api_does(way: A
 
 
 def test_twelve_at_once_on_resumed_sessions_keep_their_certificate(way: Ask) -> None:
-    """A session that the gateway resumes at the sidecar says nothing of validity; `chain: validated` would lose the client."""
     row = Row("", 200, "one", "one")
     assert way.status(row) == 200
     with ThreadPoolExecutor(12) as pool:
@@ -174,6 +180,16 @@ def test_twelve_at_once_on_resumed_sessions_keep_their_certificate(way: Ask) -> 
     assert statuses == [200] * 12
     resumed = way.mesh.sidecar.admin("/stats?filter=ssl.session_reused")
     assert any(int(line.rpartition(" ")[2]) for line in resumed.splitlines()), resumed
+
+
+def test_a_neighbour_is_not_let_into_an_inner_gateway(
+    world: World, image: Image, named: dict[str, Certificate], tmp_path: Path
+) -> None:
+    """It would be the first gateway, and whoever it says: FORWARD_ONLY believes what comes."""
+    with Mesh(world, tmp_path, _two_gateways(world), f"oci://{image.reference}") as mesh:
+        ask = Ask(mesh, world, named)
+        with mesh.beside(mesh.neighbour, INNER_ADDRESS, INNER_PORT) as client:
+            assert client.request("GET", "/accounts", headers=ask.headers("one", forged=True)).status == 403
 
 
 def test_without_match_the_calls_of_the_api_itself_are_judged(world: World, image: Image, tmp_path: Path) -> None:
