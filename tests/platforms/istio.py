@@ -228,7 +228,7 @@ def test_keys_are_fetched_through_a_service_entry(
 def _verified_by_jwt_authn(world: World, image: Image) -> str:
     """istio.yaml as its comments say where Istio's own filter verifies tokens."""
     text = shipped(world, _by_image(image)).replace("phase: AUTHN", "phase: AUTHZ")
-    return re.sub(r"keys: \{ jwks: .*\} \}", "verified_by: { jwt_authn: { payload_in_metadata: payload } }", text)
+    return re.sub(r"keys: \{ jwks: .*\} \}", "keys: { verified_by: jwt_authn, payload_in_metadata: payload }", text)
 
 
 @pytest.mark.parametrize("forwarded", [True, False], ids=["the token goes on", "the token is taken away"])
