@@ -329,9 +329,12 @@ $(PROGRAMS)/envoy-gateway $(PROGRAMS)/egctl: $(PROGRAMS)/%: tests/platforms/vers
 	@touch $@
 
 CONTROL_PLANE := $(wildcard tests/platforms/control_plane/*)
-$(PROGRAMS)/control_plane: PACKAGE := .
-$(PROGRAMS)/istioctl: PACKAGE := istio.io/istio/istioctl/cmd/istioctl
-$(PROGRAMS)/control_plane $(PROGRAMS)/istioctl: $(PROGRAMS)/%: tests/platforms/versions $(CONTROL_PLANE)
-	@echo "building $* of Istio $(ISTIO) from Go's module proxy: ten minutes, the first of its programs"
-	@$(GO) build -C tests/platforms/control_plane -o $(CURDIR)/$@ $(PACKAGE)
+$(PROGRAMS)/control_plane: tests/platforms/versions $(CONTROL_PLANE)
+	@echo "building Istio's control plane, $(ISTIO), from Go's module proxy: ten minutes"
+	@$(GO) build -C tests/platforms/control_plane -o $(CURDIR)/$@ .
+	@touch $@
+
+$(PROGRAMS)/istioctl: tests/platforms/versions | $(PROGRAMS)/control_plane
+	@echo "building istioctl $(ISTIO) from Go's module proxy: some minutes"
+	@$(GO) install istio.io/istio/istioctl/cmd/istioctl@$(ISTIO)
 	@touch $@

@@ -19,7 +19,6 @@ from rig import tokens
 from rig.certificates import Certificate
 from rig.envoy import Envoy
 from rig.key_server import KeyServer, document
-from rig.ports import free_port
 from rig.process import wait_until
 from rig.shipped import MODULE, ROOT
 from rig.upstream import Upstream

@@ -29,7 +29,7 @@ def _names() -> dict[str, tuple[str, str]]:
 
 
 def of(passed: Iterable[pytest.TestReport], others: Iterable[pytest.TestReport]) -> list[str]:
-    """The table's lines, none where no platform ran. `others` are the reports of what came before and after the tests, whose time counts too."""
+    """The table's lines, none where no platform ran. `others` came before and after the tests; their time counts too."""
     rows: dict[str, int] = {}
     seconds: dict[str, float] = {}
     passed = [*passed]
