@@ -26,7 +26,7 @@ from rig.upstream import Upstream
 from platforms import BUILT, resources
 from platforms.image import Image
 from platforms.load import Load
-from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate
+from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate, server
 
 _CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
 _NAME = "envoy-gateway.envoy-gateway-system.svc.cluster.local"
@@ -106,7 +106,7 @@ class EnvoyGateway:
         backend = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "api"}
         match = {"path": {"type": "PathPrefix", "value": "/"}}
         own = self._certificates
-        server = {"tls_crt": world.server.certificate_path, "tls_key": world.server.key_path}
+        served = server(world)
         return resources.text_of(
             _resource("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", "own", "envoy-gateway-system",
                       {"provider": {"type": "Host", "host": {"envoyVersion": self._envoy.version}}}),
@@ -118,7 +118,7 @@ class EnvoyGateway:
                       {"parentRefs": [{"name": "eg"}], "rules": [{"matches": [match], "backendRefs": [backend]}]}),
             _resource("gateway.envoyproxy.io/v1alpha1", "Backend", "api", "default",
                       {"endpoints": [{"ip": {"address": "127.0.0.1", "port": upstream}}]}),
-            resources.secret("api-tls", "default", **server),
+            resources.secret("api-tls", "default", tls_crt=served.certificate_path, tls_key=served.key_path),
             resources.secret("client-ca", "default", ca_crt=world.authority.pem_path),
             resources.secret("envoy", "envoy-gateway-system", tls_crt=own / "tls.crt", tls_key=own / "tls.key", ca_crt=own / "ca.crt"),
         )  # fmt: skip

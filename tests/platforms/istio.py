@@ -27,7 +27,7 @@ from platforms import BUILT, HERE, resources, versions
 from platforms.control_plane import ControlPlane, Workload
 from platforms.image import Image
 from platforms.load import Load
-from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate
+from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate, server
 
 GATEWAY = Workload("gateway", "istio-ingress", {"istio": "ingressgateway"})
 SERVICE = """
@@ -70,7 +70,7 @@ def running(world: World, directory: Path, kind: str, text: str, *more: str) -> 
     """istio.yaml, or what was made of it, at a gateway; of its two ways the one of this kind."""
     with ExitStack() as stack:
         upstream = stack.enter_context(Upstream())
-        own = world.server
+        own = server(world)
         secret = resources.secret(
             "api-tls", "istio-ingress",
             tls_crt=own.certificate_path, tls_key=own.key_path, ca_crt=world.authority.pem_path,
@@ -88,7 +88,7 @@ def running(world: World, directory: Path, kind: str, text: str, *more: str) -> 
         try:
             wait_until(lambda: gateway.status() in (200, 401, 403, 500, 503), 30, "the gateway to answer")
         except TimeoutError as error:
-            raise RuntimeError(control.log()[-10_000:] + gateway.envoy.log()[-10_000:]) from error
+            raise RuntimeError(control.log()[-5_000:] + gateway.envoy.log()[-3_000:]) from error
         yield gateway
 
 
@@ -101,38 +101,38 @@ def _by_image(image: Image) -> str:
     return f"oci://{image.reference}"
 
 
-@pytest.fixture(scope="module", params=["TrafficExtension", "WasmPlugin"])
+# All gateways have port 443: this one ends with its class.
+@pytest.fixture(scope="class", params=["TrafficExtension", "WasmPlugin"])
 def gateway(request: pytest.FixtureRequest, world: World, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     text = shipped(world, _by_image(image))
     with running(world, tmp_path_factory.mktemp(request.param), request.param, text) as found:
         yield found
 
 
-@pytest.mark.parametrize("row", [*ROWS, TWO_SLASHES["istio"]], ids=lambda row: row.sentence)
-def test_at_an_istio_gateway(gateway: Running, row: Row) -> None:
-    gateway.check(row)
+class TestAtAnIstioGateway:
+    @pytest.mark.parametrize("row", [*ROWS, TWO_SLASHES["istio"]], ids=lambda row: row.sentence)
+    def test_request(self, gateway: Running, row: Row) -> None:
+        gateway.check(row)
 
+    def test_a_certificate_of_a_foreign_ca_ends_the_handshake(self, gateway: Running, world: World, tmp_path: Path) -> None:
+        refuses_a_foreign_certificate(gateway, foreign(world, tmp_path))
 
-def test_a_certificate_of_a_foreign_ca_ends_the_handshake(gateway: Running, world: World, tmp_path: Path) -> None:
-    refuses_a_foreign_certificate(gateway, foreign(world, tmp_path))
-
-
-def test_a_changed_and_a_bad_policy_lose_no_request(gateway: Running, world: World, image: Image) -> None:
-    good = (gateway.control._resources / "certbound.yaml").read_text()
-    strict = re.sub(r"( *)certificate_binding: required\n", r"\g<0>\1required_scopes: [payments]\n", good, count=1)
-    with Load(gateway, "payments", "/accounts") as load:
-        wait_until(lambda: load.statuses[200] > 50, 20, "the first requests")
-        gateway.control.apply("certbound", strict)
-        wait_until(lambda: gateway.status() == 403, 10, "the changed policy to be in force")
-        refused = gateway.counted("config_fail")
-        gateway.control.apply("certbound", strict.replace("certificate_binding: required", "certificate_binding: reqired", 1))
-        wait_until(lambda: gateway.counted("config_fail") > refused, 10, "the bad policy to be refused")
-        count = load.statuses.total()
-        wait_until(lambda: load.statuses.total() > count + 100, 20, "more requests")
-        assert gateway.status() == 403
-        gateway.control.apply("certbound", good)
-        wait_until(lambda: gateway.status() == 200, 10, "the first policy again")
-    assert set(load.statuses) == {200}, load.statuses
+    def test_a_changed_and_a_bad_policy_lose_no_request(self, gateway: Running) -> None:
+        good = (gateway.control._resources / "certbound.yaml").read_text()
+        strict = re.sub(r"( *)certificate_binding: required\n", r"\g<0>\1required_scopes: [payments]\n", good, count=1)
+        with Load(gateway, "payments", "/accounts") as load:
+            wait_until(lambda: load.statuses[200] > 50, 20, "the first requests")
+            gateway.control.apply("certbound", strict)
+            wait_until(lambda: gateway.status() == 403, 10, "the changed policy to be in force")
+            refused = gateway.counted("config_fail")
+            gateway.control.apply("certbound", strict.replace("certificate_binding: required", "certificate_binding: reqired", 1))
+            wait_until(lambda: gateway.counted("config_fail") > refused, 10, "the bad policy to be refused")
+            count = load.statuses.total()
+            wait_until(lambda: load.statuses.total() > count + 100, 20, "more requests")
+            assert gateway.status() == 403
+            gateway.control.apply("certbound", good)
+            wait_until(lambda: gateway.status() == 200, 10, "the first policy again")
+        assert set(load.statuses) == {200}, load.statuses
 
 
 def _short(gateway: Running) -> list[int]:

@@ -25,6 +25,7 @@ from rig.upstream import Request, Upstream
 
 from platforms import resources
 from platforms.control_plane import ControlPlane, Workload
+from platforms.requests import server
 
 ADDRESS = "127.51.0.10"
 """Of the API's pod, where the sidecar listens."""
@@ -149,7 +150,7 @@ class Mesh:
         self._ca = Authority(directory / "mesh-ca", "cluster.local")
         self.neighbour = self._ca.issue("neighbour", subject=[], uri=[_NEIGHBOUR])
         self.upstream = _Upstream()
-        own = world.server
+        own = server(world)
         self._trusted = directory / "client-ca.pem"
         self._trusted.write_bytes(world.authority.pem_path.read_bytes())
         secret = resources.secret("api-tls", "istio-ingress", tls_crt=own.certificate_path, tls_key=own.key_path, ca_crt=self._trusted)
@@ -230,7 +231,7 @@ class Mesh:
 
     def client(self, certificate: Certificate | None) -> Client:
         """A client of the gateway."""
-        return Client(443, ca_path=self._trusted, authority="api.example.com", server_name="localhost", certificate=certificate)
+        return Client(443, ca_path=self._trusted, authority="api.example.com", certificate=certificate)
 
     def beside(self, certificate: Certificate, host: str = ADDRESS, port: int = PORT) -> Client:
         """A caller in the mesh, who connects to the sidecar, or to another workload."""

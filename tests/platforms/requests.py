@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The requests that every gateway is asked, and what istio.yaml and envoy-gateway.yaml say of them."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,12 @@ TWO_SLASHES = {
 """Istio has Envoy leave them, and certbound refuses such a path. Envoy Gateway has Envoy merge them."""
 
 
+@functools.cache
+def server(world: World) -> Certificate:
+    """The gateway's own certificate."""
+    return world.authority.issue("gateway", dns=[HOST], server=True)
+
+
 class Gateway:
     """A platform's gateway at `port`, and what stands behind it."""
 
@@ -96,7 +103,8 @@ class Gateway:
             self.port,
             ca_path=self.world.authority.pem_path,
             authority=host,
-            server_name="localhost",
+            # A gateway may choose by it which certificate it has, and whether it has any.
+            server_name=HOST,
             certificate=self._certificates[who],
             protocol=protocol,
         )

@@ -147,7 +147,8 @@ def named(world: World) -> dict[str, Certificate]:
     }
 
 
-@pytest.fixture(scope="module", params=WAYS)
+# All meshes have the same addresses: this one ends with its class.
+@pytest.fixture(scope="class", params=WAYS)
 def way(
     request: pytest.FixtureRequest,
     world: World,
@@ -160,26 +161,25 @@ def way(
         yield Ask(mesh, world, named)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.sentence)
-def test_in_a_sidecar(way: Ask, row: Row) -> None:
-    status = way.status(row)
-    assert status == row.status if row.status else status >= 400
+class TestInASidecar:
+    @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.sentence)
+    def test_request(self, way: Ask, row: Row) -> None:
+        status = way.status(row)
+        assert status == row.status if row.status else status >= 400
 
+    def test_certbound_stands_where_others_connect_and_not_where_the_api_does(self, way: Ask) -> None:
+        listeners = way.mesh.listeners()
+        assert [name for name, stands in listeners.items() if stands] == ["127.51.0.10_8080"], listeners
+        assert len(listeners) > 1
 
-def test_certbound_stands_where_others_connect_and_not_where_the_api_does(way: Ask) -> None:
-    listeners = way.mesh.listeners()
-    assert [name for name, stands in listeners.items() if stands] == ["127.51.0.10_8080"], listeners
-    assert len(listeners) > 1
-
-
-def test_twelve_at_once_on_resumed_sessions_keep_their_certificate(way: Ask) -> None:
-    row = Row("", 200, "one", "one")
-    assert way.status(row) == 200
-    with ThreadPoolExecutor(12) as pool:
-        statuses = list(pool.map(lambda _: way.status(row, "/slow"), range(12)))
-    assert statuses == [200] * 12
-    resumed = way.mesh.sidecar.admin("/stats?filter=ssl.session_reused")
-    assert any(int(line.rpartition(" ")[2]) for line in resumed.splitlines()), resumed
+    def test_twelve_at_once_on_resumed_sessions_keep_their_certificate(self, way: Ask) -> None:
+        row = Row("", 200, "one", "one")
+        assert way.status(row) == 200
+        with ThreadPoolExecutor(12) as pool:
+            statuses = list(pool.map(lambda _: way.status(row, "/slow"), range(12)))
+        assert statuses == [200] * 12
+        resumed = way.mesh.sidecar.admin("/stats?filter=ssl.session_reused")
+        assert any(int(line.rpartition(" ")[2]) for line in resumed.splitlines()), resumed
 
 
 def test_a_neighbour_is_not_let_into_an_inner_gateway(

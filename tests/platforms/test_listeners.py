@@ -19,7 +19,7 @@ from rig.ports import free_port
 from rig.upstream import Upstream
 
 from platforms import layout
-from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate
+from platforms.requests import ROWS, TWO_SLASHES, Gateway, Row, foreign, refuses_a_foreign_certificate, server
 
 LISTENERS: dict[str, dict[str, Any]] = {
     # istio.io/istio of 27 August 2026.
@@ -54,7 +54,8 @@ def _plugin_configuration(name: str, world: World) -> dict[str, Any]:
 
 
 def _document(name: str, world: World, **ports: int) -> dict[str, Any]:
-    document = yaml.safe_load(shipped.read("policies-by-path", **world.substitutions(), **ports))
+    own = {**world.substitutions(), "server": server(world)}
+    document = yaml.safe_load(shipped.read("policies-by-path", **own, **ports))
     manager = shipped.manager(document)
     for key in [key for key in manager if key not in KEPT]:
         del manager[key]
