@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from cases import World
 from rig.certificates import Authority, Certificate
 from rig.client import Client, ConnectionRefusedByPeer
@@ -248,4 +246,4 @@ class Mesh:
 
 def _resource(version: str, kind: str, namespace: str, spec: Mapping[str, Any]) -> str:
     metadata = {"name": "certbound", "namespace": namespace}
-    return yaml.safe_dump({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": dict(spec)})
+    return resources.text_of({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": dict(spec)})

@@ -48,5 +48,5 @@ def secret(name: str, namespace: str, **files: Path) -> dict[str, Any]:
 
 
 def text_of(*documents: dict[str, Any]) -> str:
-    """The documents in one YAML text."""
-    return "---\n".join(yaml.safe_dump(document) for document in documents)
+    """The documents in one YAML text, each as JSON: Kubernetes takes the key `y` of a JWK for a boolean, unless it is quoted."""
+    return "---\n".join(f"{json.dumps(document)}\n" for document in documents)

@@ -27,7 +27,7 @@ def _api(world: World, **more: Any) -> dict[str, Any]:
 
 def _policies(policy: dict[str, Any]) -> dict[str, Any]:
     """One policy for everything."""
-    return {"policies": {"all": policy}, "default_policy": "all"}
+    return {"default_policy": "all", "policies": {"all": policy}}
 
 
 def _behind(world: World, header: str, encoding: str, terminator: str = GATEWAY) -> dict[str, Any]:
