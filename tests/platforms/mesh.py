@@ -158,9 +158,9 @@ class Mesh:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self.upstream)
-            self.rotate("gateway.istio-ingress", GATEWAY)
-            self.rotate("accounts-1.shop", _API, server=True)
-            self.rotate("inner-1.istio-inner", INNER, server=True)
+            self.of_the_gateway = self.rotate("gateway.istio-ingress", GATEWAY)
+            self.rotate("accounts-1.shop", _API)
+            self.rotate("inner-1.istio-inner", INNER)
             for name, text in self._resources().items():
                 self.control.apply(name, text)
             stack.enter_context(self.control)
@@ -213,17 +213,17 @@ class Mesh:
         spec = {"selector": {"matchLabels": dict(labels)}, "phase": "AUTHN", "wasm": wasm} | ({"match": match} if match else {})
         return _resource("extensions.istio.io/v1alpha1", "TrafficExtension", namespace, spec)
 
-    def rotate(self, workload: str, uri: str, *, server: bool = False) -> Certificate:
+    def rotate(self, workload: str, uri: str) -> Certificate:
         """Gives a workload a new certificate of the mesh, with a new key."""
         self._rotations += 1
-        issued = self._ca.issue(f"{workload}-{self._rotations}", subject=[], uri=[uri], server=server)
+        issued = self._ca.issue(f"{workload}-{self._rotations}", subject=[], uri=[uri], server=True, client=True)
         folder = self.control.identities / f"{self._rotations}"
         folder.mkdir()
         shutil.copy(issued.certificate_path, folder / "cert.pem")
         shutil.copy(issued.key_path, folder / "key.pem")
         shutil.copy(self._ca.pem_path, folder / "ca.pem")
         # All three at once.
-        (link := folder.with_suffix(".link")).symlink_to(folder)
+        (link := folder.with_suffix(".link")).symlink_to(folder.name)
         link.rename(folder.parent / workload)
         return issued
 
@@ -237,6 +237,12 @@ class Mesh:
         # The name of a workload is a URI, which Python does not compare.
         client._context.check_hostname = False
         return client
+
+    def secrets(self) -> int:
+        """How often the gateway has taken over a new certificate of its own for the API."""
+        name = "cluster.outbound|80||accounts.shop.svc.cluster.local;.client_ssl_socket_factory.ssl_context_update_by_sds: "
+        lines = self.gateway.admin("/stats?filter=ssl_context_update_by_sds").splitlines()
+        return next(int(line.removeprefix(name)) for line in lines if line.startswith(name))
 
     def listeners(self) -> dict[str, bool]:
         """The listeners of the sidecar, and whether certbound stands in them."""
