@@ -63,7 +63,7 @@ class Workload:
 class ControlPlane:
     """A running control plane on 127.0.0.1, from entry to exit of its context."""
 
-    def __init__(self, directory: Path, kube: str, *, mesh: str = "") -> None:
+    def __init__(self, directory: Path, kube: str) -> None:
         """`kube` has Kubernetes' own objects, which stay as they are; Istio's come by `apply`."""
         self._directory = directory
         self.identities = directory / "identities"
@@ -72,8 +72,6 @@ class ControlPlane:
             path.mkdir()
         self._kube = directory / "kube.yaml"
         self._kube.write_text(kube)
-        self._mesh = directory / "mesh.yaml"
-        self._mesh.write_text(mesh)
         self._xds, self._secrets = free_port(), free_port()
 
     def apply(self, name: str, text: str) -> None:
@@ -92,7 +90,6 @@ class ControlPlane:
             *("-config", self._resources, "-kube", self._kube, "-cache", self._directory / "modules"),
             *("-listen", f"127.0.0.1:{self._xds}", "-secrets", f"127.0.0.1:{self._secrets}"),
             *("-identities", self.identities),
-            *(("-mesh", self._mesh) if self._mesh.read_text() else ()),
         ]
         self._process = Process(arguments, self._directory / "control-plane.log", environment=_ENVIRONMENT)
         try:

@@ -21,40 +21,30 @@ import (
 	v3 "istio.io/istio/pilot/pkg/xds/v3"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config"
-	"istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/log"
 	"istio.io/istio/pkg/test"
 )
 
 func main() {
 	configs := flag.String("config", "", "folder of Istio resources, which are read again when they change")
-	kube := flag.String("kube", "", "file of Kubernetes objects")
+	kube := flag.String("kube", "", "file of Kubernetes' own objects")
 	listen := flag.String("listen", "", "address for xDS")
 	secrets := flag.String("secrets", "", "address for the secrets of workloads")
 	identities := flag.String("identities", "", "folder with a folder for each workload: cert.pem, key.pem, ca.pem")
 	cache := flag.String("cache", "", "folder for modules")
-	meshFile := flag.String("mesh", "", "file of the mesh's configuration")
 	flag.Parse()
 	options := log.DefaultOptions()
 	options.SetDefaultOutputLevel("default", log.WarnLevel)
 	options.SetDefaultOutputLevel("wasm", log.DebugLevel)
 	must(log.Configure(options))
-	if *secrets != "" {
-		go serveSecrets(*secrets, *identities)
-	}
+	go serveSecrets(*secrets, *identities)
 	must(test.Wrap(func(t test.Failer) {
-		options := xds.FakeOptions{
+		server := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 			ConfigString:               folder(*configs),
 			KubernetesObjectString:     file(*kube),
 			DisableSecretAuthorization: true,
 			ListenerBuilder:            func() (net.Listener, error) { return net.Listen("tcp", *listen) },
-		}
-		if *meshFile != "" {
-			of, err := mesh.ApplyMeshConfigDefaults(file(*meshFile))
-			must(err)
-			options.MeshConfig = of
-		}
-		server := xds.NewFakeDiscoveryServer(t, options)
+		})
 		generators := server.Discovery.Generators
 		generators[v3.SecretType] = authenticated{generators[v3.SecretType]}
 		generators[v3.ExtensionConfigurationType] = newAgent(generators[v3.ExtensionConfigurationType], *cache)
@@ -130,9 +120,6 @@ func folder(path string) string {
 }
 
 func file(path string) string {
-	if path == "" {
-		return ""
-	}
 	content, err := os.ReadFile(path)
 	must(err)
 	return string(content)
