@@ -27,6 +27,7 @@ FUNC_E = BUILT / "bin" / "func-e"
 
 API = {
     "resource-server": ("localhost", "/", 200, 401),
+    "resource-server-http3": ("localhost", "/", 200, 401),
     "opaque-tokens": ("localhost", "/", 503, 503),
     "policies-by-metadata": ("api.example.com", "/", 200, 401),
     "filters-by-route": ("api.example.com", "/", 200, 401),

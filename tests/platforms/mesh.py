@@ -187,7 +187,7 @@ class Mesh:
         """Whether certbound in the sidecar has refused a request that has no token."""
         try:
             with self.client(None) as client:
-                return client.request("GET", "/").status in (401, 500)
+                return client.request("GET", "/").status in (400, 401)
         except (OSError, ConnectionRefusedByPeer):
             return False
 

@@ -207,7 +207,7 @@ def test_with_istios_own_defaults_nothing_of_the_gateway_passes(
         ask = Ask(mesh, world, named)
         statuses = {row.sentence: ask.status(row) for row in ROWS}
     neighbours = {row.sentence for row in ROWS if row.who == "neighbour"}
-    assert statuses == {name: 401 if name in neighbours else 500 for name in statuses}
+    assert statuses == {name: 401 if name in neighbours else 400 for name in statuses}
 
 
 def test_callers_in_the_mesh_are_held_to_their_mesh_certificate_where_there_is_no_source(
