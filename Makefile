@@ -66,7 +66,7 @@ lint: code deny ## Check format, lints and documentation, and the crates' licenc
 
 .PHONY: code
 code: wasm-target ## Check format, lints and documentation, for the library and for the module
-	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
+	@without=$$(git ls-files -z '*.rs' '*.py' '*.sh' '*.mjs' '*.lua' '*.go' | xargs -0 grep -L '^\(//\|#\|--\) $(SPDX)$$' || true); \
 		test -z "$$without" || { echo "these have no line $(SPDX):"; echo "$$without"; exit 1; }
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
@@ -286,3 +286,55 @@ $(TOMCAT): tests/peers/tomcat/Server.java tests/peers/tomcat/pom.xml tests/peers
 	else \
 		echo "the comparison with Tomcat is skipped: it needs Java 17 and Maven"; \
 	fi
+
+# The platforms' own code, from Go's module proxy: some minutes and five gigabytes, once. Nothing of it is in `make test`. It runs in
+# namespaces of its own, as tests/platforms/apart says.
+include tests/platforms/versions
+PLATFORMS := image func-e envoy-gateway istio sidecar
+REGISTRY := target/registry/.installed
+PROGRAMS := target/platforms/bin
+GO := GOMODCACHE=$(CURDIR)/target/cache/go/modules GOCACHE=$(CURDIR)/target/cache/go/build GOBIN=$(CURDIR)/$(PROGRAMS) \
+	GOFLAGS='-modcacherw -buildvcs=false -trimpath' nice go
+AT_THE_PLATFORMS = tests/platforms/apart target/platforms/apart $(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest-platforms
+
+.PHONY: image
+image: module $(VENV) ## Write the module as an OCI image, in a layout: target/oci
+	@$(PYTHON) -m platforms.layout $(MODULE) target/oci
+
+.PHONY: platforms $(addprefix platform-,$(PLATFORMS))
+platforms: image desk $(VENV) $(REGISTRY) $(addprefix $(PROGRAMS)/,func-e envoy-gateway egctl control_plane istioctl) ## Run the shipped files on the platforms' own code (half an hour the first time); WRITE=1 for docs/platforms.md
+	$(AT_THE_PLATFORMS) $(if $(WRITE),--write) $(foreach name,$(PLATFORMS),tests/platforms/$(subst -,_,$(name)).py)
+
+platform-image: $(REGISTRY) ## Push the image to Debian's registry, and read it back
+platform-func-e: $(PROGRAMS)/func-e ## Run every bootstrap of envoy/ by func-e
+platform-envoy-gateway: $(REGISTRY) $(PROGRAMS)/envoy-gateway $(PROGRAMS)/egctl ## Run envoy-gateway.yaml by Envoy Gateway, standalone
+platform-istio: $(REGISTRY) $(PROGRAMS)/control_plane $(PROGRAMS)/istioctl ## Run istio.yaml at a gateway that Istio's control plane serves
+platform-sidecar: $(REGISTRY) $(PROGRAMS)/control_plane ## Run certbound in a sidecar that Istio's control plane serves
+$(addprefix platform-,$(PLATFORMS)): platform-%: image desk $(VENV)
+	$(AT_THE_PLATFORMS) tests/platforms/$(subst -,_,$*).py
+
+$(REGISTRY): PACKAGES := docker-registry skopeo
+$(REGISTRY): tests/peers/debian/unpack
+	@echo "unpacking Debian's $(PACKAGES) under $(@D)"
+	@rm -rf $(@D) && $< $(@D) $(PACKAGES) && touch $@
+
+$(PROGRAMS)/func-e: tests/platforms/versions
+	@echo "building func-e $(FUNC_E) from Go's module proxy: a minute"
+	@$(GO) install github.com/tetratelabs/func-e/cmd/func-e@$(FUNC_E)
+	@touch $@
+
+$(PROGRAMS)/envoy-gateway $(PROGRAMS)/egctl: $(PROGRAMS)/%: tests/platforms/versions
+	@echo "building $* of Envoy Gateway $(ENVOY_GATEWAY) from Go's module proxy: ten minutes, the first of its programs"
+	@$(GO) install github.com/envoyproxy/gateway/cmd/$*@$(ENVOY_GATEWAY)
+	@touch $@
+
+CONTROL_PLANE := $(wildcard tests/platforms/control_plane/*)
+$(PROGRAMS)/control_plane: tests/platforms/versions $(CONTROL_PLANE)
+	@echo "building Istio's control plane, $(ISTIO), from Go's module proxy: ten minutes"
+	@$(GO) build -C tests/platforms/control_plane -o $(CURDIR)/$@ .
+	@touch $@
+
+$(PROGRAMS)/istioctl: tests/platforms/versions | $(PROGRAMS)/control_plane
+	@echo "building istioctl $(ISTIO) from Go's module proxy: some minutes"
+	@$(GO) install istio.io/istio/istioctl/cmd/istioctl@$(ISTIO)
+	@touch $@

@@ -165,6 +165,7 @@ class Authority:
         ip: Sequence[str] = (),
         email: Sequence[str] = (),
         server: bool = False,
+        client: bool | None = None,
         version: Literal[1, 3] = 3,
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
@@ -174,7 +175,7 @@ class Authority:
         `subject` is in the order of the certificate, which an RFC 4514 string turns round; it may be empty; an
         attribute is a short name (CN, O, OU, C, ST, L, DC, UID, ...) or a dotted object identifier. `dns`, `uri`, `ip`
         and `email` become subject alternative names, in this order; a server without any has `localhost` and 127.0.0.1.
-        `server` makes a certificate for TLS servers, not clients. Version 1 has no extensions. Without dates it is valid from an hour ago until a
+        `server` makes a certificate for TLS servers, not clients, unless `client` says so too. Version 1 has no extensions. Without dates it is valid from an hour ago until a
         day from now; a date without a zone is UTC.
 
         Raises FileExistsError when there is a file of that name, and ValueError for what no certificate can hold.
@@ -194,6 +195,7 @@ class Authority:
             issuer=(self._name, self._key),
             chain=self._chain,
             version=version,
+            client=client,
         )
 
 
@@ -259,6 +261,7 @@ def _issue(
     issuer: tuple[x509.Name, _PrivateKey] | None,
     chain: tuple[bytes, ...] = (),
     version: Literal[1, 3] = 3,
+    client: bool | None = None,
 ) -> Certificate:
     private_key = _MAKE_KEY[key]()
     issuer_name, issuer_key = issuer or (subject, private_key)
@@ -270,13 +273,14 @@ def _issue(
         *(x509.IPAddress(ipaddress.ip_address(address)) for address in ip),
         *map(x509.RFC822Name, email),
     ]
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+    usages += [ExtendedKeyUsageOID.CLIENT_AUTH] if client or (client is None and not server) else []
     builder = (
         _builder(subject, private_key, not_before, not_after, days=1)
         .issuer_name(issuer_name)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
     if names:
