@@ -5,6 +5,7 @@
 
 use crate::certificate::pem;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::text::json::{self, Object};
 
 /// More are not read: no chain in use has so many.
 pub(crate) const MOST: usize = 10;
@@ -35,12 +36,18 @@ impl Chain {
         if value.len() > LONGEST_VALUE {
             return Self::Unknown;
         }
-        // The element that the nearest proxy wrote is the last.
-        let found = elements(value, b"Chain=").into_iter().rev().find_map(|text| {
-            let certificates = pem::certificates_der(text)?;
+        let rest = |certificates: Vec<Vec<u8>>| {
             let (leaf, rest) = certificates.split_first()?;
             (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
-        });
+        };
+        // The element that the nearest proxy wrote is the last.
+        let found = match elements_in_json(value) {
+            Some(elements) => elements.iter().rev().find_map(|element| rest(chain_in_json(element)?)),
+            None => {
+                let mut chains = elements(value, b"Chain=").into_iter().rev();
+                chains.find_map(|text| rest(pem::certificates_der(text)?))
+            }
+        };
         match found {
             None => Self::Unknown,
             Some(rest) if rest.len() > MOST => Self::TooLong,
@@ -56,6 +63,16 @@ pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) ->
     let is_own = |text: &&[u8]| pem::certificate_der(text).is_some_and(|der| Thumbprint::of_der(&der) == *presented);
     let value = Some(value).filter(|value| value.len() <= LONGEST_VALUE)?;
     elements(value, b"Cert=").into_iter().rev().find(is_own)
+}
+
+/// The elements of a value that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38).
+pub(crate) fn elements_in_json(value: &[u8]) -> Option<Vec<Object<'_>>> {
+    value.starts_with(b"[").then(|| json::objects(value))?
+}
+
+/// The PEM of the member `chain`, one text for each certificate.
+fn chain_in_json(element: &Object<'_>) -> Option<Vec<Vec<u8>>> {
+    element.get("chain")?.as_list()?.iter().map(|pem| pem::certificate_der(pem.as_str()?.as_bytes())).collect()
 }
 
 /// The text of every `KEY="..."`, in their order.
@@ -105,11 +122,43 @@ impl Quotes {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::certificate::Certificate;
     use crate::handover::encoding::{Encoding, xfcc_with_chain};
 
     fn der(content: u8) -> Vec<u8> {
         vec![0x30, 0x01, content]
+    }
+
+    fn in_json(own: u8, chain: &[u8]) -> String {
+        let pem = |content: &u8| pem_of(&der(*content));
+        let chain: Vec<_> = chain.iter().map(pem).collect();
+        let hash = Thumbprint::of_der(&der(own)).hex();
+        serde_json::json!({ "hash": hash, "cert": pem(&own), "chain": chain, "subject": "CN=\"],", "uri": ["a"] })
+            .to_string()
+    }
+
+    fn pem_of(der: &[u8]) -> String {
+        Certificate::pem_lines(&STANDARD.encode(der)).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_chain_in_json_is_what_follows_the_certificate_of_the_connection() {
+        let chain = |value: &str| Chain::of_connection(value.as_bytes(), &Thumbprint::of_der(&der(1)));
+        let (one, other) = (in_json(1, &[1, 2, 3]), in_json(9, &[9, 2]));
+        let known = Chain::Known(vec![der(2), der(3)]);
+        assert_eq!(chain(&format!("[{one}]")), known);
+        assert_eq!(chain(&format!("[{other},{one}]")), known);
+        assert_eq!(chain(&format!("[{{\"chain\":1}},{one},{other}]")), known);
+        assert_eq!(chain(&format!("[{}]", in_json(1, &[1]))), Chain::Known(vec![]));
+        assert_eq!(chain(&format!("[{}]", in_json(1, &[1; 12]))), Chain::TooLong);
+        let repeated = one.replacen('{', "{\"chain\":[],", 1);
+        for value in [&one, "[", "[]", "[1]", &format!("[{other}]"), &format!("[{one}],"), &format!("[{repeated}]")] {
+            assert_eq!(chain(value), Chain::Unknown, "{value}");
+        }
     }
 
     #[test]

@@ -172,6 +172,10 @@ fn byte_sequence(value: &[u8]) -> Option<Vec<u8>> {
 /// The one `Cert` of the one element in X-Forwarded-Client-Cert. A client's certificate can make elements of its names,
 /// which Envoy leaves unquoted: a second `Cert` or `Hash` is refused, and `Hash`, which Envoy always writes, must fit.
 fn xfcc(value: &[u8]) -> Option<Certificate> {
+    if let Some(elements) = chain::elements_in_json(value) {
+        let [element] = elements.as_slice() else { return None };
+        return with_hash(element.get("cert")?.as_str()?.as_bytes(), element.get("hash")?.as_str()?.as_bytes());
+    }
     if !chain::closes_its_quotes(value) {
         return None;
     }
@@ -184,8 +188,12 @@ fn xfcc(value: &[u8]) -> Option<Certificate> {
         found.next().filter(|_| found.next().is_none())
     };
     let escaped = only(b"Cert=")?.strip_prefix(b"\"")?.strip_suffix(b"\"").filter(|text| is_escaped(text))?;
-    let certificate = Certificate::from_der(pem::certificate_der(escaped)?)?;
-    (Thumbprint::from_hex(only(b"Hash=")?)? == *certificate.thumbprint()).then_some(certificate)
+    with_hash(escaped, only(b"Hash=")?)
+}
+
+fn with_hash(pem: &[u8], hash: &[u8]) -> Option<Certificate> {
+    let certificate = Certificate::from_der(pem::certificate_der(pem)?)?;
+    (Thumbprint::from_hex(hash)? == *certificate.thumbprint()).then_some(certificate)
 }
 
 #[cfg(test)]
@@ -310,6 +318,30 @@ mod tests {
             format!("{right};URI=a\",{right}"),
         ] {
             assert_eq!(read(wrong.clone()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_element_in_json_is_read_and_nothing_beside_it() {
+        let own = Certificate::on_the_desk(der());
+        let pem: String = Certificate::pem_lines(&STANDARD.encode(der())).map(|line| format!("{line}\n")).collect();
+        let element = |hash: &str| serde_json::json!({ "hash": hash, "cert": pem, "subject": "CN=a" }).to_string();
+        let right = element(&own.thumbprint().hex());
+        let read = |value: &str| Encoding::Xfcc.read(value.as_bytes());
+        assert_eq!(read(&format!("[{right}]")), Some(Read::Certificate(own)));
+        let repeated = right.replacen('{', "{\"cert\":\"x\",", 1);
+        for wrong in [
+            format!("[{right},{right}]"),
+            format!("[{{}},{right}]"),
+            format!("[{right}"),
+            format!("[{repeated}]"),
+            format!("[{}]", element(&"0".repeat(64))),
+            format!("[{right}],Hash=a"),
+            "[]".to_owned(),
+            "[{}]".to_owned(),
+            right,
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
         }
     }
 

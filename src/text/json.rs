@@ -38,16 +38,34 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 /// one counts: RFC 7515 §4, RFC 7519 §4), or if it nests deeper than 16 levels.
 #[must_use]
 pub fn object(bytes: &[u8]) -> Option<Object<'_>> {
-    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
-    let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    match value {
+    match value(bytes)? {
         Json::Object(object) => Some(object),
         _ => None,
     }
 }
 
+/// Reads one JSON array of objects, as strictly.
+pub(crate) fn objects(bytes: &[u8]) -> Option<Vec<Object<'_>>> {
+    let Json::List(members) = value(bytes)? else { return None };
+    let object = |member| if let Json::Object(object) = member { Some(object) } else { None };
+    members.into_iter().map(object).collect()
+}
+
+fn value(bytes: &[u8]) -> Option<Json<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
+    let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
 impl<'a> Json<'a> {
+    pub(crate) fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(members) => Some(members),
+            _ => None,
+        }
+    }
+
     pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
