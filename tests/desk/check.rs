@@ -426,6 +426,14 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             replaced(&api, &[("stream_idle_timeout: 60s", "stream_idle_timeout: 0s")]),
             vec![("stream_idle_timeout_missing", "stream_idle_timeout: 0s")],
         ),
+        (
+            "an internal redirect",
+            replaced(
+                &api,
+                &[("stream_idle_timeout: 60s", "stream_idle_timeout: 60s\n          internal_redirect_policy: {}")],
+            ),
+            vec![("internal_redirect", "internal_redirect_policy: {}")],
+        ),
         ("a path as it came", replaced(&api, &[(no_requests, "")]), vec![("path_not_normalized", "typed_config:")]),
         (
             "a route by a certificate header",

@@ -421,6 +421,12 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
             ));
         }
     }
+    let redirects = manager.everything().into_iter().filter_map(|place| place.at(&["internal_redirect_policy"]));
+    found.extend(redirects.map(|place| {
+        let sentence = "after an internal redirect a request is judged again as the first judgement left it: another policy \
+                        refuses it (policy_changed), and a token that was removed is missing";
+        Finding::warning(place, Warning::InternalRedirect, sentence)
+    }));
     for matched in manager.everything().into_iter().flat_map(|place| place.list(&["match", "headers"])) {
         if matched.text_at(&["name"]).is_some_and(|name| policies.is_forwarding_header(name)) {
             found.push(Finding::warning(

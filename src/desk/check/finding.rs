@@ -79,6 +79,8 @@ warnings! {
     ForwardedCertificateBelieved, "forwarded_certificate_believed";
     /// Nothing ends a request that waits for ever.
     StreamIdleTimeoutMissing, "stream_idle_timeout_missing";
+    /// A request is judged twice, the second time as the first judgement left it.
+    InternalRedirect, "internal_redirect";
     /// The path that chooses the policy is not the path that the server gets.
     PathNotNormalized, "path_not_normalized";
     /// A client chooses the route by a header that is removed only afterwards.
