@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};

@@ -328,7 +328,7 @@ mod tests {
         let element = |hash: &str| serde_json::json!({ "hash": hash, "cert": pem, "subject": "CN=a" }).to_string();
         let right = element(&own.thumbprint().hex());
         let read = |value: &str| Encoding::Xfcc.read(value.as_bytes());
-        assert_eq!(read(&format!("[{right}]")), Some(Read::Certificate(own)));
+        assert_eq!(read(&format!("[{right}]")), Some(Read::Certificate(own, Chain::Unknown)));
         let repeated = right.replacen('{', "{\"cert\":\"x\",", 1);
         for wrong in [
             format!("[{right},{right}]"),

@@ -195,7 +195,7 @@ def forms(world: World) -> Iterator[Case]:
         # Envoy's own routes compare a path as it is.
         yield replace(gets_it, path=path, as_it_came="%" in path)
     nothing = [(name, FORGED) for name in told]
-    for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR"):
+    for path in ("/token/", "/token/revoke", "/token/par/x", "/token/PAR", "/token/%3Bx", "/token/x;y"):
         elsewhere = case(
             f"no certificate is handed over at {path}, which is no endpoint", headers=nothing, forward={}, **facts
         )
