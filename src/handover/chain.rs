@@ -5,7 +5,7 @@
 
 use crate::certificate::pem;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::text::json::{self, Object};
+use crate::text::json::{self, Json};
 
 /// More are not read: no chain in use has so many.
 pub(crate) const MOST: usize = 10;
@@ -20,8 +20,8 @@ pub enum Chain {
     Unknown,
     /// These, in the order in which the client sent them, without its own: ten at most, or none.
     Known(Vec<Vec<u8>>),
-    /// More than ten.
-    TooLong,
+    /// There may be one, which is not handed over: more than ten, or in a text that cannot be read.
+    Lost,
 }
 
 impl Chain {
@@ -34,23 +34,23 @@ impl Chain {
     #[must_use]
     pub fn of_connection(value: &[u8], presented: &Thumbprint) -> Self {
         if value.len() > LONGEST_VALUE {
-            return Self::Unknown;
+            return Self::Lost;
         }
-        let rest = |certificates: Vec<Vec<u8>>| {
-            let (leaf, rest) = certificates.split_first()?;
-            (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
+        let texts = if value.starts_with(b"[") {
+            let Some(Json::List(elements)) = json::value(value) else { return Self::Lost };
+            elements.iter().filter_map(chain_in_json).collect()
+        } else {
+            elements(value, b"Chain=").into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
         // The element that the nearest proxy wrote is the last.
-        let found = match elements_in_json(value) {
-            Some(elements) => elements.iter().rev().find_map(|element| rest(chain_in_json(element)?)),
-            None => {
-                let mut chains = elements(value, b"Chain=").into_iter().rev();
-                chains.find_map(|text| rest(pem::certificates_der(text)?))
-            }
-        };
+        let found = texts.iter().rev().find_map(|text| {
+            let certificates = pem::certificates_der(text)?;
+            let (leaf, rest) = certificates.split_first()?;
+            (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
+        });
         match found {
             None => Self::Unknown,
-            Some(rest) if rest.len() > MOST => Self::TooLong,
+            Some(rest) if rest.len() > MOST => Self::Lost,
             Some(rest) => Self::Known(rest),
         }
     }
@@ -65,14 +65,15 @@ pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) ->
     elements(value, b"Cert=").into_iter().rev().find(is_own)
 }
 
-/// The elements of a value that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38).
-pub(crate) fn elements_in_json(value: &[u8]) -> Option<Vec<Object<'_>>> {
-    value.starts_with(b"[").then(|| json::objects(value))?
-}
-
-/// The PEM of the member `chain`, one text for each certificate.
-fn chain_in_json(element: &Object<'_>) -> Option<Vec<Vec<u8>>> {
-    element.get("chain")?.as_list()?.iter().map(|pem| pem::certificate_der(pem.as_str()?.as_bytes())).collect()
+/// The member `chain` of an element that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38):
+/// PEM, a text for each certificate.
+fn chain_in_json(element: &Json<'_>) -> Option<Vec<u8>> {
+    let Json::Object(element) = element else { return None };
+    let mut chain = Vec::new();
+    for pem in element.get("chain")?.as_list()? {
+        chain.extend_from_slice(pem.as_str()?.as_bytes());
+    }
+    Some(chain)
 }
 
 /// The text of every `KEY="..."`, in their order.
@@ -154,10 +155,13 @@ mod tests {
         assert_eq!(chain(&format!("[{other},{one}]")), known);
         assert_eq!(chain(&format!("[{{\"chain\":1}},{one},{other}]")), known);
         assert_eq!(chain(&format!("[{}]", in_json(1, &[1]))), Chain::Known(vec![]));
-        assert_eq!(chain(&format!("[{}]", in_json(1, &[1; 12]))), Chain::TooLong);
+        assert_eq!(chain(&format!("[{}]", in_json(1, &[1; 12]))), Chain::Lost);
         let repeated = one.replacen('{', "{\"chain\":[],", 1);
-        for value in [&one, "[", "[]", "[1]", &format!("[{other}]"), &format!("[{one}],"), &format!("[{repeated}]")] {
+        for value in [&one, "[]", "[{}]", "[1]", &format!("[{other}]")] {
             assert_eq!(chain(value), Chain::Unknown, "{value}");
+        }
+        for value in ["[", &format!("[{one}],"), &format!("[{repeated}]"), &format!("[{one}]{}", " ".repeat(65536))] {
+            assert_eq!(chain(value), Chain::Lost, "{value}");
         }
     }
 
@@ -184,6 +188,6 @@ mod tests {
         assert_eq!(certificate_of_connection(other.as_bytes(), &own), None);
         assert_eq!(certificate_of_connection(format!("{one},{other}").as_bytes(), &own), Some(pem));
         let long: Vec<_> = (0..11).map(der).collect();
-        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::TooLong);
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::Lost);
     }
 }

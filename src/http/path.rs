@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::http::request::Request;
-use crate::text::{hexadecimal, percent};
+use crate::text::percent;
 
 /// A path that is written in one way, every character as itself.
 #[derive(Debug, Deserialize)]
@@ -44,25 +44,18 @@ const DOTS: Ambiguity = "the path has a segment of dots";
 /// be meant as it is written.
 pub(crate) fn check_dots(request: &Request<'_>) -> Result<(), Ambiguity> {
     let target = request.values(":path").next().unwrap_or_default();
-    let decoded = fully_decoded(target.split(|byte| *byte == b'?').next().unwrap_or_default());
-    let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
-    let is_dots = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
-    if segments.any(is_dots) { Err(DOTS) } else { Ok(()) }
-}
-
-/// The bytes of `text`, decoded as often as there is something to decode.
-fn fully_decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    for byte in text {
-        decoded.push(*byte);
-        while let [.., b'%', high, low] = decoded.as_slice()
-            && let Some(byte) = hexadecimal::byte([*high, *low])
-        {
-            decoded.truncate(decoded.len().saturating_sub(3));
-            decoded.push(byte);
-        }
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    // As with a client's identifier, servers decode it once, twice or three times.
+    let mut path = path.to_vec();
+    for _ in 0..3 {
+        path = percent::leniently_decoded(&path);
     }
-    decoded
+    // So that every segment has an end, and four bytes from its beginning.
+    path.extend_from_slice(b"//");
+    let is_dots = |bytes: &[u8]| {
+        matches!(bytes, [b'/' | b'\\', b'.', b'/' | b'\\' | b';', _] | [b'/' | b'\\', b'.', b'.', b'/' | b'\\' | b';'])
+    };
+    if path.windows(4).any(is_dots) { Err(DOTS) } else { Ok(()) }
 }
 
 impl TryFrom<String> for PlainPath {
@@ -139,9 +132,16 @@ mod tests {
         {
             assert_eq!(dots(path), Err(DOTS), "{path}");
         }
-        for path in
-            ["/a/%252e./b", "/a/%25252e%25252e", "/a/%%32e.", "/a/%2%65.", "/a\\..\\b", "/a%2f..%5cb", "/a/..%253b"]
-        {
+        for path in [
+            "/a/%252e./b",
+            "/a/%25252e%25252e",
+            "/a/%%32e.",
+            "/a/%2%65.",
+            "/a/%u002e.",
+            "/a\\..\\b",
+            "/a%2f..%5cb",
+            "/a/..%253b",
+        ] {
             assert_eq!(dots(path), Err(DOTS), "{path}");
         }
     }

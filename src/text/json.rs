@@ -44,14 +44,10 @@ pub fn object(bytes: &[u8]) -> Option<Object<'_>> {
     }
 }
 
-/// Reads one JSON array of objects, as strictly.
-pub(crate) fn objects(bytes: &[u8]) -> Option<Vec<Object<'_>>> {
-    let Json::List(members) = value(bytes)? else { return None };
-    let object = |member| if let Json::Object(object) = member { Some(object) } else { None };
-    members.into_iter().map(object).collect()
-}
-
-fn value(bytes: &[u8]) -> Option<Json<'_>> {
+/// Reads one value of JSON, as strictly.
+// Not inlined: several call it.
+#[inline(never)]
+pub(crate) fn value(bytes: &[u8]) -> Option<Json<'_>> {
     let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
     let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
