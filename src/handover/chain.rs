@@ -36,14 +36,16 @@ impl Chain {
         if value.len() > LONGEST_VALUE {
             return Self::Lost;
         }
+        let in_json;
         let texts = if value.starts_with(b"[") {
-            let Some(Json::List(elements)) = json::value(value) else { return Self::Lost };
-            elements.iter().filter_map(chain_in_json).collect()
+            let Some(document) = json::value(value) else { return Self::Lost };
+            in_json = chains_in_json(&document);
+            in_json.iter().map(String::as_bytes).collect()
         } else {
-            elements(value, b"Chain=").into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
+            elements(value, b"Chain=")
         };
         // The element that the nearest proxy wrote is the last.
-        let found = texts.iter().rev().find_map(|text| {
+        let found = texts.into_iter().rev().find_map(|text| {
             let certificates = pem::certificates_der(text)?;
             let (leaf, rest) = certificates.split_first()?;
             (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
@@ -65,15 +67,19 @@ pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) ->
     elements(value, b"Cert=").into_iter().rev().find(is_own)
 }
 
-/// The member `chain` of an element that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38):
+/// The members `chain` of the elements that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38):
 /// PEM, a text for each certificate.
-fn chain_in_json(element: &Json<'_>) -> Option<Vec<u8>> {
-    let Json::Object(element) = element else { return None };
-    let mut chain = Vec::new();
-    for pem in element.get("chain")?.as_list()? {
-        chain.extend_from_slice(pem.as_str()?.as_bytes());
+fn chains_in_json(document: &Json<'_>) -> Vec<String> {
+    let mut chains = Vec::new();
+    for element in document.as_list().unwrap_or_default() {
+        let Json::Object(element) = element else { continue };
+        let mut chain = String::new();
+        for pem in element.get("chain").and_then(Json::as_list).unwrap_or_default() {
+            chain.push_str(pem.as_str().unwrap_or_default());
+        }
+        chains.push(chain);
     }
-    Some(chain)
+    chains
 }
 
 /// The text of every `KEY="..."`, in their order.
