@@ -36,13 +36,12 @@ impl Chain {
         if value.len() > LONGEST_VALUE {
             return Self::Lost;
         }
-        let in_json;
-        let texts = if value.starts_with(b"[") {
-            let Some(document) = json::value(value) else { return Self::Lost };
-            in_json = chains_in_json(&document);
-            in_json.iter().map(String::as_bytes).collect()
-        } else {
-            elements(value, b"Chain=")
+        let seems_json = value.starts_with(b"[");
+        let in_json = seems_json.then(|| json::value(value)).flatten().map(|document| chains_in_json(&document));
+        let texts = match &in_json {
+            Some(chains) => chains.iter().map(String::as_bytes).collect(),
+            // A client's own value can begin like JSON, where Envoy puts an element behind it.
+            None => elements(value, b"Chain="),
         };
         // The element that the nearest proxy wrote is the last.
         let found = texts.into_iter().rev().find_map(|text| {
@@ -51,6 +50,7 @@ impl Chain {
             (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
         });
         match found {
+            None if seems_json && in_json.is_none() => Self::Lost,
             None => Self::Unknown,
             Some(rest) if rest.len() > MOST => Self::Lost,
             Some(rest) => Self::Known(rest),
@@ -193,6 +193,8 @@ mod tests {
         assert_eq!(pem::certificate_der(pem), Some(der(1)));
         assert_eq!(certificate_of_connection(other.as_bytes(), &own), None);
         assert_eq!(certificate_of_connection(format!("{one},{other}").as_bytes(), &own), Some(pem));
+        // A client's own text may begin like JSON.
+        assert_eq!(chain(&format!("[,{}", xfcc_with_chain(&der(1), &[der(2)]))), Chain::Known(vec![der(2)]));
         let long: Vec<_> = (0..11).map(der).collect();
         assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::Lost);
     }
