@@ -33,9 +33,17 @@ pub(super) struct Head {
 enum Body {
     /// There is no `Content-Type`, so there may be no body.
     None,
-    Form,
+    Form(Charset),
     /// It cannot be read; the sentence says why.
     Unreadable(&'static str),
+}
+
+/// How the percent-encoded bytes of a form are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charset {
+    Utf8,
+    /// Another one that has ASCII in its place.
+    OtherWithAscii,
 }
 
 #[derive(Debug)]
@@ -95,10 +103,13 @@ impl Head {
         let Parameters([client_id, secret, assertion, assertion_type]) = match self.body {
             Body::None if body.is_empty() => Parameters::default(),
             Body::None => return Err(malformed("the body has no Content-Type")),
-            Body::Form => Parameters::read(body)?,
+            Body::Form(Charset::OtherWithAscii) if !is_ascii_decoded(body) => {
+                return Err(malformed("the charset is not UTF-8, and the form has an encoded byte that is not ASCII"));
+            }
+            Body::Form(_) => Parameters::read(body)?.without_empty(),
             Body::Unreadable(why) => return Err(malformed(why)),
         };
-        let in_form = client_id.filter(|value| !value.is_empty()).map(identifier).transpose()?;
+        let in_form = client_id.map(identifier).transpose()?;
         let asserted = match (assertion.as_deref(), assertion_type.as_deref()) {
             (None, None) => None,
             (Some(assertion), Some(JWT_BEARER)) => Some(subject(assertion)?),
@@ -128,18 +139,48 @@ fn body(request: &Request<'_>) -> Body {
     let mut types = request.values("content-type");
     match (types.next(), types.next()) {
         (None, _) => Body::None,
-        (Some(content_type), None) if is_form(content_type) => Body::Form,
-        _ => Body::Unreadable("the body is not application/x-www-form-urlencoded"),
+        (Some(content_type), None) => form(content_type),
+        _ => Body::Unreadable(NO_FORM),
     }
 }
 
-/// The media type of a form, alone or with `charset=utf-8`, which is its default.
-fn is_form(content_type: &[u8]) -> bool {
+const NO_FORM: &str = "the body is not application/x-www-form-urlencoded";
+
+/// The media type of a form, alone or with a charset that has ASCII in its place. It has no such parameter (WHATWG URL §5), but
+/// clients write one.
+fn form(content_type: &[u8]) -> Body {
     let mut parts = content_type.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let is_form = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/x-www-form-urlencoded"));
-    is_form
-        && parts
-            .all(|part| part.eq_ignore_ascii_case(b"charset=utf-8") || part.eq_ignore_ascii_case(b"charset=\"utf-8\""))
+    if !parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")) {
+        return Body::Unreadable(NO_FORM);
+    }
+    let known = match (parts.next(), parts.next()) {
+        (None, _) => Some(Charset::Utf8),
+        (Some(parameter), None) => charset(parameter),
+        _ => None,
+    };
+    known.map_or(
+        Body::Unreadable("the form has another charset than utf-8, us-ascii, iso-8859-N or windows-125N"),
+        Body::Form,
+    )
+}
+
+/// The charset that `charset=NAME` says, quoted or not, if bytes below 128 are ASCII in it.
+fn charset(parameter: &[u8]) -> Option<Charset> {
+    let parameter = parameter.to_ascii_lowercase();
+    let value = parameter.strip_prefix(b"charset=")?;
+    let name = value.strip_prefix(b"\"").map_or(Some(value), |value| value.strip_suffix(b"\""))?;
+    if name == b"utf-8" {
+        return Some(Charset::Utf8);
+    }
+    let number = name.strip_prefix(b"iso-8859-").or_else(|| name.strip_prefix(b"windows-125"));
+    let is_numbered =
+        number.is_some_and(|number| matches!(number.len(), 1 | 2) && number.iter().all(u8::is_ascii_digit));
+    (name == b"us-ascii" || is_numbered).then_some(Charset::OtherWithAscii)
+}
+
+/// Whether a form is ASCII when it is decoded, so that it says the same in every charset.
+fn is_ascii_decoded(form: &[u8]) -> bool {
+    percent::decoded(form).is_some_and(|decoded| decoded.is_ascii())
 }
 
 impl Authorization {
@@ -185,6 +226,11 @@ fn holds_basic(value: &[u8]) -> bool {
 struct Parameters([Option<Vec<u8>>; 4]);
 
 impl Parameters {
+    /// A parameter without a value is an omitted one (RFC 6749 §3.2).
+    fn without_empty(self) -> Self {
+        Self(self.0.map(|value| value.filter(|value| !value.is_empty())))
+    }
+
     /// Reads a form (WHATWG URL §5.1), or a query as servers read one.
     fn read(form: &[u8]) -> Result<Self, Refusal> {
         // Some servers take a semicolon for `&`, skip a byte order mark, or stop at a line end. Clients encode these characters.

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use x509_parser::asn1_rs::Tag;
 
 use crate::certificate::Certificate;
 use crate::certificate::der::{Element, Elements};
@@ -44,6 +43,9 @@ pub struct Inspection {
     not_after: Option<String>,
     subject_alternative_names: Names,
     key: Option<String>,
+    /// The bits of keyUsage (RFC 5280 §4.2.1.3), if the certificate has it. A key without it may be used for everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_usage: Option<Vec<&'static str>>,
     /// Header lines, if a dialect was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, String)>,
@@ -90,6 +92,7 @@ impl Inspection {
             not_after: None,
             subject_alternative_names: Names::default(),
             key: None,
+            key_usage: None,
             headers,
             notes: Vec::new(),
             certificates,
@@ -163,6 +166,20 @@ impl Inspection {
         shown
     }
 
+    fn usage(&mut self, value: &[u8]) {
+        self.key_usage = usages(value);
+        match &self.key_usage {
+            None => self.note("the extension keyUsage cannot be read"),
+            Some(usages) if !usages.contains(&"digitalSignature") => {
+                self.note(
+                    "keyUsage has no digitalSignature: Envoy ends the handshake of a client with this certificate, whatever \
+                     trust_chain_verification says",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
     /// Unique identifiers and extensions.
     fn rest(&mut self, der: &[u8]) {
         let mut fields = Elements(der);
@@ -192,11 +209,8 @@ impl Inspection {
                     None => self.note("the extension subjectAltName cannot be read"),
                 }
             }
-            if identifier.as_str() == KEY_USAGE && !may_sign(value) {
-                self.note(
-                    "keyUsage has no digitalSignature: Envoy ends the handshake of a client with this certificate, whatever \
-                     trust_chain_verification says",
-                );
+            if identifier.as_str() == KEY_USAGE {
+                self.usage(value);
             }
             let times = times.entry(identifier).or_default();
             *times = times.saturating_add(1);
@@ -212,11 +226,26 @@ impl Inspection {
 
 /// RFC 5280 §4.2.1.3.
 const KEY_USAGE: &str = "2.5.29.15";
+const USAGES: [&str; 9] = [
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+];
 
-/// Whether this keyUsage has the bit digitalSignature, its first.
-fn may_sign(value: &[u8]) -> bool {
-    let bits = Element::only(value).filter(|bits| bits.is(Tag::BitString));
-    bits.and_then(|bits| bits.contents.get(1)).is_some_and(|first| first & 0x80 != 0)
+/// The bits of a BIT STRING, the first one first.
+fn usages(der: &[u8]) -> Option<Vec<&'static str>> {
+    let [3, length, unused @ 0..=7, bits @ ..] = der else { return None };
+    if usize::from(*length) != bits.len().saturating_add(1) || !matches!((bits.len(), unused), (1 | 2, _) | (0, 0)) {
+        return None;
+    }
+    let set = bits.iter().flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0));
+    Some(USAGES.into_iter().zip(set).filter_map(|(name, is_set)| is_set.then_some(name)).collect())
 }
 
 /// What Envoy's handshake makes of a client's key of this kind, where it does not simply take it.
@@ -271,10 +300,27 @@ impl fmt::Display for Inspection {
         }
         other.iter().try_for_each(|name| line("other:", name))?;
         line("key:", &shown(&self.key))?;
+        self.key_usage.iter().try_for_each(|usages| line("key_usage:", &usages.join(", ")))?;
         self.notes.iter().try_for_each(|note| line("note:", note))?;
         if !self.headers.is_empty() {
             writeln!(formatter)?;
         }
         self.headers.iter().try_for_each(|(name, value)| writeln!(formatter, "{name}: {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_usage_is_read_bit_by_bit() {
+        assert_eq!(usages(&[3, 2, 7, 0x80]), Some(vec!["digitalSignature"]));
+        assert_eq!(usages(&[3, 2, 1, 0x06]), Some(vec!["keyCertSign", "cRLSign"]));
+        assert_eq!(usages(&[3, 3, 7, 0x88, 0x80]), Some(vec!["digitalSignature", "keyAgreement", "decipherOnly"]));
+        assert_eq!(usages(&[3, 1, 0]), Some(vec![]));
+        for wrong in [&[][..], &[3, 2, 8, 0x80], &[3, 3, 7, 0x80], &[3, 1, 7], &[4, 2, 7, 0x80], &[3, 4, 0, 1, 1, 1]] {
+            assert_eq!(usages(wrong), None, "{wrong:?}");
+        }
     }
 }

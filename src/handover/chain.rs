@@ -5,6 +5,7 @@
 
 use crate::certificate::pem;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::text::json::{self, Json};
 
 /// More are not read: no chain in use has so many.
 pub(crate) const MOST: usize = 10;
@@ -19,8 +20,8 @@ pub enum Chain {
     Unknown,
     /// These, in the order in which the client sent them, without its own: ten at most, or none.
     Known(Vec<Vec<u8>>),
-    /// More than ten.
-    TooLong,
+    /// There may be one, which is not handed over: more than ten, or in a text that cannot be read.
+    Lost,
 }
 
 impl Chain {
@@ -33,17 +34,25 @@ impl Chain {
     #[must_use]
     pub fn of_connection(value: &[u8], presented: &Thumbprint) -> Self {
         if value.len() > LONGEST_VALUE {
-            return Self::Unknown;
+            return Self::Lost;
         }
+        let seems_json = value.starts_with(b"[");
+        let in_json = seems_json.then(|| json::value(value)).flatten().map(|document| chains_in_json(&document));
+        let texts = match &in_json {
+            Some(chains) => chains.iter().map(String::as_bytes).collect(),
+            // A client's own value can begin like JSON, where Envoy puts an element behind it.
+            None => elements(value, b"Chain="),
+        };
         // The element that the nearest proxy wrote is the last.
-        let found = elements(value, b"Chain=").into_iter().rev().find_map(|text| {
+        let found = texts.into_iter().rev().find_map(|text| {
             let certificates = pem::certificates_der(text)?;
             let (leaf, rest) = certificates.split_first()?;
             (Thumbprint::of_der(leaf) == *presented).then(|| rest.to_vec())
         });
         match found {
+            None if seems_json && in_json.is_none() => Self::Lost,
             None => Self::Unknown,
-            Some(rest) if rest.len() > MOST => Self::TooLong,
+            Some(rest) if rest.len() > MOST => Self::Lost,
             Some(rest) => Self::Known(rest),
         }
     }
@@ -56,6 +65,21 @@ pub fn certificate_of_connection<'a>(value: &'a [u8], presented: &Thumbprint) ->
     let is_own = |text: &&[u8]| pem::certificate_der(text).is_some_and(|der| Thumbprint::of_der(&der) == *presented);
     let value = Some(value).filter(|value| value.len() <= LONGEST_VALUE)?;
     elements(value, b"Cert=").into_iter().rev().find(is_own)
+}
+
+/// The members `chain` of the elements that Envoy wrote as JSON (`set_current_client_cert_details: { format: JSON }`, since 1.38):
+/// PEM, a text for each certificate.
+fn chains_in_json(document: &Json<'_>) -> Vec<String> {
+    let mut chains = Vec::new();
+    for element in document.as_list().unwrap_or_default() {
+        let Json::Object(element) = element else { continue };
+        let mut chain = String::new();
+        for pem in element.get("chain").and_then(Json::as_list).unwrap_or_default() {
+            chain.push_str(pem.as_str().unwrap_or_default());
+        }
+        chains.push(chain);
+    }
+    chains
 }
 
 /// The text of every `KEY="..."`, in their order.
@@ -105,11 +129,46 @@ impl Quotes {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::certificate::Certificate;
     use crate::handover::encoding::{Encoding, xfcc_with_chain};
 
     fn der(content: u8) -> Vec<u8> {
         vec![0x30, 0x01, content]
+    }
+
+    fn in_json(own: u8, chain: &[u8]) -> String {
+        let pem = |content: &u8| pem_of(&der(*content));
+        let chain: Vec<_> = chain.iter().map(pem).collect();
+        let hash = Thumbprint::of_der(&der(own)).hex();
+        serde_json::json!({ "hash": hash, "cert": pem(&own), "chain": chain, "subject": "CN=\"],", "uri": ["a"] })
+            .to_string()
+    }
+
+    fn pem_of(der: &[u8]) -> String {
+        Certificate::pem_lines(&STANDARD.encode(der)).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_chain_in_json_is_what_follows_the_certificate_of_the_connection() {
+        let chain = |value: &str| Chain::of_connection(value.as_bytes(), &Thumbprint::of_der(&der(1)));
+        let (one, other) = (in_json(1, &[1, 2, 3]), in_json(9, &[9, 2]));
+        let known = Chain::Known(vec![der(2), der(3)]);
+        assert_eq!(chain(&format!("[{one}]")), known);
+        assert_eq!(chain(&format!("[{other},{one}]")), known);
+        assert_eq!(chain(&format!("[{{\"chain\":1}},{one},{other}]")), known);
+        assert_eq!(chain(&format!("[{}]", in_json(1, &[1]))), Chain::Known(vec![]));
+        assert_eq!(chain(&format!("[{}]", in_json(1, &[1; 12]))), Chain::Lost);
+        let repeated = one.replacen('{', "{\"chain\":[],", 1);
+        for value in [&one, "[]", "[{}]", "[1]", &format!("[{other}]")] {
+            assert_eq!(chain(value), Chain::Unknown, "{value}");
+        }
+        for value in ["[", &format!("[{one}],"), &format!("[{repeated}]"), &format!("[{one}]{}", " ".repeat(65536))] {
+            assert_eq!(chain(value), Chain::Lost, "{value}");
+        }
     }
 
     #[test]
@@ -134,7 +193,9 @@ mod tests {
         assert_eq!(pem::certificate_der(pem), Some(der(1)));
         assert_eq!(certificate_of_connection(other.as_bytes(), &own), None);
         assert_eq!(certificate_of_connection(format!("{one},{other}").as_bytes(), &own), Some(pem));
+        // A client's own text may begin like JSON.
+        assert_eq!(chain(&format!("[,{}", xfcc_with_chain(&der(1), &[der(2)]))), Chain::Known(vec![der(2)]));
         let long: Vec<_> = (0..11).map(der).collect();
-        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::TooLong);
+        assert_eq!(chain(&xfcc_with_chain(&der(1), &long)), Chain::Lost);
     }
 }

@@ -315,7 +315,7 @@ impl Form {
         let (known, too_long) = match chain {
             Chain::Unknown => (&[][..], false),
             Chain::Known(known) => (known.as_slice(), false),
-            Chain::TooLong => (&[][..], true),
+            Chain::Lost => (&[][..], true),
         };
         let fits = |headers: &[(String, String)]| {
             headers.iter().fold(0_usize, |sum, (_, value)| sum.saturating_add(value.len())) <= self.max_bytes
@@ -474,7 +474,7 @@ mod tests {
         let alone = write(11, &chain).unwrap();
         assert!(alone.without_chain && alone.headers.len() == 1);
         assert_eq!(write(3, &chain), Err(Reason::CertificateTooLarge));
-        assert!(write(100, &Chain::TooLong).unwrap().without_chain);
+        assert!(write(100, &Chain::Lost).unwrap().without_chain);
         let five = Chain::Known((2..7).map(der).collect());
         let authlete = Dialect::try_from("authlete".to_owned()).unwrap().form(None).unwrap();
         let written = authlete.write(&Certificate::on_the_desk(der(1)), &five).unwrap();

@@ -10,8 +10,9 @@ use crate::certificate::Certificate;
 use crate::certificate::pem;
 use crate::certificate::thumbprint::{OfNothing, Thumbprint};
 use crate::certificate::to_be_signed::ToBeSigned;
-use crate::handover::chain::{self, Chain, pairs};
+use crate::handover::chain::{self, Chain};
 use crate::handover::encoding::Encoding;
+use crate::text::json::{self, Json};
 use crate::text::percent;
 
 /// Longer values are not read: no server in use reads more.
@@ -78,7 +79,7 @@ impl Encoding {
         let chain = match chain.len() {
             0 => Chain::Unknown,
             _ if !is_chain_of(&certificate, &chain) => return None,
-            length if length > chain::MOST => Chain::TooLong,
+            length if length > chain::MOST => Chain::Lost,
             _ => Chain::Known(chain),
         };
         Some(Read::Certificate(certificate, chain))
@@ -134,7 +135,7 @@ pub fn chain_of_list<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Chain
     let chain: Option<Vec<_>> =
         members.map(|member| Certificate::from_der(byte_sequence(member.trim_ascii())?)).collect();
     let chain: Vec<_> = chain?.into_iter().map(|certificate| certificate.der().to_vec()).collect();
-    Some(if chain.len() > chain::MOST { Chain::TooLong } else { Chain::Known(chain) })
+    Some(if chain.len() > chain::MOST { Chain::Lost } else { Chain::Known(chain) })
 }
 
 /// Nothing but visible ASCII, and white space only behind a percent sign.
@@ -172,20 +173,28 @@ fn byte_sequence(value: &[u8]) -> Option<Vec<u8>> {
 /// The one `Cert` of the one element in X-Forwarded-Client-Cert. A client's certificate can make elements of its names,
 /// which Envoy leaves unquoted: a second `Cert` or `Hash` is refused, and `Hash`, which Envoy always writes, must fit.
 fn xfcc(value: &[u8]) -> Option<Certificate> {
-    if !chain::closes_its_quotes(value) {
-        return None;
-    }
-    let pairs = pairs(value);
-    let only = |key: &[u8]| {
-        let mut found = pairs.iter().filter_map(|pair| {
-            let (own, text) = pair.split_at_checked(key.len())?;
-            own.eq_ignore_ascii_case(key).then_some(text)
-        });
-        found.next().filter(|_| found.next().is_none())
+    let (elements, pairs);
+    let (pem, hash) = if value.starts_with(b"[") {
+        elements = json::value(value)?;
+        let [Json::Object(element)] = elements.as_list()? else { return None };
+        (element.get("cert")?.as_str()?.as_bytes(), element.get("hash")?.as_str()?.as_bytes())
+    } else {
+        if !chain::closes_its_quotes(value) {
+            return None;
+        }
+        pairs = chain::pairs(value);
+        let only = |key: &[u8]| {
+            let mut found = pairs.iter().filter_map(|pair| {
+                let (own, text) = pair.split_at_checked(key.len())?;
+                own.eq_ignore_ascii_case(key).then_some(text)
+            });
+            found.next().filter(|_| found.next().is_none())
+        };
+        let escaped = only(b"Cert=")?.strip_prefix(b"\"")?.strip_suffix(b"\"").filter(|text| is_escaped(text))?;
+        (escaped, only(b"Hash=")?)
     };
-    let escaped = only(b"Cert=")?.strip_prefix(b"\"")?.strip_suffix(b"\"").filter(|text| is_escaped(text))?;
-    let certificate = Certificate::from_der(pem::certificate_der(escaped)?)?;
-    (Thumbprint::from_hex(only(b"Hash=")?)? == *certificate.thumbprint()).then_some(certificate)
+    let certificate = Certificate::from_der(pem::certificate_der(pem)?)?;
+    (Thumbprint::from_hex(hash)? == *certificate.thumbprint()).then_some(certificate)
 }
 
 #[cfg(test)]
@@ -314,13 +323,37 @@ mod tests {
     }
 
     #[test]
+    fn one_element_in_json_is_read_and_nothing_beside_it() {
+        let own = Certificate::on_the_desk(der());
+        let pem: String = Certificate::pem_lines(&STANDARD.encode(der())).map(|line| format!("{line}\n")).collect();
+        let element = |hash: &str| serde_json::json!({ "hash": hash, "cert": pem, "subject": "CN=a" }).to_string();
+        let right = element(&own.thumbprint().hex());
+        let read = |value: &str| Encoding::Xfcc.read(value.as_bytes());
+        assert_eq!(read(&format!("[{right}]")), Some(Read::Certificate(own, Chain::Unknown)));
+        let repeated = right.replacen('{', "{\"cert\":\"x\",", 1);
+        for wrong in [
+            format!("[{right},{right}]"),
+            format!("[{{}},{right}]"),
+            format!("[{right}"),
+            format!("[{repeated}]"),
+            format!("[{}]", element(&"0".repeat(64))),
+            format!("[{right}],Hash=a"),
+            "[]".to_owned(),
+            "[{}]".to_owned(),
+            right,
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_chain_is_a_list_over_all_lines() {
         let one = Encoding::SfBinary.encode(&der());
         let two = format!("{one}, {one}");
         let read = |values: &[&str]| chain_of_list(values.iter().map(|value| value.as_bytes()));
         assert_eq!(read(&[]), Some(Chain::Known(vec![])));
         assert_eq!(read(&[&two, &one]), Some(Chain::Known(vec![der(), der(), der()])));
-        assert_eq!(read(&[&[one.as_str(); 11].join(",")]), Some(Chain::TooLong));
+        assert_eq!(read(&[&[one.as_str(); 11].join(",")]), Some(Chain::Lost));
         assert_eq!(read(&[""]), Some(Chain::Known(vec![])));
         for wrong in [",", &format!("{one},"), &format!("{one};a=1"), ":MAEB:", &format!("{one} {one}")] {
             assert_eq!(read(&[wrong]), None, "{wrong}");

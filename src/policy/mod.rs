@@ -30,6 +30,7 @@ use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
 use crate::http::host_map;
+use crate::http::path;
 use crate::http::request::{Caller, Request};
 use crate::keys::KeySource;
 use crate::outcome::decision::Ground;
@@ -691,6 +692,10 @@ impl Policies {
     fn governing(&self, request: &Request<'_>) -> Result<(&str, &Policy), Refusal> {
         let metadata = request.route_metadata.filter(|_| self.reads_metadata()).unwrap_or_default();
         let in_metadata = policy_in_metadata(metadata).ok_or(Reason::RouteMetadataMalformed)?;
+        // Envoy chose the route, and with it the policy, by a path that not every Envoy brings into order.
+        if let Choice::Default(_) = self.choice {
+            path::check_dots(request).map_err(|why| Refusal::because(Reason::TargetAmbiguous, why))?;
+        }
         let found = match (&self.choice, in_metadata) {
             (Choice::Only(policy) | Choice::Default(policy), None) => self.named.get_key_value(policy),
             (Choice::Only(_) | Choice::Default(_), Some(name)) => {

@@ -38,16 +38,30 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 /// one counts: RFC 7515 §4, RFC 7519 §4), or if it nests deeper than 16 levels.
 #[must_use]
 pub fn object(bytes: &[u8]) -> Option<Object<'_>> {
-    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
-    let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    match value {
+    match value(bytes)? {
         Json::Object(object) => Some(object),
         _ => None,
     }
 }
 
+/// Reads one value of JSON, as strictly.
+// Not inlined: several call it.
+#[inline(never)]
+pub(crate) fn value(bytes: &[u8]) -> Option<Json<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
+    let value = Strict { depth: DEEPEST }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
 impl<'a> Json<'a> {
+    pub(crate) fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(members) => Some(members),
+            _ => None,
+        }
+    }
+
     pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -93,6 +93,10 @@ def client_authentication(world: World) -> Iterator[Case]:
         f"{grant}&client_id={registered}", on=self_signed, forward={"client-cert": self_signed.rfc9440_form},
     )  # fmt: skip
     yield case("a form with a charset in its content type is read", f"client_id={pki}", headers=[("content-type", "Application/x-www-form-urlencoded; charset=UTF-8")], **handed_over)
+    for charset in ("us-ascii", "ISO-8859-1", '"windows-1252"'):
+        yield case(f"a form with charset={charset} and nothing but ASCII is read", f"client_id=%73{pki[1:]}", headers=[(FORM[0], f"{FORM[1]};charset={charset}")], **handed_over)
+    yield case("an empty client_secret beside tls_client_auth is an omitted one", f"client_id={pki}&client_secret=", **handed_over)
+    yield case("an empty assertion and type beside tls_client_auth are omitted ones", f"client_assertion=&client_id={pki}&client_assertion_type", **handed_over)
     yield case("a client with an assertion is forwarded with its certificate", grant + assertion(bound), **handed_over)
     yield case("a client with HTTP Basic is forwarded with its certificate", grant, headers=[FORM, basic(bound)], **handed_over)
     yield case("an empty body is forwarded where HTTP Basic names the client", "", headers=[basic(bound)], **handed_over)
@@ -125,6 +129,8 @@ def client_authentication(world: World) -> Iterator[Case]:
     for what, body in {
         "has client_id twice": f"client_id={pki}&client_id={pki}",
         "has client_id twice, once percent-encoded": f"client_id={pki}&client%5Fid=other",
+        "has client_id twice, once empty": f"client_id=&client_id={pki}",
+        "has client_secret twice, both empty": f"client_id={pki}&client_secret=&client_secret=",
         "has another client_id in its assertion": f"client_id={bound}" + assertion(pki),
         "has another iss than sub in its assertion": assertion(bound, iss="other"),
         "has client.id, which PHP reads as client_id": f"client_id={bound}&client.id={pki}",
@@ -206,6 +212,9 @@ def client_authentication(world: World) -> Iterator[Case]:
         f"client_id={pki}", facts={"connection.peer_certificate_valid": b"\0"}, **forwarding, **handed_over,
     )  # fmt: skip
     yield case("a token request in JSON is refused as malformed", json.dumps({"client_id": pki}), headers=[("content-type", "application/json")], refusal=malformed)
+    for charset in ("utf-7", "utf-16", "shift_jis", "ibm037", "iso-8859-1-x", "windows-1252; charset=utf-8", '"utf-8'):
+        yield case(f"a token request with charset={charset} is refused as malformed", f"client_id={pki}", headers=[(FORM[0], f"{FORM[1]}; charset={charset}")], refusal=malformed)
+    yield case("a form in ISO-8859-1 with an encoded byte that is not ASCII is refused as malformed", f"client_id={pki}&a=%e9", headers=[(FORM[0], f"{FORM[1]}; charset=iso-8859-1")], refusal=malformed)
     yield case("a token request without a content type is refused as malformed", f"client_id={pki}", headers=[], refusal=malformed)
     yield case("a token request with a content encoding is refused as malformed", f"client_id={pki}", headers=[FORM, ("content-encoding", "gzip")], refusal=malformed)
     for what, scheme in {"a tab": "Basic\t", "an equals sign": "bAsIc=", "a comma": "Basic,"}.items():

@@ -37,16 +37,17 @@ def routes(world: World) -> Iterator[Case]:
         return Case(sentence, "resource-server", None, "/", one, [], facts=facts, refusal=cannot_decide(reason))
 
     unbound = [("authorization", "Bearer " + tokens.sign(world.keys["ES256"], world.claims()))]
-    for path in ("/migration/../accounts", "/migration/%2e%2e/accounts", "/migration//../../accounts", "//accounts"):
-        yield Case(
-            f"the path {path} does not take one route's policy to another's resource",
-            "resource-server",
-            None,
-            path,
-            None,
-            unbound,
-            refusal=invalid_token("confirmation_missing"),
-        )
+    for path in (
+        *("/migration/../accounts", "/migration/%2e%2e/accounts", "/migration//../../accounts", "/./accounts"),
+        *("/migration/..;/accounts", "/migration/.%2E;x=1/accounts", "/migration/..%3b/accounts"),
+        *("/migration/%252e%252e/accounts", "/migration\\..\\accounts", "/migration/..%5caccounts"),
+    ):
+        sentence = f"the path {path} does not take one route's policy to another's resource"
+        yield Case(sentence, "resource-server", None, path, None, unbound, as_it_came=True, refusal=ambiguous())
+    for path in ("//accounts", "/accounts;a=b/c;d", "/accounts%3Bx", "/100%25", "/a...b/..."):
+        sentence = f"the path {path} asks for a bound token as every path of its route does"
+        missing = invalid_token("confirmation_missing")
+        yield Case(sentence, "resource-server", None, path, None, unbound, refusal=missing)
     yield Case(
         "a request without a token passes an open route, which removes forged headers",
         "resource-server",

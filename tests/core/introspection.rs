@@ -298,6 +298,16 @@ fn without_a_good_response_nothing_passes_and_nothing_is_kept() {
 }
 
 #[test]
+fn a_503_in_place_of_the_issuers_answer_has_the_line_end_of_a_secret_in_its_detail() {
+    for (status, is_named) in [(503, true), (502, false)] {
+        let came = Api::new(json!({})).answered("opaque", &Response { status: Some(status), ..ok(&good()) });
+        let Came::Refused(_, Some(detail)) = came else { panic!("{status}: {came:?}") };
+        assert_eq!(detail.contains("a line end behind credential_injector's secret"), is_named, "{detail}");
+        assert!(detail.contains(&status.to_string()), "{detail}");
+    }
+}
+
+#[test]
 fn a_response_is_for_its_token_alone() {
     let mut api = Api::new(json!({"cache_seconds": 0}));
     let Came::Asked(question) = api.ask("opaque", None) else { panic!("the issuer is not asked") };

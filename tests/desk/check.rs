@@ -14,7 +14,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use certbound::desk::check::{Report, Warning, check};
+use certbound::desk::check::{CAPABILITIES, Report, Warning, check};
 use certbound::desk::schema::{file_schema, schema};
 
 /// RFC 7517 appendix A.1.
@@ -201,6 +201,25 @@ fn what_works_against_the_filter_is_named_at_its_place() {
     let http3 = fs::read_to_string("envoy/resource-server-http3.yaml").unwrap();
     let http3 = http3.replace("jwks: { keys: [] }", &format!("jwks: {{ keys: [{KEY}] }}"));
     let names_no_policy = |line: &&str| !line.contains("filter_metadata: { certbound:");
+    let redirecting = |text: &str| {
+        let timeout = "          stream_idle_timeout: 60s\n";
+        replaced(text, &[(timeout, &format!("{timeout}          internal_redirect_policy: {{}}\n"))])
+    };
+    let one_api = |token: &str| {
+        let issuer = format!(
+            "{{ issuer: https://as.example.com, audiences: [https://api.example.com], keys: {{ jwks: {{ keys: [{KEY}] }} }} }}"
+        );
+        let server = format!("{{ issuers: [{issuer}], certificate_binding: required, forward_token: {token} }}");
+        let one = one_role(&api).lines().filter(names_no_policy).collect::<Vec<_>>().join("\n");
+        replaced(&one, &[("clean_only: {}", &format!("resource_server: {server}"))])
+    };
+    let allowing = |before: &str, capabilities: &[&str]| {
+        let indent = " ".repeat(before.len() - before.trim_start().len());
+        let allowed: String = capabilities.iter().map(|name| format!("{indent}    {name}: {{}}\n")).collect();
+        let list = format!("{indent}capability_restriction_config:\n{indent}  allowed_capabilities:\n{allowed}");
+        replaced(&api, &[(before, &format!("{before}{list}"))])
+    };
+    let (of_vm, of_plugin) = ("                  vm_id: certbound\n", "                root_id: certbound\n");
     let open = no_context(&one_role(&api)).lines().filter(names_no_policy).collect::<Vec<_>>().join("\n");
     for (what, text, expected) in [
         ("nothing", api.clone(), vec![]),
@@ -425,6 +444,25 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             "a timeout that is off",
             replaced(&api, &[("stream_idle_timeout: 60s", "stream_idle_timeout: 0s")]),
             vec![("stream_idle_timeout_missing", "stream_idle_timeout: 0s")],
+        ),
+        ("an internal redirect", redirecting(&api), vec![("internal_redirect", "internal_redirect_policy: {}")]),
+        ("an internal redirect under one policy that keeps the token", redirecting(&one_api("keep")), vec![]),
+        (
+            "an internal redirect under one policy that removes the token",
+            redirecting(&one_api("remove")),
+            vec![("internal_redirect", "internal_redirect_policy: {}")],
+        ),
+        ("a list of capabilities with nothing in it, which allows all", allowing(of_vm, &[]), vec![]),
+        ("every capability", allowing(of_vm, CAPABILITIES), vec![]),
+        (
+            "a capability too few for the VM",
+            allowing(of_vm, CAPABILITIES.split_last().unwrap().1),
+            vec![("capability_missing", "allowed_capabilities:")],
+        ),
+        (
+            "a capability too few for the plugin",
+            allowing(of_plugin, CAPABILITIES.split_first().unwrap().1),
+            vec![("capability_missing", "allowed_capabilities:")],
         ),
         ("a path as it came", replaced(&api, &[(no_requests, "")]), vec![("path_not_normalized", "typed_config:")]),
         (

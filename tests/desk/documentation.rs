@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 
-use certbound::desk::check::Warning;
+use certbound::desk::check::{CAPABILITIES, Warning};
 use certbound::handover::forwarding_headers::{NAMED_BY_THE_OPERATOR, ROWS};
 use certbound::http::call::Outcome;
 use certbound::jose::left_out::LeftOut;
@@ -175,4 +175,13 @@ fn what_the_filter_is_compared_with_removes_the_same_headers() {
     removed.sort_unstable();
     expected.sort_unstable();
     assert_eq!(removed, expected);
+}
+
+#[test]
+fn the_manual_lists_the_capabilities_that_check_looks_for() {
+    let security = page("security");
+    let (_, block) = security.split_once("```text\nproxy_log ").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let listed: Vec<_> = std::iter::once("proxy_log").chain(block.split_whitespace()).collect();
+    assert_eq!(listed, CAPABILITIES);
 }

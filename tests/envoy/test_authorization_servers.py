@@ -282,6 +282,7 @@ def test_the_depth_counts_the_certificates_above_the_clients_own(
         assert outcome(running, running.world.client_1) == "handed over"
 
 
+@pytest.mark.parametrize("form_of_envoy", ["TEXT", "JSON"])
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
 @pytest.mark.parametrize(
     ("file", "names"),
@@ -289,9 +290,14 @@ def test_the_depth_counts_the_certificates_above_the_clients_own(
     ids=["authlete", "keycloak"],
 )
 def test_the_chain_of_the_handshake_comes_to_the_server(
-    file: File, names: tuple[str, str], protocol: str, tmp_path: Path
+    file: File, names: tuple[str, str], protocol: str, form_of_envoy: str, tmp_path: Path
 ) -> None:
-    with started(file, tmp_path) as running:
+    def change(text: str, _: World) -> str:
+        told = "set_current_client_cert_details: { chain: true"
+        assert told in text
+        return text.replace(told, f"{told}, format: JSON") if form_of_envoy == "JSON" else text
+
+    with started(file, tmp_path, change) as running:
         leaf = behind_an_intermediate(running.world.authority, tmp_path)
         intermediate = pem_of(tmp_path / "intermediate.pem")
         for _ in range(2):

@@ -586,6 +586,24 @@ def test_a_body_that_streams_while_its_request_waits_arrives_whole_or_not_at_all
         assert len(api.upstream.requests) == 1
 
 
+def test_a_body_that_comes_before_and_after_the_answer_arrives_whole(world: World, tmp_path: Path) -> None:
+    """Where headers may wait, which is what another policy of the same filter may need."""
+
+    def change(document: dict[str, Any]) -> None:
+        shipped.plugin(document)["allow_on_headers_stop_iteration"] = True
+
+    with IntrospectionServer(says()) as server, running(world, tmp_path, server.port, change=change) as api:
+        server.answer = slowly(0.5, says(**api.active()))
+        with api.client() as client:
+            client.send(b"POST / HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer good\r\ncontent-length: 9\r\n\r\none")
+            time.sleep(1)
+            client.send(b"two")
+            time.sleep(0.2)
+            client.send(b"end")
+            assert client.receive("POST").status == 200
+        assert api.upstream.requests[-1].body == b"onetwoend"
+
+
 class Echo(LocalServer):
     """A server that switches protocols and then sends back what comes."""
 

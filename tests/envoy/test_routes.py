@@ -331,6 +331,36 @@ def test_a_first_configuration_that_is_refused_lets_nothing_pass_until_a_good_on
         assert status(None) == 401
 
 
+DOTS_BEHIND_HEALTH = (
+    *("/health/../accounts", "/health/%2e%2e/accounts", "/health/..;/accounts", "/health/.%2e;x=1/accounts"),
+    *("/health/..%3b/accounts", "/health/%252e%252e/accounts", "/health/..\\accounts", "/health//../../accounts"),
+)
+
+
+@pytest.mark.parametrize("as_it_came", [False, True])
+def test_no_path_with_dots_leads_from_one_route_to_another_by_metadata(
+    world: World, tmp_path: Path, as_it_came: bool
+) -> None:
+    """Whether Envoy brings them into order, which depends on its release and its settings, or leaves them to certbound."""
+
+    def change(document: dict[str, Any]) -> None:
+        shipped.manager(document)["route_config"]["virtual_hosts"][0]["routes"][0]["match"] = {"prefix": "/health"}
+        if as_it_came:
+            for key in ("normalize_path", "merge_slashes", "path_with_escaped_slashes_action"):
+                shipped.manager(document).pop(key)
+
+    with running("policies-by-metadata", world, tmp_path, change) as proxy:
+        for path in DOTS_BEHIND_HEALTH:
+            with proxy.client() as client:
+                status = client.request("GET", path).status
+            assert status in ({400} if as_it_came else {400, 401}), path
+        assert proxy.upstream.requests == []
+        assert "reason=target_ambiguous" in proxy.envoy.log()
+        with proxy.client() as client:
+            for path in ("/health;a=b", "/health%3Bx", "/health/x;y", "/health/100%25"):
+                assert client.request("GET", path).status == 200, path
+
+
 # Internal redirects.
 
 

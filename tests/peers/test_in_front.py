@@ -72,6 +72,7 @@ ROWS = {
     "lighttpd-nil": Row(Lighttpd, "pem_url", "cert and lighty.c.urlenc(cert) or tostring(nil)", "nil"),
     "trafficserver": Row(TrafficServer, "pem_apache", "client.certificate"),
     "envoy-xfcc": Row(ENVOY, "xfcc", ""),
+    "envoy-xfcc-json": Row(ENVOY, "xfcc", ""),
     "envoy-pem": Row(ENVOY, "pem_url", "%DOWNSTREAM_PEER_CERT%"),
     "envoy-hex": Row(ENVOY, "sha256_hex", "%DOWNSTREAM_PEER_FINGERPRINT_256%"),
 }
@@ -117,10 +118,10 @@ def _policy(row: Row, key: SigningKey) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _document(directory: Path, key: SigningKey, server: Certificate, clients: Authority, upstream: int) -> tuple[str, int, int]:
-    """The shipped file with a listener that speaks no TLS, for terminators on the same machine, and in front of it one that
-    ends TLS and has no filter; and the ports of both."""
-    inner, front = free_port(), free_port()
+def _document(directory: Path, key: SigningKey, server: Certificate, clients: Authority, upstream: int) -> tuple[str, int, int, int]:
+    """The shipped file with a listener that speaks no TLS, for terminators on the same machine, and in front of it two that
+    end TLS and have no filter, the second of which writes JSON; and the ports of all."""
+    inner, front, front_json = free_port(), free_port(), free_port()
     document = yaml.safe_load(
         shipped.read(
             "authorization-server",
@@ -167,7 +168,11 @@ def _document(directory: Path, key: SigningKey, server: Certificate, clients: Au
         for name, row in ROWS.items()
         if row.peer == ENVOY
     ]
-    return yaml.safe_dump(document), inner, front
+    in_json = deepcopy(listeners[0]) | {"name": "front-json"}
+    in_json["address"]["socket_address"]["port_value"] = front_json
+    listeners.append(in_json)
+    shipped.manager(document, 2)["set_current_client_cert_details"]["format"] = "JSON"
+    return yaml.safe_dump(document), inner, front, front_json
 
 
 def _verify(trusted: Path) -> dict[type[Terminator], str]:
@@ -195,11 +200,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     certificates = {"alone": clients.issue("alone"), "chained": intermediate.issue("chained")}
     key = SigningKey.make("ES256", "1")
     with Recorder() as recorder, ExitStack() as stack:
-        document, inner, front = _document(directory, key, server, clients, recorder.port)
+        document, inner, front, front_json = _document(directory, key, server, clients, recorder.port)
         stack.enter_context(
             Envoy(document, directory, name="envoy", environment={"SECRET_OF_THE_TEST": SECRET})
         )
         ports = dict.fromkeys((name for name, row in ROWS.items() if row.peer == ENVOY), front)
+        ports["envoy-xfcc-json"] = front_json
         for peer, verify in _verify(clients.pem_path).items():
             secret = SECRET if peer in (Apache, Caddy, NewCaddy) else f'"{SECRET}"'
             own = {name: row for name, row in ROWS.items() if row.peer is peer}
@@ -225,7 +231,7 @@ def test_the_certificate_of_the_terminators_client_is_read(world: World, name: s
         return
     response, told = world.send(name, certificate)
     expected = [f"client-cert: {certificate.rfc9440_form}"]
-    if name == "envoy-xfcc" and certificate.chain:
+    if name.startswith("envoy-xfcc") and certificate.chain:
         expected.append(f"client-cert-chain: :{base64.b64encode(certificate.chain[0]).decode()}:")
     assert (response.status, sorted(told)) == (200, sorted(line.lower().encode() for line in expected))
 

@@ -38,6 +38,49 @@ const CHANGING: &[&str] = &[
 /// What a client's certificate may be signed with that Envoy does not offer to accept unless told.
 const NOT_OFFERED: &[&str] = &["ed25519", "ecdsa_secp521r1_sha512"];
 
+/// What a request may need of the host, and the host of the module.
+pub const CAPABILITIES: &[&str] = &[
+    "proxy_log",
+    "proxy_get_property",
+    "proxy_set_property",
+    "proxy_get_buffer_bytes",
+    "proxy_set_buffer_bytes",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_remove_header_map_value",
+    "proxy_send_local_response",
+    "proxy_continue_stream",
+    "proxy_set_effective_context",
+    "proxy_call_foreign_function",
+    "proxy_http_call",
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_on_context_create",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_memory_allocate",
+    "proxy_on_tick",
+    "proxy_on_http_call_response",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_headers",
+    "proxy_on_response_body",
+    "proxy_on_response_trailers",
+    "proxy_on_delete",
+    "random_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_write",
+    "proc_exit",
+];
+
 /// The plugin itself: what becomes of requests when it fails.
 pub(super) fn of_plugin(plugin: Place<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -56,7 +99,24 @@ pub(super) fn of_plugin(plugin: Place<'_>) -> Vec<Finding> {
              FAIL_RELOAD",
         ));
     }
+    found.extend(of_capabilities(plugin));
     found
+}
+
+/// Whether the module may call what it calls. An empty list allows everything.
+fn of_capabilities(plugin: Place<'_>) -> Vec<Finding> {
+    let places = [Some(plugin), plugin.at(&["vm_config"])].into_iter().flatten();
+    let lists = places.filter_map(|place| place.at(&["capability_restriction_config", "allowed_capabilities"]));
+    let missing = lists.filter_map(|list| {
+        list.entries().next()?;
+        let missing: Vec<_> = CAPABILITIES.iter().copied().filter(|name| list.get(name).is_none()).collect();
+        let sentence = format!(
+            "certbound needs {}, which this list does not allow: requests that need it are refused",
+            listed(&missing, "and")
+        );
+        (!missing.is_empty()).then(|| Finding::warning(list, Warning::CapabilityMissing, sentence))
+    });
+    missing.collect()
 }
 
 /// The filter's surroundings, seen with its policies.
@@ -325,6 +385,20 @@ fn of_server_name(manager: Manager<'_>, policies: &Policies) -> Option<Finding> 
     (!inspected).then(|| Finding::warning(manager.listener, Warning::ServerNameUnknown, sentence))
 }
 
+/// Whether an internal redirect, after which a request is judged again, is refused for what the first judgement did.
+fn of_redirects<'d>(manager: Place<'d>, policies: &Policies) -> Vec<Finding> {
+    let removes = |policy: &Policy| matches!(policy, Policy::ResourceServer(server) if server.removes_token());
+    let sentence = if policies.count() > 1 {
+        "a request that is redirected internally to a route with another policy is refused (policy_changed)"
+    } else if policies.iter().any(|(_, policy)| removes(policy)) {
+        "a request that is redirected internally is judged again, and refused for want of the token that was removed"
+    } else {
+        return Vec::new();
+    };
+    let redirects = manager.everything().into_iter().filter_map(|place| place.at(&["internal_redirect_policy"]));
+    redirects.map(|place| Finding::warning(place, Warning::InternalRedirect, sentence)).collect()
+}
+
 /// Whether a chain that is handed over comes to the filter.
 fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
     // A chain that a terminator hands over comes in its own header.
@@ -421,6 +495,7 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
             ));
         }
     }
+    found.extend(of_redirects(manager, policies));
     for matched in manager.everything().into_iter().flat_map(|place| place.list(&["match", "headers"])) {
         if matched.text_at(&["name"]).is_some_and(|name| policies.is_forwarding_header(name)) {
             found.push(Finding::warning(

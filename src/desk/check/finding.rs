@@ -79,6 +79,8 @@ warnings! {
     ForwardedCertificateBelieved, "forwarded_certificate_believed";
     /// Nothing ends a request that waits for ever.
     StreamIdleTimeoutMissing, "stream_idle_timeout_missing";
+    /// A request is judged again after an internal redirect, and refused for what the first judgement did.
+    InternalRedirect, "internal_redirect";
     /// The path that chooses the policy is not the path that the server gets.
     PathNotNormalized, "path_not_normalized";
     /// A client chooses the route by a header that is removed only afterwards.
@@ -91,6 +93,8 @@ warnings! {
     ChangedAfterDecision, "changed_after_decision";
     /// A filter that fails lets requests pass.
     FailOpen, "fail_open";
+    /// The host does not let the module call what a request needs.
+    CapabilityMissing, "capability_missing";
     /// A filter that crashed once is not started again.
     FailClosedForEver, "fail_closed_for_ever";
     /// No `jwt_authn` runs before the filter that relies on it.

@@ -15,6 +15,7 @@ mod request_body;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
+pub use envoy::CAPABILITIES;
 pub use finding::{Finding, Severity, Warning};
 
 use super::sentence::{counted, shown};

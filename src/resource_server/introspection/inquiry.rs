@@ -141,7 +141,10 @@ impl Inquiry {
                 .map(|claims| Content::Claims(without_empty_audience(claims.without_nulls()).into_owned()))
                 .ok_or_else(|| "the response is not one JSON object".to_owned()),
         };
-        let content = response.content(LARGEST_RESPONSE).and_then(read);
+        let mut content = response.content(LARGEST_RESPONSE).and_then(read);
+        if let (Some(503), Err(why)) = (response.status, &mut content) {
+            why.push_str("; before Envoy 1.40 a line end behind credential_injector's secret causes it too");
+        }
         Introspected { inquiry: self, content }
     }
 

@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
                 let chain = match chain {
                     Chain::Unknown => &[][..],
                     Chain::Known(chain) => chain,
-                    Chain::TooLong => continue,
+                    Chain::Lost => continue,
                 };
                 assert!(chain.len() <= 10);
                 let all: Vec<_> = std::iter::once(der).chain(chain.iter().map(Vec::as_slice)).collect();

@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     let found = Chain::of_connection(input, &own);
     judge(&found);
     // Another connection finds nothing where this one found something.
-    if found != Chain::Unknown {
+    if found != Chain::Unknown && !input.starts_with(b"[") {
         let text = String::from_utf8_lossy(input).to_ascii_lowercase();
         assert!(text.contains("chain="), "{text}");
     }
