@@ -3,12 +3,14 @@
 //! The headers that were written for a certificate. The next request of the connection needs neither the certificate nor an
 //! encoding.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::http::edit::Edit;
+use crate::jose::signature::Verification;
 
 /// How much of a VM's memory it takes at most: with a usual certificate of 2 KiB in two forms each, some 1000 certificates in
 /// use at one time.
@@ -26,7 +28,21 @@ pub(crate) struct CertificateHeaders {
     pub(crate) certificate: Option<Certificate>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) without_chain: bool,
+    /// The keys, each as a SubjectPublicKeyInfo, of the certificates in the chain that have the issuer's name, if clients authenticate by
+    /// them; `None` if no chain is known.
+    pub(crate) issuer_keys: Option<Vec<Vec<u8>>>,
+    pub(crate) signers: Signers,
 }
+
+/// Whether keys have signed a certificate, by the SHA-256 of each. A signature is verified once.
+#[derive(Debug, Default)]
+pub(crate) struct Signers(RefCell<Vec<(Thumbprint, Verification)>>);
+
+/// So many are kept of one certificate.
+const MOST_SIGNERS: usize = 16;
+
+/// What they take.
+const SIGNERS_SIZE: usize = MOST_SIGNERS * size_of::<(Thumbprint, Verification)>();
 
 /// The headers that one VM has written, for all its policies.
 #[derive(Debug)]
@@ -39,13 +55,32 @@ impl Default for HeaderCache {
 }
 
 impl CertificateHeaders {
+    /// Whether a key has signed the certificate, as it is known or found out now.
+    pub(crate) fn signer(&self, sha256: &Thumbprint, verify: impl FnOnce() -> Verification) -> Verification {
+        let known = self.signers.0.borrow().iter().find(|(own, _)| own == sha256).map(|(_, known)| *known);
+        known.unwrap_or_else(|| {
+            let verification = verify();
+            let mut signers = self.signers.0.borrow_mut();
+            if signers.len() >= MOST_SIGNERS {
+                signers.clear();
+            }
+            signers.push((*sha256, verification));
+            verification
+        })
+    }
+
     fn size(&self) -> usize {
         let edits = self.edits.iter().fold(0_usize, |sum, edit| {
             sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
         });
         let source = self.chain_source.as_ref().map_or(0, Vec::len);
-        let certificate = self.certificate.as_ref().map_or(0, |certificate| certificate.der().len());
-        edits.saturating_add(source).saturating_add(certificate).saturating_add(OVERHEAD)
+        let certificate = self.certificate.as_ref().map_or(0, |own| own.der().len().saturating_add(SIGNERS_SIZE));
+        let keys = self
+            .issuer_keys
+            .iter()
+            .flatten()
+            .fold(0_usize, |sum, key| sum.saturating_add(key.len()).saturating_add(64));
+        edits.saturating_add(source).saturating_add(certificate).saturating_add(keys).saturating_add(OVERHEAD)
     }
 }
 
@@ -80,7 +115,9 @@ mod tests {
 
     fn handed(source: Option<&[u8]>, value: &str) -> CertificateHeaders {
         let edits = vec![Edit::set("client-cert", value.to_owned())];
-        CertificateHeaders { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false }
+        let chain_source = source.map(<[u8]>::to_vec);
+        let (issuer_keys, signers) = (None, Signers::default());
+        CertificateHeaders { chain_source, certificate: None, edits, without_chain: false, issuer_keys, signers }
     }
 
     #[test]

@@ -288,6 +288,11 @@ impl Source {
         self.encoding.is_digest()
     }
 
+    /// Whether it reads the chain of the certificate.
+    pub(crate) fn has_chain(&self) -> bool {
+        self.chain_header.is_some() || self.encoding == Encoding::Xfcc
+    }
+
     /// Whether the terminator says that it validated the chain.
     pub(crate) fn says_verified(&self) -> bool {
         self.verified.is_some()
