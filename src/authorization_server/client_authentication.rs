@@ -227,6 +227,10 @@ impl ClientAuthentication {
                  and are used for as long as the response is fresh; while they cannot be fetched, the client gets 503."
             ),
         };
+        let pinned = match count(&|method| matches!(method, Method::Pki { issuers, .. } if !issuers.are_any())) {
+            0 => String::new(),
+            count => format!("The certificate of {count} of them must be signed by an issuer's key that is pinned."),
+        };
         let sentences = vec![
             format!(
                 "Clients authenticate here: {} by a name in a validated certificate, {} by a registered certificate, {} at the \
@@ -235,6 +239,7 @@ impl ClientAuthentication {
                 count(&|method| matches!(method, Method::SelfSigned(_))),
                 count(&|method| matches!(method, Method::AtTheServer)),
             ),
+            pinned,
             headers.to_owned(),
             fetched,
         ];

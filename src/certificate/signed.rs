@@ -2,8 +2,6 @@
 
 //! The signature of a certificate (RFC 5280 §4.1.1).
 
-use x509_parser::asn1_rs::Tag;
-
 use super::der::Element;
 use super::to_be_signed::ToBeSigned;
 
@@ -23,10 +21,7 @@ impl<'a> Signed<'a> {
     #[must_use]
     pub fn of_certificate(der: &'a [u8]) -> Option<Self> {
         let [message, algorithm, signature] = Element::only(der)?.children()?.try_into().ok()?;
-        let algorithm = algorithm.whole;
-        let signature = Some(signature).filter(|signature| signature.is(Tag::BitString))?.primitive()?;
-        // Every bit of the last byte counts.
-        let signature = signature.strip_prefix(&[0])?;
+        let (algorithm, signature) = (algorithm.whole, signature.whole_bytes()?);
         let is_named = ToBeSigned::of_certificate(der)?.signature == algorithm;
         is_named.then_some(Self { message: message.whole, algorithm, signature })
     }

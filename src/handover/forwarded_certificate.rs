@@ -21,6 +21,7 @@ use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::header_name::{OwnName, are_twins};
 use crate::http::request::Request;
+use crate::jose::issuer_key::IssuerKey;
 use crate::reason::Reason;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -239,10 +240,14 @@ impl ForwardedCertificate {
 
 /// The keys of the certificates in a chain that have the name of a certificate's issuer: a name that is an authority's is written in
 /// the same bytes in both (RFC 5280 §4.1.2.6). `None` if the chain is not known.
-fn issuer_keys(certificate: &Certificate, chain: &Chain) -> Option<Vec<Vec<u8>>> {
+fn issuer_keys(certificate: &Certificate, chain: &Chain) -> Option<Vec<IssuerKey>> {
     let Chain::Known(chain) = chain else { return None };
     let issuer = ToBeSigned::of_certificate(certificate.der())?.issuer;
-    let fields = chain.iter().filter_map(|der| ToBeSigned::of_certificate(der));
-    let own = fields.filter(|fields| fields.subject == issuer);
-    Some(own.map(|fields| fields.subject_public_key_info.to_vec()).collect())
+    let mut keys = Vec::new();
+    for der in chain {
+        if let Some(fields) = ToBeSigned::of_certificate(der).filter(|fields| fields.subject == issuer) {
+            keys.push(IssuerKey::from_der(fields.subject_public_key_info));
+        }
+    }
+    Some(keys)
 }

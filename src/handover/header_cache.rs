@@ -10,6 +10,7 @@ use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::http::edit::Edit;
+use crate::jose::issuer_key::IssuerKey;
 use crate::jose::signature::Verification;
 
 /// How much of a VM's memory it takes at most: with a usual certificate of 2 KiB in two forms each, some 1000 certificates in
@@ -28,9 +29,9 @@ pub(crate) struct CertificateHeaders {
     pub(crate) certificate: Option<Certificate>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) without_chain: bool,
-    /// The keys, each as a SubjectPublicKeyInfo, of the certificates in the chain that have the issuer's name, if clients authenticate by
+    /// The keys of the certificates in the chain that have the issuer's name, if clients authenticate by
     /// them; `None` if no chain is known.
-    pub(crate) issuer_keys: Option<Vec<Vec<u8>>>,
+    pub(crate) issuer_keys: Option<Vec<IssuerKey>>,
     pub(crate) signers: Signers,
 }
 
@@ -40,6 +41,9 @@ pub(crate) struct Signers(RefCell<Vec<(Thumbprint, Verification)>>);
 
 /// So many are kept of one certificate.
 const MOST_SIGNERS: usize = 16;
+
+/// What an issuer's key takes at most: RSA of 4096 bits, twice.
+const LARGEST_KEY: usize = 1200;
 
 /// What they take.
 const SIGNERS_SIZE: usize = MOST_SIGNERS * size_of::<(Thumbprint, Verification)>();
@@ -54,13 +58,13 @@ impl Default for HeaderCache {
     }
 }
 
-impl CertificateHeaders {
-    /// Whether a key has signed the certificate, as it is known or found out now.
-    pub(crate) fn signer(&self, sha256: &Thumbprint, verify: impl FnOnce() -> Verification) -> Verification {
-        let known = self.signers.0.borrow().iter().find(|(own, _)| own == sha256).map(|(_, known)| *known);
+impl Signers {
+    /// Whether this key has signed the certificate, as it is known or is found out now.
+    pub(crate) fn has(&self, sha256: &Thumbprint, verify: &dyn Fn() -> Verification) -> Verification {
+        let known = self.0.borrow().iter().find(|(own, _)| own == sha256).map(|(_, known)| *known);
         known.unwrap_or_else(|| {
             let verification = verify();
-            let mut signers = self.signers.0.borrow_mut();
+            let mut signers = self.0.borrow_mut();
             if signers.len() >= MOST_SIGNERS {
                 signers.clear();
             }
@@ -68,18 +72,16 @@ impl CertificateHeaders {
             verification
         })
     }
+}
 
+impl CertificateHeaders {
     fn size(&self) -> usize {
         let edits = self.edits.iter().fold(0_usize, |sum, edit| {
             sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
         });
         let source = self.chain_source.as_ref().map_or(0, Vec::len);
         let certificate = self.certificate.as_ref().map_or(0, |own| own.der().len().saturating_add(SIGNERS_SIZE));
-        let keys = self
-            .issuer_keys
-            .iter()
-            .flatten()
-            .fold(0_usize, |sum, key| sum.saturating_add(key.len()).saturating_add(64));
+        let keys = self.issuer_keys.as_ref().map_or(0, Vec::len).saturating_mul(LARGEST_KEY);
         edits.saturating_add(source).saturating_add(certificate).saturating_add(keys).saturating_add(OVERHEAD)
     }
 }
@@ -130,6 +132,24 @@ mod tests {
         assert!(cache.find("a", &one, None).is_none());
         assert!(cache.find("b", &one, Some(b"chain")).is_none());
         assert!(cache.find("a", &two, Some(b"chain")).is_none());
+    }
+
+    #[test]
+    fn a_signature_is_verified_once_for_each_of_sixteen_keys() {
+        let (signers, count) = (Signers::default(), std::cell::Cell::new(0));
+        let verify = || {
+            count.set(count.get() + 1);
+            Verification::Invalid
+        };
+        let keys: Vec<_> = (0..16_u8).map(|number| Thumbprint::of_der(&[number])).collect();
+        for key in keys.iter().chain(&keys) {
+            assert_eq!(signers.has(key, &verify), Verification::Invalid);
+        }
+        assert_eq!(count.get(), 16);
+        for number in 0..10_000_u32 {
+            signers.has(&Thumbprint::of_der(&number.to_be_bytes()), &verify);
+            assert!(signers.0.borrow().len() <= MOST_SIGNERS);
+        }
     }
 
     #[test]

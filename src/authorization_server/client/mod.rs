@@ -204,14 +204,14 @@ impl Registration {
         .into_iter()
         .filter_map(|(key, text)| Some((key, text.as_deref()?)))
         .collect();
-        let of_issuers = [
-            self.issuer_dn.as_ref().map(|_| "issuer_dn"),
-            self.issuer_certificates.as_ref().map(|_| "issuer_certificates"),
-            self.issuer_key_sha256.as_ref().map(|_| "issuer_key_sha256"),
-        ];
-        let of_pki = subjects.iter().map(|(key, _)| *key).chain(of_issuers.into_iter().flatten()).next();
+        let issuers = match (&self.issuer_dn, &self.issuer_certificates, &self.issuer_key_sha256) {
+            (Some(_), ..) => Some("issuer_dn"),
+            (None, Some(_), _) => Some("issuer_certificates"),
+            (None, None, Some(_)) => Some("issuer_key_sha256"),
+            (None, None, None) => None,
+        };
         if self.token_endpoint_auth_method != AuthenticationMethod::TlsClientAuth
-            && let Some(key) = of_pki
+            && let Some(key) = subjects.first().map(|(key, _)| *key).or(issuers)
         {
             return Err(format!("{key} is for tls_client_auth alone"));
         }
