@@ -82,24 +82,20 @@ impl Issuers {
                 candidates.push(key);
             }
         }
-        let mut tried = None;
+        let (mut in_vain, mut is_unavailable) = (None, false);
         for key in candidates {
             match handed.signers.has(key.sha256(), &|| key.has_signed(&signed, engine)) {
                 Verification::Valid => return Ok(()),
-                Verification::Invalid => tried = tried.or(Some((key.sha256(), false))),
-                Verification::Unavailable => tried = Some((key.sha256(), true)),
+                Verification::Invalid => in_vain = Some(key.sha256()),
+                Verification::Unavailable => is_unavailable = true,
             }
         }
-        Err(match tried {
-            Some((sha256, true)) => {
+        Err(match in_vain {
+            _ if is_unavailable => {
                 let algorithm = named(signed.algorithm).unwrap_or_default();
-                let found =
-                    format!("no signature with {algorithm} by the issuer's key {} can be verified", sha256.hex());
-                (Reason::SignatureEngineUnavailable, found)
+                (Reason::SignatureEngineUnavailable, format!("a signature by {algorithm} cannot be verified"))
             }
-            Some((sha256, false)) => {
-                mismatch(format!("the issuer's key {} has not signed the certificate", sha256.hex()))
-            }
+            Some(sha256) => mismatch(format!("not signed by the key {}", sha256.hex())),
             None => mismatch(self.told_of(fields.issuer, handed)),
         })
     }
