@@ -15,7 +15,7 @@ from rig.certificates import Authority, Certificate
 from cases.case import Case, Refusal, cannot_decide
 from cases.client_authentication import FORM
 from cases.configuration import Configuration
-from cases.world import World
+from cases.world import SECRET, World
 
 KINDS: dict[str, dict[str, Any]] = {
     "RSA with PKCS #1 v1.5 and SHA-512": {"key": "rsa2048", "hash_algorithm": hashes.SHA512()},
@@ -69,7 +69,21 @@ def _pinned(configuration: dict[str, Any], world: World) -> None:
     ]
 
 
-CONFIGURATIONS = {"pinned-issuers": Configuration("client-authentication", _pinned)}
+def _behind_a_terminator(configuration: dict[str, Any], world: World) -> None:
+    _pinned(configuration, world)
+    configuration["policies"]["clients"]["authorization_server"]["client_certificate_source"] = {
+        "header": "Client-Cert",
+        "chain_header": "Client-Cert-Chain",
+        "encoding": "sf_binary",
+        "proof": {"secret_header": "X-Edge-Secret", "secret": {"environment": "CERTBOUND_SECRET"}},
+        "verified": {"header": "X-Edge-Verify", "value": "SUCCESS"},
+    }
+
+
+CONFIGURATIONS = {
+    "pinned-issuers": Configuration("client-authentication", _pinned),
+    "pinned-issuers-behind-a-terminator": Configuration("client-authentication", _behind_a_terminator, has_secret=True),
+}
 
 
 def pinned_issuers(world: World) -> Iterator[Case]:
@@ -82,8 +96,9 @@ def pinned_issuers(world: World) -> Iterator[Case]:
     def case(sentence: str, client_id: str, on: Certificate, refusal: Refusal | None = None, **rest: Any) -> Case:
         forward = None if refusal else {"client-cert": on.rfc9440_form}
         headers = [FORM, *rest.pop("headers", ())]
-        body = f"client_id={client_id}".encode()
-        return Case(sentence, "pinned-issuers", "clients", "/token", on, headers, forward, refusal, method="POST", body=body, **rest)
+        rest = {"method": "POST", "body": f"client_id={client_id}".encode(), **rest}
+        configuration = rest.pop("configuration", "pinned-issuers")
+        return Case(sentence, configuration, "clients", "/token", rest.pop("over", on), headers, forward, refusal, **rest)
 
     def chain(leaf: Certificate, *others: bytes) -> dict[str, Any]:
         links = "".join(_url_encoded(each) for each in (leaf.der, *others))
@@ -108,6 +123,16 @@ def pinned_issuers(world: World) -> Iterator[Case]:
     yield case("a client of the issuer whose key is pinned is refused with another chain", "by-key", own, mismatch, **chain(rival, *own.chain))
     yield case("a client of another issuer is refused with its own chain", "by-key", rival, mismatch, **chain(rival, *rival.chain))
     yield case("a client of another issuer is refused with the pinned one in its chain", "by-key", rival, mismatch, **chain(rival, *own.chain, *rival.chain))
+
+    def terminated(leaf: Certificate, *others: bytes) -> dict[str, Any]:
+        chain = ", ".join(f":{base64.b64encode(each).decode()}:" for each in others)
+        told = [("client-cert", leaf.rfc9440_form), ("client-cert-chain", chain), ("x-edge-secret", SECRET), ("x-edge-verify", "SUCCESS")]
+        return {"configuration": "pinned-issuers-behind-a-terminator", "over": None, "headers": told}
+
+    yield case("a client of the issuer whose key is pinned is forwarded with a terminator's chain", "by-key", own, **terminated(own, *own.chain))
+    yield case("a client of another issuer is refused with the pinned one in a terminator's chain", "by-key", rival, mismatch, **terminated(rival, *own.chain, *rival.chain))
+    yield case("a client of the issuer whose certificate is pinned is forwarded from a terminator", "by-certificate", own, **terminated(own))
+    yield case("a client of another issuer is refused where a certificate is pinned, from a terminator", "by-certificate", rival, mismatch, **terminated(rival))
 
 
 def _url_encoded(der: bytes) -> str:
