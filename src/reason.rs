@@ -119,8 +119,8 @@ reasons! {
     CertificateDigestMismatch, "certificate_digest_mismatch", Operator, "the proxy cannot read the client certificate";
     /// The certificate is longer than one of the policy's forms may be.
     CertificateTooLarge, "certificate_too_large", TooLarge, "the client certificate is too large";
-    /// This host cannot verify signatures of the token's algorithm.
-    SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this access token";
+    /// This host cannot verify signatures of the algorithm of a token or a certificate.
+    SignatureEngineUnavailable, "signature_engine_unavailable", Operator, "the proxy cannot verify this signature";
 
     /// The issuer's keys could not be fetched yet, or not for longer than the last ones may be used.
     KeysUnavailable, "keys_unavailable", Later, "the proxy cannot verify this access token now";

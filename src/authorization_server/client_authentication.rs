@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::client::{Clients, Method, Origins, Registered, Registration};
+use super::client::{Client, Clients, Method, Origins, Registered, Registration};
 use super::token_request::{Head, Named};
 use super::{ClientCertificate, ForwardAnd, ResponseReader, Stop};
-use crate::certificate::Certificate;
 use crate::certificate::registered_name::NameMatching;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::{SortedMap, sorted};
+use crate::handover::forwarded_certificate::Keeps;
+use crate::handover::header_cache::CertificateHeaders;
 use crate::http::edit::Edit;
 use crate::http::leniency;
 use crate::http::request::Request;
+use crate::jose::signature::SignatureEngine;
 use crate::keys::{ClusterName, FetchReason, KeyRing, KeySource};
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::{Passed, SanitizedHeaders};
@@ -36,6 +38,8 @@ pub(super) struct ClientAuthentication {
     readings: Vec<Vec<u8>>,
     /// Whether a client is registered for `self_signed_tls_client_auth`.
     knows_self_signed: bool,
+    /// What the names and the issuers of its clients are compared with.
+    keeps: Keeps,
     unlisted_clients: UnlistedClients,
     request_body: RequestBody,
     largest_body: usize,
@@ -110,10 +114,17 @@ impl TryFrom<Fields> for ClientAuthentication {
             clients.iter().for_each(|(client_id, _)| readings.append(&mut leniency::readings(client_id)));
         }
         let knows_self_signed = clients.iter().any(|(_, client)| matches!(client.method, Method::SelfSigned(_)));
+        let needs_chain =
+            |client: &Client| matches!(&client.method, Method::Pki { issuers, .. } if issuers.need_chain());
+        let keeps = match clients.iter().any(|(_, client)| needs_chain(client)) {
+            true => Keeps::IssuerKeys,
+            false => Keeps::Certificate,
+        };
         Ok(Self {
             clients,
             readings: sorted(readings),
             knows_self_signed,
+            keeps,
             unlisted_clients,
             request_body,
             largest_body: largest_body.ok_or("largest_body_bytes is 1024 to 1048576")?,
@@ -147,6 +158,11 @@ impl ClientAuthentication {
         self.request_body == RequestBody::HeadersWait
     }
 
+    /// What must be known of a certificate.
+    pub(super) fn keeps(&self) -> Keeps {
+        self.keeps
+    }
+
     /// Whether a certificate may be a client's without being validated.
     pub(super) fn knows_self_signed(&self) -> bool {
         self.knows_self_signed
@@ -166,7 +182,7 @@ impl ClientAuthentication {
     /// What is doubtful in the distinguished names of clients: the client, the key, and why.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn doubts(&self) -> Vec<(&str, &'static str, &'static str)> {
-        let of_client = |(client_id, client): (_, &super::client::Client)| -> Vec<_> {
+        let of_client = |(client_id, client): (_, &Client)| -> Vec<_> {
             client.method.doubts().map(|(key, why)| (client_id, key, why)).collect()
         };
         sorted(self.clients.iter().flat_map(of_client).collect())
@@ -211,6 +227,10 @@ impl ClientAuthentication {
                  and are used for as long as the response is fresh; while they cannot be fetched, the client gets 503."
             ),
         };
+        let pinned = match count(&|method| matches!(method, Method::Pki { issuers, .. } if !issuers.are_any())) {
+            0 => String::new(),
+            count => format!("The certificate of {count} of them must be signed by an issuer's key that is pinned."),
+        };
         let sentences = vec![
             format!(
                 "Clients authenticate here: {} by a name in a validated certificate, {} by a registered certificate, {} at the \
@@ -219,6 +239,7 @@ impl ClientAuthentication {
                 count(&|method| matches!(method, Method::SelfSigned(_))),
                 count(&|method| matches!(method, Method::AtTheServer)),
             ),
+            pinned,
             headers.to_owned(),
             fetched,
         ];
@@ -233,8 +254,8 @@ pub(super) struct PresentedCertificate {
     pub(super) thumbprint: Option<Thumbprint>,
     /// Whether its chain was validated.
     pub(super) is_validated: bool,
-    /// The parsed certificate, if names in it may be compared.
-    pub(super) parsed: Option<Certificate>,
+    /// What is known of it, if it may be a client's.
+    pub(super) handed: Option<Rc<CertificateHeaders>>,
     /// The edits that hand it over.
     pub(super) edits: Vec<Edit>,
     /// Whether the authorization server gets it for any client, or only for one that authenticates with it.
@@ -301,10 +322,10 @@ impl UntilBody {
     pub(crate) fn resume(
         self,
         body: Option<&[u8]>,
-        keys: &KeyRing,
+        (keys, engine): (&KeyRing, &dyn SignatureEngine),
         now: &dyn Fn() -> UnixTime,
     ) -> Result<ForwardAnd, Stop> {
-        match self.judge(body)? {
+        match self.judge(body, engine)? {
             Judged::Forward(ground, client_id) => Ok(self.forward(ground, client_id)),
             Judged::Fetched(source, presented, client_id) => {
                 Box::new(UntilKeys { before: self, source, presented, client_id }).resume(keys, now())
@@ -321,7 +342,7 @@ impl UntilBody {
         (self.cleaned.forward(Passed { identity, ..ground.into() }), self.response_reader)
     }
 
-    fn judge(&self, body: Option<&[u8]>) -> Result<Judged, Refusal> {
+    fn judge(&self, body: Option<&[u8]>, engine: &dyn SignatureEngine) -> Result<Judged, Refusal> {
         let ClientAuthentication { clients, readings, unlisted_clients, largest_body, .. } = &*self.authentication;
         let body = body.filter(|body| body.len() <= *largest_body);
         let body = body.ok_or_else(|| {
@@ -361,11 +382,14 @@ impl UntilBody {
             Method::Pki { .. } if !certificate.is_validated => {
                 return Err(of_client(Reason::ClientCertificateNotValidated));
             }
-            Method::Pki { subject, issuer } => {
-                Method::check_names(subject, issuer.as_ref(), certificate.parsed.as_ref()).map_err(|found| {
-                    let detail = format!("client_id {client_id:.128}; {found}");
-                    Refusal::because(Reason::ClientCertificateMismatch, detail)
-                })?;
+            Method::Pki { subject, issuer, issuers } => {
+                let handed = certificate.handed.as_deref().ok_or_else(|| of_client(Reason::CertificateUnavailable))?;
+                Method::check_names(subject, issuer.as_ref(), handed.certificate.as_ref())
+                    .map_err(|found| (Reason::ClientCertificateMismatch, found))
+                    .and_then(|()| issuers.check(handed, engine))
+                    .map_err(|(reason, found)| {
+                        Refusal::because(reason, format!("client_id {client_id:.128}; {found}"))
+                    })?;
                 true
             }
             Method::SelfSigned(Registered::Inline(registered)) => registered.contains(&presented),

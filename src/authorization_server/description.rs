@@ -3,7 +3,7 @@
 //! What a policy in front of an authorization server does, in sentences.
 
 use super::{AuthorizationServer, ClientCertificate};
-use crate::handover::forwarded_certificate::ForwardedCertificate;
+use crate::handover::forwarded_certificate::{ForwardedCertificate, Keeps};
 use crate::handover::terminator::Source;
 use crate::http::path::PlainPath;
 use crate::text::list::listed;
@@ -37,7 +37,7 @@ impl AuthorizationServer {
         let mut sentences = self.source().map(Source::sentences).unwrap_or_default();
         sentences.extend(self.forwarded.forms_sentence("The authorization server"));
         sentences.push(which.to_owned());
-        if self.needs_chain() {
+        if self.forwarded.has_chain() && self.source().is_none() {
             sentences.push(ForwardedCertificate::chain_sentence());
         }
         sentences.extend(self.forwarded.facts_sentence());
@@ -84,9 +84,10 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().is_some_and(|own| !own.forwards_unlisted())
     }
 
-    /// Whether it hands over a chain that it must get from Envoy.
-    fn needs_chain(&self) -> bool {
-        self.forwarded.has_chain() && self.source().is_none()
+    /// Whether it needs the certificates behind the client's own, to hand them over or to find an issuer's key there.
+    pub(crate) fn reads_chain(&self) -> bool {
+        self.forwarded.has_chain()
+            || self.client_authentication.as_ref().is_some_and(|own| own.keeps() == Keeps::IssuerKeys)
     }
 
     /// Which certificates are handed over.

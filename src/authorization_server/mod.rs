@@ -14,6 +14,7 @@ mod stop;
 mod token_request;
 mod upstream_response;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -21,7 +22,9 @@ use serde::Deserialize;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::secret::Environment;
 use crate::handover::facts::Facts;
-use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, Verified, XForwardedClientCert};
+use crate::handover::forwarded_certificate::{
+    ForwardedCertificate, Keeps, PresentedBy, Verified, XForwardedClientCert,
+};
 use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::{CertificateHeaders, HeaderCache};
 use crate::handover::terminator::{Received, Source, Terminated};
@@ -149,6 +152,11 @@ impl TryFrom<Fields> for AuthorizationServer {
                 .to_owned());
         }
         client_authentication.as_ref().map_or(Ok(()), |own| own.check(client_certificate))?;
+        if client_certificate_source.as_ref().is_some_and(|source| !source.has_chain())
+            && client_authentication.as_ref().is_some_and(|own| own.keeps() == Keeps::IssuerKeys)
+        {
+            return Err("issuer_key_sha256 needs the chain: `chain_header` in client_certificate_source".to_owned());
+        }
         if let Some(twice) = written_twice(forwarded.names()) {
             return Err(format!("the policy writes the header {} twice", twice.text()));
         }
@@ -291,7 +299,8 @@ impl AuthorizationServer {
         cleaned: &mut SanitizedHeaders,
     ) -> Result<(PresentedCertificate, Ground), Reason> {
         let PresentedBy { connection, thumbprint, terminated, .. } = presented;
-        let mut headers = || self.forwarded.headers(presented, header_cache, self.client_authentication.is_some());
+        let keeps = self.client_authentication.as_ref().map_or(Keeps::Nothing, |own| own.keeps());
+        let mut headers = || self.forwarded.headers(presented, header_cache, keeps);
         // A terminator's certificate that cannot be handed over is refused whether it is validated or not.
         let written = terminated.map(|_| headers()).transpose()?;
         let verified = match self.verified(connection, terminated)? {
@@ -305,7 +314,7 @@ impl AuthorizationServer {
             Some(handed) => handed,
             None => headers()?,
         };
-        Ok(self.hand_over(thumbprint, verified, &handed, cleaned))
+        Ok(self.hand_over(thumbprint, verified, handed, cleaned))
     }
 
     /// Whether the chain of the client's certificate was validated; `None` if the certificate must not be handed over.
@@ -334,7 +343,7 @@ impl AuthorizationServer {
         &self,
         presented: Thumbprint,
         verified: Verified,
-        handed: &CertificateHeaders,
+        handed: Rc<CertificateHeaders>,
         cleaned: &mut SanitizedHeaders,
     ) -> (PresentedCertificate, Ground) {
         let is_validated = verified == Verified::Success;
@@ -351,8 +360,8 @@ impl AuthorizationServer {
         let certificate = PresentedCertificate {
             thumbprint: Some(presented),
             is_validated,
-            parsed: handed.certificate.clone(),
             edits: self.forwarded.says(verified).chain(handed.edits.iter().cloned()).collect(),
+            handed: Some(handed),
             for_any_client,
         };
         (certificate, ground)

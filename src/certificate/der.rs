@@ -59,6 +59,11 @@ impl<'a> Element<'a> {
         (!self.constructed).then_some(self.contents)
     }
 
+    /// The bytes of a BIT STRING that has only whole bytes: its first byte is the number of bits that the last one does not use.
+    pub(crate) fn whole_bytes(&self) -> Option<&'a [u8]> {
+        self.primitive().filter(|_| self.is(Tag::BitString))?.strip_prefix(&[0])
+    }
+
     /// The elements in its contents. `None` if the contents are something else.
     pub(crate) fn children(&self) -> Option<Vec<Self>> {
         let mut elements = Elements(self.contents);

@@ -12,6 +12,7 @@ pub(crate) mod pem;
 pub mod public_key;
 pub mod registered_name;
 pub(crate) mod serial_number;
+pub mod signed;
 pub mod subject_alternative_name;
 pub mod thumbprint;
 pub mod to_be_signed;

@@ -12,6 +12,8 @@ use super::der::{Element, Elements};
 pub struct ToBeSigned<'a> {
     /// INTEGER.
     pub serial_number: &'a [u8],
+    /// AlgorithmIdentifier: how the certificate says that it is signed (RFC 5280 §4.1.2.3).
+    pub signature: &'a [u8],
     /// Name.
     pub issuer: &'a [u8],
     /// Two times.
@@ -35,9 +37,9 @@ impl<'a> ToBeSigned<'a> {
             // The version has the tag [0] and is absent in version 1.
             None => fields.next().filter(|version| version.context() == Some(0)).and(fields.next_if(Tag::Integer))?,
         };
-        let _signature = fields.next_if(Tag::Sequence)?;
         Some(Self {
             serial_number: serial_number.whole,
+            signature: fields.next_if(Tag::Sequence)?.whole,
             issuer: fields.next_if(Tag::Sequence)?.whole,
             validity: fields.next_if(Tag::Sequence)?.whole,
             subject: fields.next_if(Tag::Sequence)?.whole,

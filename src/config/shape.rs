@@ -113,7 +113,7 @@ pub(crate) fn one_subject(schema: &mut Schema) {
         json!({ "required": [name], "properties": properties })
     });
     let mut nameless = none(&NAMES);
-    nameless.insert("issuer_dn".to_owned(), json!({ "type": "null" }));
+    nameless.append(&mut none(&["issuer_dn", "issuer_certificates", "issuer_key_sha256"]));
     let pki = json!({ "if": method("tls_client_auth"), "then": { "oneOf": one }, "else": { "properties": nameless } });
     let keys = [without(present(&["jwks"]), &["jwks_uri"]), without(present(&["jwks_uri"]), &["jwks"])];
     let self_signed = json!({ "if": method("self_signed_tls_client_auth"), "then": { "oneOf": keys } });

@@ -293,7 +293,7 @@ impl Question {
             under.unwrap_or_else(|| self.policies.start(&request, context))
         };
         let given = Given { body: Some(&self.body), introspection: self.introspection.as_deref(), now: self.now };
-        let (asked, end) = run(start, keys, given);
+        let (asked, end) = run(start, (keys, engine), given);
         let mut told = vec![];
         if connection.was_asked.get() {
             let validated = self.validated.ok_or(

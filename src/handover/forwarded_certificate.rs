@@ -8,18 +8,20 @@ use serde::Deserialize;
 
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
+use crate::certificate::to_be_signed::ToBeSigned;
 use crate::config::secret::{Environment, Secret};
 use crate::handover::chain::{self, Chain};
 use crate::handover::dialect::Form;
 use crate::handover::encoding::Encoding;
 use crate::handover::facts::Facts;
 use crate::handover::forwarding::Forwarding;
-use crate::handover::header_cache::{CertificateHeaders, HeaderCache};
+use crate::handover::header_cache::{CertificateHeaders, HeaderCache, Signers};
 use crate::handover::terminator::Terminated;
 use crate::http::connection::Connection;
 use crate::http::edit::Edit;
 use crate::http::header_name::{OwnName, are_twins};
 use crate::http::request::Request;
+use crate::jose::issuer_key::IssuerKey;
 use crate::reason::Reason;
 
 pub(crate) const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -65,6 +67,16 @@ pub(crate) struct PresentedBy<'p> {
     pub(crate) thumbprint: Thumbprint,
     /// The word of a terminator in front, if the certificate comes from it.
     pub(crate) terminated: Option<&'p Terminated>,
+}
+
+/// What is kept beside the headers for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    Nothing,
+    /// The certificate.
+    Certificate,
+    /// The certificate, and the keys of its issuer in the chain.
+    IssuerKeys,
 }
 
 impl ForwardedCertificate {
@@ -159,32 +171,31 @@ impl ForwardedCertificate {
             };
             edits.extend(self.says(if validated { Verified::Success } else { Verified::Failed }));
         }
-        edits.extend(self.headers(presented, header_cache, false)?.edits.iter().cloned());
+        edits.extend(self.headers(presented, header_cache, Keeps::Nothing)?.edits.iter().cloned());
         Ok(edits)
     }
 
-    /// The headers that depend only on the certificate and its chain, kept or written now. With `keeps_certificate` the
-    /// certificate is kept beside them.
+    /// The headers that depend only on the certificate and its chain, kept or written now.
     // Not inlined: as `edits`.
     #[inline(never)]
     pub(crate) fn headers(
         &self,
         presented: PresentedBy<'_>,
         header_cache: &mut HeaderCache,
-        keeps_certificate: bool,
+        keeps: Keeps,
     ) -> Result<Rc<CertificateHeaders>, Reason> {
         let PresentedBy { policy, request, connection, thumbprint, terminated } = presented;
         // Envoy wrote this header about the connection, so it says nothing of a terminator's client.
         let forwarded = request.values(X_FORWARDED_CLIENT_CERT).last().filter(|_| terminated.is_none());
         let source = terminated.map_or(forwarded, |terminated| terminated.chain_source.as_deref());
-        let source = source.filter(|_| self.has_chain());
+        let source = source.filter(|_| self.has_chain() || keeps == Keeps::IssuerKeys);
         if let Some(known) = header_cache.find(policy, &thumbprint, source) {
             return Ok(known);
         }
         let written = match terminated {
             Some(terminated) => {
                 let certificate = terminated.certificate.as_ref().ok_or(Reason::CertificateUnavailable)?;
-                self.write(certificate, &terminated.chain, source, keeps_certificate).map_err(Reason::of_forwarded)
+                self.write(certificate, &terminated.chain, source, keeps).map_err(Reason::of_forwarded)
             }
             None => {
                 let given = connection.certificate();
@@ -193,7 +204,7 @@ impl ForwardedCertificate {
                 let pem = given.as_deref().or_else(in_header).ok_or(Reason::CertificateUnavailable)?;
                 let certificate = Certificate::of_connection(pem, &thumbprint)?;
                 let chain = source.map_or(Chain::Unknown, |value| Chain::of_connection(value, &thumbprint));
-                self.write(&certificate, &chain, source, keeps_certificate)
+                self.write(&certificate, &chain, source, keeps)
             }
         };
         Ok(header_cache.keep(policy, &thumbprint, written?))
@@ -204,7 +215,7 @@ impl ForwardedCertificate {
         certificate: &Certificate,
         chain: &Chain,
         chain_source: Option<&[u8]>,
-        keeps_certificate: bool,
+        keeps: Keeps,
     ) -> Result<CertificateHeaders, Reason> {
         let (mut edits, mut without_chain) = (Vec::new(), false);
         for form in &self.forms {
@@ -220,7 +231,23 @@ impl ForwardedCertificate {
         }
         edits.extend(self.facts.write(certificate)?);
         let chain_source = chain_source.map(<[u8]>::to_vec);
-        let certificate = keeps_certificate.then(|| certificate.clone());
-        Ok(CertificateHeaders { chain_source, certificate, edits, without_chain })
+        let issuer_keys = if keeps == Keeps::IssuerKeys { issuer_keys(certificate, chain) } else { None };
+        let certificate = (keeps != Keeps::Nothing).then(|| certificate.clone());
+        let signers = Signers::default();
+        Ok(CertificateHeaders { chain_source, certificate, edits, without_chain, issuer_keys, signers })
     }
+}
+
+/// The keys of the certificates in a chain that have the name of a certificate's issuer: a name that is an authority's is written in
+/// the same bytes in both (RFC 5280 §4.1.2.6). `None` if the chain is not known.
+fn issuer_keys(certificate: &Certificate, chain: &Chain) -> Option<Vec<IssuerKey>> {
+    let Chain::Known(chain) = chain else { return None };
+    let issuer = ToBeSigned::of_certificate(certificate.der())?.issuer;
+    let mut keys = Vec::new();
+    for der in chain {
+        if let Some(fields) = ToBeSigned::of_certificate(der).filter(|fields| fields.subject == issuer) {
+            keys.push(IssuerKey::from_der(fields.subject_public_key_info));
+        }
+    }
+    Some(keys)
 }

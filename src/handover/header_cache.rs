@@ -3,12 +3,15 @@
 //! The headers that were written for a certificate. The next request of the connection needs neither the certificate nor an
 //! encoding.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::certificate::Certificate;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::bounded_cache::BoundedCache;
 use crate::http::edit::Edit;
+use crate::jose::issuer_key::IssuerKey;
+use crate::jose::signature::Verification;
 
 /// How much of a VM's memory it takes at most: with a usual certificate of 2 KiB in two forms each, some 1000 certificates in
 /// use at one time.
@@ -26,7 +29,24 @@ pub(crate) struct CertificateHeaders {
     pub(crate) certificate: Option<Certificate>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) without_chain: bool,
+    /// The keys of the certificates in the chain that have the issuer's name, if clients authenticate by
+    /// them; `None` if no chain is known.
+    pub(crate) issuer_keys: Option<Vec<IssuerKey>>,
+    pub(crate) signers: Signers,
 }
+
+/// Whether keys have signed a certificate, by the SHA-256 of each. A signature is verified once.
+#[derive(Debug, Default)]
+pub(crate) struct Signers(RefCell<Vec<(Thumbprint, Verification)>>);
+
+/// So many are kept of one certificate.
+const MOST_SIGNERS: usize = 16;
+
+/// What an issuer's key takes at most: RSA of 4096 bits, twice.
+const LARGEST_KEY: usize = 1200;
+
+/// What they take.
+const SIGNERS_SIZE: usize = MOST_SIGNERS * size_of::<(Thumbprint, Verification)>();
 
 /// The headers that one VM has written, for all its policies.
 #[derive(Debug)]
@@ -38,14 +58,31 @@ impl Default for HeaderCache {
     }
 }
 
+impl Signers {
+    /// Whether this key has signed the certificate, as it is known or is found out now.
+    pub(crate) fn has(&self, sha256: &Thumbprint, verify: &dyn Fn() -> Verification) -> Verification {
+        let known = self.0.borrow().iter().find(|(own, _)| own == sha256).map(|(_, known)| *known);
+        known.unwrap_or_else(|| {
+            let verification = verify();
+            let mut signers = self.0.borrow_mut();
+            if signers.len() >= MOST_SIGNERS {
+                signers.clear();
+            }
+            signers.push((*sha256, verification));
+            verification
+        })
+    }
+}
+
 impl CertificateHeaders {
     fn size(&self) -> usize {
         let edits = self.edits.iter().fold(0_usize, |sum, edit| {
             sum.saturating_add(edit.name().len()).saturating_add(edit.value().map_or(0, str::len)).saturating_add(64)
         });
         let source = self.chain_source.as_ref().map_or(0, Vec::len);
-        let certificate = self.certificate.as_ref().map_or(0, |certificate| certificate.der().len());
-        edits.saturating_add(source).saturating_add(certificate).saturating_add(OVERHEAD)
+        let certificate = self.certificate.as_ref().map_or(0, |own| own.der().len().saturating_add(SIGNERS_SIZE));
+        let keys = self.issuer_keys.as_ref().map_or(0, Vec::len).saturating_mul(LARGEST_KEY);
+        edits.saturating_add(source).saturating_add(certificate).saturating_add(keys).saturating_add(OVERHEAD)
     }
 }
 
@@ -80,7 +117,9 @@ mod tests {
 
     fn handed(source: Option<&[u8]>, value: &str) -> CertificateHeaders {
         let edits = vec![Edit::set("client-cert", value.to_owned())];
-        CertificateHeaders { chain_source: source.map(<[u8]>::to_vec), certificate: None, edits, without_chain: false }
+        let chain_source = source.map(<[u8]>::to_vec);
+        let (issuer_keys, signers) = (None, Signers::default());
+        CertificateHeaders { chain_source, certificate: None, edits, without_chain: false, issuer_keys, signers }
     }
 
     #[test]
@@ -93,6 +132,24 @@ mod tests {
         assert!(cache.find("a", &one, None).is_none());
         assert!(cache.find("b", &one, Some(b"chain")).is_none());
         assert!(cache.find("a", &two, Some(b"chain")).is_none());
+    }
+
+    #[test]
+    fn a_signature_is_verified_once_for_each_of_sixteen_keys() {
+        let (signers, count) = (Signers::default(), std::cell::Cell::new(0));
+        let verify = || {
+            count.set(count.get() + 1);
+            Verification::Invalid
+        };
+        let keys: Vec<_> = (0..16_u8).map(|number| Thumbprint::of_der(&[number])).collect();
+        for key in keys.iter().chain(&keys) {
+            assert_eq!(signers.has(key, &verify), Verification::Invalid);
+        }
+        assert_eq!(count.get(), 16);
+        for number in 0..10_000_u32 {
+            signers.has(&Thumbprint::of_der(&number.to_be_bytes()), &verify);
+            assert!(signers.0.borrow().len() <= MOST_SIGNERS);
+        }
     }
 
     #[test]

@@ -288,6 +288,11 @@ impl Source {
         self.encoding.is_digest()
     }
 
+    /// Whether it reads a chain, in the certificate's own header or in another.
+    pub(crate) fn has_chain(&self) -> bool {
+        self.chain_header.is_some() || !matches!(self.encoding, Encoding::SfBinary)
+    }
+
     /// Whether the terminator says that it validated the chain.
     pub(crate) fn says_verified(&self) -> bool {
         self.verified.is_some()

@@ -10,6 +10,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::facts;
 use super::http::{carry_out, edit, fail};
+use super::signature::HostEngine;
 use super::vm::{PendingRequest, Vm};
 use crate::policy::step::AskBody;
 
@@ -63,6 +64,6 @@ pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec
 
 /// Judges a request with its whole body; `None` if there is no such body.
 pub(super) fn judge(vm: &Vm, context: u32, pending: PendingRequest, question: AskBody, body: Option<&[u8]>) -> Action {
-    let step = question.resume(body, &vm.worker.keys(), &facts::now);
+    let step = question.resume(body, &vm.worker.keys(), &HostEngine, &facts::now);
     carry_out(vm, context, pending, step)
 }

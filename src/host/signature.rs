@@ -9,6 +9,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
+use crate::certificate::signed::Signed;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::{Material, PublicKey};
 use crate::jose::jws::CompactJws;
@@ -28,32 +29,41 @@ struct Outcome {
 
 impl SignatureEngine for HostEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
-        let hash_function = match token.algorithm() {
-            Algorithm::RS256 | Algorithm::ES256 => "sha256",
-            Algorithm::RS384 | Algorithm::ES384 => "sha384",
-            Algorithm::RS512 | Algorithm::ES512 => "sha512",
-            Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => {
-                return PortableEngine.verify(token, key);
-            }
-        };
-        let (spki, signature) = match key.material() {
-            Material::Rsa { spki, .. } => (spki, Some(Cow::Borrowed(token.signature()))),
-            Material::Ec { curve, spki } => (spki, ecdsa_der(token.signature(), *curve).map(Cow::Owned)),
-            Material::Ed25519(_) => return Verification::Invalid,
+        let signature = match key.material() {
+            Material::Ec { curve, .. } => ecdsa_der(token.signature(), *curve).map(Cow::Owned),
+            Material::Rsa { .. } | Material::Ed25519(_) => Some(Cow::Borrowed(token.signature())),
         };
         let Some(signature) = signature else {
             return Verification::Invalid;
         };
-        let arguments = arguments([hash_function.as_bytes(), spki, &signature, token.signing_input().as_bytes()]);
-        match hostcalls::call_foreign_function("verify_signature", Some(&arguments)) {
-            Ok(outcome) => match Outcome::decode(outcome.unwrap_or_default().as_slice()) {
-                Ok(Outcome { result: true, .. }) => Verification::Valid,
-                _ => Verification::Invalid,
-            },
-            // The host has no such function. The module's own engine may have been built with these algorithms.
-            Err(Status::NotFound) => PortableEngine.verify(token, key),
-            Err(_) => Verification::Invalid,
-        }
+        let verified = verified(token.algorithm(), key.material(), &signature, token.signing_input().as_bytes());
+        verified.unwrap_or_else(|| PortableEngine.verify(token, key))
+    }
+
+    fn verify_certificate(&self, algorithm: Algorithm, signed: &Signed<'_>, key: &Material) -> Verification {
+        let verified = verified(algorithm, key, signed.signature, signed.message);
+        verified.unwrap_or_else(|| PortableEngine.verify_certificate(algorithm, signed, key))
+    }
+}
+
+/// What the host says of a signature, of ECDSA in DER; `None` if it does not know the algorithm, or has no such function: the
+/// module's own engine may have been built with it.
+fn verified(algorithm: Algorithm, key: &Material, signature: &[u8], message: &[u8]) -> Option<Verification> {
+    let hash_function = match algorithm {
+        Algorithm::RS256 | Algorithm::ES256 => "sha256",
+        Algorithm::RS384 | Algorithm::ES384 => "sha384",
+        Algorithm::RS512 | Algorithm::ES512 => "sha512",
+        Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 | Algorithm::EdDSA => return None,
+    };
+    let (Material::Rsa { spki, .. } | Material::Ec { spki, .. }) = key else { return Some(Verification::Invalid) };
+    let arguments = arguments([hash_function.as_bytes(), spki, signature, message]);
+    match hostcalls::call_foreign_function("verify_signature", Some(&arguments)) {
+        Ok(outcome) => match Outcome::decode(outcome.unwrap_or_default().as_slice()) {
+            Ok(Outcome { result: true, .. }) => Some(Verification::Valid),
+            _ => Some(Verification::Invalid),
+        },
+        Err(Status::NotFound) => None,
+        Err(_) => Some(Verification::Invalid),
     }
 }
 

@@ -26,19 +26,19 @@ const MOST_KEYS: usize = 100;
 pub(super) const EXPONENT: &[u8] = &[1, 0, 1];
 
 /// The first byte of a point that is written with both coordinates (SEC 1 §2.3.3).
-const UNCOMPRESSED: u8 = 4;
+pub(super) const UNCOMPRESSED: u8 = 4;
 
 /// The bytes before an uncompressed point in a SubjectPublicKeyInfo (RFC 5480 §2): a SEQUENCE of the algorithm (id-ecPublicKey,
 /// secp256r1, secp384r1 or secp521r1) and the head of a BIT STRING.
-const P256_SPKI: &[u8] = &[
+pub(super) const P256_SPKI: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
-const P384_SPKI: &[u8] = &[
+pub(super) const P384_SPKI: &[u8] = &[
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
     0x22, 0x03, 0x62, 0x00,
 ];
-const P521_SPKI: &[u8] = &[
+pub(super) const P521_SPKI: &[u8] = &[
     0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
     0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
 ];
@@ -263,9 +263,8 @@ impl Members {
             ("EC", Some("P-384")) => self.point(Curve::P384).map(Some),
             ("EC", Some("P-521")) => self.point(Curve::P521).map(Some),
             ("OKP", Some("Ed25519")) => {
-                let key = Ed25519PublicKey::from_bytes(&coordinate("x", self.x.as_deref(), 32)?)
-                    .map_err(|_| "it is no Ed25519 key that can be trusted")?;
-                Ok(Some(Material::Ed25519(key)))
+                let key = Material::ed25519(&coordinate("x", self.x.as_deref(), 32)?);
+                key.map(Some).ok_or_else(|| "it is no Ed25519 key that can be trusted".to_owned())
             }
             ("EC" | "OKP", None) => Err(missing("crv")),
             _ => Ok(None),
@@ -291,7 +290,7 @@ impl Members {
     }
 }
 
-fn rsa(n: &[u8], e: &[u8]) -> Result<Material, String> {
+pub(super) fn rsa(n: &[u8], e: &[u8]) -> Result<Material, String> {
     let (n, e) = (significant(n), significant(e));
     if e != EXPONENT {
         // The name is told if it is short: it is no part of the key itself.
@@ -535,6 +534,11 @@ impl PublicKey {
 }
 
 impl Material {
+    /// The key with these 32 bytes; `None` if it is none that can be trusted.
+    pub(super) fn ed25519(bytes: &[u8]) -> Option<Self> {
+        Ed25519PublicKey::from_bytes(bytes).ok().map(Self::Ed25519)
+    }
+
     fn public_bytes(&self) -> Vec<u8> {
         match self {
             Self::Rsa { spki, .. } | Self::Ec { spki, .. } => spki.clone(),

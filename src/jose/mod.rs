@@ -6,6 +6,7 @@ pub mod algorithm;
 pub mod confirmation;
 mod der;
 pub(crate) mod fingerprint;
+pub(crate) mod issuer_key;
 pub mod jwk;
 pub mod jws;
 pub mod left_out;

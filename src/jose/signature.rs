@@ -13,12 +13,20 @@ use super::jws::CompactJws;
 use super::rsa_pss;
 #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
 use super::without_host;
+use crate::certificate::signed::Signed;
 
 /// Verifies signatures.
 pub trait SignatureEngine {
     /// Whether this key made the token's signature with the token's algorithm. The caller has checked that the key fits the
     /// algorithm.
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification;
+
+    /// Whether this key made the certificate's signature with this algorithm. An ECDSA signature is in DER, and its hash may be any
+    /// with any curve. The caller has checked that the type of the key fits. An engine that verifies only tokens is
+    /// [`Verification::Unavailable`].
+    fn verify_certificate(&self, _algorithm: Algorithm, _signed: &Signed<'_>, _key: &Material) -> Verification {
+        Verification::Unavailable
+    }
 }
 
 /// What an engine says.
@@ -40,29 +48,50 @@ pub struct PortableEngine;
 impl SignatureEngine for PortableEngine {
     fn verify(&self, token: &CompactJws<'_>, key: &PublicKey) -> Verification {
         let (message, signature) = (token.signing_input().as_bytes(), token.signature());
-        let verified = match (token.algorithm(), key.material()) {
-            (Algorithm::PS256, Material::Rsa { modulus, .. }) => {
-                rsa_pss::is_signature::<Sha256>(modulus, message, signature)
-            }
-            (Algorithm::PS384, Material::Rsa { modulus, .. }) => {
-                rsa_pss::is_signature::<Sha384>(modulus, message, signature)
-            }
-            (Algorithm::PS512, Material::Rsa { modulus, .. }) => {
-                rsa_pss::is_signature::<Sha512>(modulus, message, signature)
-            }
-            (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
-                .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
-                .is_ok(),
-            #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
-            (algorithm, material) => match without_host::is_signature(algorithm, material, message, signature) {
-                Some(verified) => verified,
-                None => return Verification::Unavailable,
-            },
-            #[cfg(not(any(feature = "portable_crypto", not(target_arch = "wasm32"))))]
-            _ => return Verification::Unavailable,
-        };
-        if verified { Verification::Valid } else { Verification::Invalid }
+        let verified = verified(token.algorithm(), key.material(), message, signature);
+        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+        let verified =
+            verified.or_else(|| without_host::is_signature(token.algorithm(), key.material(), message, signature));
+        verified.into()
     }
+
+    fn verify_certificate(&self, algorithm: Algorithm, signed: &Signed<'_>, key: &Material) -> Verification {
+        let Signed { message, signature, .. } = *signed;
+        let verified = verified(algorithm, key, message, signature);
+        #[cfg(any(feature = "portable_crypto", not(target_arch = "wasm32")))]
+        let verified = verified.or_else(|| without_host::is_certificate_signature(algorithm, key, message, signature));
+        verified.into()
+    }
+}
+
+impl From<Option<bool>> for Verification {
+    /// Whether a signature is right, if that is known.
+    fn from(verified: Option<bool>) -> Self {
+        match verified {
+            Some(true) => Self::Valid,
+            Some(false) => Self::Invalid,
+            None => Self::Unavailable,
+        }
+    }
+}
+
+/// Whether the key made the signature; `None` if the algorithm is one of the host's.
+fn verified(algorithm: Algorithm, key: &Material, message: &[u8], signature: &[u8]) -> Option<bool> {
+    Some(match (algorithm, key) {
+        (Algorithm::PS256, Material::Rsa { modulus, .. }) => {
+            rsa_pss::is_signature::<Sha256>(modulus, message, signature)
+        }
+        (Algorithm::PS384, Material::Rsa { modulus, .. }) => {
+            rsa_pss::is_signature::<Sha384>(modulus, message, signature)
+        }
+        (Algorithm::PS512, Material::Rsa { modulus, .. }) => {
+            rsa_pss::is_signature::<Sha512>(modulus, message, signature)
+        }
+        (Algorithm::EdDSA, Material::Ed25519(key)) => Signature::from_slice(signature)
+            .and_then(|signature| key.public_key().as_ref().verify(message, &signature))
+            .is_ok(),
+        _ => return None,
+    })
 }
 
 /// An ECDSA signature as most libraries want it: from r and s side by side (RFC 7518 §3.4) to an ASN.1 `SEQUENCE { INTEGER,

@@ -8,10 +8,12 @@ use jwt_simple::algorithms::{
     RS512PublicKey, RSAPublicKeyLike,
 };
 use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use superboring::{pkey::PKey, sign::Verifier};
 
 use super::algorithm::Algorithm;
-use super::jwk::{EXPONENT, Material};
+use super::jwk::{Curve, EXPONENT, Material};
 
 /// Whether the key made the signature; `None` if the algorithm is another one.
 pub(super) fn is_signature(algorithm: Algorithm, key: &Material, message: &[u8], signature: &[u8]) -> Option<bool> {
@@ -36,6 +38,34 @@ pub(super) fn is_signature(algorithm: Algorithm, key: &Material, message: &[u8],
         (Algorithm::ES384, Material::Ec { spki, .. }) => ecdsa!(ES384PublicKey, spki, p384::ecdsa::Signature),
         _ => return None,
     })
+}
+
+/// The same for a certificate, whose ECDSA signature is in DER, with any hash.
+pub(super) fn is_certificate_signature(
+    algorithm: Algorithm,
+    key: &Material,
+    message: &[u8],
+    signature: &[u8],
+) -> Option<bool> {
+    let hash = match algorithm {
+        Algorithm::ES256 => Sha256::digest(message).to_vec(),
+        Algorithm::ES384 => Sha384::digest(message).to_vec(),
+        Algorithm::ES512 => Sha512::digest(message).to_vec(),
+        _ => return is_signature(algorithm, key, message, signature),
+    };
+    macro_rules! ecdsa {
+        ($key:ty, $spki:expr, $signature:ty) => {
+            <$key>::from_der($spki).is_ok_and(|key| {
+                <$signature>::from_der(signature)
+                    .is_ok_and(|signature| key.public_key().as_ref().verify_prehash(&hash, &signature).is_ok())
+            })
+        };
+    }
+    match key {
+        Material::Ec { curve: Curve::P256, spki } => Some(ecdsa!(ES256PublicKey, spki, p256::ecdsa::Signature)),
+        Material::Ec { curve: Curve::P384, spki } => Some(ecdsa!(ES384PublicKey, spki, p384::ecdsa::Signature)),
+        _ => None,
+    }
 }
 
 fn rsa<K: RSAPublicKeyLike>(key: &K, message: &[u8], signature: &[u8]) -> bool {

@@ -5,6 +5,7 @@
 use crate::authorization_server::ResponseReader;
 use crate::http::call::Response;
 use crate::http::edit::{Edit, Served};
+use crate::jose::signature::SignatureEngine;
 use crate::keys::KeyRing;
 use crate::outcome::decision::Decision;
 use crate::outcome::refused::Refused;
@@ -53,10 +54,10 @@ pub enum End {
 }
 
 /// Runs a request to its end. `start` returns its first step, given the introspection of its token once there is one. `keys` are
-/// all the keys that exist. Returns what was asked for on the way, and the end.
+/// all the keys that exist, and `engine` verifies signatures. Returns what was asked for on the way, and the end.
 pub fn run(
     mut start: impl FnMut(Option<&Introspected>) -> Step,
-    keys: &KeyRing,
+    (keys, engine): (&KeyRing, &dyn SignatureEngine),
     given: Given<'_>,
 ) -> (Vec<Asked>, End) {
     let mut asked = Vec::new();
@@ -68,7 +69,7 @@ pub fn run(
             Step::Serve { served, decision } => break End::Serve(served, decision),
             Step::AskBody(question) => {
                 asked.push(Asked::Body);
-                question.resume(given.body, keys, &|| given.now)
+                question.resume(given.body, keys, engine, &|| given.now)
             }
             Step::AskKeys { question, .. } => {
                 let missing = Missing::Keys(question.source().place());

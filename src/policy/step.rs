@@ -4,6 +4,7 @@
 
 use crate::authorization_server::{self, ForwardAnd, ResponseReader, UntilBody, UntilKeys};
 use crate::http::edit::{Edit, Served};
+use crate::jose::signature::SignatureEngine;
 use crate::keys::{AskKeys, KeyRing};
 use crate::outcome::decision::{Decision, Ground};
 use crate::outcome::forward::Forward;
@@ -89,9 +90,15 @@ impl AskBody {
 
     /// Continues with the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
     #[must_use]
-    pub fn resume(self, body: Option<&[u8]>, keys: &KeyRing, now: &dyn Fn() -> UnixTime) -> Step {
+    pub fn resume(
+        self,
+        body: Option<&[u8]>,
+        keys: &KeyRing,
+        engine: &dyn SignatureEngine,
+        now: &dyn Fn() -> UnixTime,
+    ) -> Step {
         let Self { scene, until } = self;
-        Step::at_authorization_server(&scene, until.resume(body, keys, now))
+        Step::at_authorization_server(&scene, until.resume(body, (keys, engine), now))
     }
 }
 

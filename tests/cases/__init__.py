@@ -27,6 +27,7 @@ from cases import (
     introspection,
     issuers,
     jws,
+    pinned_issuers,
     requests,
     routes,
     schemes,
@@ -61,6 +62,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
     **authorization_server.CONFIGURATIONS,
     **forms.CONFIGURATIONS,
     **client_authentication.CONFIGURATIONS,
+    **pinned_issuers.CONFIGURATIONS,
     **terminators.CONFIGURATIONS,
     **routes.CONFIGURATIONS,
 }
@@ -92,6 +94,7 @@ def cases(world: World) -> list[Case]:
         *authorization_server.authorization_server(world),
         *forms.forms(world),
         *client_authentication.client_authentication(world),
+        *pinned_issuers.pinned_issuers(world),
         *terminators.behind_terminators(world),
         *routes.routes(world),
         *routes.routes_of_the_configuration(world),

@@ -46,8 +46,11 @@ class World:
             ip=["192.0.2.1", "2001:db8::1"],
             email=["client@example.com"],
         )
-        self.chained = Authority(directory, "Intermediate CA", issuer=self.authority).issue("chained")
+        self.intermediate = Authority(directory, "Intermediate CA", issuer=self.authority)
+        self.chained = self.intermediate.issue("chained")
         """Of an intermediate authority."""
+        self.rival = Authority(directory / "rival", "Intermediate CA", issuer=self.authority).issue("rival")
+        """Of another intermediate authority, under the same name."""
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}

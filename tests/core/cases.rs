@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use crate::case_list::{Case, CaseList, Outcome};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use certbound::certificate::signed::Signed;
+use certbound::desk::signature::DeskEngine;
 use certbound::handover::header_cache::HeaderCache;
 use certbound::http::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
@@ -42,6 +44,13 @@ impl SignatureEngine for WithoutHost {
             _ => Verification::Unavailable,
         }
     }
+
+    fn verify_certificate(&self, algorithm: Algorithm, signed: &Signed<'_>, key: &Material) -> Verification {
+        match key {
+            Material::Ed25519(_) => PortableEngine.verify_certificate(algorithm, signed, key),
+            Material::Rsa { .. } | Material::Ec { .. } => Verification::Unavailable,
+        }
+    }
 }
 
 /// The engine of the library, and ES512, which a host has and the library has not.
@@ -60,6 +69,10 @@ impl SignatureEngine for WithEs512 {
                 .is_ok_and(|signature| key.verify(token.signing_input().as_bytes(), &signature).is_ok())
         });
         if valid { Verification::Valid } else { Verification::Invalid }
+    }
+
+    fn verify_certificate(&self, algorithm: Algorithm, signed: &Signed<'_>, key: &Material) -> Verification {
+        DeskEngine.verify_certificate(algorithm, signed, key)
     }
 }
 
@@ -104,7 +117,7 @@ fn end(policies: &Policies, case: &Case) -> Ended {
         let new = Context::new(engine, &keys, &mut tokens, &mut header_cache);
         policies.start(&request, &mut Context { introspected, connection, judged_under, ..new })
     };
-    let _ = run_to_its_end(start, &keys, Given { body: Some(case.body()), introspection, now });
+    let _ = run_to_its_end(start, (&keys, engine), Given { body: Some(case.body()), introspection, now });
     let context =
         &mut Context { connection, judged_under, ..Context::new(engine, &keys, &mut tokens, &mut header_cache) };
     // A token seen before must come to the same as one that is new, but for being counted so.
@@ -115,7 +128,7 @@ fn end(policies: &Policies, case: &Case) -> Ended {
     let mut begun = Some(second);
     let start = |_: Option<&Introspected>| begun.take().expect("nothing is asked twice");
     let given = Given { body: Some(case.body()), introspection: None, now };
-    match run_to_its_end(start, &keys, given).1 {
+    match run_to_its_end(start, (&keys, engine), given).1 {
         End::Forward(edits, decision, _) => {
             let mut upstream = headers.clone();
             for edit in edits {

@@ -401,6 +401,22 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("chain_not_handed_over", "typed_config:")],
         ),
         (
+            "no chain for the key of an issuer",
+            replaced(
+                &self_signed,
+                &[
+                    ("                          - dialect: rfc9440    # Client-Cert\n", ""),
+                    ("set_current_client_cert_details: { chain: true }", "server_name: clients"),
+                    (
+                        "tls_client_auth_subject_dn: CN=client-1, O=Example Bank, C=NL\n",
+                        "tls_client_auth_san_dns: a.example.com\n                              issuer_key_sha256: \
+                         [FaNzKiiHB9RFbgnyCTLoOQ70fpL5nd3i9XLjYp8FFbY]\n",
+                    ),
+                ],
+            ),
+            vec![("chain_not_handed_over", "typed_config:")],
+        ),
+        (
             "a chain that is not set",
             replaced(&clients, &[("SANITIZE_SET", "SANITIZE")]),
             vec![("chain_not_handed_over", "set_current_client_cert_details: { chain: true }")],

@@ -54,7 +54,7 @@ def test_every_configuration_starts(text: str, world: World, tmp_path: Path) -> 
 def test_there_are_configurations_of_every_role_to_start() -> None:
     roles = [text.split(":")[0] for text in CONFIGURATIONS]
     assert {role: roles.count(role) for role in sorted(set(roles))} == {
-        "authorization_server": 3,
+        "authorization_server": 4,
         "policies": 2,
         "resource_server": 4,
     }

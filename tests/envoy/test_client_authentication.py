@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,28 @@ def test_ten_thousand_clients_are_loaded_and_told_apart(world: World, tmp_path: 
                     print(f"{count} clients: Envoy started in {loaded:.2f} s, 100 requests took {time.monotonic() - began:.3f} s")
                     last = f"client_id=client-{count - 1}".encode()
                     assert client.request("POST", "/token", [FORM], last).status == 400
+
+
+def test_a_pinned_key_in_the_chain_that_has_not_signed_the_certificate_is_refused(world: World, tmp_path: Path) -> None:
+    """The chain is what the client sends, whatever its certificate is."""
+    rival, own = world.rival, world.chained
+    both = tmp_path / "both.pem"
+    both.write_text(rival.certificate_path.read_text() + world.intermediate.pem_path.read_text())
+    with Upstream() as upstream:
+        listener = free_port()
+        document = envoy_configuration("pinned-issuers", world, listener=listener, upstream=upstream.port, admin=free_port())
+        shipped.manager(document)["set_current_client_cert_details"] = {"chain": True}
+        with Envoy(yaml.safe_dump(document), tmp_path, name="pinned", extra_arguments=WRITES_ITS_ACCESS_LOG_AT_ONCE) as envoy:
+            proxy = Proxy(envoy, listener, upstream, world)
+            for certificate, passes in [(own, True), (rival, False), (replace(rival, certificate_path=both), False)]:
+                with proxy.client(certificate, "h2") as client:
+                    # A signature that is known already comes to the same.
+                    for _ in range(2):
+                        response = client.request("POST", "/token", [FORM], b"client_id=by-key")
+                        assert (response.status == 200) if passes else is_refused(response, "invalid_client")
+            # Of both, one authority's key is pinned, and has signed nothing.
+            key = f"not signed by the key {world.intermediate.key_sha256}"
+            wait_until(lambda: key in envoy.log(), 5, "the refusal in the log")
 
 
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")

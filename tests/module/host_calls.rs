@@ -160,6 +160,24 @@ fn a_client_that_authenticates_costs_its_body_and_its_certificate() {
 }
 
 #[test]
+fn a_client_of_a_pinned_issuer_costs_one_signature_for_each_certificate() {
+    let list = CaseList::read();
+    for sentence in [
+        "a client of one of the issuers whose certificates are pinned is forwarded",
+        "a client of the issuer whose key is pinned is forwarded with its chain",
+        "a client of another issuer is refused with the pinned one in its chain",
+    ] {
+        let case = list.case(sentence);
+        let mut vm = start(&module(), &list.configurations[&case.configuration].protobuf, None);
+        let mut verified = || {
+            let calls = vm.request(&request(case)).calls;
+            calls.iter().filter(|call| call.ends_with("verify_signature")).count()
+        };
+        assert_eq!((verified(), verified(), verified()), (1, 0, 0), "{sentence}");
+    }
+}
+
+#[test]
 fn only_a_name_of_ours_in_connection_costs_a_call() {
     let list = CaseList::read();
     let case = list.case("a token on the certificate that it is bound to passes");

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import padding as rsa_padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rig import der as der_writer
@@ -108,13 +109,23 @@ class Certificate:
 
 
 class Authority:
-    """A certification authority with a P-256 certificate, valid from an hour ago for ten days: self-signed, or of an
-    `issuer`, and then it is an intermediate one.
+    """A certification authority with a certificate of its own, valid from an hour ago for ten days: self-signed, or of an
+    `issuer`, and then it is an intermediate one. It signs with SHA-256, or with `hash_algorithm`; with an RSA key by PKCS #1
+    v1.5, or by PSS with a salt of `pss_salt` bytes. Its key may be that of another authority.
 
     `pem_path` is the file of that certificate, named after the common name ("Example CA": `example-ca.pem`).
     """
 
-    def __init__(self, directory: Path, common_name: str = "Example CA", *, issuer: "Authority | None" = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        common_name: str = "Example CA",
+        *,
+        issuer: "Authority | None" = None,
+        key: "Key | Authority" = "p256",
+        hash_algorithm: hashes.HashAlgorithm | None = None,
+        pss_salt: int | None = None,
+    ) -> None:
         """Makes the authority; `directory` is made too when it is not there.
 
         Raises FileExistsError when `directory` has a file of that name.
@@ -122,19 +133,32 @@ class Authority:
         self._directory = Path(directory)
         self._directory.mkdir(parents=True, exist_ok=True)
         self.pem_path = self._directory / (re.sub(r"[^a-z0-9]+", "-", common_name.lower()).strip("-") + ".pem")
-        self._key = _MAKE_KEY["p256"]()
+        self._key = key._key if isinstance(key, Authority) else _MAKE_KEY[key]()
+        self._hash = None if isinstance(self._key, ed25519.Ed25519PrivateKey) else hash_algorithm or hashes.SHA256()
+        self._pss_salt = pss_salt
         self._name = _distinguished_name([("CN", common_name)])
-        certificate = (
+        builder = (
             _builder(self._name, self._key, None, None, days=10)
             .issuer_name(issuer._name if issuer else self._name)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
-            .sign(issuer._key if issuer else self._key, hashes.SHA256())
         )
-        self._chain: tuple[bytes, ...] = (
-            (certificate.public_bytes(serialization.Encoding.DER), *issuer._chain) if issuer else ()
-        )
+        certificate = (issuer or self)._sign(builder)
+        self.der = certificate.public_bytes(serialization.Encoding.DER)
+        self._chain: tuple[bytes, ...] = (self.der, *issuer._chain) if issuer else ()
         _write_new(self.pem_path, certificate.public_bytes(serialization.Encoding.PEM))
+
+    @property
+    def key_sha256(self) -> str:
+        """The SHA-256 of its SubjectPublicKeyInfo, in hexadecimal."""
+        info = self._key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(info).hexdigest()
+
+    def _sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        if self._pss_salt is None:
+            return builder.sign(self._key, self._hash)
+        padding = rsa_padding.PSS(rsa_padding.MGF1(self._hash), self._pss_salt)
+        return builder.sign(self._key, self._hash, rsa_padding=padding)
 
     def revoke(self, *certificates: Certificate) -> Path:
         """Writes the authority's list of revoked certificates, in force from an hour ago for ten days, beside its
@@ -192,7 +216,7 @@ class Authority:
             server,
             not_before,
             not_after,
-            issuer=(self._name, self._key),
+            issuer=(self._name, self._key, self._sign),
             chain=self._chain,
             version=version,
             client=client,
@@ -258,13 +282,14 @@ def _issue(
     not_before: datetime.datetime | None,
     not_after: datetime.datetime | None,
     *,
-    issuer: tuple[x509.Name, _PrivateKey] | None,
+    issuer: tuple[x509.Name, _PrivateKey, Callable[[x509.CertificateBuilder], x509.Certificate]] | None,
     chain: tuple[bytes, ...] = (),
     version: Literal[1, 3] = 3,
     client: bool | None = None,
 ) -> Certificate:
     private_key = _MAKE_KEY[key]()
-    issuer_name, issuer_key = issuer or (subject, private_key)
+    itself = None if isinstance(private_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    issuer_name, issuer_key, sign = issuer or (subject, private_key, lambda builder: builder.sign(private_key, itself))
     if server and not (dns or uri or ip or email):
         dns, ip = ["localhost"], ["127.0.0.1"]
     names: list[x509.GeneralName] = [
@@ -286,8 +311,7 @@ def _issue(
     if names:
         # RFC 5280, 4.2.1.6: critical when the subject is empty.
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(subject))
-    hash_algorithm = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    certificate = builder.sign(issuer_key, hash_algorithm)
+    certificate = sign(builder)
     if version == 1:
         certificate = x509.load_der_x509_certificate(_of_version_1(certificate, issuer_key))
     certificate_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"

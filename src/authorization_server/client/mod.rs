@@ -2,6 +2,7 @@
 
 //! A client of the authorization server, as it is registered there: client metadata of RFC 7591 and RFC 8705.
 
+pub mod issuers;
 pub mod subject;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
 use crate::keys::client_key_set::KeySet;
 use crate::keys::{ClusterName, HttpUri, KeySource};
+use issuers::Issuers;
 use subject::{Subject, name_in_place};
 
 /// The clients of a policy by their identifiers, in a hash map: there may be many.
@@ -39,6 +41,8 @@ pub enum Method {
         subject: Subject,
         /// The issuer that the certificate must have, if one is configured (§7.4).
         issuer: Option<RegisteredName>,
+        /// Whose signature the certificate must have, if any are configured.
+        issuers: Issuers,
     },
     /// By one of its certificates (§2.2).
     SelfSigned(Registered),
@@ -114,6 +118,14 @@ pub(super) struct Registration {
     /// The issuer that the certificate of `tls_client_auth` must have, as a string of RFC 4514; default: any that the listener
     /// trusts. No RFC defines this client metadata.
     issuer_dn: Option<String>,
+    /// The certificates, in PEM or in base64, of the authorities of which one must have signed the certificate of `tls_client_auth`;
+    /// default: any that the listener trusts. Only their subjects and their keys count. No RFC defines this client metadata.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = issuers::MOST)))]
+    issuer_certificates: Option<Vec<String>>,
+    /// The same by the SHA-256 of their SubjectPublicKeyInfo. The authority's own certificate must come in the chain that the client
+    /// sends: Envoy has `set_current_client_cert_details: { chain: true }`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = issuers::MOST)))]
+    issuer_key_sha256: Option<Vec<Thumbprint>>,
 }
 
 /// A way to authenticate (RFC 7591 §2, RFC 8705 §2.1.1 and §2.2.1, OpenID Connect Core §9).
@@ -192,6 +204,17 @@ impl Registration {
         .into_iter()
         .filter_map(|(key, text)| Some((key, text.as_deref()?)))
         .collect();
+        let issuers = match (&self.issuer_dn, &self.issuer_certificates, &self.issuer_key_sha256) {
+            (Some(_), ..) => Some("issuer_dn"),
+            (None, Some(_), _) => Some("issuer_certificates"),
+            (None, None, Some(_)) => Some("issuer_key_sha256"),
+            (None, None, None) => None,
+        };
+        if self.token_endpoint_auth_method != AuthenticationMethod::TlsClientAuth
+            && let Some(key) = subjects.first().map(|(key, _)| *key).or(issuers)
+        {
+            return Err(format!("{key} is for tls_client_auth alone"));
+        }
         let method = match (self.token_endpoint_auth_method, subjects.as_slice()) {
             (AuthenticationMethod::TlsClientAuth, [(key, text)]) => {
                 let subject = match *key {
@@ -205,6 +228,7 @@ impl Registration {
                 Method::Pki {
                     subject: subject.map_err(|wrong| format!("{key}: {wrong}"))?,
                     issuer: issuer.map_err(|wrong| format!("issuer_dn: {wrong}"))?,
+                    issuers: Issuers::new(self.issuer_certificates, self.issuer_key_sha256)?,
                 }
             }
             (AuthenticationMethod::TlsClientAuth, _) => {
@@ -214,9 +238,7 @@ impl Registration {
                         .to_owned(),
                 );
             }
-            (_, [(key, _), ..]) => return Err(format!("{key} is for tls_client_auth alone")),
-            (_, []) if self.issuer_dn.is_some() => return Err("issuer_dn is for tls_client_auth alone".to_owned()),
-            (AuthenticationMethod::SelfSignedTlsClientAuth, []) => {
+            (AuthenticationMethod::SelfSignedTlsClientAuth, _) => {
                 Method::SelfSigned(match (self.jwks, self.jwks_uri) {
                     (Some(_), Some(_)) => return Err("jwks and jwks_uri exclude each other (RFC 7591 §2)".to_owned()),
                     (Some(jwks), None) => Registered::Inline(jwks.certificates()?),
@@ -224,7 +246,7 @@ impl Registration {
                     (None, None) => Registered::Inline(Vec::new()),
                 })
             }
-            (_, []) => Method::AtTheServer,
+            (_, _) => Method::AtTheServer,
         };
         if matches!(&method, Method::SelfSigned(Registered::Inline(certificates)) if certificates.is_empty()) {
             return Err(
@@ -262,7 +284,7 @@ impl Method {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn doubts(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let (subject, issuer) = match self {
-            Self::Pki { subject: Subject::DistinguishedName(subject), issuer } => (Some(subject), issuer.as_ref()),
+            Self::Pki { subject: Subject::DistinguishedName(subject), issuer, .. } => (Some(subject), issuer.as_ref()),
             Self::Pki { issuer, .. } => (None, issuer.as_ref()),
             Self::SelfSigned(_) | Self::AtTheServer => (None, None),
         };

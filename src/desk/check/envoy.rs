@@ -402,12 +402,16 @@ fn of_redirects<'d>(manager: Place<'d>, policies: &Policies) -> Vec<Finding> {
 /// Whether a chain that is handed over comes to the filter.
 fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
     // A chain that a terminator hands over comes in its own header.
-    let needs = |policy: &Policy| policy.forwarded().has_chain() && policy.source().is_none();
+    let reads = |policy: &Policy| match policy {
+        Policy::AuthorizationServer(server) => server.reads_chain(),
+        Policy::ResourceServer(_) | Policy::CleanOnly(_) => policy.forwarded().has_chain(),
+    };
+    let needs = |policy: &Policy| reads(policy) && policy.source().is_none();
     let (name, _) = policies.iter().find(|(_, policy)| needs(policy))?;
     let details = manager.at(&["forward_client_cert_details"]).and_then(Place::text);
     let sets = matches!(details, Some("SANITIZE_SET" | "APPEND_FORWARD"));
     let sentence = format!(
-        "the policy {name} has a place for the chain behind a certificate, and Envoy does not hand it to the filter: set \
+        "the policy {name} needs the chain behind a certificate, and Envoy does not hand it to the filter: set \
          `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details: {{ chain: true }}`"
     );
     let comes = sets && manager.is_true_at(&["set_current_client_cert_details", "chain"]);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! A registered name and a certificate: the first line, and the DER behind it. No bytes make the comparison fail, a
-//! certificate has the name that it shows, and a name is found in its own kind alone.
+//! certificate has the name that it shows, and a name is found in its own kind alone. What is signed in it is part of it, byte for byte.
 
 use certbound::authorization_server::client::subject::Subject;
 use certbound::certificate::Certificate;
 use certbound::certificate::names::Names;
 use certbound::certificate::registered_name::{NameMatching, RegisteredName};
+use certbound::certificate::signed::Signed;
 use certbound::certificate::subject_alternative_name::SubjectAlternativeName;
 
 pub fn check(input: &[u8]) {
@@ -17,6 +18,15 @@ pub fn check(input: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let modes = [NameMatching::Rfc4517, NameMatching::Unordered, NameMatching::Exact];
     let names = Names::of(&Certificate::on_the_desk(der.to_vec()));
+    if let Some(Signed { message, algorithm, signature }) = Signed::of_certificate(der) {
+        // Three parts side by side, of which the last ends the certificate, and the first has the second in it.
+        let before = der.strip_suffix(signature).unwrap();
+        let both = [message, algorithm].concat();
+        assert!(
+            before.windows(both.len()).any(|part| part == both)
+                && message.windows(algorithm.len()).any(|part| part == algorithm)
+        );
+    }
     for mode in modes {
         let registered = RegisteredName::parse(&text, mode);
         let Some(names) = &names else { continue };

@@ -61,7 +61,7 @@ pub fn end(
     let mut begun = Some(second);
     let start = |_: Option<&Introspected>| begun.take().expect("nothing is asked twice");
     let given = Given { body: host.body, introspection: None, now: request.now };
-    match run(start, &keys, given).1 {
+    match run(start, (&keys, engine), given).1 {
         End::Forward(edits, ..) => {
             let mut seen: Headers =
                 request.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
