@@ -45,7 +45,7 @@ class Comparison:
     method: str = "GET"
     body: bytes = b""
     resumed: ssl.TLSVersion | None = None
-    """Whether the request is the second one of a TLS session, on a connection that resumes it, and of which version."""
+    """Whether the request comes on a connection whose client offers to resume a TLS session, and of which version."""
 
 
 def comparisons(world: World) -> list[Comparison]:
@@ -244,14 +244,14 @@ def connections(world: World) -> Iterator[Comparison]:
     bound = tokens.sign(key, world.claims(world.client_1))
     for version in VERSIONS:
         for name, certificate in (("its owner", world.client_1), ("a thief", world.client_2)):
-            yield Comparison(f"a resumed {version.name} session of {name}", certificate, bearer(bound), resumed=version)
+            yield Comparison(f"a {version.name} session that {name} offers to resume", certificate, bearer(bound), resumed=version)
 
 
 class Side:
     """One of the two, with a connection for each certificate, kept as a client would keep it."""
 
-    def __init__(self, connect: Callable[..., Client]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[..., Client], *, resumes: bool) -> None:
+        self._connect, self._resumes = connect, resumes
         self._opened: dict[str | None, Client] = {}
 
     def outcome(self, comparison: Comparison) -> str:
@@ -283,7 +283,7 @@ class Side:
             session = client.tls_session
         with self._connect(certificate=comparison.certificate, tls_session=session) as client:
             response = self._request(client, comparison)
-            assert client.resumed
+            assert client.resumed == self._resumes
             return response
 
     @staticmethod
@@ -313,8 +313,9 @@ def sides(
             upstream=upstream.port,
         ) as apache,
     ):
-        certbound = Side(proxies["resource-server"].client)
-        peer = Side(functools.partial(Client, apache.port, ca_path=shipped["client_ca"]))
+        # The shipped files resume no session.
+        certbound = Side(proxies["resource-server"].client, resumes=False)
+        peer = Side(functools.partial(Client, apache.port, ca_path=shipped["client_ca"]), resumes=True)
         yield certbound, peer
         certbound.close()
         peer.close()
