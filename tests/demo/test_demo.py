@@ -20,7 +20,7 @@ FLAWS = {
         "src/resource_server/binding.rs",
         "(Some(confirmed), Some(presented)) if confirmed == presented",
         "(Some(_), Some(presented)) if presented == presented",
-        {5},
+        {5, 12},
     ),
     "forged headers are not removed": (
         "src/policy/mod.rs",
