@@ -227,7 +227,7 @@ impl ClientAuthentication {
                  and are used for as long as the response is fresh; while they cannot be fetched, the client gets 503."
             ),
         };
-        let pinned = match count(&|method| matches!(method, Method::Pki { issuers, .. } if !issuers.are_any())) {
+        let pinned = match count(&|method| matches!(method, Method::Pki { issuers, .. } if !issuers.pin_none())) {
             0 => String::new(),
             count => format!("The certificate of {count} of them must be signed by an issuer's key that is pinned."),
         };

@@ -7,6 +7,7 @@
 #[cfg(target_arch = "wasm32")]
 compile_error!("the filter is the library: build it with `make module`, or with --lib");
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -182,6 +183,16 @@ enum Format {
     Json,
 }
 
+impl Format {
+    /// What is printed of a description: itself, or its JSON.
+    fn of(self, description: &impl Display, json: &str) -> String {
+        match self {
+            Self::Text => description.to_string(),
+            Self::Json => format!("{json}\n"),
+        }
+    }
+}
+
 /// What a command prints, and its exit code.
 type Output = Result<(String, u8), String>;
 
@@ -224,34 +235,19 @@ fn inspect(arguments: &Inspect) -> Output {
         if !arguments.dialects.is_empty() {
             return Err(format!("{name} is a JSON Web Key Set, and a dialect hands a certificate over"));
         }
-        return Ok((
-            match arguments.format {
-                Format::Text => keys.to_string(),
-                Format::Json => format!("{}\n", keys.json()),
-            },
-            0,
-        ));
+        return Ok((arguments.format.of(&keys, &keys.json()), 0));
     }
     if let Some(token) = TokenInspection::of_file(&bytes) {
         if !arguments.dialects.is_empty() {
             return Err(format!("{name} is a signed token, and a dialect hands a certificate over"));
         }
-        return Ok((
-            match arguments.format {
-                Format::Text => token.to_string(),
-                Format::Json => format!("{}\n", token.json()),
-            },
-            0,
-        ));
+        return Ok((arguments.format.of(&token, &token.json()), 0));
     }
     let inspection = Inspection::of_file(&bytes, &arguments.dialects).map_err(|error| format!("{name} is {error}"))?;
     if inspection.certificates() > 1 {
         say(&format!("{name} has {} certificates; this is the first", inspection.certificates()));
     }
-    let text = match arguments.format {
-        Format::Text => inspection.to_string(),
-        Format::Json => format!("{}\n", inspection.json()),
-    };
+    let text = arguments.format.of(&inspection, &inspection.json());
     Ok((text, 0))
 }
 
@@ -260,10 +256,7 @@ fn reason(arguments: &ReasonOf) -> Output {
         Some(name) => vec![ReasonEntry::of(name)?],
         None => ReasonEntry::all(),
     };
-    let text = |entry: &ReasonEntry| match arguments.format {
-        Format::Text => entry.to_string(),
-        Format::Json => format!("{}\n", entry.json()),
-    };
+    let text = |entry: &ReasonEntry| arguments.format.of(&entry, &entry.json());
     Ok((entries.iter().map(text).collect(), 0))
 }
 
@@ -309,10 +302,7 @@ fn explain(arguments: &Explain) -> Output {
         question = question.with_verified_payload(name, &document).map_err(|error| format!("{path}: {error}"))?;
     }
     let explanation = question.explain()?;
-    let text = match arguments.format {
-        Format::Text => explanation.to_string(),
-        Format::Json => format!("{}\n", explanation.json()),
-    };
+    let text = arguments.format.of(&explanation, &explanation.json());
     Ok((text, 0))
 }
 

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use certbound::http::call::Response;
-use certbound::worker::{FIRST_TICK, MOST_ENDED, MOST_WAITING, Outcome, Wait};
+use certbound::worker::{FIRST_TICK, MOST_ENDED, MOST_WAITING, Outcome, Ready, Wait};
 use certbound::{Reason, Step};
 use serde_json::{Value, json};
 
@@ -42,6 +42,20 @@ fn wait(one: &One, number: u32, token: &str) -> Wait<()> {
 /// The numbers of the requests that are let go now.
 fn let_go(one: &One) -> Vec<u32> {
     std::iter::from_fn(|| one.worker.next_ready()).map(|ready| ready.context).collect()
+}
+
+/// The first request that becomes ready as time passes, and the milliseconds that it took.
+fn ready_in_time(one: &One) -> (Ready<()>, u64) {
+    let mut waited = 0;
+    loop {
+        one.tick();
+        if let Some(ready) = one.worker.next_ready() {
+            return (ready, waited);
+        }
+        one.process.pass(500);
+        waited += 500;
+        assert!(waited < 60_000);
+    }
 }
 
 #[test]
@@ -164,16 +178,7 @@ fn a_request_waits_in_vain_after_the_timeout_of_its_call_and_not_before() {
     let process = Process::new();
     let one = One::with(&process, &introspecting());
     assert!(matches!(wait(&one, 1, "one"), Wait::Waits));
-    let mut waited = 0;
-    let refused = loop {
-        one.tick();
-        if let Some(ready) = one.worker.next_ready() {
-            break ready;
-        }
-        process.pass(500);
-        waited += 500;
-        assert!(waited < 60_000);
-    };
+    let (refused, waited) = ready_in_time(&one);
     assert!(waited > 5_000, "{waited}");
     assert!(
         matches!(refused.outcome, Outcome::InVain(refused) if refused.reason() == Reason::IntrospectionUnavailable)
@@ -191,16 +196,7 @@ fn a_request_that_waits_for_keys_is_refused_after_their_timeout() {
     assert!(one.waits("two"));
     one.tick();
     assert!(one.worker.next_ready().is_none());
-    let mut waited = 0;
-    let refused = loop {
-        one.tick();
-        if let Some(ready) = one.worker.next_ready() {
-            break ready;
-        }
-        process.pass(500);
-        waited += 500;
-        assert!(waited < 60_000);
-    };
+    let (refused, waited) = ready_in_time(&one);
     assert!(waited > 5_000, "{waited}");
     assert!(matches!(refused.outcome, Outcome::InVain(refused) if refused.reason() == Reason::KeysUnavailable));
 }

@@ -44,7 +44,7 @@ impl Issuers {
     }
 
     /// Whether none is pinned.
-    pub(crate) fn are_any(&self) -> bool {
+    pub(crate) fn pin_none(&self) -> bool {
         self.certificates.is_empty() && self.keys.is_empty()
     }
 
@@ -61,7 +61,7 @@ impl Issuers {
         handed: &CertificateHeaders,
         engine: &dyn SignatureEngine,
     ) -> Result<(), (Reason, String)> {
-        if self.are_any() {
+        if self.pin_none() {
             return Ok(());
         }
         let mismatch = |found: String| (Reason::ClientCertificateMismatch, found);
