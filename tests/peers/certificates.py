@@ -53,6 +53,12 @@ CURVE_NAMES = {curve.name: name for name, curve in CURVES.items()}
 OTHER_KEYS = {
     "1.2.840.113549.1.1.10": "RSA-PSS", "1.3.101.110": "X25519", "1.3.101.111": "X448", "1.3.101.112": "Ed25519", "1.3.101.113": "Ed448",
 }  # fmt: skip
+USAGES = {
+    "digital_signature": "digitalSignature", "content_commitment": "nonRepudiation", "key_encipherment": "keyEncipherment",
+    "data_encipherment": "dataEncipherment", "key_agreement": "keyAgreement", "key_cert_sign": "keyCertSign", "crl_sign": "cRLSign",
+    "encipher_only": "encipherOnly", "decipher_only": "decipherOnly",
+}  # fmt: skip
+"""The bits of keyUsage as `cryptography` and RFC 5280 §4.2.1.3 call them, the first one first."""
 CRITICAL = (True, False, False)
 
 
@@ -148,12 +154,20 @@ class Maker:
             case _:
                 return der.element(0x88, der.identifier(chance.choice(["1.2.3", "2.999.1234567890", "2.5.4.3"]))[2:])
 
+    def usages(self) -> bytes:
+        """One or more bits of the nine, without zeros behind the last one (RFC 5280 §4.2.1.3, X.690 §11.2.2)."""
+        bits = self.chance.choice([0b100000000, 0b100000000, self.chance.randrange(1, 1 << len(USAGES))])
+        unused = (bits & -bits).bit_length() - 1
+        length = len(USAGES) - unused
+        filled = -length % 8
+        return der.element(3, bytes([filled]) + (bits >> unused << filled).to_bytes((length + 7) // 8))
+
     def extensions(self) -> list[bytes]:
         """Some that everybody knows, and some that nobody does."""
         chance = self.chance
         made = [
             der.extension("2.5.29.19", chance.choice([der.sequence(), der.sequence(b"\1\1\xff", der.integer(3))]), critical=True),
-            der.extension("2.5.29.15", b"\3\2\7\x80", critical=chance.choice(CRITICAL)), der.extension("2.5.29.14", der.element(4, chance.randbytes(20))),
+            der.extension("2.5.29.15", self.usages(), critical=chance.choice(CRITICAL)), der.extension("2.5.29.14", der.element(4, chance.randbytes(20))),
             der.extension("2.5.29.35", der.sequence(der.element(0x80, chance.randbytes(20)))),
             der.extension("2.5.29.37", der.sequence(der.identifier("1.3.6.1.5.5.7.3.2"))),
             der.extension("2.5.29.18", der.sequence(self.general_name(), self.general_name())),
@@ -251,6 +265,17 @@ def shown_alternatives(certificate: x509.Certificate) -> dict[str, list[str]]:
     return kinds
 
 
+def shown_usages(certificate: x509.Certificate) -> dict[str, list[str]]:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return {}
+    # It refuses a certificate that has one of the last two without keyAgreement, which gives them their meaning, and to be asked
+    # for them where none is.
+    asked = list(USAGES.items())[: None if usage.key_agreement else -2]
+    return {"key_usage": [name for attribute, name in asked if getattr(usage, attribute)]}
+
+
 def is_registrable(attribute: x509.NameAttribute) -> bool:
     """Whether every reader knows its type, and the value is one that the type has: ASCII for a domain component (RFC 4519 §2.4)."""
     kind = SHORT_NAMES.get(attribute.oid.dotted_string)
@@ -273,6 +298,7 @@ def read(encoded: bytes) -> dict[str, Any]:
         "not_after": dates[1],
         "subject_alternative_names": shown_alternatives(certificate),
         "key": shown_key(certificate),
+        **shown_usages(certificate),
         # As an operator would register it who takes it from there.
         "registered": certificate.subject.rfc4514_string() if known and certificate.subject.rdns else None,
     }

@@ -79,10 +79,17 @@ fn hexadecimal(address: IpAddr) -> String {
 fn inspected(file: &[u8]) -> Map<String, Value> {
     let inspection = Inspection::of_file(file, &[]).unwrap();
     let mut said: Map<String, Value> = serde_json::from_str(&inspection.json()).unwrap();
-    // What Envoy makes of a kind of key in a handshake is no part of the certificate; nothing else is noted of these.
+    // What Envoy makes of a key and its usage in a handshake is no part of the certificate; nothing else is noted of these.
     let notes = said.remove("notes").unwrap_or_default();
-    let is_of_key = |note: &Value| note.as_str().unwrap().contains("a client with this certificate seems to have none");
-    assert!(notes.as_array().is_none_or(|notes| notes.iter().all(is_of_key)), "{notes}");
+    let notes: Vec<_> = notes.as_array().into_iter().flatten().map(|note| note.as_str().unwrap()).collect();
+    let (of_usage, of_key): (Vec<&str>, Vec<&str>) =
+        notes.iter().partition(|note| note.starts_with("keyUsage has no digitalSignature"));
+    assert!(of_key.iter().all(|note| note.contains("a client with this certificate seems to have none")), "{notes:?}");
+    let signs = said
+        .get("key_usage")
+        .and_then(Value::as_array)
+        .is_none_or(|usages| usages.contains(&"digitalSignature".into()));
+    assert_eq!(of_usage.len(), usize::from(!signs));
     let names = said["subject_alternative_names"].as_object_mut().unwrap();
     names.entry("other").or_insert_with(|| json!([]));
     for address in names["ip"].as_array_mut().unwrap() {
