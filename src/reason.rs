@@ -202,6 +202,9 @@ reasons! {
     CertificateNotYetValid, "certificate_not_yet_valid", Client(InvalidToken), "the client certificate is not valid yet";
     /// The token is bound to a certificate, and the client presented none.
     CertificateNotPresented, "certificate_not_presented", Client(InvalidToken), "the access token is bound to a certificate, and none was presented";
+    /// The token is bound to a certificate, and the sender has the name of the terminator in front, whose chain was not
+    /// validated on this connection.
+    TerminatorNotValidated, "terminator_not_validated", Client(InvalidToken), "the access token is bound to a certificate, and none was presented";
     /// The token is bound to another certificate than the client presented.
     CertificateMismatch, "certificate_mismatch", Client(InvalidToken), "the access token is bound to another certificate";
 

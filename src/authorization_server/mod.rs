@@ -21,12 +21,14 @@ use serde::Deserialize;
 
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::secret::Environment;
+use crate::handover::client_certificates::{ClientCertificates, MOST_NOT_A_CLIENT};
 use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{
     ForwardedCertificate, Keeps, PresentedBy, Verified, XForwardedClientCert,
 };
 use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::{CertificateHeaders, HeaderCache};
+use crate::handover::proxy_name::ProxyName;
 use crate::handover::terminator::{Received, Source, Terminated};
 use crate::http::connection::Connection;
 use crate::http::header_name::written_twice;
@@ -36,6 +38,7 @@ use crate::http::request::Request;
 use crate::keys::KeySource;
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::{Forward, SanitizedHeaders};
+use crate::outcome::no_certificate::NoCertificate;
 use crate::outcome::scene::{Challenge, Scene};
 use crate::reason::Reason;
 use client_authentication::{ClientAuthentication, PresentedCertificate};
@@ -62,7 +65,7 @@ pub struct AuthorizationServer {
     endpoints: Option<Vec<PlainPath>>,
     client_certificate: ClientCertificate,
     client_authentication: Option<Arc<ClientAuthentication>>,
-    client_certificate_source: Option<Box<Source>>,
+    client_certificates: ClientCertificates,
     metadata: Option<Arc<Metadata>>,
     issued_tokens: Option<Arc<IssuedTokens>>,
 }
@@ -93,6 +96,10 @@ struct Fields {
     client_authentication: Option<ClientAuthentication>,
     /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
+    /// Names of certificates that count as none, as those of proxies through which clients come.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_NOT_A_CLIENT)))]
+    not_a_client: Vec<ProxyName>,
     /// What is added to the metadata of the authorization server.
     metadata: Option<Metadata>,
     /// Whether issued access tokens are held to the certificate of their request.
@@ -124,7 +131,7 @@ impl TryFrom<Fields> for AuthorizationServer {
     fn try_from(fields: Fields) -> Result<Self, String> {
         let Fields { forward_certificate, facts, endpoints, client_certificate, .. } = fields;
         let Fields { x_forwarded_client_cert, client_authentication, client_certificate_source, .. } = fields;
-        let Fields { metadata, issued_tokens, .. } = fields;
+        let Fields { not_a_client, metadata, issued_tokens, .. } = fields;
         client_certificate_source.as_ref().map_or(Ok(()), |source| check_source(source, client_certificate))?;
         if endpoints.as_ref().is_some_and(|endpoints| !(1..=MOST_ENDPOINTS).contains(&endpoints.len())) {
             return Err(format!(
@@ -165,7 +172,7 @@ impl TryFrom<Fields> for AuthorizationServer {
             endpoints,
             client_certificate,
             client_authentication: client_authentication.map(Arc::new),
-            client_certificate_source,
+            client_certificates: ClientCertificates::new(client_certificate_source, not_a_client)?,
             metadata: metadata.map(Arc::new),
             issued_tokens: issued_tokens.map(Arc::new),
         })
@@ -191,9 +198,14 @@ fn check_source(source: &Source, certificates: ClientCertificate) -> Result<(), 
 }
 
 impl AuthorizationServer {
+    /// Which certificates count as a client's.
+    pub(crate) fn client_certificates(&self) -> &ClientCertificates {
+        &self.client_certificates
+    }
+
     /// Where the client's certificate comes from, if not from the connection.
     pub(crate) fn source(&self) -> Option<&Source> {
-        self.client_certificate_source.as_deref()
+        self.client_certificates.source()
     }
 
     /// What the server gets of the client's certificate.
@@ -226,7 +238,7 @@ impl AuthorizationServer {
     /// Reads the secrets from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.forwarded.resolve(environment)?;
-        self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
+        self.client_certificates.resolve(environment)
     }
 
     fn is_endpoint(&self, request: &Request<'_>) -> bool {
@@ -248,7 +260,7 @@ impl AuthorizationServer {
         scene: &Scene<'_>,
         request: &Request<'_>,
         (connection, header_cache): (&dyn Connection, &mut HeaderCache),
-        Received { mut cleaned, terminated }: Received,
+        Received { mut cleaned, terminated, .. }: Received,
     ) -> Result<ForwardAnd, Stop> {
         cleaned.edits.extend(self.forwarded.secrets());
         let presented = scene.certificate()?;
@@ -265,7 +277,13 @@ impl AuthorizationServer {
         }
         let begun = self.client_authentication.as_ref().map(|own| own.begin(request)).transpose()?;
         let (certificate, ground) = match presented {
-            None => (self.without_certificate(None, &mut cleaned), Ground::NoCertificate),
+            None => {
+                let ground = match scene.why_none() {
+                    Some(NoCertificate::TerminatorNotValidated) => Ground::CertificateNotValidated,
+                    _ => Ground::NoCertificate,
+                };
+                (self.without_certificate(None, &mut cleaned), ground)
+            }
             Some(thumbprint) => {
                 let (policy, terminated) = (scene.policy(), terminated.as_ref());
                 let presented = PresentedBy { policy, request, connection, thumbprint, terminated };

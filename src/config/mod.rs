@@ -8,6 +8,7 @@
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod file;
+pub(crate) mod one_or_many;
 pub(crate) mod seconds;
 pub mod secret;
 #[cfg(not(target_arch = "wasm32"))]

@@ -14,6 +14,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::error::{Error, Segment};
+use super::one_or_many;
 
 /// The greatest depth. It is beyond any configuration, and far below what a VM's stack holds.
 const DEEPEST: usize = 32;
@@ -326,8 +327,12 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::List(_) => visitor.visit_newtype_struct(self),
+            _ if name == one_or_many::NAME => visitor.visit_newtype_struct(One(Some(self))),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -385,6 +390,30 @@ impl<'de> SeqAccess<'de> for Items<'de> {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(error.within(Segment::Index(index), item.offset)),
         }
+    }
+}
+
+/// A value in the place of a list of one. An error in it is told of the value itself.
+struct One<'de>(Option<&'de Node>);
+
+impl<'de> Deserializer<'de> for One<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> SeqAccess<'de> for One<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        self.0.take().map(|node| seed.deserialize(node)).transpose()
     }
 }
 

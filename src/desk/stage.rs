@@ -153,6 +153,7 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::ConfirmationConflict
         | Reason::DpopSchemeMissing
         | Reason::CertificateNotPresented
+        | Reason::TerminatorNotValidated
         | Reason::CertificateMismatch => Stage::Binding,
         Reason::UserAuthenticationInsufficient => Stage::Authentication,
         Reason::ScopeInsufficient => Stage::Scope,

@@ -92,19 +92,10 @@ fn elements<'a>(value: &'a [u8], key: &[u8]) -> Vec<&'a [u8]> {
 }
 
 /// What stands between `;` and `,` outside of quotes.
-pub(crate) fn pairs(value: &[u8]) -> Vec<&[u8]> {
+fn pairs(value: &[u8]) -> Vec<&[u8]> {
     let mut quotes = Quotes::default();
     let separates = |byte: &u8| !quotes.are_open_before(*byte) && matches!(byte, b';' | b',');
     value.split(separates).map(<[u8]>::trim_ascii).collect()
-}
-
-/// Whether the last quote is a closing one: what stands behind an open one could be anything.
-pub(crate) fn closes_its_quotes(value: &[u8]) -> bool {
-    let mut quotes = Quotes::default();
-    value.iter().for_each(|byte| {
-        quotes.are_open_before(*byte);
-    });
-    !quotes.open
 }
 
 #[derive(Default)]

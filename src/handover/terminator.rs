@@ -7,25 +7,28 @@ use serde::Deserialize;
 
 use crate::certificate::Certificate;
 use crate::certificate::names::Names;
-use crate::certificate::subject_alternative_name::SubjectAlternativeName;
 use crate::certificate::thumbprint::Thumbprint;
-use crate::config::secret::{Environment, Secret};
+use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
 use crate::handover::chain::Chain;
 use crate::handover::encoding::Encoding;
+use crate::handover::proof::Proof;
+use crate::handover::proxy_name::ProxyName;
 use crate::handover::reader::{self, Read};
+use crate::handover::xfcc;
 use crate::http::connection::Connection;
 use crate::http::header_name::{HeaderName, OwnName, are_twins};
 use crate::http::request::Request;
 use crate::outcome::forward::SanitizedHeaders;
+use crate::outcome::no_certificate::NoCertificate;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::text::https_url;
 
-/// The certificate of each connection is compared with them.
-const MOST_CERTIFICATES: usize = 32;
+/// Each wrote an element into every header.
+const MOST_HOPS: usize = 8;
 
 /// Where the client's certificate comes from behind another terminator.
 #[derive(Debug, Deserialize)]
@@ -36,12 +39,13 @@ pub(crate) struct Source {
     encoding: Encoding,
     chain_header: Option<HeaderName>,
     proof: Proof,
+    hops: Vec<ProxyName>,
+    from_others: FromOthers,
     verified: Option<Verified>,
 }
 
 /// The client's certificate is the one that a TLS terminator in front names in a header. From a sender that does not prove
-/// to be this terminator the header does not count, and no certificate of the connection does either: its client presented
-/// none.
+/// to be this terminator the header does not count. Nor does a certificate of the connection, unless `from_others` says so.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientCertificateSource", transform = shape::chain_in_structured_fields))]
@@ -55,76 +59,16 @@ struct Fields {
     chain_header: Option<HeaderName>,
     /// By what the terminator proves to be itself.
     proof: Proof,
+    /// The proxies between that terminator and the client, the nearest first, for `xfcc`: the header has an element about
+    /// each, which is taken away.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_HOPS)))]
+    hops: Vec<ProxyName>,
+    /// Which certificate a sender has that does not prove to be the terminator.
+    #[serde(default)]
+    from_others: FromOthers,
     /// The header in which the terminator says that it validated the chain.
     verified: Option<Verified>,
-}
-
-/// By what the terminator proves to be itself: exactly one of these.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "ProofFields")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "ProofFields"))]
-enum Proof {
-    /// Its own certificate on this connection.
-    Certificates(Vec<Thumbprint>),
-    /// A name in its own certificate on this connection.
-    Name(Name),
-    /// A secret that nobody else has.
-    Secret(HeaderName, Secret),
-}
-
-/// By what the terminator proves to be itself: its certificate, a name in it, or a secret.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "TerminatorProof", transform = shape::one_proof))]
-struct ProofFields {
-    /// The certificates that it may present on its connections to this proxy, by their SHA-256: `x5t#S256` or hexadecimal
-    /// digits.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_CERTIFICATES)))]
-    terminator_certificates: Option<Vec<Thumbprint>>,
-    /// A name in the certificate that it presents.
-    terminator_san: Option<Name>,
-    /// The header with a secret that it sets on every request.
-    secret_header: Option<HeaderName>,
-    /// That secret.
-    secret: Option<Secret>,
-}
-
-/// A subject alternative name of the terminator's certificate, in full and without wildcards.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "NameFields")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "NameFields"))]
-struct Name {
-    name: SubjectAlternativeName,
-    chain: TerminatorChain,
-}
-
-/// A subject alternative name of the terminator's certificate, in full and without wildcards.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "TerminatorName", transform = shape::dns_or_uri))]
-struct NameFields {
-    /// A DNS name.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!-)+-~]+$")))]
-    dns: Option<String>,
-    /// A URI, as of SPIFFE.
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(regex(pattern = r"^[!-~]+$")))]
-    uri: Option<String>,
-    /// Who validated the chain of that certificate: anybody can make one with any name.
-    #[serde(default)]
-    chain: TerminatorChain,
-}
-
-/// Who validated the chain of the terminator's certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
-enum TerminatorChain {
-    /// Envoy, as it says of each connection (Envoy 1.39 or later). A resumed TLS session never counts as validated.
-    #[default]
-    Validated,
-    /// The listener, as the operator states: its handshake fails for a certificate that does not chain up to its trusted
-    /// CAs.
-    ValidatedByListener,
 }
 
 /// The header in which the terminator says that it validated the chain.
@@ -153,26 +97,46 @@ pub(crate) struct Terminated {
 }
 
 /// What the headers of a request say, once the forged ones are known.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Received {
     /// The headers as they may be forwarded.
     pub(crate) cleaned: SanitizedHeaders,
     /// The client's certificate, if a terminator sent it.
     pub(crate) terminated: Option<Terminated>,
+    /// Why a certificate does not count that is there.
+    pub(crate) why_none: Option<NoCertificate>,
 }
 
-/// Whether the sender of a request proved to be the terminator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
-    Terminator,
-    Anybody,
+/// Which certificate a sender has that does not prove to be the terminator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema, serde::Serialize))]
+enum FromOthers {
+    /// None.
+    #[default]
+    None,
+    /// That of the connection, as without a terminator: for callers in a mesh, which are held to their own. One that is a
+    /// terminator's by its name does not count.
+    Connection,
 }
 
 impl TryFrom<Fields> for Source {
     type Error = &'static str;
 
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
-        let Fields { header, encoding, chain_header, proof, verified } = fields;
+        let Fields { header, encoding, chain_header, proof, hops, from_others, verified } = fields;
+        if !hops.is_empty() && encoding != Encoding::Xfcc {
+            return Err("`hops` are for the encoding xfcc, in which each proxy writes an element of its own");
+        }
+        if hops.len() > MOST_HOPS {
+            return Err("there are too many `hops`: 8 at most");
+        }
+        if from_others == FromOthers::Connection && proof.secret_header().is_some() {
+            return Err(
+                "`from_others: connection` is for a proof by the terminator's certificate: beside a secret the \
+                 terminator's own certificate would count as a client's",
+            );
+        }
         if chain_header.is_some() && encoding != Encoding::SfBinary {
             return Err(
                 "`chain_header` is for the encoding sf_binary (RFC 9440 §2.3); xfcc has its chain in its header",
@@ -184,7 +148,7 @@ impl TryFrom<Fields> for Source {
         if verified.as_ref().is_some_and(|verified| verified.value.is_empty()) {
             return Err("the value of `verified` is empty");
         }
-        let source = Self { header, encoding, chain_header, proof, verified };
+        let source = Self { header, encoding, chain_header, proof, hops, from_others, verified };
         let names: Vec<_> = source.headers().collect();
         let is_twice = |(place, name): (usize, &&str)| names.iter().take(place).any(|earlier| are_twins(earlier, name));
         if names.iter().enumerate().any(is_twice) {
@@ -194,72 +158,10 @@ impl TryFrom<Fields> for Source {
     }
 }
 
-impl TryFrom<ProofFields> for Proof {
-    type Error = String;
-
-    fn try_from(fields: ProofFields) -> Result<Self, String> {
-        let ProofFields { terminator_certificates, terminator_san, secret_header, secret } = fields;
-        match (terminator_certificates, terminator_san, secret_header, secret) {
-            (Some(certificates), None, None, None) if (1..=MOST_CERTIFICATES).contains(&certificates.len()) => {
-                Ok(Self::Certificates(certificates))
-            }
-            (Some(_), None, None, None) => {
-                Err(format!("`terminator_certificates` has 1 to {MOST_CERTIFICATES} certificates"))
-            }
-            (None, Some(name), None, None) => Ok(Self::Name(name)),
-            (None, None, Some(header), Some(secret)) => Ok(Self::Secret(header, secret)),
-            _ => Err(
-                "a proof is exactly one of terminator_certificates, terminator_san, and secret_header with its secret"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-impl TryFrom<NameFields> for Name {
-    type Error = &'static str;
-
-    fn try_from(NameFields { dns, uri, chain }: NameFields) -> Result<Self, Self::Error> {
-        let is_visible = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let name = match (dns, uri) {
-            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => SubjectAlternativeName::Dns(dns),
-            (Some(_), None) => return Err("`dns` is one name in visible ASCII, without wildcards"),
-            (None, Some(uri)) if is_visible(&uri) => SubjectAlternativeName::Uri(uri),
-            (None, Some(_)) => return Err("`uri` is one URI in visible ASCII"),
-            _ => return Err("`terminator_san` is exactly one of `dns` and `uri`"),
-        };
-        Ok(Self { name, chain })
-    }
-}
-
-impl Name {
-    /// Whether the certificate of the connection has it, and its chain was validated.
-    fn is_proved(&self, presented: &Thumbprint, connection: &dyn Connection) -> Result<bool, Reason> {
-        if self.chain == TerminatorChain::Validated
-            && !connection.is_chain_validated().ok_or(Reason::ChainValidationUnavailable)?
-        {
-            return Ok(false);
-        }
-        let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
-        Ok(self.is_in(&Certificate::of_connection(&pem, presented)?))
-    }
-
-    fn is_in(&self, certificate: &Certificate) -> bool {
-        let Some(names) = Names::of(certificate) else { return false };
-        names.subject_alternative_names.iter().any(|own| match (own, &self.name) {
-            (SubjectAlternativeName::Dns(own), SubjectAlternativeName::Dns(name)) => own.eq_ignore_ascii_case(name),
-            (own, name) => own == name,
-        })
-    }
-}
-
 impl Source {
     /// Every header that it reads.
     fn headers(&self) -> impl Iterator<Item = &str> {
-        let secret = match &self.proof {
-            Proof::Secret(header, _) => Some(header),
-            Proof::Certificates(_) | Proof::Name(_) => None,
-        };
+        let secret = self.proof.secret_header();
         let verified = self.verified.as_ref().map(|verified| &verified.header);
         let all = [Some(&self.header), self.chain_header.as_ref(), verified, secret];
         all.into_iter().flatten().map(HeaderName::as_str)
@@ -277,10 +179,7 @@ impl Source {
 
     /// Takes the secret from the environment.
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
-        match &mut self.proof {
-            Proof::Secret(_, secret) => secret.resolve(environment),
-            Proof::Certificates(_) | Proof::Name(_) => Ok(()),
-        }
+        self.proof.resolve(environment)
     }
 
     /// Whether nothing but the thumbprint is learnt.
@@ -301,19 +200,19 @@ impl Source {
     /// Whether the terminator proves itself by its certificate, which the listener must ask for then.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn needs_certificate(&self) -> bool {
-        !matches!(self.proof, Proof::Secret(..))
+        self.proof.secret_header().is_none()
     }
 
     /// Whether the proof counts on a listener that refuses what it cannot validate.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn counts_on_listener(&self) -> bool {
-        matches!(&self.proof, Proof::Name(Name { chain: TerminatorChain::ValidatedByListener, .. }))
+        self.proof.counts_on_listener()
     }
 
     /// Whether the proof counts on Envoy's word for a connection.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn asks_for_validation(&self) -> bool {
-        matches!(&self.proof, Proof::Name(Name { chain: TerminatorChain::Validated, .. }))
+        self.proof.asks_for_validation()
     }
 
     /// The header with the certificate.
@@ -322,29 +221,34 @@ impl Source {
         self.header.as_str()
     }
 
-    /// Who sent a request.
+    /// Checks that the sender of a request is the terminator; the inner `Err` tells why it is not.
     ///
     /// # Errors
     /// Where the host does not say of its connection what the proof needs.
-    pub(crate) fn sender(&self, request: &Request<'_>, connection: &dyn Connection) -> Result<Sender, Reason> {
-        let is_terminator = match &self.proof {
-            Proof::Secret(header, secret) => {
-                only(request, header).is_some_and(|value| is_secret(value, secret.value().as_bytes()))
-            }
-            Proof::Certificates(own) => request.presented()?.is_some_and(|presented| own.contains(&presented)),
-            Proof::Name(name) => match request.presented()? {
-                Some(presented) => name.is_proved(&presented, connection)?,
-                None => false,
-            },
-        };
-        Ok(if is_terminator { Sender::Terminator } else { Sender::Anybody })
+    pub(super) fn check_sender(
+        &self,
+        request: &Request<'_>,
+        connection: &dyn Connection,
+    ) -> Result<Result<(), NoCertificate>, Reason> {
+        self.proof.check(request, connection)
+    }
+
+    /// Whether the connection's certificate counts where the sender does not prove to be the terminator.
+    pub(super) fn counts_others(&self) -> bool {
+        self.from_others == FromOthers::Connection
+    }
+
+    /// Whether a certificate is a terminator's own, by what it has to prove or by the name of a hop.
+    pub(super) fn is_terminators(&self, thumbprint: &Thumbprint, names: Option<&Names>) -> bool {
+        let is_hop = |hop: &ProxyName| names.is_some_and(|names| hop.is_among(names));
+        self.proof.is_of(thumbprint, names) || self.hops.iter().any(is_hop)
     }
 
     /// What the terminator says of its client; `None` where that presented no certificate.
     ///
     /// # Errors
     /// [`Reason::ForwardedCertificateMalformed`] where its header is repeated, or has something else than one certificate in it.
-    pub(crate) fn read(&self, request: &Request<'_>) -> Result<Option<Terminated>, Refusal> {
+    pub(super) fn read(&self, request: &Request<'_>) -> Result<Option<Terminated>, Refusal> {
         let wrong = |header: &HeaderName, what: &str| {
             let detail =
                 format!("the terminator's header {header} is not what {} has, once{what}", self.encoding.name());
@@ -357,10 +261,18 @@ impl Source {
             (Some(value), None) => value,
             (Some(_), Some(_)) => return Err(wrong(&self.header, ": it is there twice")),
         };
-        let (thumbprint, certificate, in_header) = match self.encoding.read(value) {
-            Some(Read::Thumbprint(thumbprint)) => (thumbprint, None, Chain::Unknown),
-            Some(Read::Certificate(certificate, chain)) => (*certificate.thumbprint(), Some(certificate), chain),
-            None => return Err(wrong(&self.header, &looks_like(value))),
+        let read = match self.encoding {
+            Encoding::Xfcc => xfcc::client(value, request.presented()?.as_ref(), &self.hops)
+                .map(|client| client.map(|certificate| Read::Certificate(certificate, Chain::Unknown))),
+            encoding => encoding.read(value).map(Some).ok_or_else(|| looks_like(value)),
+        };
+        let read = match read.map_err(|what| wrong(&self.header, &format!(": {what}")))? {
+            None => return Ok(None),
+            Some(read) => read,
+        };
+        let (thumbprint, certificate, in_header) = match read {
+            Read::Thumbprint(thumbprint) => (thumbprint, None, Chain::Unknown),
+            Read::Certificate(certificate, chain) => (*certificate.thumbprint(), Some(certificate), chain),
         };
         let (chain, chain_source) = match &self.chain_header {
             Some(header) => {
@@ -371,7 +283,7 @@ impl Source {
             None if in_header == Chain::Unknown => (Chain::Unknown, None),
             None => (in_header, Some(value.to_vec())),
         };
-        let says = |verified: &Verified| only(request, &verified.header) == Some(verified.value.as_bytes());
+        let says = |verified: &Verified| request.only(verified.header.as_str()) == Some(verified.value.as_bytes());
         let validated = self.verified.as_ref().is_some_and(says);
         Ok(Some(Terminated { thumbprint, certificate, chain, chain_source, validated }))
     }
@@ -379,27 +291,21 @@ impl Source {
     /// What it does, in sentences.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn sentences(&self) -> Vec<String> {
-        let proof = match &self.proof {
-            Proof::Certificates(own) if own.len() == 1 => {
-                "presents the one certificate of this configuration".to_owned()
-            }
-            Proof::Certificates(own) => format!("presents one of the {} certificates of this configuration", own.len()),
-            Proof::Name(Name { name, chain }) => {
-                let who = match chain {
-                    TerminatorChain::Validated => "that Envoy validated",
-                    TerminatorChain::ValidatedByListener => "that the listener must validate",
-                };
-                format!("presents a certificate for {} {who}", https_url::redacted(&name.to_string()))
-            }
-            Proof::Secret(header, secret) => {
-                format!("sends {header} with the value of the environment variable {}", secret.variable())
-            }
+        let others = match self.from_others {
+            FromOthers::None => "from any other sender there is none",
+            FromOthers::Connection => "any other sender's is that of its connection, unless it is a terminator's",
         };
         let mut sentences = vec![format!(
-            "The client's certificate is the one in {} ({}), of a sender that {proof}; from any other sender there is none.",
+            "The client's certificate is the one in {} ({}), of a sender that {}; {others}.",
             self.header,
             self.encoding.name(),
+            self.proof.described(),
         )];
+        if !self.hops.is_empty() {
+            let hops: Vec<_> = self.hops.iter().map(ToString::to_string).collect();
+            sentences
+                .push(format!("Between that sender and the client there must be {}.", hops.join(", and before it ")));
+        }
         if let Some(chain) = &self.chain_header {
             sentences.push(format!("The certificates behind it are in {chain}."));
         }
@@ -417,31 +323,5 @@ impl Source {
 fn looks_like(value: &[u8]) -> String {
     let other = Encoding::ALL.iter().find(|encoding| encoding.read(value).is_some());
     let other = other.map(|encoding| format!(", which {} reads", encoding.name())).unwrap_or_default();
-    format!(": it has {} bytes{other}", value.len())
-}
-
-/// The value of a header that is there once.
-fn only<'r>(request: &Request<'r>, name: &HeaderName) -> Option<&'r [u8]> {
-    let mut values = request.values(name.as_str());
-    values.next().filter(|_| values.next().is_none())
-}
-
-/// Compares without telling by the time it takes how much is right; only the length can be measured.
-fn is_secret(value: &[u8], secret: &[u8]) -> bool {
-    let differs =
-        value.iter().zip(secret).fold(0, |differs, (one, other)| std::hint::black_box(differs | (one ^ other)));
-    value.len() == secret.len() && differs == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_compared_whole() {
-        assert!(is_secret(b"0p3n", b"0p3n"));
-        for wrong in [&b""[..], b"0p3", b"0p3nn", b"0p3m", b"1p3n"] {
-            assert!(!is_secret(wrong, b"0p3n"), "{wrong:?}");
-        }
-    }
+    format!("it has {} bytes{other}", value.len())
 }

@@ -66,6 +66,12 @@ impl<'a> Request<'a> {
         self.headers.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
+    /// The value of a header that is there once. `name` in lower case.
+    pub(crate) fn only(&self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self.values(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
     /// Whether Envoy may have redirected the request internally: it says so in a header of its own, which it takes from no
     /// client at its edge.
     #[must_use]

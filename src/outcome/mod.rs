@@ -8,6 +8,7 @@ pub mod identity;
 pub mod log;
 pub mod lookup;
 pub mod metric;
+pub mod no_certificate;
 pub mod refusal;
 pub mod refusal_log;
 pub mod refused;

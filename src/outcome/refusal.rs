@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
+use crate::outcome::no_certificate::NoCertificate;
 use crate::reason::Reason;
 
 /// Why a request is refused, with details for the log. The request itself is described by its [`Scene`](super::scene::Scene).
@@ -47,6 +48,24 @@ impl Refusal {
     #[must_use]
     pub(crate) fn instead(&self, reason: Reason, detail: impl Into<String>) -> Self {
         Self::because(reason, detail).looked_up(self.0.lookup)
+    }
+
+    /// The same, with why a certificate that is there does not count, if the client's is what is missing.
+    #[must_use]
+    pub(super) fn for_want_of_certificate(mut self, why_none: NoCertificate) -> Self {
+        let own = &mut *self.0;
+        match (own.reason, why_none) {
+            (Reason::CertificateNotPresented, NoCertificate::TerminatorNotValidated) => {
+                own.reason = Reason::TerminatorNotValidated;
+            }
+            (
+                Reason::CertificateNotPresented | Reason::ClientCertificateMissing | Reason::BindingCertificateMissing,
+                _,
+            ) => {}
+            _ => return self,
+        }
+        own.detail.get_or_insert_with(|| why_none.detail().to_owned());
+        self
     }
 
     /// Its approximate size in bytes.

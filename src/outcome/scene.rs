@@ -9,6 +9,7 @@ use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::request::Caller;
 use crate::outcome::decision::{Decision, Ground, Verdict};
 use crate::outcome::forward::Passed;
+use crate::outcome::no_certificate::NoCertificate;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
 use crate::reason::Reason;
@@ -20,6 +21,7 @@ pub struct Scene<'p> {
     policy: Cow<'p, str>,
     caller: Caller,
     presented: Result<Option<Thumbprint>, Reason>,
+    why_none: Option<NoCertificate>,
     pub(super) challenge: Challenge<'p>,
 }
 
@@ -98,7 +100,18 @@ impl<'p> Scene<'p> {
     /// presented; `Err` if the host's digest of that cannot be read.
     #[must_use]
     pub(crate) fn new(policy: &'p str, caller: Caller, presented: Result<Option<Thumbprint>, Reason>) -> Self {
-        Self { policy: Cow::Borrowed(policy), caller, presented, challenge: Challenge::None }
+        Self { policy: Cow::Borrowed(policy), caller, presented, why_none: None, challenge: Challenge::None }
+    }
+
+    /// The same, where a certificate is there that does not count as the client's.
+    #[must_use]
+    pub(crate) fn without_certificate(self, why_none: Option<NoCertificate>) -> Self {
+        Self { why_none, ..self }
+    }
+
+    /// Why a certificate that is there does not count as the client's.
+    pub(crate) fn why_none(&self) -> Option<NoCertificate> {
+        self.why_none
     }
 
     /// The same, with a challenge.
@@ -136,13 +149,15 @@ impl<'p> Scene<'p> {
     #[must_use]
     pub(crate) fn owned(&self) -> Box<Scene<'static>> {
         let policy = Cow::Owned(self.policy().to_owned());
-        Box::new(Scene { policy, caller: self.caller, presented: self.presented, challenge: self.challenge.owned() })
+        let (caller, presented, why_none) = (self.caller, self.presented, self.why_none);
+        Box::new(Scene { policy, caller, presented, why_none, challenge: self.challenge.owned() })
     }
 
     /// Refuses the request.
     #[must_use]
     pub fn refused(&self, refusal: impl Into<Refusal>) -> Refused {
-        Refused::new(self.owned(), refusal.into())
+        let refusal = refusal.into();
+        Refused::new(self.owned(), self.why_none.into_iter().fold(refusal, Refusal::for_want_of_certificate))
     }
 
     /// Forwards the request, from which so many forged headers are removed.

@@ -2,6 +2,7 @@
 
 //! Chooses the policy that governs a request, and removes forged headers, which every policy does first.
 
+pub mod clean_only;
 pub mod route;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
@@ -12,6 +13,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use self::clean_only::CleanOnly;
 use self::step::Step;
 use crate::authorization_server::AuthorizationServer;
 use crate::certificate::thumbprint::Thumbprint;
@@ -20,12 +22,10 @@ use crate::config;
 use crate::config::secret::Environment;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
-use crate::handover::facts::Facts;
-use crate::handover::forwarded_certificate::{
-    ForwardedCertificate, PresentedBy, X_FORWARDED_CLIENT_CERT, XForwardedClientCert,
-};
+use crate::handover::client_certificates::{ClientCertificates, Counted};
+use crate::handover::forwarded_certificate::{ForwardedCertificate, X_FORWARDED_CLIENT_CERT};
 use crate::handover::forwarding_headers::{Claim, claim_of};
-use crate::handover::terminator::{Received, Sender, Source};
+use crate::handover::terminator::{Received, Source};
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::header_name::{OwnNames, RemovedHeader, is_token};
@@ -135,31 +135,6 @@ struct Roles {
     clean_only: Option<Box<CleanOnly>>,
 }
 
-/// An open route: forged certificate headers are removed.
-#[derive(Debug, Deserialize)]
-#[serde(from = "CleanOnlyFields")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "CleanOnlyFields"))]
-pub struct CleanOnly {
-    forwarded: ForwardedCertificate,
-}
-
-/// An open route: forged certificate headers are removed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "CleanOnly"))]
-struct CleanOnlyFields {
-    /// What becomes of `X-Forwarded-Client-Cert`.
-    #[serde(default)]
-    x_forwarded_client_cert: XForwardedClientCert,
-}
-
-impl From<CleanOnlyFields> for CleanOnly {
-    fn from(fields: CleanOnlyFields) -> Self {
-        let CleanOnlyFields { x_forwarded_client_cert } = fields;
-        Self { forwarded: ForwardedCertificate::new(Vec::new(), Facts::default(), x_forwarded_client_cert) }
-    }
-}
-
 /// The configuration of certbound, an Envoy filter for OAuth 2.0 bound to mutual TLS (RFC 8705).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -263,13 +238,18 @@ impl Policy {
         }
     }
 
-    /// Where the client's certificate comes from, if not from the connection.
-    pub(crate) fn source(&self) -> Option<&Source> {
+    /// Which certificates count as a client's; `None` for those of connections.
+    fn client_certificates(&self) -> Option<&ClientCertificates> {
         match self {
-            Self::ResourceServer(server) => server.source(),
-            Self::AuthorizationServer(server) => server.source(),
+            Self::ResourceServer(server) => Some(server.client_certificates()),
+            Self::AuthorizationServer(server) => Some(server.client_certificates()),
             Self::CleanOnly(_) => None,
         }
+    }
+
+    /// Where the client's certificate comes from, if not from the connection.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.client_certificates()?.source()
     }
 
     /// What the server behind gets of the client's certificate.
@@ -277,7 +257,7 @@ impl Policy {
         match self {
             Self::ResourceServer(server) => server.forwarded(),
             Self::AuthorizationServer(server) => server.forwarded(),
-            Self::CleanOnly(clean_only) => &clean_only.forwarded,
+            Self::CleanOnly(clean_only) => clean_only.forwarded(),
         }
     }
 
@@ -286,7 +266,7 @@ impl Policy {
     pub(crate) fn needs_certificate(&self) -> bool {
         let needs = match self {
             Self::ResourceServer(_) | Self::AuthorizationServer(_) => true,
-            Self::CleanOnly(clean_only) => !clean_only.forwarded.is_empty(),
+            Self::CleanOnly(clean_only) => !clean_only.forwarded().is_empty(),
         };
         self.source().map_or(needs, Source::needs_certificate)
     }
@@ -308,30 +288,6 @@ impl Policy {
                 Err(reason) => Step::Refuse(scene.refused(reason)),
             },
         }
-    }
-}
-
-impl CleanOnly {
-    /// The headers, with the certificate of the connection where it is written.
-    fn cleaned(
-        &self,
-        scene: &Scene<'_>,
-        request: &Request<'_>,
-        context: &mut Context<'_>,
-        mut cleaned: SanitizedHeaders,
-    ) -> Result<SanitizedHeaders, Reason> {
-        if !self.forwarded.is_empty() {
-            let (policy, connection) = (scene.policy(), context.connection);
-            let presented = scene.certificate()?.map(|thumbprint| PresentedBy {
-                policy,
-                request,
-                connection,
-                thumbprint,
-                terminated: None,
-            });
-            cleaned.edits.extend(self.forwarded.edits(presented, context.header_cache)?);
-        }
-        Ok(cleaned)
     }
 }
 
@@ -392,7 +348,7 @@ impl Policies {
             let resolved = match policy {
                 Policy::AuthorizationServer(server) => server.resolve(environment),
                 Policy::ResourceServer(server) => server.resolve(environment),
-                Policy::CleanOnly(_) => Ok(()),
+                Policy::CleanOnly(clean_only) => clean_only.resolve(environment),
             };
             if let Err(message) = resolved {
                 return match single {
@@ -530,34 +486,29 @@ impl Policies {
     }
 
     fn start_policy(&self, name: &str, policy: &Policy, request: &Request<'_>, context: &mut Context<'_>) -> Step {
-        match policy.source() {
+        match policy.client_certificates().filter(|own| !own.are_the_connections()) {
             None => {
-                let received = Received { cleaned: self.cleaned(request.headers), terminated: None };
+                let received = Received { cleaned: self.cleaned(request.headers), ..Received::default() };
                 self.start_cleaned((name, policy), request, context, received)
             }
-            Some(source) => self.start_behind((name, policy), source, request, context),
+            Some(own) => self.start_counting((name, policy), own, request, context),
         }
     }
 
-    /// Judges a request behind another TLS terminator. The certificate of the connection is not the client's, even if the request
-    /// does not come from the terminator.
-    fn start_behind(
+    /// Judges a request where the certificate of the connection is not the client's, or not always.
+    fn start_counting(
         &self,
         (name, policy): (&str, &Policy),
-        source: &Source,
+        client_certificates: &ClientCertificates,
         request: &Request<'_>,
         context: &mut Context<'_>,
     ) -> Step {
-        let sent = source.sender(request, context.connection).map_err(Refusal::from).and_then(|sender| match sender {
-            Sender::Terminator => Ok((Some(source), source.read(request)?)),
-            Sender::Anybody => Ok((None, None)),
-        });
-        match sent {
-            Ok((terminator, terminated)) => {
-                let digest = terminated.as_ref().map(|terminated| terminated.thumbprint.hex().into_bytes());
+        match client_certificates.count(request, context.connection) {
+            Ok(Counted { thumbprint, terminator, terminated, why_none }) => {
+                let digest = thumbprint.map(|thumbprint| thumbprint.hex().into_bytes());
                 let request = &Request { peer_digest: digest.as_deref(), ..*request };
                 let cleaned = self.cleaned_but(request.headers, terminator);
-                self.start_cleaned((name, policy), request, context, Received { cleaned, terminated })
+                self.start_cleaned((name, policy), request, context, Received { cleaned, terminated, why_none })
             }
             Err(refusal) => {
                 let nobody = &Request { peer_digest: None, ..*request };
@@ -573,7 +524,7 @@ impl Policies {
         context: &mut Context<'_>,
         mut received: Received,
     ) -> Step {
-        let scene = scene(name, request);
+        let scene = scene(name, request).without_certificate(received.why_none);
         let cleaned = &mut received.cleaned;
         // After an internal redirect: the forged headers were removed and counted before it.
         if context.judged_under.is_some() {

@@ -39,10 +39,12 @@ use serde::Deserialize;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
+use crate::handover::client_certificates::{ClientCertificates, MOST_NOT_A_CLIENT};
 use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, XForwardedClientCert};
 use crate::handover::forwarding::Forwarding;
 use crate::handover::header_cache::HeaderCache;
+use crate::handover::proxy_name::ProxyName;
 use crate::handover::terminator::{Received, Source};
 use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::connection::{Connection, UNKNOWN};
@@ -138,7 +140,7 @@ pub struct ResourceServer {
     forward_claims: Vec<ForwardedClaim>,
     forward_thumbprint: Option<OwnHeader>,
     forwarded: ForwardedCertificate,
-    client_certificate_source: Option<Box<Source>>,
+    client_certificates: ClientCertificates,
 }
 
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
@@ -225,6 +227,10 @@ struct Fields {
     x_forwarded_client_cert: XForwardedClientCert,
     /// Where the client's certificate comes from behind another TLS terminator; default: from the connection.
     client_certificate_source: Option<Box<Source>>,
+    /// Names of certificates that count as none, as those of proxies through which clients come.
+    #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_NOT_A_CLIENT)))]
+    not_a_client: Vec<ProxyName>,
 }
 
 /// What becomes of a token that is not bound to the connection's certificate.
@@ -454,7 +460,7 @@ impl TryFrom<Fields> for ResourceServer {
             forward_claims: fields.forward_claims,
             forward_thumbprint: fields.forward_thumbprint,
             forwarded,
-            client_certificate_source: fields.client_certificate_source,
+            client_certificates: ClientCertificates::new(fields.client_certificate_source, fields.not_a_client)?,
         })
     }
 }
@@ -490,12 +496,17 @@ impl ResourceServer {
     pub(crate) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.issuers.iter_mut().try_for_each(|issuer| issuer.resolve(environment))?;
         self.forwarded.resolve(environment)?;
-        self.client_certificate_source.iter_mut().try_for_each(|source| source.resolve(environment))
+        self.client_certificates.resolve(environment)
+    }
+
+    /// Which certificates count as a client's.
+    pub(crate) fn client_certificates(&self) -> &ClientCertificates {
+        &self.client_certificates
     }
 
     /// Where the client's certificate comes from, if not from the connection.
     pub(crate) fn source(&self) -> Option<&Source> {
-        self.client_certificate_source.as_deref()
+        self.client_certificates.source()
     }
 
     /// The challenges to the client of this request.
@@ -527,7 +538,7 @@ impl ResourceServer {
         scene: &Scene<'_>,
         request: &Request<'_>,
         context: &mut Context<'_>,
-        Received { cleaned, terminated }: Received,
+        Received { cleaned, terminated, .. }: Received,
     ) -> Result<Forward, Stop> {
         if let Some(metadata) = self.metadata.as_ref().filter(|metadata| metadata.is_asked_for(request)) {
             return Err(self.serve(metadata));

@@ -31,6 +31,7 @@ from cases import (
     requests,
     routes,
     schemes,
+    sidecars,
     step_up,
     tenants,
     terminators,
@@ -64,6 +65,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
     **client_authentication.CONFIGURATIONS,
     **pinned_issuers.CONFIGURATIONS,
     **terminators.CONFIGURATIONS,
+    **sidecars.CONFIGURATIONS,
     **routes.CONFIGURATIONS,
 }
 
@@ -96,6 +98,7 @@ def cases(world: World) -> list[Case]:
         *client_authentication.client_authentication(world),
         *pinned_issuers.pinned_issuers(world),
         *terminators.behind_terminators(world),
+        *sidecars.sidecars(world),
         *routes.routes(world),
         *routes.routes_of_the_configuration(world),
     ]

@@ -155,7 +155,8 @@ def behind_terminators(world: World) -> Iterator[Case]:
     yield case("a certificate without the terminator's name proves nothing", "/name", edge, [own, token], refusal=none)
     yield case(
         "a name in a certificate that is not validated proves nothing",
-        "/name", named, [own, token], facts={"connection.peer_certificate_valid": b"\0"}, refusal=none,
+        "/name", named, [own, token], facts={"connection.peer_certificate_valid": b"\0"},
+        refusal=invalid_token("terminator_not_validated"),
     )  # fmt: skip
     yield case(
         "a name proves nothing on a host that does not say which are validated",

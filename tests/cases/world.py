@@ -19,6 +19,11 @@ OTHER_AUDIENCE = "https://other-api.example.com"
 LIFETIME = 7200
 """Of a good token, in seconds: more than the slowest run of all tests takes, which all have one time."""
 
+GATEWAY = "spiffe://cluster.local/ns/istio-ingress/sa/istio-ingressgateway"
+EDGE = "spiffe://cluster.local/ns/edge/sa/edge-gateway"
+NEIGHBOUR = "spiffe://cluster.local/ns/shop/sa/neighbour"
+"""Names of workloads in a mesh (SPIFFE)."""
+
 FORGED = "forged-by-the-client"
 """What a client writes where it has no business; no upstream may ever see it."""
 
@@ -51,6 +56,10 @@ class World:
         """Of an intermediate authority."""
         self.rival = Authority(directory / "rival", "Intermediate CA", issuer=self.authority).issue("rival")
         """Of another intermediate authority, under the same name."""
+        self.gateway = self.authority.issue("gateway", subject=(), uri=[GATEWAY])
+        self.gateway_renewed = self.authority.issue("gateway-renewed", subject=(), uri=[GATEWAY])
+        self.edge = self.authority.issue("edge", subject=(), uri=[EDGE], dns=["Edge.example"])
+        self.neighbour = self.authority.issue("neighbour", subject=(), uri=[NEIGHBOUR])
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}
