@@ -21,7 +21,9 @@ use serde::Deserialize;
 
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::secret::Environment;
-use crate::handover::client_certificates::{ClientCertificates, MOST_NOT_A_CLIENT};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::handover::client_certificates;
+use crate::handover::client_certificates::ClientCertificates;
 use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{
     ForwardedCertificate, Keeps, PresentedBy, Verified, XForwardedClientCert,
@@ -98,7 +100,7 @@ struct Fields {
     client_certificate_source: Option<Box<Source>>,
     /// Names of certificates that count as none, as those of proxies through which clients come.
     #[serde(default)]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_NOT_A_CLIENT)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = client_certificates::MOST_NOT_A_CLIENT)))]
     not_a_client: Vec<ProxyName>,
     /// What is added to the metadata of the authorization server.
     metadata: Option<Metadata>,
@@ -204,6 +206,7 @@ impl AuthorizationServer {
     }
 
     /// Where the client's certificate comes from, if not from the connection.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn source(&self) -> Option<&Source> {
         self.client_certificates.source()
     }

@@ -39,7 +39,9 @@ use serde::Deserialize;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::seconds::Leeway;
 use crate::config::secret::Environment;
-use crate::handover::client_certificates::{ClientCertificates, MOST_NOT_A_CLIENT};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::handover::client_certificates;
+use crate::handover::client_certificates::ClientCertificates;
 use crate::handover::facts::Facts;
 use crate::handover::forwarded_certificate::{ForwardedCertificate, PresentedBy, XForwardedClientCert};
 use crate::handover::forwarding::Forwarding;
@@ -229,7 +231,7 @@ struct Fields {
     client_certificate_source: Option<Box<Source>>,
     /// Names of certificates that count as none, as those of proxies through which clients come.
     #[serde(default)]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_NOT_A_CLIENT)))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = client_certificates::MOST_NOT_A_CLIENT)))]
     not_a_client: Vec<ProxyName>,
 }
 
@@ -505,6 +507,7 @@ impl ResourceServer {
     }
 
     /// Where the client's certificate comes from, if not from the connection.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn source(&self) -> Option<&Source> {
         self.client_certificates.source()
     }
