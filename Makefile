@@ -34,7 +34,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo/demo.py --keep
 
 .PHONY: test
-test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential signatures certificates client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential signatures certificates forwarded-client-certs client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -228,6 +228,10 @@ signatures: $(VENV) ## Write the signatures at the edges of what is right; SEED=
 .PHONY: certificates
 certificates: $(VENV) ## Write a thousand certificates with what another parser reads in them; SEED=N for others than the usual ones
 	@$(PYTHON) tests/peers/certificates.py target/certificates.ndjson $(SEED)
+
+.PHONY: forwarded-client-certs
+forwarded-client-certs: $(VENV) ## Write values of X-Forwarded-Client-Cert with what another reader makes of them; SEED=N for others
+	@$(PYTHON) tests/peers/forwarded_client_certs.py target/forwarded_client_certs.ndjson $(SEED)
 
 .PHONY: client-names
 client-names: $(VENV) ## Write the certificates and registered names of the comparison; SEED=N for those of an earlier run

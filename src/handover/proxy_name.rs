@@ -17,7 +17,7 @@ use crate::text::https_url::redacted;
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Fields")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(with = "Fields"))]
-pub(crate) struct ProxyName(SubjectAlternativeName);
+pub struct ProxyName(SubjectAlternativeName);
 
 /// A subject alternative name of a proxy's certificate, in full and without wildcards.
 #[derive(Deserialize)]
@@ -42,7 +42,10 @@ impl TryFrom<Fields> for ProxyName {
 
 impl ProxyName {
     /// A name of one of these kinds.
-    pub(crate) fn new(dns: Option<String>, uri: Option<String>) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    /// The sentence an operator reads.
+    pub fn new(dns: Option<String>, uri: Option<String>) -> Result<Self, &'static str> {
         let is_visible = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         match (dns, uri) {
             (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => Ok(Self(SubjectAlternativeName::Dns(dns))),
@@ -54,7 +57,8 @@ impl ProxyName {
     }
 
     /// Whether the certificate has it.
-    pub(crate) fn is_of(&self, certificate: &Certificate) -> bool {
+    #[must_use]
+    pub fn is_of(&self, certificate: &Certificate) -> bool {
         Names::of(certificate).is_some_and(|names| self.is_among(&names))
     }
 

@@ -63,11 +63,7 @@ impl Once {
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence about the header.
-pub(crate) fn client(
-    value: &[u8],
-    own: Option<&Thumbprint>,
-    hops: &[ProxyName],
-) -> Result<Option<Certificate>, String> {
+pub fn client(value: &[u8], own: Option<&Thumbprint>, hops: &[ProxyName]) -> Result<Option<Certificate>, String> {
     if value.len() > LONGEST {
         return Err(format!("it has {} bytes, more than {LONGEST}", value.len()));
     }

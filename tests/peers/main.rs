@@ -16,4 +16,5 @@ mod client_names;
 mod differential;
 #[path = "../module/fake_host/mod.rs"]
 mod fake_host;
+mod forwarded_client_certs;
 mod signatures;
