@@ -54,6 +54,8 @@ def seeds(cases: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         for name, value in case["headers"]:
             if name.endswith(("-cert", "-cert-chain", "-x5t")):
                 yield "certificate_header", base64.b64decode(value)
+            if b"Hash=" in base64.b64decode(value):
+                yield "xfcc", base64.b64decode(value)
             if name == "authorization":
                 yield from token(base64.b64decode(value).rpartition(b" ")[2])
         if case["introspection"] is not None:

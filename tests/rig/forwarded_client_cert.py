@@ -19,7 +19,7 @@ _QUOTED = re.compile(
 )
 _NEVER_UNQUOTED = re.compile(rf"(?:^|;){_SPACE}(?:Cert|Chain|Subject)=(?!\x00)", re.IGNORECASE)
 _BEGINS = re.compile(rf",(?={_SPACE}(?:By|Hash)=)", re.IGNORECASE)
-_ONE_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----\n?")
+_ONE_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----END CERTIFICATE-----[ \t\r\n]*")
 _PAIR = re.compile(rf"{_SPACE}([A-Za-z]+)=(.*)", re.DOTALL)
 
 

@@ -49,6 +49,7 @@ pub mod signing_key;
 pub mod token;
 mod token_kind;
 mod upstream;
+pub mod xfcc;
 
 /// A check of any bytes.
 pub type Check = fn(&[u8]);
@@ -82,4 +83,5 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("shared_keys", shared_keys::check),
     ("signing_key", signing_key::check),
     ("token", token::check),
+    ("xfcc", xfcc::check),
 ];
