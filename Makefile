@@ -13,6 +13,7 @@ BINARYEN := target/binaryen/.installed
 MOD_OAUTH2 := target/mod_oauth2/.installed
 TERMINATORS := target/terminators/.installed
 TOMCAT := target/tomcat/.installed
+SARIF := target/sarif/.installed
 
 export PYTHONPATH := tests
 export PYTHONDONTWRITEBYTECODE := 1
@@ -34,7 +35,7 @@ run: module $(VENV) $(AS) ## Keep the servers of the demo up, with curl lines to
 	@$(PYTHON) tests/demo/demo.py --keep
 
 .PHONY: test
-test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) cases differential signatures certificates forwarded-client-certs client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
+test: module empty-filter desk $(VENV) $(AS) $(MOD_OAUTH2) $(TERMINATORS) $(TOMCAT) $(SARIF) cases differential signatures certificates forwarded-client-certs client-names ## Run every test: the core, the module in a fake host, the shipped files in a real Envoy
 	cargo test --locked
 	$(PYTHON) -m pytest -p no:cacheprovider --basetemp=target/pytest tests
 
@@ -277,18 +278,21 @@ $(MOD_OAUTH2) $(TERMINATORS): tests/peers/debian/unpack
 		echo "the comparisons with $(PACKAGES) are skipped: they need Debian 12"; \
 	fi
 
-# And Tomcat, where Java and Maven are.
-$(TOMCAT): tests/peers/tomcat/Server.java tests/peers/tomcat/pom.xml tests/peers/tomcat/SHA256SUMS
+# And Tomcat and the schema of SARIF, where Java and Maven are.
+JARS := $(TOMCAT) $(SARIF)
+$(TOMCAT): $(addprefix tests/peers/tomcat/,Server.java pom.xml SHA256SUMS)
+$(SARIF): $(addprefix tests/desk/sarif/,pom.xml SHA256SUMS)
+$(JARS):
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@if command -v java > /dev/null && command -v mvn > /dev/null; then \
-		echo "installing Tomcat under $(@D)"; \
+		echo "installing what $(<D) needs under $(@D)"; \
 		mvn --quiet --batch-mode -Dmaven.repo.local=$(CURDIR)/target/cache/maven -f $(@D)/pom.xml \
 			dependency:copy -DoutputDirectory=$(CURDIR)/$(@D) && cd $(@D) && sha256sum --quiet --check SHA256SUMS && touch .installed; \
 	elif [ "$${CI:-}" ]; then \
-		echo "Java and Maven are not installed, and CI needs Tomcat" >&2; exit 1; \
+		echo "Java and Maven are not installed, and CI needs what they install for $(<D)" >&2; exit 1; \
 	else \
-		echo "the comparison with Tomcat is skipped: it needs Java 17 and Maven"; \
+		echo "the tests with what is in $(<D) are skipped: they need Java 17 and Maven"; \
 	fi
 
 # The platforms' own code, from Go's module proxy: some minutes and five gigabytes, once. Nothing of it is in `make test`. It runs in

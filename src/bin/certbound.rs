@@ -88,7 +88,8 @@ struct Inspect {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   certbound check envoy.yaml
-  certbound check --strict envoy.yaml certbound.ecds.yaml")]
+  certbound check --strict envoy.yaml certbound.ecds.yaml
+  certbound check --format sarif k8s/*.yaml > certbound.sarif")]
 struct Check {
     /// The files.
     #[arg(required = true)]
@@ -96,6 +97,17 @@ struct Check {
     /// Exit with 1 where there are warnings.
     #[arg(long)]
     strict: bool,
+    /// For people, for programs, or for what shows findings beside the lines of a file (SARIF 2.1.0).
+    #[arg(long, value_enum, default_value_t)]
+    format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ReportFormat {
+    #[default]
+    Text,
+    Json,
+    Sarif,
 }
 
 /// Says what a reason means, and what to do, as the manual has it.
@@ -264,7 +276,12 @@ fn check_files(arguments: &Check) -> Output {
     let read = |path: &PathBuf| Ok((shown(path), text(path)?));
     let files: Vec<_> = arguments.files.iter().map(read).collect::<Result<_, String>>()?;
     let report = check(&files);
-    Ok((report.to_string(), report.exit_code(arguments.strict)))
+    let text = match arguments.format {
+        ReportFormat::Text => report.to_string(),
+        ReportFormat::Json => format!("{}\n", report.json()),
+        ReportFormat::Sarif => format!("{}\n", report.sarif()),
+    };
+    Ok((text, report.exit_code(arguments.strict)))
 }
 
 fn explain(arguments: &Explain) -> Output {

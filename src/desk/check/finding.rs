@@ -48,6 +48,12 @@ macro_rules! warnings {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
+            }
         }
     };
 }
@@ -117,7 +123,32 @@ warnings! {
     DistinguishedNameDoubtful, "distinguished_name_doubtful";
 }
 
+impl Severity {
+    /// As it is written.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 impl Finding {
+    /// The name of the file.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Line and column, from 1 and in characters, where they are known.
+    pub(super) fn position(&self) -> Option<(usize, usize)> {
+        self.position
+    }
+
+    /// What is wrong, and what to do.
+    pub(super) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     pub(super) fn is_in(&self, file: &str) -> bool {
         &*self.file == file
     }
@@ -145,11 +176,7 @@ impl fmt::Display for Finding {
         if let Some((line, column)) = self.position {
             write!(formatter, ":{line}:{column}")?;
         }
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(formatter, ": {severity}: {}", shown(&self.sentence))?;
+        write!(formatter, ": {}: {}", self.severity.name(), shown(&self.sentence))?;
         self.warning.map_or(Ok(()), |warning| write!(formatter, " ({})", warning.name()))
     }
 }

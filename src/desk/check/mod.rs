@@ -11,9 +11,12 @@ mod installation;
 mod kubernetes;
 mod metadata;
 mod request_body;
+mod sarif;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+
+use serde_json::{Map, Value, json};
 
 pub use envoy::CAPABILITIES;
 pub use finding::{Finding, Severity, Warning};
@@ -152,6 +155,32 @@ impl Report {
         &self.findings
     }
 
+    /// The same as one JSON object: `policies`, what each configuration will do, in sentences; `findings`, each with `severity`
+    /// (`error` or `warning`), `warning` (its name), `file`, `line`, `column` (from 1 and in characters) and `sentence`; and how many
+    /// there are. What is not known is not there.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let findings: Vec<_> = self.findings.iter().map(as_json).collect();
+        let document = json!({
+            "policies": self.descriptions,
+            "findings": findings,
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "is_complete": self.left_out.is_none(),
+        });
+        document.to_string()
+    }
+
+    /// What is wrong as SARIF 2.1.0.
+    #[must_use]
+    pub fn sarif(&self) -> String {
+        sarif::document(self).to_string()
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
     fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
             if self.seen.contains(&finding) {
@@ -232,10 +261,25 @@ impl fmt::Display for Report {
         if self.left_out.is_some() {
             writeln!(formatter, "and more: only the first {MOST_FINDINGS} are shown")?;
         }
-        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         writeln!(formatter, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))
     }
+}
+
+fn as_json(finding: &Finding) -> Value {
+    let mut members = Map::new();
+    let mut add = |name: &str, value: Value| members.insert(name.to_owned(), value);
+    add("severity", finding.severity.name().into());
+    if let Some(warning) = finding.warning {
+        add("warning", warning.name().into());
+    }
+    add("file", finding.file().into());
+    if let Some((line, column)) = finding.position() {
+        add("line", line.into());
+        add("column", column.into());
+    }
+    add("sentence", finding.sentence().into());
+    Value::Object(members)
 }
 
 /// What a configuration will do.
