@@ -802,6 +802,29 @@ fn a_file_without_a_configuration_and_one_that_cannot_be_read_are_errors() {
 }
 
 #[test]
+fn resources_of_a_platform_are_one_set_in_which_some_file_has_certbound() {
+    let peers = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nspec: { mtls: { mode: STRICT } }\n---\napiVersion: v1\nkind: Namespace\n";
+    let istio =
+        fs::read_to_string("envoy/istio.yaml").unwrap().replace("{ keys: [] }", &format!("{{ keys: [{KEY}] }}"));
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let together = check(&[file("peers.yaml", peers), file("istio.yaml", &istio)]);
+    assert_eq!(together.exit_code(false), 0, "{together}");
+    // A file that is no resource is there for certbound, and so is one set without it.
+    for files in [
+        vec![file("envoy.yaml", "static_resources: {}\n"), file("istio.yaml", &istio)],
+        vec![file("mixed.yaml", &format!("{peers}---\nadmin: {{}}\n")), file("istio.yaml", &istio)],
+        vec![file("empty.yaml", "# nothing\n"), file("istio.yaml", &istio)],
+        vec![file("peers.yaml", peers), file("more.yaml", peers)],
+    ] {
+        let report = check(&files);
+        assert!(
+            report.exit_code(false) == 2 && report.to_string().contains("there is no configuration of certbound"),
+            "{report}"
+        );
+    }
+}
+
+#[test]
 fn a_warning_is_exit_code_1_only_when_it_is_asked_for() {
     let report = one("envoy.yaml", &replaced(&resource_server(), &[("FAIL_RELOAD", "FAIL_OPEN")]));
     assert_eq!((report.exit_code(false), report.exit_code(true)), (0, 1));

@@ -99,8 +99,18 @@ pub(super) fn installations(documents: &[Document]) -> Vec<Installation<'_>> {
     documents.iter().flat_map(|document| of_document(document.root())).collect()
 }
 
+/// Whether these documents are resources of Kubernetes, all of them, and there is one.
+pub(super) fn are_resources<'d>(documents: impl Iterator<Item = Place<'d>>) -> bool {
+    let mut documents = documents.peekable();
+    documents.peek().is_some() && documents.all(is_resource)
+}
+
+fn is_resource(root: Place<'_>) -> bool {
+    KUBERNETES.iter().all(|key| root.get(key).is_some())
+}
+
 fn of_document(root: Place<'_>) -> Vec<Installation<'_>> {
-    if KUBERNETES.iter().all(|key| root.get(key).is_some()) {
+    if is_resource(root) {
         return of_resource(root).chain(of_envoy(root)).collect();
     }
     let envoys = ["static_resources", "dynamic_resources", "admin", "node", "resources", "@type"];
