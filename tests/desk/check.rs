@@ -291,6 +291,19 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
         ),
         (
+            "a certificate for any server that the listener does not validate",
+            replaced(
+                &untrusting,
+                &[("clean_only: {}", "clean_only: { forward_certificate: [ { dialect: tomcat } ] }")],
+            ),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "the thumbprint for any server",
+            replaced(&untrusting, &[("clean_only: {}", "clean_only: { facts: { x5t_s256: X-Thumbprint } }")]),
+            vec![],
+        ),
+        (
             "a certificate for an API that is told whether it is validated",
             of_api(&untrusting, "forward_certificate: [ { dialect: keycloak_nginx } ]"),
             vec![],
