@@ -927,6 +927,28 @@ fn the_wasm_plugin_in_the_comments_of_the_sidecar_is_the_traffic_extension() {
     assert_eq!(described(&plugin), described(before));
 }
 
+/// Its comments have more policies, and more keys.
+#[test]
+fn what_stands_in_the_comments_of_the_sidecar_is_right() {
+    let text =
+        replaced(&sidecar(), &[("# from_others: connection", "from_others: connection"), ("# hops: [ {", "hops: [ {")]);
+    let mut is_inside = false;
+    let live: String = text
+        .lines()
+        .map(|line| {
+            is_inside = match line.strip_prefix("        # ") {
+                Some("as:" | "mesh:") => true,
+                Some(inner) => is_inside && inner.starts_with("  "),
+                None => false,
+            };
+            let line = if is_inside { line.replacen("# ", "", 1) } else { line.to_owned() };
+            format!("{line}\n")
+        })
+        .collect();
+    let unused = findings(&live).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(unused, ["policy_never_chosen", "policy_never_chosen"], "{}", one("x.yaml", &live));
+}
+
 #[test]
 fn a_file_without_a_configuration_and_one_that_cannot_be_read_are_errors() {
     for (text, expected) in [

@@ -241,10 +241,7 @@ fn the_steps_tell_whose_certificate_counts_behind_other_proxies() {
         let steps: Vec<_> = found["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect();
         let place =
             steps.iter().position(|step| step.starts_with("the sender of the request presented ")).expect(sentence);
-        let before = steps[..place]
-            .iter()
-            .copied()
-            .find(|step| step.contains("counts") || step.contains("terminator"));
+        let before = steps[..place].iter().copied().find(|step| step.contains("counts") || step.contains("terminator"));
         assert!(before.is_some() == expected.is_some(), "{sentence}: {steps:?}");
         assert!(before.zip(expected).is_none_or(|(own, start)| own.starts_with(start)), "{sentence}: {steps:?}");
     }
