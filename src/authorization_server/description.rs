@@ -4,7 +4,6 @@
 
 use super::{AuthorizationServer, ClientCertificate};
 use crate::handover::forwarded_certificate::{ForwardedCertificate, Keeps};
-use crate::handover::terminator::Source;
 use crate::http::path::PlainPath;
 use crate::text::list::listed;
 
@@ -34,7 +33,7 @@ impl AuthorizationServer {
                 "Every certificate is handed over: the terminator must refuse the ones that it cannot validate."
             }
         };
-        let mut sentences = self.source().map(Source::sentences).unwrap_or_default();
+        let mut sentences = self.client_certificates.sentences();
         sentences.extend(self.forwarded.forms_sentence("The authorization server"));
         sentences.push(which.to_owned());
         if self.forwarded.has_chain() && self.source().is_none() {

@@ -33,10 +33,28 @@ pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
-/// The list of Structured Fields stands beside a certificate in Structured Fields.
-pub(crate) fn chain_in_structured_fields(schema: &mut Schema) {
-    schema.insert("if".to_owned(), present(&["chain_header"]));
-    schema.insert("then".to_owned(), json!({ "properties": { "encoding": { "const": "sf_binary" } } }));
+/// The list of Structured Fields stands beside a certificate in Structured Fields, and hops write elements of
+/// `X-Forwarded-Client-Cert`. Others than a terminator that is known by a secret could be that terminator.
+pub(crate) fn one_source(schema: &mut Schema) {
+    let encoding = |name: &str| json!({ "properties": { "encoding": { "const": name } } });
+    let by_certificate =
+        json!({ "properties": { "proof": { "properties": { "secret_header": { "type": "null" } } } } });
+    let others = json!({ "required": ["from_others"], "properties": { "from_others": { "const": "connection" } } });
+    let rules = [
+        json!({ "if": present(&["chain_header"]), "then": encoding("sf_binary") }),
+        json!({ "if": some("hops"), "then": encoding("xfcc") }),
+        json!({ "if": others, "then": by_certificate }),
+    ];
+    schema.insert("allOf".to_owned(), json!(rules));
+}
+
+/// Of a certificate that is a digest no name is known.
+pub(crate) fn names_need_certificates(schema: &mut Schema) {
+    let digests =
+        json!({ "required": ["encoding"], "properties": { "encoding": { "enum": ["sha256_hex", "x5t_s256"] } } });
+    let source =
+        json!({ "required": ["client_certificate_source"], "properties": { "client_certificate_source": digests } });
+    schema.insert("not".to_owned(), json!({ "allOf": [some("not_a_client"), source] }));
 }
 
 /// A terminator proves itself in exactly one way.
@@ -167,4 +185,9 @@ pub(crate) fn present(names: &[&str]) -> Value {
     let not_null: Map<_, _> =
         names.iter().map(|name| ((*name).to_owned(), json!({ "not": { "type": "null" } }))).collect();
     json!({ "required": names, "properties": not_null })
+}
+
+/// This list is there, with something in it.
+fn some(name: &str) -> Value {
+    json!({ "required": [name], "properties": { name: { "type": "array", "minItems": 1 } } })
 }

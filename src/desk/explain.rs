@@ -306,7 +306,8 @@ impl Question {
             Asked::Body => format!("the body of {} bytes is read before any of it goes on", self.body.len()),
             Asked::Introspection(place) => format!("the authorization server is asked about the token ({place})"),
         }));
-        let mut steps = self.beginning(thumbprint, &end);
+        let mut steps = self.beginning(&end);
+        steps.extend(self.counting(&end, &request, connection));
         steps.extend(self.left_out.iter().cloned());
         steps.append(&mut told);
         steps.extend(self.stages(&end));
@@ -329,7 +330,7 @@ impl Question {
         Ok(Explanation { response, ..end.explanation(steps) })
     }
 
-    fn beginning(&self, presented: Option<Thumbprint>, end: &End) -> Vec<String> {
+    fn beginning(&self, end: &End) -> Vec<String> {
         let mut steps = Vec::new();
         let policy = end.policy();
         let governing = self.policies.get(policy);
@@ -353,21 +354,21 @@ impl Question {
         if !forged.is_empty() {
             steps.push(format!("the client's own {} would be removed", listed(&forged, "and")));
         }
-        let of_client = end.presented();
-        steps.extend(source.map(|source| match (source.header(), of_client) {
-            (header, Some(thumbprint)) => format!(
-                "the terminator in front proved to be itself, and names the client's certificate in {header}: x5t#S256 {thumbprint}"
-            ),
-            (header, None) => format!(
-                "no client's certificate counts: {header} says none, or its sender did not prove to be the terminator in front"
-            ),
-        }));
-        let whose = if source.is_some() { "sender of the request" } else { "client" };
-        steps.push(match presented {
+        steps
+    }
+
+    /// Whose certificate the sender of the request presented, and which counts as the client's.
+    fn counting(&self, end: &End, request: &Request<'_>, connection: &dyn Connection) -> Vec<String> {
+        let governing = self.policies.get(end.policy());
+        let own = governing.and_then(Policy::client_certificates).filter(|own| !own.are_the_connections());
+        let whose = if own.is_some() { "sender of the request" } else { "client" };
+        let presented = self.certificate.as_deref().map(Thumbprint::of_der);
+        let presented = match presented {
             Some(thumbprint) => format!("the {whose} presented the certificate with x5t#S256 {thumbprint}"),
             None => format!("the {whose} presented no certificate"),
-        });
-        steps
+        };
+        let counted = own.and_then(|own| own.sentence(request, connection));
+        counted.into_iter().chain([presented]).collect()
     }
 
     /// Everything that a policy in front of an API looks at.
@@ -389,13 +390,6 @@ impl End {
         match self {
             Self::Forward(_, decision, _) | Self::Serve(_, decision) => decision.policy(),
             Self::Refuse(refusal, _) => refusal.policy(),
-        }
-    }
-
-    fn presented(&self) -> Option<Thumbprint> {
-        match self {
-            Self::Forward(_, decision, _) | Self::Serve(_, decision) => decision.presented(),
-            Self::Refuse(refusal, _) => refusal.presented(),
         }
     }
 

@@ -13,6 +13,8 @@ use crate::http::request::Request;
 use crate::outcome::no_certificate::NoCertificate;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::text::list::listed;
 
 /// The names in each certificate are compared with them.
 pub(crate) const MOST_NOT_A_CLIENT: usize = 32;
@@ -60,10 +62,22 @@ impl ClientCertificates {
         self.source.as_deref()
     }
 
-    /// The names of certificates that are no client's.
+    /// Whether there are names of certificates that are no client's.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn not_a_client(&self) -> &[ProxyName] {
-        &self.not_a_client
+    pub(crate) fn names_others(&self) -> bool {
+        !self.not_a_client.is_empty()
+    }
+
+    /// Which certificates count, in sentences.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let mut sentences = self.source().map(Source::sentences).unwrap_or_default();
+        if self.names_others() {
+            let names: Vec<_> = self.not_a_client.iter().map(ToString::to_string).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            sentences.push(format!("A certificate for {} counts as none.", listed(&names, "or")));
+        }
+        sentences
     }
 
     /// Whether every certificate of a connection counts, and no other.
@@ -87,6 +101,26 @@ impl ClientCertificates {
             Err(NoCertificate::SenderUnknown) if source.counts_others() => Ok(self.of_connection(request, connection)?),
             Err(why) => Ok(Counted { why_none: Some(why), ..Counted::default() }),
         }
+    }
+
+    /// Which certificate counts, as a step of an explanation. `None` where the request is refused before that is known, or nobody
+    /// presented one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn sentence(&self, request: &Request<'_>, connection: &dyn Connection) -> Option<String> {
+        let Counted { thumbprint, terminator, why_none, .. } = self.count(request, connection).ok()?;
+        Some(match (terminator, thumbprint, why_none) {
+            (Some(source), Some(thumbprint), _) => format!(
+                "the terminator in front proved to be itself, and names the client's certificate in {}: x5t#S256 {thumbprint}",
+                source.header()
+            ),
+            (Some(source), None, None) => format!(
+                "the terminator in front proved to be itself, and has no client's certificate in {}",
+                source.header()
+            ),
+            (_, None, Some(why)) => format!("no client's certificate counts: {}", why.detail()),
+            (None, Some(_), _) => "the certificate of the connection counts as the client's".to_owned(),
+            (None, None, None) => return None,
+        })
     }
 
     fn of_terminator<'s>(&'s self, source: &'s Source, request: &Request<'_>) -> Result<Counted<'s>, Refusal> {

@@ -49,6 +49,7 @@ struct Fields {
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = MOST_CERTIFICATES)))]
     terminator_certificates: Option<Vec<Thumbprint>>,
     /// A name in the certificate that it presents, or a list of names, one for each terminator.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("maxItems" = MOST_NAMES)))]
     terminator_san: Option<OneOrMany<TerminatorName>>,
     /// The header with a secret that it sets on every request.
     secret_header: Option<HeaderName>,

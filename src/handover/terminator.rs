@@ -48,7 +48,7 @@ pub(crate) struct Source {
 /// to be this terminator the header does not count. Nor does a certificate of the connection, unless `from_others` says so.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientCertificateSource", transform = shape::chain_in_structured_fields))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientCertificateSource", transform = shape::one_source))]
 struct Fields {
     /// The header with the certificate. The terminator must set or remove it on every request.
     header: HeaderName,

@@ -60,6 +60,19 @@ impl CleanOnly {
         &self.forwarded
     }
 
+    /// One sentence for each thing that it does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let mut sentences = vec!["Every request passes.".to_owned()];
+        sentences.extend(self.forwarded.forms_sentence("The server behind"));
+        if self.forwarded.has_chain() {
+            sentences.push(ForwardedCertificate::chain_sentence());
+        }
+        sentences.extend(self.forwarded.facts_sentence());
+        sentences.extend(self.forwarded.secret_sentences());
+        sentences
+    }
+
     /// Reads the secrets from the environment.
     pub(super) fn resolve(&mut self, environment: Environment<'_>) -> Result<(), String> {
         self.forwarded.resolve(environment)

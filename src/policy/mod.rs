@@ -239,7 +239,7 @@ impl Policy {
     }
 
     /// Which certificates count as a client's; `None` for those of connections.
-    fn client_certificates(&self) -> Option<&ClientCertificates> {
+    pub(crate) fn client_certificates(&self) -> Option<&ClientCertificates> {
         match self {
             Self::ResourceServer(server) => Some(server.client_certificates()),
             Self::AuthorizationServer(server) => Some(server.client_certificates()),

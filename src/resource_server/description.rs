@@ -11,7 +11,6 @@ use super::{
     AccessTokenQuery, AtExpiry, CertificateBinding, CertificateValidity, CorsPreflight, ResourceServer, ServerName,
 };
 use crate::handover::forwarded_certificate::ForwardedCertificate;
-use crate::handover::terminator::Source;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::confirmation::ConfirmationPlace;
 use crate::jose::confirmation::Dpop;
@@ -33,7 +32,7 @@ impl ResourceServer {
                 redacted(issuer.identifier.as_str())
             )
         }));
-        sentences.extend(self.source().into_iter().flat_map(Source::sentences));
+        sentences.extend(self.client_certificates.sentences());
         let mut say = |sentence: &str| sentences.push(sentence.to_owned());
         let (bearer, mtls_pop) = (self.schemes.bearer, self.schemes.mtls_pop);
         let unbound = schemes::accept_unbound_tokens(self.schemes);

@@ -148,7 +148,7 @@ pub struct ResourceServer {
 /// In front of an API: the access token must be bound to this connection's certificate (RFC 8705 §3).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ResourceServer"))]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ResourceServer", transform = crate::config::shape::names_need_certificates))]
 struct Fields {
     /// The issuers whose tokens are accepted. An issuer's keys verify only its own tokens.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1)))]

@@ -291,6 +291,19 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
         ),
         (
+            "a certificate for any server that the listener does not validate",
+            replaced(
+                &untrusting,
+                &[("clean_only: {}", "clean_only: { forward_certificate: [ { dialect: tomcat } ] }")],
+            ),
+            vec![("untrusted_certificate_handed_over", "trust_chain_verification: ACCEPT_UNTRUSTED")],
+        ),
+        (
+            "the thumbprint for any server",
+            replaced(&untrusting, &[("clean_only: {}", "clean_only: { facts: { x5t_s256: X-Thumbprint } }")]),
+            vec![],
+        ),
+        (
             "a certificate for an API that is told whether it is validated",
             of_api(&untrusting, "forward_certificate: [ { dialect: keycloak_nginx } ]"),
             vec![],
@@ -782,6 +795,158 @@ fn what_works_against_the_filter_in_a_cluster_is_named() {
         let names: std::collections::BTreeSet<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names.into_iter().collect::<Vec<_>>().join(" "), expected, "{what}");
     }
+}
+
+/// The file for a sidecar, with a key in place of the empty set.
+fn sidecar() -> String {
+    let key = format!("{{ keys: [{KEY}] }}");
+    replaced(&fs::read_to_string("envoy/istio-sidecar.yaml").unwrap(), &[("{ keys: [] }", &key)])
+}
+
+/// The same without `client_certificate_source`, and with this in its place.
+fn sidecar_without_source(instead: &str) -> String {
+    let shipped = sidecar();
+    let (before, rest) = shipped.split_once("            client_certificate_source:\n").unwrap();
+    let (_, after) = rest.split_once("              # from_others: connection\n").unwrap();
+    format!("{before}{instead}{after}")
+}
+
+#[test]
+fn a_sidecar_that_takes_a_gateway_for_its_clients_is_named() {
+    let (shipped, bare) = (sidecar(), sidecar_without_source(""));
+    let not_a_client = "            not_a_client: [ { uri: spiffe://cluster.local/ns/istio-ingress/sa/gateway } ]\n";
+    let server = "authorization_server: { forward_certificate: [ { dialect: gluu } ], client_certificate: presented }";
+    let role = |text: &str, role: &str| {
+        let (before, rest) = text.split_once("        api:\n").unwrap();
+        let (_, after) = rest.split_once("        # An authorization server").unwrap();
+        format!("{before}        api: {{ {role} }}\n        # {after}")
+    };
+    let resource = |text: &str| {
+        let text = replaced(text, &[("kind: TrafficExtension", "kind: WasmPlugin"), ("  wasm:\n", "")]);
+        let (before, after) = text.split_once("    url: oci").unwrap();
+        let after: String =
+            after.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+        format!("{before}  url: oci{after}")
+    };
+    let labels = |text: &str, labels: &str| {
+        let (before, after) = text.split_once("kind: TrafficExtension").unwrap();
+        format!("{before}kind: TrafficExtension{}", after.replacen("app: accounts", labels, 1))
+    };
+    let here = "selector: { matchLabels: { app: accounts } }           # CHANGE";
+    for (what, text, expected) in [
+        ("as it is shipped", shipped.clone(), vec![]),
+        ("without a source", bare.clone(), vec![("mesh_certificate_judged", here)]),
+        ("WasmPlugin", resource(&bare), vec![("mesh_certificate_judged", here)]),
+        ("an authorization server", role(&bare, server), vec![("mesh_certificate_judged", here)]),
+        ("clean_only", role(&bare, "clean_only: {}"), vec![]),
+        ("the gateway is no client", sidecar_without_source(not_a_client), vec![]),
+        ("a gateway by its label", labels(&bare, "istio: ingressgateway"), vec![]),
+        (
+            "a gateway by its Gateway",
+            replaced(&labels(&bare, "edge: a, app: b"), &[("{ istio: ingressgateway }", "{ edge: a }")]),
+            vec![],
+        ),
+        (
+            "a Gateway for other pods",
+            replaced(&bare, &[("{ istio: ingressgateway }", "{ edge: a }")]),
+            vec![("mesh_certificate_judged", here)],
+        ),
+        (
+            "a Gateway for all pods",
+            replaced(&bare, &[("selector: { istio: ingressgateway }", "selector: {}")]),
+            vec![("mesh_certificate_judged", here)],
+        ),
+        ("no selector", labels(&bare, "").replace("selector: { matchLabels: {  } }", "priority: 1"), vec![]),
+        ("a waypoint", bare.replace(here, "targetRefs: []"), vec![]),
+    ] {
+        let found = findings(&text);
+        let found: Vec<_> = found.iter().map(|(name, line)| (name.as_str(), line.as_str())).collect();
+        assert_eq!(found, expected, "{what}\n{text}");
+    }
+    let said = |text: &str| one("envoy.yaml", text).to_string();
+    assert!(said(&bare).contains("a token that is bound to that one certificate passes for everybody"));
+    assert!(said(&role(&bare, server)).contains("binds everybody's tokens to that one certificate"));
+}
+
+#[test]
+fn what_istio_loses_when_it_resumes_a_session_is_named() {
+    let own = |policy: &str| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nspec:\n  selector: {{ matchLabels: {{ istio: \
+             gateway }} }}\n  wasm:\n    failStrategy: FAIL_RELOAD\n    url: certbound\n    pluginConfig:\n      \
+             authorization_server: {{ forward_certificate: [ {{ dialect: gluu }} ], {policy} }}\n"
+        )
+    };
+    let behind = |proof: &str| {
+        format!(
+            "client_certificate: validated_by_listener, client_certificate_source: {{ header: x-client, encoding: xfcc, proof: {{ \
+             {proof} }} }}"
+        )
+    };
+    for (what, policy, expected) in [
+        (
+            "the connection's",
+            "client_certificate: validated".to_owned(),
+            "client_certificate: validated_by_listener where",
+        ),
+        ("all", "client_certificate: validated_by_listener".to_owned(), ""),
+        ("a name", behind("terminator_san: { dns: a.example }"), "chain: validated_by_listener of terminator_san"),
+        (
+            "one of two names",
+            behind("terminator_san: [ { dns: a.example, chain: validated_by_listener }, { dns: b.example } ]"),
+            "chain: validated_by_listener of terminator_san",
+        ),
+        ("the listener's word", behind("terminator_san: { dns: a.example, chain: validated_by_listener }"), ""),
+        ("certificates", behind(CERTIFICATE_OF_A_TERMINATOR), ""),
+        ("a secret", behind(SECRET_OF_A_TERMINATOR), ""),
+    ] {
+        let report = one("istio.yaml", &own(&policy)).to_string();
+        let name =
+            if expected.is_empty() { "0 errors, 0 warnings" } else { "(validated_certificate_lost_on_resumption)" };
+        assert!(report.contains(name) && report.contains(expected), "{what}\n{report}");
+    }
+}
+
+/// Its comments have the resource of older releases of Istio, with the same configuration.
+#[test]
+fn the_wasm_plugin_in_the_comments_of_the_sidecar_is_the_traffic_extension() {
+    let shipped = sidecar();
+    let (before, commented) = shipped.split_once("# ---\n").unwrap();
+    let plugin: String = commented
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or_else(|| panic!("{line}"))))
+        .collect();
+    let described = |text: &str| {
+        let report = one("sidecar.yaml", text);
+        assert_eq!(report.exit_code(true), 0, "{report}");
+        let described = report.to_string();
+        let lines = described.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert!(lines.len() > 8, "{described}");
+        lines
+    };
+    assert_eq!(described(&plugin), described(before));
+}
+
+/// Its comments have more policies, and more keys.
+#[test]
+fn what_stands_in_the_comments_of_the_sidecar_is_right() {
+    let text =
+        replaced(&sidecar(), &[("# from_others: connection", "from_others: connection"), ("# hops: [ {", "hops: [ {")]);
+    let mut is_inside = false;
+    let live: String = text
+        .lines()
+        .map(|line| {
+            is_inside = match line.strip_prefix("        # ") {
+                Some("as:" | "mesh:") => true,
+                Some(inner) => is_inside && inner.starts_with("  "),
+                None => false,
+            };
+            let line = if is_inside { line.replacen("# ", "", 1) } else { line.to_owned() };
+            format!("{line}\n")
+        })
+        .collect();
+    let unused = findings(&live).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(unused, ["policy_never_chosen", "policy_never_chosen"], "{}", one("x.yaml", &live));
 }
 
 #[test]

@@ -191,6 +191,62 @@ fn the_steps_tell_how_far_a_request_came() {
     assert!(mismatch.contains("the token is bound to "), "{mismatch}");
 }
 
+/// Which certificate counts, and why none does, is said before whose it is.
+#[test]
+fn the_steps_tell_whose_certificate_counts_behind_other_proxies() {
+    let list = CaseList::read();
+    for (sentence, expected) in [
+        (
+            "the element that this proxy appended about the gateway is taken away",
+            Some(
+                "the terminator in front proved to be itself, and names the client's certificate in x-edge-cert: x5t#S256 ",
+            ),
+        ),
+        (
+            "without a client's element there is no certificate",
+            Some("the terminator in front proved to be itself, and has no client's certificate in x-edge-cert"),
+        ),
+        (
+            "the gateway's own certificate in its header is no client's, before the element about it",
+            Some("no client's certificate counts: the only certificate is a terminator's own"),
+        ),
+        (
+            "a terminator's name on a resumed session proves nothing, and is told apart",
+            Some("no client's certificate counts: the sender presented the name of the terminator in front, but "),
+        ),
+        (
+            "another's name on a resumed session is nobody's",
+            Some(
+                "no client's certificate counts: the sender of the request did not prove to be the terminator in front",
+            ),
+        ),
+        (
+            "a neighbour is held to its own certificate under from_others",
+            Some("the certificate of the connection counts as the client's"),
+        ),
+        (
+            "without a source a neighbour's certificate is its own",
+            Some("the certificate of the connection counts as the client's"),
+        ),
+        (
+            "a DNS name in not_a_client counts in any case of letters",
+            Some("no client's certificate counts: the only certificate has a name of not_a_client"),
+        ),
+        // What is malformed says so itself.
+        ("a quote in a name beside a client's in X-Forwarded-Client-Cert is refused", None),
+        ("nobody has no certificate under from_others", None),
+    ] {
+        let case = list.cases.iter().find(|case| case.sentence == sentence).expect(sentence);
+        let found = explanation(&list, case).expect(sentence);
+        let steps: Vec<_> = found["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect();
+        let place =
+            steps.iter().position(|step| step.starts_with("the sender of the request presented ")).expect(sentence);
+        let before = steps[..place].iter().copied().find(|step| step.contains("counts") || step.contains("terminator"));
+        assert!(before.is_some() == expected.is_some(), "{sentence}: {steps:?}");
+        assert!(before.zip(expected).is_none_or(|(own, start)| own.starts_with(start)), "{sentence}: {steps:?}");
+    }
+}
+
 const API: &str = "resource_server:\n  issuers:\n  - issuer: https://as.example.com\n    audiences: [https://api.example.com]\n    keys: { jwks_uri: https://as.example.com/jwks, cluster: as }\n";
 
 fn wrong(config: &str, request: &str) -> String {

@@ -55,8 +55,8 @@ def test_there_are_configurations_of_every_role_to_start() -> None:
     roles = [text.split(":")[0] for text in CONFIGURATIONS]
     assert {role: roles.count(role) for role in sorted(set(roles))} == {
         "authorization_server": 4,
-        "policies": 2,
-        "resource_server": 4,
+        "policies": 3,
+        "resource_server": 7,
     }
 
 

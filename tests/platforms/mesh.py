@@ -88,22 +88,24 @@ spec:
   rules: [ {{ from: [ {{ source: {{ principals: ["{GATEWAY.removeprefix("spiffe://")}"] }} }} ] }} ]
 """
 
-_ISTIO = f"""
+_STRICT_GATEWAY = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {{ name: default, namespace: istio-system }}
-spec: {{ mtls: {{ mode: STRICT }} }}
+metadata: { name: default, namespace: istio-system }
+spec: { mtls: { mode: STRICT } }
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
-metadata: {{ name: api, namespace: istio-ingress }}
+metadata: { name: api, namespace: istio-ingress }
 spec:
-  selector: {{ istio: ingressgateway }}
+  selector: { istio: ingressgateway }
   servers:
-  - port: {{ number: 443, name: https, protocol: HTTPS }}
+  - port: { number: 443, name: https, protocol: HTTPS }
     hosts: [api.example.com]
-    tls: {{ mode: OPTIONAL_MUTUAL, credentialName: api-tls }}
----
+    tls: { mode: OPTIONAL_MUTUAL, credentialName: api-tls }
+"""
+
+_SIDECAR = f"""
 apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {{ name: accounts, namespace: shop }}
@@ -118,8 +120,9 @@ spec:
 class Setting:
     """How the mesh is set up, and what certbound is told where."""
 
-    sidecar: Mapping[str, Any]
-    """certbound's configuration in the sidecar."""
+    sidecar: Mapping[str, Any] | str
+    """certbound's configuration in the sidecar; or resources that have it, with the gateway and the mode of mTLS, and MODULE in the place
+    of the module's URL."""
     at_the_gateway: Mapping[str, Any] | None = None
     proxy_config: Mapping[str, Any] | None = None
     """The annotation proxy.istio.io/config of the API's pod."""
@@ -197,11 +200,16 @@ class Mesh:
         route = {"route": [{"destination": destination}]} | ({"headers": self._setting.headers} if self._setting.headers else {})
         service = {"hosts": ["api.example.com"], "gateways": ["istio-ingress/api"], "http": [route]}
         found = {
-            "mesh": _ISTIO.replace("BEHIND", str(self.upstream.port)),
+            "mesh": _SIDECAR.replace("BEHIND", str(self.upstream.port)),
             "inner": _INNER,
             "service": _resource("networking.istio.io/v1", "VirtualService", "istio-ingress", service),
-            "sidecar": self._extension("shop", {"app": "accounts"}, self._setting.sidecar, self._setting.match),
         }
+        match self._setting.sidecar:
+            case str() as text:
+                found["sidecar"] = text.replace("MODULE", self._module)
+            case configuration:
+                found["gateway"] = _STRICT_GATEWAY
+                found["sidecar"] = self._extension("shop", {"app": "accounts"}, configuration, self._setting.match)
         if self._setting.at_the_gateway:
             found["at-the-gateway"] = self._extension(
                 "istio-ingress", {"istio": "ingressgateway"}, self._setting.at_the_gateway, None

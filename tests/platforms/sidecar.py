@@ -16,6 +16,7 @@ from rig import tokens
 from rig.certificates import Certificate
 from rig.process import wait_until
 
+from platforms import resources
 from platforms.image import Image
 from platforms.mesh import GATEWAY, INNER, INNER_ADDRESS, INNER_PORT, Mesh, Setting
 
@@ -30,27 +31,41 @@ def _policies(policy: dict[str, Any]) -> dict[str, Any]:
     return {"default_policy": "all", "policies": {"all": policy}}
 
 
-def _behind(world: World, header: str, encoding: str, terminator: str = GATEWAY) -> dict[str, Any]:
+def _behind(world: World, header: str, encoding: str, terminator: str = GATEWAY, **more: Any) -> dict[str, Any]:
     # Not `validated`: a session that the gateway resumes at the sidecar says nothing of validity.
     proof = {"terminator_san": {"uri": terminator, "chain": "validated_by_listener"}}
-    return _policies(_api(world, client_certificate_source={"header": header, "encoding": encoding, "proof": proof}))
+    source = {"header": header, "encoding": encoding, "proof": proof, **more}
+    return _policies(_api(world, client_certificate_source=source))
+
+
+def _behind_xfcc(world: World, terminator: str = GATEWAY, **more: Any) -> dict[str, Any]:
+    return _behind(world, "x-forwarded-client-cert", "xfcc", terminator, **more)
 
 
 FORWARD_ONLY = {"proxyHeaders": {"forwardedClientCert": "FORWARD_ONLY"}}
 
 
-def _xfcc(world: World) -> Setting:
-    return Setting(_behind(world, "x-forwarded-client-cert", "xfcc"), proxy_config=FORWARD_ONLY)
+def _inner(details: str) -> dict[str, Any]:
+    """The annotation of an inner gateway."""
+    return {"gatewayTopology": {"forwardClientCertDetails": details}}
 
 
-def _xfcc_rebuilt(world: World) -> Setting:
-    rebuilt = _policies({"clean_only": {"x_forwarded_client_cert": "rebuild"}})
-    return Setting(_behind(world, "x-forwarded-client-cert", "xfcc"), at_the_gateway=rebuilt, proxy_config=FORWARD_ONLY)
+def shipped(world: World) -> str:
+    """istio-sidecar.yaml with nothing but its CHANGE lines changed."""
+    changes = {r"oci://registry\.example\.com/certbound@sha256:0{64}": "MODULE"}
+    return resources.changed("istio-sidecar", changes, tokens.jwks(*world.keys.values()))
+
+
+def _wasm_plugin(text: str) -> str:
+    """The same with the resource that is in its comments in the place of the TrafficExtension."""
+    others, _, commented = text.partition("# ---\n")
+    plugin = "".join(line.removeprefix("# ") for line in commented.splitlines(keepends=True))
+    return resources.of_kinds(others, "PeerAuthentication", "Gateway") + "---\n" + plugin
 
 
 def _rfc9440(world: World) -> Setting:
-    handing = {"forward_certificate": [{"dialect": "rfc9440"}], "client_certificate": "validated_by_listener"}
-    return Setting(_behind(world, "client-cert", "sf_binary"), at_the_gateway=_policies({"authorization_server": handing}))
+    handing = {"clean_only": {"forward_certificate": [{"dialect": "rfc9440"}]}}
+    return Setting(_behind(world, "client-cert", "sf_binary"), at_the_gateway=_policies(handing))
 
 
 def _virtual_service(world: World) -> Setting:
@@ -59,18 +74,25 @@ def _virtual_service(world: World) -> Setting:
     return Setting(_behind(world, "x-client-cert", "pem_url"), headers=headers)
 
 
-def _two_gateways(world: World) -> Setting:
-    only = {"gatewayTopology": {"forwardClientCertDetails": "FORWARD_ONLY"}}
-    behind = _behind(world, "x-forwarded-client-cert", "xfcc", INNER)
-    return Setting(behind, proxy_config=FORWARD_ONLY, inner=only)
+def _forwarding_gateways(world: World) -> Setting:
+    return Setting(_behind_xfcc(world, INNER), proxy_config=FORWARD_ONLY, inner=_inner("FORWARD_ONLY"))
 
 
+REBUILT = _policies({"clean_only": {"x_forwarded_client_cert": "rebuild"}})
 WAYS = {
-    "XFCC, which the sidecar leaves alone": _xfcc,
-    "XFCC, which certbound at the gateway writes anew": _xfcc_rebuilt,
+    "the shipped file": lambda world: Setting(shipped(world)),
+    "the WasmPlugin of the shipped file": lambda world: Setting(_wasm_plugin(shipped(world))),
+    "XFCC, which the sidecar leaves alone": lambda world: Setting(_behind_xfcc(world), proxy_config=FORWARD_ONLY),
+    "XFCC, which certbound at the gateway writes anew": lambda world: Setting(_behind_xfcc(world), at_the_gateway=REBUILT),
+    "the same, which the sidecar leaves alone": lambda world: Setting(
+        _behind_xfcc(world), at_the_gateway=REBUILT, proxy_config=FORWARD_ONLY
+    ),
     "Client-Cert, which certbound at the gateway writes": _rfc9440,
     "a header that the VirtualService removes and sets": _virtual_service,
-    "XFCC, which an inner gateway and the sidecar leave alone": _two_gateways,
+    "XFCC, to which an inner gateway and the sidecar append": lambda world: Setting(
+        _behind_xfcc(world, INNER, hops=[{"uri": GATEWAY}]), inner=_inner("APPEND_FORWARD")
+    ),
+    "XFCC, which an inner gateway and the sidecar leave alone": _forwarding_gateways,
 }
 """How the sidecar learns of the client's certificate."""
 
@@ -186,28 +208,63 @@ def test_a_neighbour_is_not_let_into_an_inner_gateway(
     world: World, image: Image, named: dict[str, Certificate], tmp_path: Path
 ) -> None:
     """It would be the first gateway, and whoever it says: FORWARD_ONLY believes what comes."""
-    with Mesh(world, tmp_path, _two_gateways(world), f"oci://{image.reference}") as mesh:
+    with Mesh(world, tmp_path, _forwarding_gateways(world), f"oci://{image.reference}") as mesh:
         ask = Ask(mesh, world, named)
         with mesh.beside(mesh.neighbour, INNER_ADDRESS, INNER_PORT) as client:
             assert client.request("GET", "/accounts", headers=ask.headers("one", forged=True)).status == 403
 
 
+def test_behind_an_inner_gateway_that_does_not_append_nobody_is_the_outer_one(
+    world: World, image: Image, named: dict[str, Certificate], tmp_path: Path
+) -> None:
+    """With Istio's default it writes one element, about the outer gateway, whoever the client is."""
+    hops = [{"uri": GATEWAY}]
+    with Mesh(world, tmp_path, Setting(_behind_xfcc(world, INNER, hops=hops), inner=_inner("SANITIZE_SET")), f"oci://{image.reference}") as mesh:
+        ask = Ask(mesh, world, named)
+        ask.certificates["gateway"] = mesh.of_the_gateway
+        statuses = [ask.status(Row("", 401, who, token)) for who in ("one", "nobody") for token in ("one", "gateway")]
+        assert statuses == [401] * 4
+
+
 def test_without_match_the_calls_of_the_api_itself_are_judged(world: World, image: Image, tmp_path: Path) -> None:
-    setting = Setting(_behind(world, "x-forwarded-client-cert", "xfcc"), proxy_config=FORWARD_ONLY, match=None)
+    setting = Setting(_behind_xfcc(world), match=None)
     with Mesh(world, tmp_path, setting, f"oci://{image.reference}") as mesh:
         assert {"127.51.0.10_8080", "0.0.0.0_80"} <= {name for name, stands in mesh.listeners().items() if stands}
 
 
-def test_with_istios_own_defaults_nothing_of_the_gateway_passes(
+def test_the_open_path_of_the_shipped_file_asks_nothing(world: World, image: Image, tmp_path: Path) -> None:
+    with Mesh(world, tmp_path, Setting(shipped(world)), f"oci://{image.reference}") as mesh, mesh.client(None) as client:
+        assert [client.request("GET", path).status for path in ("/health", "/health/x")] == [200, 401]
+
+
+def test_from_others_holds_a_neighbour_to_its_own_certificate_beside_the_clients(
     world: World, image: Image, named: dict[str, Certificate], tmp_path: Path
 ) -> None:
-    """The sidecar appends an element of its own, and XFCC with more than one element is refused."""
-    setting = Setting(_behind(world, "x-forwarded-client-cert", "xfcc"))
+    setting = Setting(_behind_xfcc(world, from_others="connection"))
     with Mesh(world, tmp_path, setting, f"oci://{image.reference}") as mesh:
         ask = Ask(mesh, world, named)
-        statuses = {row.sentence: ask.status(row) for row in ROWS}
-    neighbours = {row.sentence for row in ROWS if row.who == "neighbour"}
-    assert statuses == {name: 401 if name in neighbours else 400 for name in statuses}
+        ask.certificates["gateway"] = mesh.of_the_gateway
+        for row in [
+            Row("a neighbour's own token", 200, "neighbour", "neighbour"),
+            Row("its own token and forged headers", 200, "neighbour", "neighbour", forged=True),
+            Row("a neighbour with a client's token", 401, "neighbour", "one"),
+            Row("the same and forged headers", 401, "neighbour", "one", forged=True),
+            Row("a client's own token", 200, "one", "one"),
+            Row("a client with a neighbour's token", 401, "one", "neighbour"),
+            Row("a token that is bound to the gateway's certificate", 401, "nobody", "gateway"),
+        ]:
+            assert ask.status(row) == row.status, row.sentence
+
+
+def test_not_a_client_names_the_gateway_where_there_is_no_source(
+    world: World, image: Image, named: dict[str, Certificate], tmp_path: Path
+) -> None:
+    policies = _policies(_api(world, not_a_client=[{"uri": GATEWAY}]))
+    with Mesh(world, tmp_path, Setting(policies), f"oci://{image.reference}") as mesh:
+        ask = Ask(mesh, world, named)
+        ask.certificates["gateway"] = mesh.of_the_gateway
+        assert ask.status(Row("", 200, "neighbour", "neighbour")) == 200
+        assert ask.status(Row("", 401, "nobody", "gateway")) == 401
 
 
 def test_callers_in_the_mesh_are_held_to_their_mesh_certificate_where_there_is_no_source(

@@ -11,7 +11,6 @@ use crate::authorization_server::ClientCertificate;
 use crate::config::file::Place;
 use crate::handover::terminator::Source;
 use crate::policy::{Policies, Policy};
-use crate::resource_server::ResourceServer;
 use crate::resource_server::introspection::Introspection;
 use crate::resource_server::issuer_identifier::IssuerIdentifier;
 use crate::text::list::listed;
@@ -287,8 +286,10 @@ fn of_validation<'d>(
     }
     let server = match policy {
         Policy::AuthorizationServer(server) => server,
-        Policy::ResourceServer(server) => return of_api(name, server, untrusted),
-        Policy::CleanOnly(_) => return None,
+        Policy::ResourceServer(_) => {
+            return of_names(name, policy, untrusted, "an API that looks at names in them, and not at the token,");
+        }
+        Policy::CleanOnly(_) => return of_names(name, policy, untrusted, "a server that looks at names in them"),
     };
     // Clients that are listed here are judged here, and a registered certificate needs no chain.
     let judged_here = server.authenticates_by_name();
@@ -331,13 +332,14 @@ fn of_validation<'d>(
     }
 }
 
-/// Whether an API gets names in certificates that nobody validated, and is not told so. The token that comes with one is judged
+/// Whether a server gets names in certificates that nobody validated, and is not told so. The token that comes with one is judged
 /// all the same, since its binding needs no valid chain (RFC 8705 §6.2).
-fn of_api<'d>(name: &str, server: &ResourceServer, untrusted: Option<Place<'d>>) -> Option<Finding> {
-    let place = untrusted.filter(|_| server.forwarded().has_names() && !server.forwarded().says_verified())?;
+fn of_names<'d>(name: &str, policy: &Policy, untrusted: Option<Place<'d>>, who: &str) -> Option<Finding> {
+    let forwarded = policy.forwarded();
+    let place = untrusted.filter(|_| forwarded.has_names() && !forwarded.says_verified())?;
     let sentence = format!(
-        "the policy {name} hands over certificates that this listener cannot validate: an API that looks at names in them, and \
-         not at the token, takes anybody for anybody; `facts: {{ verified: HEADER }}` tells it which are validated"
+        "the policy {name} hands over certificates that this listener cannot validate: {who} takes anybody for anybody; \
+         `facts: {{ verified: HEADER }}` tells it which are validated"
     );
     Some(Finding::warning(place, Warning::UntrustedCertificateHandedOver, sentence))
 }

@@ -77,6 +77,8 @@ warnings! {
     AltSvcWithoutCertificate, "alt_svc_without_certificate";
     /// A policy hands over the chain behind a certificate, and nothing hands it to the filter.
     ChainNotHandedOver, "chain_not_handed_over";
+    /// The certificate of a proxy in the mesh is taken for that of each of its clients.
+    MeshCertificateJudged, "mesh_certificate_judged";
     /// The name by which a terminator in front proves itself can be in anybody's certificate.
     TerminatorNotProved, "terminator_not_proved";
     /// A policy compares the TLS server name, which nothing reads.

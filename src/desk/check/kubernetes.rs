@@ -2,8 +2,13 @@
 
 //! What stands around the filter in resources of Istio and Envoy Gateway and works against it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::finding::{Finding, Warning};
+use super::installation::{Installation, Platform};
+use crate::authorization_server::ClientCertificate;
 use crate::config::file::{Document, Place};
+use crate::handover::client_certificates::ClientCertificates;
 use crate::policy::{Policies, Policy};
 
 /// Istio's WasmPlugin or TrafficExtension.
@@ -87,6 +92,89 @@ pub(super) fn of_listeners(documents: &[Document], name: &str) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Labels of Kubernetes: each key with its value.
+type Labels<'d> = BTreeMap<&'d str, &'d str>;
+
+/// The pods that Istio's Gateways of these files select.
+pub(super) fn selectors_of_gateways(documents: &[Document]) -> BTreeSet<Labels<'_>> {
+    let roots = documents.iter().map(Document::root);
+    let gateways = roots.filter(|root| {
+        root.text_at(&["kind"]) == Some("Gateway")
+            && root.text_at(&["apiVersion"]).is_some_and(|version| version.starts_with("networking.istio.io/"))
+    });
+    gateways.filter_map(|root| root.at(&["spec", "selector"])).map(labels).filter(|own| !own.is_empty()).collect()
+}
+
+fn labels(place: Place<'_>) -> Labels<'_> {
+    place.entries().filter_map(|(key, value)| Some((key, value.text()?))).collect()
+}
+
+/// Whether an extension of Istio's takes the certificates of the mesh for those of clients, or loses them.
+pub(super) fn of_mesh<'d>(
+    installation: Installation<'d>,
+    gateways: &BTreeSet<Labels<'d>>,
+    policies: &Policies,
+) -> Vec<Finding> {
+    let Platform::Istio { spec, .. } = installation.platform else { return Vec::new() };
+    let mut found: Vec<_> = policies
+        .iter()
+        .filter_map(|(name, policy)| lost_on_resumption(installation.configuration, name, policy))
+        .collect();
+    if let Some(selector) = spec.at(&["selector", "matchLabels"]) {
+        let own = labels(selector);
+        if !own.is_empty() && !is_of_gateway(&own, gateways) {
+            found.extend(mesh_certificate_judged(selector, policies));
+        }
+    }
+    found
+}
+
+/// Whether these labels are a gateway's: a Gateway selects them, or one of them says so.
+fn is_of_gateway(own: &Labels<'_>, gateways: &BTreeSet<Labels<'_>>) -> bool {
+    let says_so = |(key, value): (&&str, &&str)| key.contains("gateway") || value.contains("gateway");
+    let selects = |gateway: &Labels<'_>| gateway.iter().all(|(key, value)| own.get(key) == Some(value));
+    own.iter().any(says_so) || gateways.iter().any(selects)
+}
+
+/// Whether a sidecar judges its clients by the certificate of the gateway through which they come.
+fn mesh_certificate_judged<'d>(selector: Place<'d>, policies: &Policies) -> Option<Finding> {
+    let judges = |policy: &Policy| policy.client_certificates().is_some_and(ClientCertificates::are_the_connections);
+    let (name, policy) = policies.iter().find(|(_, policy)| judges(policy))?;
+    let what = match policy {
+        Policy::AuthorizationServer(_) => "the server binds everybody's tokens to that one certificate",
+        Policy::ResourceServer(_) | Policy::CleanOnly(_) => {
+            "a token that is bound to that one certificate passes for everybody"
+        }
+    };
+    let sentence = format!(
+        "in a sidecar the certificate of a connection is a workload's: behind a gateway every client of the policy {name} has the \
+         gateway's, and {what}; add client_certificate_source, or where no client comes through a gateway, not_a_client with the \
+         gateway's name"
+    );
+    Some(Finding::warning(selector, Warning::MeshCertificateJudged, sentence))
+}
+
+/// Whether a policy needs Envoy's word that a chain was validated, which is lost where a TLS session is resumed.
+fn lost_on_resumption<'d>(configuration: Place<'d>, name: &str, policy: &Policy) -> Option<Finding> {
+    let is_validated = |policy: &Policy| matches!(policy, Policy::AuthorizationServer(server) if server.client_certificate() == ClientCertificate::Validated);
+    let (what, instead) = match policy.source() {
+        Some(source) if source.asks_for_validation() => (
+            "the terminator in front does not prove to be itself to",
+            "chain: validated_by_listener of terminator_san, since Istio refuses what it cannot validate",
+        ),
+        None if is_validated(policy) => (
+            "it is not handed over by",
+            "client_certificate: validated_by_listener where every certificate is validated",
+        ),
+        _ => return None,
+    };
+    let sentence = format!(
+        "the certificate of a resumed TLS session never counts as validated, and Istio resumes sessions: {what} the policy {name}; \
+         use {instead}"
+    );
+    Some(Finding::warning(configuration, Warning::ValidatedCertificateLostOnResumption, sentence))
 }
 
 fn verified_before(policies: &Policies) -> Option<&str> {

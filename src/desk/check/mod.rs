@@ -94,6 +94,7 @@ pub fn check(files: &[(String, String)]) -> Report {
     }
     let wanting = installed().find_map(|(_, policies)| policies.and_then(needing_certificate));
     report.add(wanting.map(|name| kubernetes::of_listeners(&documents, name)).into_iter().flatten());
+    let gateways = kubernetes::selectors_of_gateways(&documents);
     let named = metadata::names(&documents);
     for (installation, policies) in installed() {
         let Some(policies) = policies else { continue };
@@ -104,6 +105,7 @@ pub fn check(files: &[(String, String)]) -> Report {
             Platform::Istio { .. } | Platform::EnvoyGateway { .. } => true,
         };
         report.add(metadata::never_chosen(installation, policies, is_chosen_here.then_some(&named)));
+        report.add(kubernetes::of_mesh(installation, &gateways, policies));
         report.add(id_tokens::may_pass(installation, policies));
         report.add(client_names::doubtful(installation, policies));
     }
@@ -318,10 +320,7 @@ fn described(place: Place<'_>, is_disabled: bool, policies: &Policies) -> Vec<St
         let sentences = match policy {
             Policy::ResourceServer(server) => server.sentences(),
             Policy::AuthorizationServer(server) => server.sentences(),
-            Policy::CleanOnly(_) => {
-                let passes = Some("Every request passes.".to_owned());
-                passes.into_iter().chain(policy.forwarded().forms_sentence("The server behind")).collect()
-            }
+            Policy::CleanOnly(clean_only) => clean_only.sentences(),
         };
         lines.extend(sentences.iter().map(|sentence| format!("    {sentence}")));
     }
