@@ -18,7 +18,7 @@ use certbound::desk::check::{CAPABILITIES, Report, Warning, check};
 use certbound::desk::schema::{file_schema, schema};
 
 /// RFC 7517 appendix A.1.
-const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
+pub(crate) const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#;
 
 const SECRET_OF_A_TERMINATOR: &str = "secret_header: X-Edge-Secret, secret: { environment: EDGE_SECRET }";
 const CERTIFICATE_OF_A_TERMINATOR: &str = "terminator_certificates: [A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0]";
@@ -64,7 +64,7 @@ fn golden(path: &Path, found: &str) {
     assert_eq!(found, expected, "{}", path.display());
 }
 
-fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
+pub(crate) fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(text.to_owned(), |text, (old, new)| {
         assert!(text.contains(old), "{old}");
         text.replace(old, new)

@@ -5,5 +5,6 @@
 #[path = "../cases/case_list.rs"]
 mod case_list;
 mod check;
+mod check_istio;
 mod documentation;
 mod explain;

@@ -392,7 +392,8 @@ def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(w
 # Routes of the configuration.
 
 PLATFORMS = {
-    "istio": {"TrafficExtension": ("wasm", "pluginConfig"), "WasmPlugin": ("pluginConfig",)},
+    "istio": {"TrafficExtension": ("wasm", "pluginConfig")},
+    "istio-wasmplugin": {"WasmPlugin": ("pluginConfig",)},
     "envoy-gateway": {"EnvoyExtensionPolicy": ("wasm", 0, "config")},
 }
 

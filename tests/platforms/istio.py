@@ -93,8 +93,10 @@ def running(world: World, directory: Path, kind: str, text: str, *more: str) -> 
 
 
 def shipped(world: World, url: str) -> str:
-    """istio.yaml with this URL of the module and these keys."""
-    return resources.changed("istio", {r"oci://registry\.example\.com/certbound@sha256:0{64}": url}, tokens.jwks(*world.keys.values()))
+    """istio.yaml with this URL of the module and these keys, and the other kind of its extension."""
+    changes = {r"oci://registry\.example\.com/certbound@sha256:0{64}": url}
+    files = [resources.changed(name, changes, tokens.jwks(*world.keys.values())) for name in ("istio", "istio-wasmplugin")]
+    return "---\n".join(files)
 
 
 def _by_image(image: Image) -> str:

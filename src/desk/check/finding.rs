@@ -121,6 +121,20 @@ warnings! {
     IdTokenMayPass, "id_token_may_pass";
     /// A policy has headers wait for the body, and the proxy does not let them.
     HeadersCannotWait, "headers_cannot_wait";
+    /// The platform leaves the filter out, so that requests pass unjudged.
+    ExtensionLeftOut, "extension_left_out";
+    /// Requests to other ports pass unjudged.
+    OtherPortsUnjudged, "other_ports_unjudged";
+    /// The calls that an application makes itself are judged, too.
+    OutboundJudged, "outbound_judged";
+    /// Two filters judge the same requests.
+    InstalledTwice, "installed_twice";
+    /// Something before the filter sees the certificate headers that a client made up.
+    ForgedHeadersSeenBefore, "forged_headers_seen_before";
+    /// Keys or answers about tokens come from a server that nothing proves to be the right one.
+    ClusterWithoutTls, "cluster_without_tls";
+    /// The module that is fetched may change.
+    ModuleNotPinned, "module_not_pinned";
     /// A client's distinguished name has an order or a character that is more often a tool's than a certificate's.
     DistinguishedNameDoubtful, "distinguished_name_doubtful";
 }

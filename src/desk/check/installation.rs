@@ -13,6 +13,17 @@ pub(super) struct Installation<'d> {
     pub(super) platform: Platform<'d>,
 }
 
+impl Installation<'_> {
+    /// The key under which a platform's resource has the configuration, if it is not there.
+    pub(super) fn missing_key(self) -> Option<&'static str> {
+        match self.platform {
+            Platform::Nobody | Platform::Envoy { .. } => None,
+            Platform::Istio { wasm, .. } => self.configuration.is(wasm).then_some("pluginConfig"),
+            Platform::EnvoyGateway { extension } => self.configuration.is(extension).then_some("config"),
+        }
+    }
+}
+
 /// Who hands the configuration to the filter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Platform<'d> {

@@ -95,7 +95,7 @@ pub(super) fn of_listeners(documents: &[Document], name: &str) -> Vec<Finding> {
 }
 
 /// Labels of Kubernetes: each key with its value.
-type Labels<'d> = BTreeMap<&'d str, &'d str>;
+pub(super) type Labels<'d> = BTreeMap<&'d str, &'d str>;
 
 /// The pods that Istio's Gateways of these files select.
 pub(super) fn selectors_of_gateways(documents: &[Document]) -> BTreeSet<Labels<'_>> {
@@ -107,7 +107,7 @@ pub(super) fn selectors_of_gateways(documents: &[Document]) -> BTreeSet<Labels<'
     gateways.filter_map(|root| root.at(&["spec", "selector"])).map(labels).filter(|own| !own.is_empty()).collect()
 }
 
-fn labels(place: Place<'_>) -> Labels<'_> {
+pub(super) fn labels(place: Place<'_>) -> Labels<'_> {
     place.entries().filter_map(|(key, value)| Some((key, value.text()?))).collect()
 }
 
@@ -132,7 +132,7 @@ pub(super) fn of_mesh<'d>(
 }
 
 /// Whether these labels are a gateway's: a Gateway selects them, or one of them says so.
-fn is_of_gateway(own: &Labels<'_>, gateways: &BTreeSet<Labels<'_>>) -> bool {
+pub(super) fn is_of_gateway(own: &Labels<'_>, gateways: &BTreeSet<Labels<'_>>) -> bool {
     let says_so = |(key, value): (&&str, &&str)| key.contains("gateway") || value.contains("gateway");
     let selects = |gateway: &Labels<'_>| gateway.iter().all(|(key, value)| own.get(key) == Some(value));
     own.iter().any(says_so) || gateways.iter().any(selects)

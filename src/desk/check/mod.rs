@@ -8,6 +8,7 @@ mod envoy;
 mod finding;
 mod id_tokens;
 mod installation;
+mod istio;
 mod kubernetes;
 mod metadata;
 mod request_body;
@@ -95,6 +96,14 @@ pub fn check(files: &[(String, String)]) -> Report {
     let wanting = installed().find_map(|(_, policies)| policies.and_then(needing_certificate));
     report.add(wanting.map(|name| kubernetes::of_listeners(&documents, name)).into_iter().flatten());
     let gateways = kubernetes::selectors_of_gateways(&documents);
+    let resources = istio::Resources::of(&documents, gateways.clone());
+    report.add(istio::installed_twice(&installations));
+    for (installation, policies) in installed() {
+        if let Platform::Istio { spec, wasm } = installation.platform {
+            report.add(resources.of_extension(spec, wasm));
+            report.add(policies.map(|policies| resources.of_policies(policies)).into_iter().flatten());
+        }
+    }
     let named = metadata::names(&documents);
     for (installation, policies) in installed() {
         let Some(policies) = policies else { continue };
@@ -207,6 +216,11 @@ impl Report {
 
     fn read(&mut self, installation: Installation<'_>, managers: &Managers<'_>) -> Option<Policies> {
         let place = installation.configuration;
+        if let Some(key) = installation.missing_key() {
+            let sentence = format!("{key} is missing here, so the module would refuse to start");
+            self.add([Finding::error_at(place, sentence)]);
+            return None;
+        }
         let error = match place.source().and_then(|source| Policies::read(&source, Environment::Desk)) {
             Ok(policies) => {
                 self.describe(installation, managers, &policies);
