@@ -860,7 +860,9 @@ fn a_sidecar_that_takes_a_gateway_for_its_clients_is_named() {
         ("a waypoint", bare.replace(here, "targetRefs: []"), vec![]),
     ] {
         let found = findings(&text);
-        let found: Vec<_> = found.iter().map(|(name, line)| (name.as_str(), line.as_str())).collect();
+        let found = found.iter().map(|(name, line)| (name.as_str(), line.as_str()));
+        // What else is wrong with these is in check_istio.rs.
+        let found: Vec<_> = found.filter(|(name, _)| *name == "mesh_certificate_judged").collect();
         assert_eq!(found, expected, "{what}\n{text}");
     }
     let said = |text: &str| one("envoy.yaml", text).to_string();
@@ -873,7 +875,7 @@ fn what_istio_loses_when_it_resumes_a_session_is_named() {
     let own = |policy: &str| {
         format!(
             "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nspec:\n  selector: {{ matchLabels: {{ istio: \
-             gateway }} }}\n  wasm:\n    failStrategy: FAIL_RELOAD\n    url: certbound\n    pluginConfig:\n      \
+             gateway }} }}\n  wasm:\n    failStrategy: FAIL_RELOAD\n    url: file:///certbound.wasm\n    pluginConfig:\n      \
              authorization_server: {{ forward_certificate: [ {{ dialect: gluu }} ], {policy} }}\n"
         )
     };

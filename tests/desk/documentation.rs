@@ -137,7 +137,9 @@ fn the_manual_names_every_metric_and_every_ground() {
 #[test]
 fn the_manual_has_every_warning_of_the_desk_and_the_tests_give_each() {
     let manual = page("command-line");
-    let tests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/desk/check.rs")).unwrap();
+    let tests = ["check", "check_istio"]
+        .map(|file| std::fs::read_to_string(format!("{}/tests/desk/{file}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap());
+    let tests = tests.concat();
     for name in Warning::ALL.iter().map(|warning| warning.name()) {
         assert!(manual.contains(&format!("\n| `{name}` | ")), "{name}");
         assert!(tests.contains(&format!("\"{name}\"")), "{name}");

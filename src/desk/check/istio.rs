@@ -35,7 +35,7 @@ const STRATEGIES: &[&str] = &["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"];
 const TYPES: &[&str] = &["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"];
 const MODES: &[&str] = &["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"];
 
-/// What Istio gives no filter of its own phases before.
+/// What is said of what Istio runs before every phase.
 const CUSTOM: &str = "an external authorization server (action: CUSTOM) is asked before the phase AUTHN, so it sees the certificate \
                       headers that a client made up; an EnvoyFilter with INSERT_FIRST puts certbound before it";
 
@@ -124,14 +124,15 @@ impl<'d> Resources<'d> {
             .collect()
     }
 
-    /// Where among a proxy's connections it stands: a gateway's are outbound to Istio, a sidecar's clients inbound.
+    /// Among which connections of a proxy it stands. To Istio those of a gateway go out, and those of a sidecar's clients come in.
     fn of_match(&self, spec: Place<'d>) -> Vec<Finding> {
         let mut found = Vec::new();
         let entries: Vec<_> = spec.list(&["match"]).collect();
         let modes: Vec<_> = entries.iter().map(|entry| entry.text_at(&["mode"])).collect();
         let own = spec.at(&["selector", "matchLabels"]).map(labels).filter(|own| !own.is_empty());
         let is_sidecars = own.as_ref().is_some_and(|own| !is_of_gateway(own, &self.gateways));
-        let is_gateways = spec.get("targetRefs").or_else(|| spec.get("targetRef")).is_some()
+        let mut targets = spec.list(&["targetRefs"]).chain(spec.get("targetRef"));
+        let is_gateways = targets.any(|target| target.text_at(&["kind"]) == Some("Gateway"))
             || own.as_ref().is_some_and(|own| is_of_gateway(own, &self.gateways));
         let place = spec.get("match").unwrap_or(spec);
         if is_gateways && !modes.is_empty() && modes.iter().all(|mode| *mode == Some("SERVER")) {
