@@ -150,7 +150,7 @@ impl Inspection {
         if let Some(name) = name.as_ref().filter(|name| name.has_uncertain_text()) {
             let registered = name.registered();
             self.note(format!(
-                "{field} cannot be registered as text, since readers decode a value of it differently; certbound compares \
+                "{field} cannot be registered as text, since others read a value of it differently; certbound compares \
                  {registered} byte for byte"
             ));
         }
