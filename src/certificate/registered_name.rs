@@ -58,8 +58,10 @@ enum Texts {
 }
 
 /// The attributes whose values are texts that compare without case, and the names by which tools know them, in lower
-/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS. Names of one
-/// tool alone have it beside them.
+/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS. Names of a few
+/// tools have these beside them, as they were seen: OpenSSL 3.0.19, OpenJDK 17.0.15, Bouncy Castle 1.46 to 1.82 (`BCStyle`), GnuTLS
+/// 3.7.9 and NSS 3.87.1 printed them, and `lib/x509/common.c` and `lib/certdb/alg1485.c` have them; .NET: `OidLookup.cs` of its runtime;
+/// x509-parser 0.18.1: `oid_db.txt` of oid-registry 0.8.1.
 const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ("2.5.4.3", Texts::Any, &["cn", "commonname"]),
     ("2.5.4.4", Texts::Any, &["surname"]),
@@ -70,41 +72,44 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ("2.5.4.9", Texts::Any, &["street", "streetaddress"]),
     ("2.5.4.10", Texts::Any, &["o", "organizationname"]),
     ("2.5.4.11", Texts::Any, &["ou", "organizationalunitname"]),
-    // Java and .NET: t.
+    // Java, Bouncy Castle and .NET: t.
     ("2.5.4.12", Texts::Any, &["title", "t"]),
     ("2.5.4.13", Texts::Any, &["description"]),
     ("2.5.4.15", Texts::Any, &["businesscategory"]),
     ("2.5.4.17", Texts::Any, &["postalcode"]),
-    // NSS: postofficebox.
-    ("2.5.4.18", Texts::Any, &["postofficebox"]),
+    // OpenSSL and NSS: postofficebox; .NET: pobox.
+    ("2.5.4.18", Texts::Any, &["postofficebox", "pobox"]),
     ("2.5.4.41", Texts::Any, &["name"]),
-    // .NET: g.
+    // OpenSSL: gn; .NET: g.
     ("2.5.4.42", Texts::Any, &["gn", "givenname", "g"]),
     // .NET: i.
     ("2.5.4.43", Texts::Any, &["initials", "i"]),
-    // Java: generation.
+    // Java and Bouncy Castle: generation.
     ("2.5.4.44", Texts::Any, &["generationqualifier", "generation"]),
-    // Java: dnq.
+    // Java: dnq. Bouncy Castle's dn may be the label of a whole name.
     ("2.5.4.46", Texts::Any, &["dnqualifier", "dnq"]),
     ("2.5.4.51", Texts::Any, &["houseidentifier"]),
     ("2.5.4.65", Texts::Any, &["pseudonym"]),
     ("2.5.4.97", Texts::Any, &["organizationidentifier"]),
     ("0.9.2342.19200300.100.1.1", Texts::Any, &["uid", "userid"]),
-    // OpenSSL: mail.
+    // OpenSSL and NSS: mail.
     ("0.9.2342.19200300.100.1.3", Texts::Ascii, &["mail", "rfc822mailbox"]),
     ("0.9.2342.19200300.100.1.25", Texts::Ascii, &["dc", "domaincomponent"]),
     ("1.2.840.113549.1.9.1", Texts::Ascii, &["emailaddress", "email", "e"]),
+    // Java: emailaddress; GnuTLS: email; .NET, NSS and Bouncy Castle: e.
     // OpenSSL: the numbers in Russia's certificates.
     ("1.2.643.3.131.1.1", Texts::Ascii, &["inn"]),
     ("1.2.643.100.1", Texts::Ascii, &["ogrn"]),
     ("1.2.643.100.3", Texts::Ascii, &["snils"]),
-    // GnuTLS: jurisdictionofincorporation...; NSS: incorporation...; x509-parser: msjurisdiction...
+    // OpenSSL: jurisdictionl and jurisdictionlocalityname; Bouncy Castle: jurisdictionlocality; GnuTLS:
+    // jurisdictionofincorporation...; NSS: incorporation...; x509-parser: msjurisdiction...
     (
         "1.3.6.1.4.1.311.60.2.1.1",
         Texts::Any,
         &[
             "jurisdictionl",
             "jurisdictionlocalityname",
+            "jurisdictionlocality",
             "jurisdictionofincorporationlocalityname",
             "incorporationlocality",
             "msjurisdictionlocality",
@@ -116,6 +121,7 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
         &[
             "jurisdictionst",
             "jurisdictionstateorprovincename",
+            "jurisdictionstate",
             "jurisdictionofincorporationstateorprovincename",
             "incorporationstate",
             "msjurisdictionstateorprovince",
@@ -127,6 +133,7 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
         &[
             "jurisdictionc",
             "jurisdictioncountryname",
+            "jurisdictioncountry",
             "jurisdictionofincorporationcountryname",
             "incorporationcountry",
             "msjurisdictioncountry",
@@ -134,8 +141,8 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ),
 ];
 
-/// Names that tools use for two attributes: `SN` is surname in RFC 4519 and OpenSSL, and serialNumber in Bouncy Castle; `S` is
-/// stateOrProvinceName in .NET, and surname in X.400 (RFC 2156).
+/// Names that tools use for two attributes: `SN` is surname in RFC 4519, OpenSSL, .NET and Bouncy Castle 1.70, and serialNumber in
+/// Bouncy Castle 1.46; `S` is stateOrProvinceName in .NET, and surname in X.400 (RFC 2156).
 const AMBIGUOUS: &[(&str, &str)] =
     &[("sn", "surname (2.5.4.4) or serialNumber (2.5.4.5)"), ("s", "stateOrProvinceName (ST) or surname (2.5.4.4)")];
 
@@ -525,12 +532,20 @@ mod tests {
         for (dotted, names) in [
             (
                 "1.3.6.1.4.1.311.60.2.1.3",
-                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC"][..],
+                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC", "jurisdictionCountry"][..],
             ),
             ("2.5.4.12", &["T", "title"]),
             ("2.5.4.42", &["G", "GN", "givenName", "GIVENNAME"]),
             ("1.2.840.113549.1.9.1", &["E", "emailAddress", "EMAIL"]),
-            ("2.5.4.18", &["postOfficeBox"]),
+            ("2.5.4.18", &["postOfficeBox", "POBox"]),
+            ("2.5.4.43", &["I", "initials", "INITIALS"]),
+            ("2.5.4.44", &["GENERATION"]),
+            ("2.5.4.46", &["DNQ", "dnQualifier"]),
+            ("0.9.2342.19200300.100.1.3", &["mail", "MAIL"]),
+            ("1.2.643.100.1", &["OGRN"]),
+            ("1.2.643.100.3", &["SNILS"]),
+            ("1.3.6.1.4.1.311.60.2.1.1", &["jurisdictionL", "jurisdictionLocality", "msJurisdictionLocality"]),
+            ("1.3.6.1.4.1.311.60.2.1.2", &["jurisdictionST", "jurisdictionState", "incorporationState"]),
             ("1.2.643.3.131.1.1", &["INN"]),
             ("0.9.2342.19200300.100.1.1", &["userId", "UID"]),
             ("2.5.4.97", &["organizationIdentifier", "OID.2.5.4.97"]),

@@ -33,10 +33,10 @@ pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
-/// The list of Structured Fields stands beside a certificate in Structured Fields.
+/// A chain in a header of its own stands beside a certificate in Structured Fields, or in base64.
 pub(crate) fn chain_in_structured_fields(schema: &mut Schema) {
     schema.insert("if".to_owned(), present(&["chain_header"]));
-    schema.insert("then".to_owned(), json!({ "properties": { "encoding": { "const": "sf_binary" } } }));
+    schema.insert("then".to_owned(), json!({ "properties": { "encoding": { "enum": ["sf_binary", "der_base64"] } } }));
 }
 
 /// A terminator proves itself in exactly one way.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::certificate::Certificate;
 use crate::certificate::names::Names;
-use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::subject_alternative_name::{SubjectAlternativeName, check_dns, check_uri};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::secret::{Environment, Secret};
 #[cfg(not(target_arch = "wasm32"))]
@@ -51,7 +51,8 @@ struct Fields {
     /// How the certificate is written. From `sha256_hex` and `x5t_s256` its thumbprint alone is learnt, which is enough in
     /// front of an API.
     encoding: Encoding,
-    /// The header with the certificates behind it, as `Client-Cert-Chain` has them (RFC 9440 §2.3), for `sf_binary`.
+    /// The header with the certificates behind it: for `sf_binary` as `Client-Cert-Chain` has them (RFC 9440 §2.3), for `der_base64` in
+    /// one piece, as HAProxy's `ssl_c_chain_der` has them.
     chain_header: Option<HeaderName>,
     /// By what the terminator proves to be itself.
     proof: Proof,
@@ -173,9 +174,9 @@ impl TryFrom<Fields> for Source {
 
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
         let Fields { header, encoding, chain_header, proof, verified } = fields;
-        if chain_header.is_some() && encoding != Encoding::SfBinary {
+        if chain_header.is_some() && !matches!(encoding, Encoding::SfBinary | Encoding::DerBase64) {
             return Err(
-                "`chain_header` is for the encoding sf_binary (RFC 9440 §2.3); xfcc has its chain in its header",
+                "`chain_header` is for the encodings sf_binary (RFC 9440 §2.3) and der_base64; xfcc has its chain in its header",
             );
         }
         if verified.as_ref().is_some_and(|verified| verified.value.trim_ascii() != verified.value) {
@@ -217,16 +218,22 @@ impl TryFrom<ProofFields> for Proof {
 }
 
 impl TryFrom<NameFields> for Name {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(NameFields { dns, uri, chain }: NameFields) -> Result<Self, Self::Error> {
+    fn try_from(NameFields { dns, uri, chain }: NameFields) -> Result<Self, String> {
         let is_visible = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         let name = match (dns, uri) {
-            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => SubjectAlternativeName::Dns(dns),
-            (Some(_), None) => return Err("`dns` is one name in visible ASCII, without wildcards"),
-            (None, Some(uri)) if is_visible(&uri) => SubjectAlternativeName::Uri(uri),
-            (None, Some(_)) => return Err("`uri` is one URI in visible ASCII"),
-            _ => return Err("`terminator_san` is exactly one of `dns` and `uri`"),
+            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => {
+                check_dns(&dns).map_err(|wrong| format!("`dns`: {wrong}"))?;
+                SubjectAlternativeName::Dns(dns)
+            }
+            (Some(_), None) => return Err("`dns` is one name in visible ASCII, without wildcards".to_owned()),
+            (None, Some(uri)) if is_visible(&uri) => {
+                check_uri(&uri).map_err(|wrong| format!("`uri`: {wrong}"))?;
+                SubjectAlternativeName::Uri(uri)
+            }
+            (None, Some(_)) => return Err("`uri` is one URI in visible ASCII".to_owned()),
+            _ => return Err("`terminator_san` is exactly one of `dns` and `uri`".to_owned()),
         };
         Ok(Self { name, chain })
     }
@@ -364,8 +371,12 @@ impl Source {
         };
         let (chain, chain_source) = match &self.chain_header {
             Some(header) => {
-                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header, ""))?;
-                (chain, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
+                let values = request.values(header.as_str());
+                let chain = match self.encoding {
+                    Encoding::DerBase64 => reader::chain_in_one_piece(values),
+                    _ => reader::chain_of_list(values),
+                };
+                (chain.ok_or_else(|| wrong(header, ""))?, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
             }
             None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
             None if in_header == Chain::Unknown => (Chain::Unknown, None),

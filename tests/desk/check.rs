@@ -738,6 +738,30 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
         let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
     }
+    // Whether a client's own header is left in which a claim is believed.
+    let claims = right.replace("payload_in", "claim_to_headers: [ { header_name: x-sub, claim_name: sub } ], payload_in");
+    let everywhere = "              rules: [ { match: { prefix: / }, requires: { provider_name: as } } ]\n";
+    let some = everywhere.replace("prefix: /", "prefix: /api");
+    let warned = Some("claim_header_not_removed");
+    let removing = |text: &str| replaced(text, &[("          route_config:\n", "          route_config:\n            request_headers_to_remove: [X-Sub]\n")]);
+    for (what, text, expected) in [
+        ("no rule", with(&claims, ""), warned),
+        ("a rule for some paths", with(&claims, &some), warned),
+        ("a rule for every path", with(&claims, everywhere), None),
+        (
+            "a rule for every path that a route overrides",
+            with(&claims, everywhere).replace(
+                "          route_config:\n",
+                "          route_config:\n            typed_per_filter_config: { jwt_authn: { disabled: true } }\n",
+            ),
+            warned,
+        ),
+        ("removed by the routes", removing(&with(&claims, "")), None),
+        ("an open route", one_role(&with(&claims, "")), warned),
+    ] {
+        let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}");
+    }
     // Of an issuer with a claim in it, a provider may be for each or for one of them.
     let (issuer, template) = ("- issuer: https://as.example.com", "- issuer: \"https://{tid}.example.com\"");
     for (what, own, expected) in [

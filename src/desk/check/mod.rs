@@ -3,6 +3,7 @@
 //! Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
 //! works against it.
 
+mod claim_headers;
 mod client_names;
 mod envoy;
 mod finding;
@@ -194,6 +195,7 @@ impl Report {
                 if let Some(policies) = policies {
                     for filter in managers.filters(installation) {
                         self.add(envoy::of_filter(filter, policies));
+                        self.add(claim_headers::not_removed(filter, policies));
                     }
                 }
             }
