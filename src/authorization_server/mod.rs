@@ -201,11 +201,6 @@ impl AuthorizationServer {
         &self.forwarded
     }
 
-    /// Whether requests wait, headers and all: for their body, or for the keys of a client.
-    pub(crate) fn has_requests_wait(&self) -> bool {
-        self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
-    }
-
     /// The clients whose certificates are fetched, and where.
     pub(crate) fn fetching(&self) -> impl Iterator<Item = (&str, &KeySource)> {
         self.client_authentication.iter().flat_map(|own| own.fetching())

@@ -78,8 +78,15 @@ pub(super) fn trimmed(text: &str) -> &str {
 /// The name behind `subject=`, `issuer:` and the like.
 fn unlabelled(text: &str) -> Option<&str> {
     let (label, rest) = text.split_once([':', '='])?;
+    let has_colon = text.get(label.len()..)?.starts_with(':');
     let label = label.trim().to_ascii_lowercase();
-    matches!(label.as_str(), "subject" | "issuer" | "owner" | "subject dn" | "issuer dn").then(|| rest.trim())
+    let is_label = match label.as_str() {
+        "subject" | "issuer" | "owner" | "subject dn" | "issuer dn" => true,
+        // LDIF, and `openssl s_client`, which counts certificates.
+        "dn" => has_colon,
+        short => has_colon && matches!(short.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start(), "s" | "i"),
+    };
+    is_label.then(|| rest.trim())
 }
 
 /// Whether a control character stands elsewhere than behind a separator.
@@ -245,6 +252,10 @@ mod tests {
             rfc4514(multiline),
             "commonName=client+emailAddress=a@b.example,organizationName=Example\\, Inc.,countryName=BR"
         );
+        // `openssl s_client`, old and new, and LDIF.
+        assert_eq!(rfc4514(" 0 s:C = BR, O = \"Example, Inc.\", CN = a"), "CN=a,O=Example\\, Inc.,C=BR");
+        assert_eq!(rfc4514("i:/C=BR/CN=a"), "CN=a,C=BR");
+        assert_eq!(rfc4514("dn: CN=a,C=BR"), "CN=a,C=BR");
         // keytool of OpenJDK 17.0.15, in the order of RFC 4514.
         assert_eq!(
             rfc4514("Owner: CN=client + EMAILADDRESS=a@b.example, OID.2.5.4.97=P, O=\"Example, Inc.\", C=BR"),

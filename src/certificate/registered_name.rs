@@ -15,6 +15,8 @@ use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
 use super::pasted_name::{PastedName, trimmed};
 use crate::collections::sorted_map::sorted;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::text::escaped::hides;
 use crate::text::hexadecimal;
 use crate::text::https_url::redacted;
 
@@ -217,6 +219,14 @@ impl RegisteredName {
                 "a ? or dots in it may stand for letters that a tool could not print: compare it with `certbound inspect FILE`",
             );
         }
+        if texts.clone().any(|text| text.chars().any(is_unseen)) {
+            return Some(
+                "it has a character that is not seen, or a line end: was it copied from a page? Compare it with `certbound inspect FILE`",
+            );
+        }
+        if texts.clone().any(|text| is_decoded_twice(text) || has_percent_encoding(text)) {
+            return Some("it seems to be encoded once more than it should be: compare it with `certbound inspect FILE`");
+        }
         // From the root to the client, as certificates have them.
         let rank = |attributes: &Vec<(ObjectIdentifier, Value)>| match attributes.first()?.0.as_str() {
             "2.5.4.6" | "0.9.2342.19200300.100.1.25" => Some(0),
@@ -278,6 +288,28 @@ impl Value {
             NameMatching::Rfc4517 | NameMatching::Unordered => Self::Text(prepared(text)),
         })
     }
+}
+
+/// A character that a certificate seldom has and a copied text often: white space other than a space, and what [`hides`].
+#[cfg(not(target_arch = "wasm32"))]
+fn is_unseen(character: char) -> bool {
+    hides(character) || (character.is_whitespace() && character != ' ')
+}
+
+/// Whether the bytes of UTF-8 were read as ISO 8859-1: a letter beyond ASCII is one of these and a character from U+0080 to U+00BF.
+#[cfg(not(target_arch = "wasm32"))]
+fn is_decoded_twice(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|character| {
+        let is_pair = matches!(before, '\u{c2}'..='\u{df}') && matches!(character, '\u{80}'..='\u{bf}');
+        before = character;
+        is_pair
+    })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn has_percent_encoding(text: &str) -> bool {
+    text.split('%').skip(1).any(|rest| rest.as_bytes().first_chunk::<2>().is_some_and(|pair| hexadecimal::byte(*pair).is_some()))
 }
 
 fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
@@ -593,6 +625,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_a_copied_text_has_and_a_certificate_seldom_is_doubtful() {
+        let doubt = |text| RegisteredName::parse(text, NameMatching::Rfc4517).unwrap().doubt();
+        for text in ["CN=a\u{a0}b", "CN=a\u{200b}b", "CN=a\\0Ab", "CN=a\\E2\\80\\8Bb", "O=Caf\u{c3}\u{a9}", "O=a%2Cb", "O=Caf%C3%A9"] {
+            assert!(doubt(text).is_some(), "{text}");
+        }
+        for text in ["CN=a b", "O=Caf\u{e9}", "O=\u{c3}guas", "O=100% a", "O=5%-b", "O=%"] {
+            assert_eq!(doubt(text), None, "{text}");
         }
     }
 

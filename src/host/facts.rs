@@ -72,15 +72,6 @@ pub(super) fn route_name() -> Option<Vec<u8>> {
     property("xds\0route_name")
 }
 
-/// The version of the host, if it says that: major, minor and patch of `envoy.config.core.v3.Node.user_agent_build_version`.
-pub(super) fn host_version() -> Option<[u64; 3]> {
-    let number = |name: &str| {
-        let value = property(&["node\0user_agent_build_version\0version\0", name].concat())?;
-        value.try_into().ok().map(u64::from_le_bytes)
-    };
-    Some([number("major_number")?, number("minor_number")?, number("patch")?])
-}
-
 /// What time it is. If the clock cannot be read, it is the end of time, and every token has expired.
 pub(super) fn now() -> UnixTime {
     let now = hostcalls::get_current_time().ok();

@@ -41,9 +41,6 @@ proxy_wasm::main! {{
 /// lifetime of the downstream request.
 const LASTING: &[u8] = b"\x0a\x09certbound\x28\x01";
 
-/// The first Envoy that loses nothing of a body which comes while a filter has it wait, as the manual says under "What changed in Envoy".
-const BODIES_ARE_WHOLE: [u64; 3] = [1, 39, 3];
-
 /// One plugin configuration in one VM.
 struct Root {
     context: u32,
@@ -78,8 +75,6 @@ impl RootContext for Root {
         ) {
             Ok(policies) => {
                 log(&Event::Started(policies.count(), &policies.choice().to_string()));
-                let lossy = facts::host_version().filter(|version| *version < BODIES_ARE_WHOLE && policies.may_wait());
-                lossy.into_iter().for_each(|version| log(&Event::BodiesMayBeLost(version)));
                 let vm = Rc::new(Vm::new(policies));
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
                 proxy::tick_after(Some(FIRST_TICK));

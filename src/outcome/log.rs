@@ -18,8 +18,6 @@ use crate::text::quoted::Quoted;
 pub enum Event<'a> {
     /// A configuration was loaded: the number of its policies, and what chooses among them.
     Started(usize, &'a str),
-    /// A part of a request's body may be lost where a policy waits, on a host of this version.
-    BodiesMayBeLost([u64; 3]),
     /// A configuration was refused.
     ConfigurationRefused(&'a config::Error),
     /// A request was refused.
@@ -86,9 +84,7 @@ impl Event<'_> {
         match self {
             Self::Started(..) => Level::Info,
             Self::ConfigurationRefused(_) | Self::Panicked(..) => Level::Error,
-            Self::BodiesMayBeLost(_) | Self::KeysNotFetched(..) | Self::KeysLeftOut(..) | Self::TokenNotBound(..) => {
-                Level::Warn
-            }
+            Self::KeysNotFetched(..) | Self::KeysLeftOut(..) | Self::TokenNotBound(..) => Level::Warn,
             Self::Refused(refusal, _) | Self::WouldHaveRefused(refusal, _) => of(refusal.reason()),
             Self::RefusalsNotLogged(not_logged) => of(not_logged.reason),
         }
@@ -102,11 +98,6 @@ impl fmt::Display for Event<'_> {
             Self::Started(count, choice) => {
                 write!(formatter, "started: certbound {}, policies={count}{choice}", env!("CARGO_PKG_VERSION"))
             }
-            Self::BodiesMayBeLost([major, minor, patch]) => write!(
-                formatter,
-                "bodies may be lost: this is Envoy {major}.{minor}.{patch}; with allow_on_headers_stop_iteration, one before 1.39.3 \
-                 loses a part of a body that comes while a policy waits"
-            ),
             Self::ConfigurationRefused(error) => write!(formatter, "the configuration is refused: {error}"),
             Self::KeysNotFetched(source, why) => write!(formatter, "keys not fetched: {source}: {why}"),
             Self::KeysLeftOut(source, keys) => write!(formatter, "keys left out: {source}: {keys}"),

@@ -475,14 +475,6 @@ impl Policies {
         resource_servers(&self.named).flat_map(ResourceServer::introspections)
     }
 
-    /// Whether a request may wait, headers and all: for keys, for an introspection, or for its own body.
-    #[must_use]
-    pub fn may_wait(&self) -> bool {
-        self.key_sources().next().is_some()
-            || self.introspections().next().is_some()
-            || authorization_servers(&self.named).any(AuthorizationServer::has_requests_wait)
-    }
-
     /// How much memory verified tokens may take.
     #[must_use]
     pub fn token_cache_size(&self) -> TokenCacheSize {

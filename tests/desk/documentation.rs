@@ -83,7 +83,6 @@ fn every_event_has_the_level_that_the_manual_says() {
         used[*row] = true;
     };
     check(&Event::Started(policies.count(), &policies.choice().to_string()), None);
-    check(&Event::BodiesMayBeLost([1, 38, 2]), None);
     check(&Event::ConfigurationRefused(&mistake), None);
     check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the response has the status 500"), None);

@@ -26,7 +26,7 @@ from rig import authorization_server, shipped, tokens
 from rig.authorization_server import AuthorizationServer
 from rig.certificates import Certificate
 from rig.client import Client, Response
-from rig.envoy import Envoy, find_envoy, is_before, refuses
+from rig.envoy import Envoy, refuses
 from rig.local_server import HttpHandler, LocalServer
 from rig.ports import free_port
 from rig.process import wait_until
@@ -602,14 +602,6 @@ def test_a_body_that_comes_before_and_after_the_answer_arrives_whole(world: Worl
             client.send(b"end")
             assert client.receive("POST").status == 200
         assert api.upstream.requests[-1].body == b"onetwoend"
-
-
-def test_an_envoy_that_loses_parts_of_bodies_says_so_at_its_start(world: World, tmp_path: Path) -> None:
-    with IntrospectionServer(says()) as server, running(world, tmp_path, server.port) as api:
-        lines = [line for line in api.envoy.log().splitlines() if "bodies may be lost: this is Envoy " in line]
-    version = find_envoy().version
-    assert bool(lines) == is_before(version, "1.39.3")
-    assert all(f"this is Envoy {version}; " in line for line in lines)
 
 
 class Echo(LocalServer):

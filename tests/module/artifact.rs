@@ -3,7 +3,7 @@
 //! The file that is shipped: its size, its exports, how it starts and how it stops.
 
 use crate::case_list::{CaseList, target};
-use crate::fake_host::{Host, Vm};
+use crate::fake_host::Vm;
 use crate::run::{module, start};
 
 /// In bytes, as it is shipped. Every VM compiles all of it: what grows it must be worth that.
@@ -61,25 +61,6 @@ fn a_start_is_told_in_one_line() {
         let vm = start(&module(), &list.configurations[name].protobuf, None);
         let lines: Vec<_> = vm.start_log().iter().map(ToString::to_string).collect();
         assert_eq!(lines, [format!("Info: started: certbound {}, {expected}", env!("CARGO_PKG_VERSION"))]);
-    }
-}
-
-#[test]
-fn a_host_that_loses_parts_of_bodies_is_told_at_the_start_where_a_policy_waits() {
-    let list = CaseList::read();
-    let started = |name: &str, version| {
-        let host = Host::default().of_version(version);
-        let vm = host.start(&module(), &list.configurations[name].protobuf).unwrap_or_else(|_| panic!("{name}"));
-        vm.start_log().iter().skip(1).map(ToString::to_string).collect::<Vec<_>>()
-    };
-    for version in [[1, 37, 0], [1, 38, 2], [1, 39, 2]] {
-        let [line] = started("client-authentication", version).try_into().unwrap();
-        let [major, minor, patch] = version;
-        assert!(line.starts_with(&format!("Warn: bodies may be lost: this is Envoy {major}.{minor}.{patch}; ")), "{line}");
-        assert_eq!(started("authorization-server", version), Vec::<String>::new());
-    }
-    for version in [[1, 39, 3], [1, 40, 0], [2, 0, 0]] {
-        assert_eq!(started("client-authentication", version), Vec::<String>::new());
     }
 }
 

@@ -67,7 +67,7 @@ pub fn check(files: &[(String, String)]) -> Report {
         let has = installations.iter().any(|installation| {
             let mut filters = managers.filters(*installation);
             own(installation.configuration) || filters.any(|filter| own(filter.manager.manager))
-        });
+        }) || managers.validation_contexts().any(own);
         if !has && !report.findings.iter().any(|finding| finding.is_in(file)) {
             let sentence =
                 "there is no configuration of certbound in this file; where it comes by ECDS, give that file too";
@@ -194,7 +194,7 @@ impl Report {
                 self.add(envoy::of_plugin(plugin));
                 if let Some(policies) = policies {
                     for filter in managers.filters(installation) {
-                        self.add(envoy::of_filter(filter, policies));
+                        self.add(envoy::of_filter(filter, managers, policies));
                         self.add(claim_headers::not_removed(filter, policies));
                     }
                 }

@@ -120,8 +120,6 @@ pub struct Host {
     pub foreign_functions: ForeignFunctions,
     /// The clusters that calls can be made through; there is no other.
     pub clusters: BTreeMap<&'static str, Cluster>,
-    /// What it says of its own version: major, minor and patch.
-    pub version: Option<[u64; 3]>,
     /// What the VMs of one process share: hosts that are clones of one share it.
     pub shared: Shared,
 }
@@ -183,7 +181,6 @@ impl Default for Host {
             log_level: LogLevel::Info,
             foreign_functions: ForeignFunctions::VerifySignature,
             clusters: BTreeMap::new(),
-            version: None,
             shared: Shared::default(),
         }
     }
@@ -193,11 +190,6 @@ impl Host {
     /// The same host, with no foreign function at all.
     pub fn without_foreign_functions(self) -> Host {
         Host { foreign_functions: ForeignFunctions::None, ..self }
-    }
-
-    /// The same host, which says that it is of this version: major, minor and patch.
-    pub fn of_version(self, version: [u64; 3]) -> Host {
-        Host { version: Some(version), ..self }
     }
 
     /// The same host with such a cluster.

@@ -203,7 +203,7 @@ impl World {
         if let Some(value) = std::str::from_utf8(path).ok().and_then(|path| self.written.get(path)) {
             return Property::Found(value.clone());
         }
-        match self.declared(path).or_else(|| self.member(path)).or_else(|| self.of_version(path)) {
+        match self.declared(path).or_else(|| self.member(path)) {
             Some(value) => Property::Found(value),
             None if NAMESPACES.contains(&path) => Property::NotAValue,
             None => Property::NotFound,
@@ -212,14 +212,6 @@ impl World {
 
     fn declared(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.properties.iter().find(|(declared, _)| declared == path).map(|(_, value)| value.clone())
-    }
-
-    /// A number of the version that the host says it is of, as CEL writes numbers.
-    fn of_version(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let name = path.strip_prefix(b"node\0user_agent_build_version\0version\0")?;
-        let names = [&b"major_number"[..], b"minor_number", b"patch"];
-        let place = names.iter().position(|own| *own == name)?;
-        Some(self.host.version?[place].to_le_bytes().to_vec())
     }
 
     /// What stands in a property that is a map.
