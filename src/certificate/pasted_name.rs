@@ -51,12 +51,15 @@ impl PastedName {
             Parts::Lines => Some(LINES),
             Parts::Commas => scan.form.or(named.map(|_| LABEL)),
         }?;
+        // The viewer of Windows prints lines from the end, with short names and spaces; OpenSSL's have long names, and Node's no spaces.
+        let is_spaced = scan.form == Some(SPACES);
         let mut relative = scan.relative;
-        // A viewer of Windows prints lines from the end.
-        let ends_with_country =
-            |part: &[(String, String)]| matches!(part, [(name, _)] if name.eq_ignore_ascii_case("c"));
+        let has = |part: &[(String, String)], short: &[&str]| {
+            part.iter().any(|(name, _)| short.iter().any(|short| name.eq_ignore_ascii_case(short)))
+        };
         let is_forward = match form {
-            LINES => !relative.last().is_some_and(|part| ends_with_country(part)),
+            LINES if is_spaced => !relative.iter().any(|part| has(part, &["cn", "o", "ou", "c"])),
+            LINES => !relative.last().is_some_and(|part| part.len() == 1 && has(part, &["c"])),
             _ => matches!(form, SLASHES | SPACES | BRACKETS),
         };
         if is_forward {
@@ -84,7 +87,10 @@ fn unlabelled(text: &str) -> Option<&str> {
         "subject" | "issuer" | "owner" | "subject dn" | "issuer dn" => true,
         // LDIF, and `openssl s_client`, which counts certificates.
         "dn" => has_colon,
-        short => has_colon && matches!(short.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start(), "s" | "i"),
+        short => {
+            has_colon
+                && matches!(short.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start(), "s" | "i")
+        }
     };
     is_label.then(|| rest.trim())
 }
@@ -271,6 +277,12 @@ mod tests {
         assert_eq!(rfc4514("O = A\\C3\\A7\\C3\\A3o, CN = a"), "CN=a,O=Ação");
         // The certificate viewer of Windows.
         assert_eq!(rfc4514("CN = a\nO = b\nC = BR"), "CN=a,O=b,C=BR");
+        assert_eq!(rfc4514("CN = a\r\nOU = c\r\nO = b\r\n"), "CN=a,OU=c,O=b");
+        assert_eq!(rfc4514("O=b\nCN=a"), "CN=a,O=b");
+        assert_eq!(
+            rfc4514("    organizationName          = b\n    commonName                = a\n"),
+            "commonName=a,organizationName=b"
+        );
     }
 
     #[test]

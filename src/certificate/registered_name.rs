@@ -225,7 +225,9 @@ impl RegisteredName {
             );
         }
         if texts.clone().any(|text| is_decoded_twice(text) || has_percent_encoding(text)) {
-            return Some("it seems to be encoded once more than it should be: compare it with `certbound inspect FILE`");
+            return Some(
+                "it seems to be encoded once more than it should be: compare it with `certbound inspect FILE`",
+            );
         }
         // From the root to the client, as certificates have them.
         let rank = |attributes: &Vec<(ObjectIdentifier, Value)>| match attributes.first()?.0.as_str() {
@@ -253,8 +255,11 @@ impl RegisteredName {
             let value = Value::of(&attribute_type, attribute.value(), self.matching);
             (attribute_type, value)
         };
-        let relative =
-            name.relative_distinguished_names().iter().map(|relative| relative.iter().map(prepared).collect()).collect();
+        let relative = name
+            .relative_distinguished_names()
+            .iter()
+            .map(|relative| relative.iter().map(prepared).collect())
+            .collect();
         Self::arranged(relative, self.matching)
     }
 
@@ -309,7 +314,9 @@ fn is_decoded_twice(text: &str) -> bool {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn has_percent_encoding(text: &str) -> bool {
-    text.split('%').skip(1).any(|rest| rest.as_bytes().first_chunk::<2>().is_some_and(|pair| hexadecimal::byte(*pair).is_some()))
+    text.split('%')
+        .skip(1)
+        .any(|rest| rest.as_bytes().first_chunk::<2>().is_some_and(|pair| hexadecimal::byte(*pair).is_some()))
 }
 
 fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
@@ -564,7 +571,12 @@ mod tests {
         for (dotted, names) in [
             (
                 "1.3.6.1.4.1.311.60.2.1.3",
-                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC", "jurisdictionCountry"][..],
+                &[
+                    "jurisdictionOfIncorporationCountryName",
+                    "incorporationCountry",
+                    "jurisdictionC",
+                    "jurisdictionCountry",
+                ][..],
             ),
             ("2.5.4.12", &["T", "title"]),
             ("2.5.4.42", &["G", "GN", "givenName", "GIVENNAME"]),
@@ -606,19 +618,25 @@ mod tests {
     /// Everything that a certificate may have under any attribute that is known here, and under one that is not.
     #[test]
     fn each_value_of_a_certificate_can_be_registered_and_then_matches() {
-        let texts = ["", " ", "a", "a\0b", "\0", "\u{e9}", "\u{ff}a", "#0c", "a/UID=b", "/CN=b", "\"a\"", "a\nb", "C = a", "a, b+c"];
+        let texts = [
+            "", " ", "a", "a\0b", "\0", "\u{e9}", "\u{ff}a", "#0c", "a/UID=b", "/CN=b", "\"a\"", "a\nb", "C = a",
+            "a, b+c",
+        ];
         let types = ATTRIBUTES.iter().map(|(dotted, ..)| *dotted).chain(["1.2.3", "2.5.4.20"]);
         for dotted in types {
             let attribute_type = ObjectIdentifier::from_dotted(dotted).unwrap();
             for text in texts {
-                let latin: Vec<u8> = text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect();
+                let latin: Vec<u8> =
+                    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect();
                 let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-                let written = [(12, text.as_bytes()), (19, &latin), (20, &latin), (22, &latin), (4, &latin), (30, &wide)];
+                let written =
+                    [(12, text.as_bytes()), (19, &latin), (20, &latin), (22, &latin), (4, &latin), (30, &wide)];
                 for (tag, contents) in written {
                     let value = [&[tag, u8::try_from(contents.len()).unwrap()], contents].concat();
                     let name = DistinguishedName::of_one(attribute_type.clone(), value);
                     for mode in [NameMatching::Rfc4517, NameMatching::Unordered, NameMatching::Exact] {
-                        let is = |text: &str| RegisteredName::parse(text, mode).is_ok_and(|registered| registered.is(&name));
+                        let is =
+                            |text: &str| RegisteredName::parse(text, mode).is_ok_and(|registered| registered.is(&name));
                         assert!(is(&name.registered()), "{dotted} {text:?} {tag}: {}", name.registered());
                         // What is shown matches, or is told to be something else than what is registered.
                         assert!(is(&name.to_string()) || name.registered() != name.to_string(), "{name}");
@@ -631,7 +649,15 @@ mod tests {
     #[test]
     fn what_a_copied_text_has_and_a_certificate_seldom_is_doubtful() {
         let doubt = |text| RegisteredName::parse(text, NameMatching::Rfc4517).unwrap().doubt();
-        for text in ["CN=a\u{a0}b", "CN=a\u{200b}b", "CN=a\\0Ab", "CN=a\\E2\\80\\8Bb", "O=Caf\u{c3}\u{a9}", "O=a%2Cb", "O=Caf%C3%A9"] {
+        for text in [
+            "CN=a\u{a0}b",
+            "CN=a\u{200b}b",
+            "CN=a\\0Ab",
+            "CN=a\\E2\\80\\8Bb",
+            "O=Caf\u{c3}\u{a9}",
+            "O=a%2Cb",
+            "O=Caf%C3%A9",
+        ] {
             assert!(doubt(text).is_some(), "{text}");
         }
         for text in ["CN=a b", "O=Caf\u{e9}", "O=\u{c3}guas", "O=100% a", "O=5%-b", "O=%"] {

@@ -376,7 +376,10 @@ impl Source {
                     Encoding::DerBase64 => reader::chain_in_one_piece(values),
                     _ => reader::chain_of_list(values),
                 };
-                (chain.ok_or_else(|| wrong(header, ""))?, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
+                (
+                    chain.ok_or_else(|| wrong(header, ""))?,
+                    Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')),
+                )
             }
             None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
             None if in_header == Chain::Unknown => (Chain::Unknown, None),

@@ -720,7 +720,11 @@ fn what_a_listener_trusts_is_found_wherever_it_stands() {
     for (what, text, expected) in [
         ("its own", shipped.clone(), untrusted),
         ("by number", replaced(&shipped, &[(accepts, "trust_chain_verification: 1")]), untrusted),
-        ("its own, verified", with(&format!("            validation_context:\n{}", context.replace(accepts, "max_verify_depth: 3"))), None),
+        (
+            "its own, verified",
+            with(&format!("            validation_context:\n{}", context.replace(accepts, "max_verify_depth: 3"))),
+            None,
+        ),
         ("a static secret", static_secret(by_sds, &format!("{ca}, {accepts}")), untrusted),
         ("a static secret, verified", static_secret(by_sds, ca), None),
         ("a static secret, combined", static_secret(combined, &format!("{ca}, {accepts}")), untrusted),
@@ -737,7 +741,8 @@ fn what_a_listener_trusts_is_found_wherever_it_stands() {
         assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}");
     }
     let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
-    let watched = format!("resources: [ {{ \"@type\": {kind}, name: clients, validation_context: {{ {ca}, {accepts} }} }} ]\n");
+    let watched =
+        format!("resources: [ {{ \"@type\": {kind}, name: clients, validation_context: {{ {ca}, {accepts} }} }} ]\n");
     let report = check(&[("envoy.yaml".to_owned(), with(by_sds)), ("secret.yaml".to_owned(), watched)]);
     let [finding] = report.findings() else { panic!("{report}") };
     assert_eq!(finding.warning.map(Warning::name), untrusted);
@@ -794,11 +799,20 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
         assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
     }
     // Whether a client's own header is left in which a claim is believed.
-    let claims = right.replace("payload_in", "claim_to_headers: [ { header_name: x-sub, claim_name: sub } ], payload_in");
+    let claims =
+        right.replace("payload_in", "claim_to_headers: [ { header_name: x-sub, claim_name: sub } ], payload_in");
     let everywhere = "              rules: [ { match: { prefix: / }, requires: { provider_name: as } } ]\n";
     let some = everywhere.replace("prefix: /", "prefix: /api");
     let warned = Some("claim_header_not_removed");
-    let removing = |text: &str| replaced(text, &[("          route_config:\n", "          route_config:\n            request_headers_to_remove: [X-Sub]\n")]);
+    let removing = |text: &str| {
+        replaced(
+            text,
+            &[(
+                "          route_config:\n",
+                "          route_config:\n            request_headers_to_remove: [X-Sub]\n",
+            )],
+        )
+    };
     for (what, text, expected) in [
         ("no rule", with(&claims, ""), warned),
         ("a rule for some paths", with(&claims, &some), warned),

@@ -66,9 +66,7 @@ impl Subject {
     /// What is wrong with it.
     pub fn email(text: &str) -> Result<Self, String> {
         check_email(visible(text)?)?;
-        folded_email(text)
-            .map(Self::Email)
-            .ok_or_else(|| "a mail address has an @ between two parts".to_owned())
+        folded_email(text).map(Self::Email).ok_or_else(|| "a mail address has an @ between two parts".to_owned())
     }
 
     /// Whether a certificate has this name; it may have others, too.
@@ -156,13 +154,27 @@ mod tests {
             Subject::dns("DNS:client.example.org").unwrap_err(),
             "\"DNS:\" is a label, not a part of the name: write client.example.org"
         );
-        for wrong in ["dns:a", "https://a.example", "a.example:443", "a.example/", "a@b.example", "a.example,b.example", "dNSName=a"] {
+        for wrong in [
+            "dns:a",
+            "https://a.example",
+            "a.example:443",
+            "a.example/",
+            "a@b.example",
+            "a.example,b.example",
+            "dNSName=a",
+        ] {
             assert!(Subject::dns(wrong).is_err(), "{wrong}");
         }
         for wrong in ["URI:urn:client", "uri:https://a.example/", "a.example"] {
             assert!(Subject::uri(wrong).is_err(), "{wrong}");
         }
-        for wrong in ["email:a@b.example", "mailto:a@b.example", "<a@b.example>", "a@b.example,c@d.example", "rfc822Name=a@b.example"] {
+        for wrong in [
+            "email:a@b.example",
+            "mailto:a@b.example",
+            "<a@b.example>",
+            "a@b.example,c@d.example",
+            "rfc822Name=a@b.example",
+        ] {
             assert!(Subject::email(wrong).is_err(), "{wrong}");
         }
         for wrong in ["IP:192.0.2.1", "192.0.2.1/32", "192.0.2.1:443", "[2001:db8::1]"] {

@@ -198,7 +198,8 @@ fn of_client_ca_list<'d>(untrusted: Place<'d>, validation: &Validation<'d>, poli
          wget and NSS then send none; set suppress_client_ca_list: true beside trusted_ca (Envoy 1.39)"
     );
     let suppresses = validation.contexts.iter().any(|context| context.is_true_at(&["suppress_client_ca_list"]));
-    (validation.has("trusted_ca") && !suppresses).then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
+    (validation.has("trusted_ca") && !suppresses)
+        .then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
 }
 
 /// A client that renewed its certificate is seen with the one before.
@@ -241,7 +242,8 @@ struct Validation<'d> {
 impl<'d> Validation<'d> {
     fn of(common: Place<'d>, managers: &Managers<'d>) -> Self {
         let combined = common.at(&["combined_validation_context"]);
-        let own = common.at(&["validation_context"]).or(combined.and_then(|own| own.at(&["default_validation_context"])));
+        let own =
+            common.at(&["validation_context"]).or(combined.and_then(|own| own.at(&["default_validation_context"])));
         let by_sds = [Some(common), combined].into_iter().flatten();
         let by_sds = by_sds.filter_map(|place| place.at(&["validation_context_sds_secret_config"])).next();
         let secret = by_sds.and_then(|secret| managers.validation_context(secret.text_at(&["name"])?));
@@ -273,7 +275,9 @@ impl<'d> Validation<'d> {
     fn accepts_untrusted(&self) -> Option<Place<'d>> {
         let mut places = self.contexts.iter().filter_map(|context| context.at(&["trust_chain_verification"]));
         // An enumeration may be written by its number, too.
-        let is = |place: &Place<'_>| place.text() == Some("ACCEPT_UNTRUSTED") || place.number_at(&[]).as_deref() == Some("1");
+        let is = |place: &Place<'_>| {
+            place.text() == Some("ACCEPT_UNTRUSTED") || place.number_at(&[]).as_deref() == Some("1")
+        };
         places.find(is)
     }
 }
@@ -475,7 +479,8 @@ fn of_alternative<'d>(manager: Place<'d>, managers: &Managers<'d>, policies: &Po
         let value = key.and_then(|_| header.text_at(&["value"]))?;
         Some((header, value.split(',').filter_map(h3_port).collect::<Vec<_>>()))
     })?;
-    let asking: BTreeSet<_> = manager.root().everything().into_iter().filter_map(|place| asking_over_quic(place, managers)).collect();
+    let asking: BTreeSet<_> =
+        manager.root().everything().into_iter().filter_map(|place| asking_over_quic(place, managers)).collect();
     let missing = ports.into_iter().find(|port| !asking.contains(*port))?;
     let sentence = format!(
         "clients are led to port {missing} for HTTP/3, where no listener of this file asks for the certificate that the policy \
@@ -495,7 +500,9 @@ fn asking_over_quic<'d>(listener: Place<'d>, managers: &Managers<'d>) -> Option<
     let port = listener.number_at(&["address", "socket_address", "port_value"])?;
     let chains = listener.list(&["filter_chains"]).chain(listener.at(&["default_filter_chain"]));
     let mut contexts = chains.filter_map(Tls::of).filter(|tls| tls.quic.is_some());
-    let asks = |tls: Tls<'d>| tls.context.at(&["common_tls_context"]).is_some_and(|own| Validation::of(own, managers).may_ask());
+    let asks = |tls: Tls<'d>| {
+        tls.context.at(&["common_tls_context"]).is_some_and(|own| Validation::of(own, managers).may_ask())
+    };
     contexts.any(asks).then_some(port)
 }
 

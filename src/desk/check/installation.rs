@@ -70,7 +70,8 @@ impl<'d> Managers<'d> {
             }
         }
         let secrets = documents.iter().flat_map(|document| secrets(document.root()));
-        let validation_contexts = secrets.filter_map(|own| Some((own.text_at(&["name"])?, own.at(&["validation_context"])?)));
+        let validation_contexts =
+            secrets.filter_map(|own| Some((own.text_at(&["name"])?, own.at(&["validation_context"])?)));
         Self { all, inside, discovered, validation_contexts: validation_contexts.collect() }
     }
 
