@@ -152,7 +152,7 @@ pub fn chain_in_one_piece<'v>(mut values: impl Iterator<Item = &'v [u8]>) -> Opt
     let mut elements = Elements(&value);
     let chain: Vec<_> = elements.by_ref().map(|element| element.whole.to_vec()).collect();
     let is_chain = elements.0.is_empty() && chain.iter().all(|der| Certificate::is_certificate(der));
-    is_chain.then(|| if chain.len() > chain::MOST { Chain::Lost } else { Chain::Known(chain) })
+    is_chain.then_some(if chain.len() > chain::MOST { Chain::Lost } else { Chain::Known(chain) })
 }
 
 /// Nothing but visible ASCII, and white space only behind a percent sign.

@@ -450,6 +450,8 @@ def test_the_json_has_these_keys_and_the_text_the_same_facts(certificate: Certif
     facts = [(key, value) for key, value in description.items() if isinstance(value, str)]
     facts[-1:-1] = [(kind, name) for kind, of_kind in names.items() for name in of_kind]
     facts.append(("key_usage", ", ".join(description["key_usage"])))
+    # It says of every certificate how others read these lines.
+    facts.append(("compared", "subject, by Spring as text and by Keycloak part by part in this order; issuer by neither"))
     assert answer.stdout.decode() == "".join(f"{key + ':':<14} {value}\n" for key, value in facts)
 
 
