@@ -262,6 +262,23 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             replaced(&api, &[("FAIL_RELOAD", "FAIL_CLOSED")]),
             vec![("fail_closed_for_ever", "failure_policy: FAIL_CLOSED")],
         ),
+        ("FAIL_RELOAD by number", replaced(&api, &[("FAIL_RELOAD", "1")]), vec![]),
+        ("FAIL_OPEN by number", replaced(&api, &[("FAIL_RELOAD", "3")]), vec![("fail_open", "failure_policy: 3")]),
+        (
+            "escaped slashes that are rejected by number",
+            replaced(&api, &[("escaped_slashes_action: REJECT_REQUEST", "escaped_slashes_action: 2")]),
+            vec![],
+        ),
+        (
+            "a client's own X-Forwarded-Client-Cert, by number",
+            replaced(&api, &[(no_requests, &format!("{no_requests}          forward_client_cert_details: 4\n"))]),
+            vec![("forwarded_certificate_believed", "forward_client_cert_details: 4")],
+        ),
+        (
+            "X-Forwarded-Client-Cert that is set, by number",
+            replaced(&api, &[(no_requests, &format!("{no_requests}          forward_client_cert_details: 3\n"))]),
+            vec![],
+        ),
         (
             "validated by a listener that does not",
             replaced(&clients, &[("client_certificate: validated\n", "client_certificate: validated_by_listener\n")]),

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use super::enumeration::{
+    ESCAPED_SLASHES, FAILURE_POLICY, FORWARD_CLIENT_CERT_DETAILS, TRUST_CHAIN_VERIFICATION, value_of,
+};
 use super::finding::{Finding, Warning};
 use super::installation::{HttpFilter, Manager, Managers, is_certbound_filter, message};
 use super::needing_certificate;
@@ -85,13 +88,14 @@ pub const CAPABILITIES: &[&str] = &[
 pub(super) fn of_plugin(plugin: Place<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let policy = plugin.at(&["failure_policy"]);
-    if plugin.is_true_at(&["fail_open"]) || policy.and_then(Place::text) == Some("FAIL_OPEN") {
+    let name = policy.and_then(|policy| value_of(policy, FAILURE_POLICY));
+    if plugin.is_true_at(&["fail_open"]) || name == Some("FAIL_OPEN") {
         found.push(Finding::warning(
             policy.or(plugin.at(&["fail_open"])).unwrap_or(plugin),
             Warning::FailOpen,
             "after a crash of the filter requests pass unjudged, with forged certificate headers; use FAIL_RELOAD",
         ));
-    } else if policy.and_then(Place::text) != Some("FAIL_RELOAD") {
+    } else if name != Some("FAIL_RELOAD") {
         found.push(Finding::warning(
             policy.unwrap_or(plugin),
             Warning::FailClosedForEver,
@@ -274,11 +278,7 @@ impl<'d> Validation<'d> {
     /// Where it says that any certificate is accepted.
     fn accepts_untrusted(&self) -> Option<Place<'d>> {
         let mut places = self.contexts.iter().filter_map(|context| context.at(&["trust_chain_verification"]));
-        // An enumeration may be written by its number, too.
-        let is = |place: &Place<'_>| {
-            place.text() == Some("ACCEPT_UNTRUSTED") || place.number_at(&[]).as_deref() == Some("1")
-        };
-        places.find(is)
+        places.find(|place| value_of(*place, TRUST_CHAIN_VERIFICATION) == Some("ACCEPT_UNTRUSTED"))
     }
 }
 
@@ -458,7 +458,8 @@ fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
     };
     let needs = |policy: &Policy| reads(policy) && policy.source().is_none();
     let (name, _) = policies.iter().find(|(_, policy)| needs(policy))?;
-    let details = manager.at(&["forward_client_cert_details"]).and_then(Place::text);
+    let details = manager.at(&["forward_client_cert_details"]);
+    let details = details.and_then(|place| value_of(place, FORWARD_CLIENT_CERT_DETAILS));
     let sets = matches!(details, Some("SANITIZE_SET" | "APPEND_FORWARD"));
     let sentence = format!(
         "the policy {name} needs the chain behind a certificate, and Envoy does not hand it to the filter: set \
@@ -509,9 +510,11 @@ fn asking_over_quic<'d>(listener: Place<'d>, managers: &Managers<'d>) -> Option<
 fn of_manager<'d>(Manager { manager, .. }: Manager<'d>, managers: &Managers<'d>, policies: &Policies) -> Vec<Finding> {
     let mut found = Vec::new();
     let details = manager.at(&["forward_client_cert_details"]);
-    if let Some(place) =
-        details.filter(|place| matches!(place.text(), Some("FORWARD_ONLY" | "APPEND_FORWARD" | "ALWAYS_FORWARD_ONLY")))
-    {
+    let believes = |place: &Place<'_>| {
+        let value = value_of(*place, FORWARD_CLIENT_CERT_DETAILS);
+        matches!(value, Some("FORWARD_ONLY" | "APPEND_FORWARD" | "ALWAYS_FORWARD_ONLY"))
+    };
+    if let Some(place) = details.filter(believes) {
         let sentence = "X-Forwarded-Client-Cert of a client's own making is believed by every filter before certbound, \
                         and by the upstream wherever certbound does not run; use SANITIZE or SANITIZE_SET";
         found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
@@ -536,7 +539,8 @@ fn of_manager<'d>(Manager { manager, .. }: Manager<'d>, managers: &Managers<'d>,
         _ => {}
     }
     if policies.count() > 1 {
-        let path = manager.at(&["path_with_escaped_slashes_action"]).and_then(Place::text);
+        let path = manager.at(&["path_with_escaped_slashes_action"]);
+        let path = path.and_then(|place| value_of(place, ESCAPED_SLASHES));
         let normal = manager.is_true_at(&["normalize_path"]) && manager.is_true_at(&["merge_slashes"]);
         let slashes = matches!(path, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD"));
         if !normal || !slashes {

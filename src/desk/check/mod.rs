@@ -5,6 +5,7 @@
 
 mod claim_headers;
 mod client_names;
+mod enumeration;
 mod envoy;
 mod finding;
 mod id_tokens;
