@@ -217,7 +217,7 @@ impl ClientAuthentication {
             }
             RequestBody::HeadersWait => {
                 "Nothing of a request goes on before its body has named the client: the plugin must have \
-                 allow_on_headers_stop_iteration."
+                 allow_on_headers_stop_iteration. Envoy before 1.39.3 can lose a part of such a body."
             }
         };
         let fetched = match self.fetching().count() {

@@ -8,6 +8,8 @@ use x509_parser::asn1_rs::Tag;
 
 use super::der::Element;
 use super::object_identifier::ObjectIdentifier;
+#[cfg(not(target_arch = "wasm32"))]
+use super::registered_name::{NameMatching, RegisteredName};
 use crate::text::escaped::Escaped;
 
 /// A subject or an issuer: relative distinguished names in the order of the certificate.
@@ -59,13 +61,13 @@ impl DistinguishedName {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl DistinguishedName {
-    /// Whether readers differ in the text of a value.
+    /// Whether readers differ in the text of a value, so that it cannot be registered as it is shown.
     #[must_use]
     pub fn has_uncertain_text(&self) -> bool {
         self.0.iter().flatten().any(Attribute::is_uncertain)
     }
 
-    /// The string by which a client is registered: a value that readers decode differently is its DER in hexadecimal.
+    /// The string by which a client is registered: a value that readers take differently is its DER in hexadecimal.
     #[must_use]
     pub fn registered(&self) -> String {
         let attribute = |attribute: &Attribute| match attribute.is_uncertain() {
@@ -80,12 +82,26 @@ impl DistinguishedName {
     }
 }
 
+#[cfg(test)]
+impl DistinguishedName {
+    /// A name of one attribute.
+    pub(super) fn of_one(attribute_type: ObjectIdentifier, value: Vec<u8>) -> Self {
+        Self(vec![vec![Attribute { attribute_type, value }]])
+    }
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 impl Attribute {
     fn is_uncertain(&self) -> bool {
         let strings = [Tag::T61String, Tag::PrintableString, Tag::Ia5String, Tag::NumericString, Tag::VisibleString];
         let is_string = |value: &Element<'_>| value.universal().is_some_and(|tag| strings.contains(&tag));
-        Element::only(&self.value).filter(is_string).is_some_and(|value| Self::certain_text_of(&value).is_none())
+        let is_text = |value: Element<'_>| Self::certain_text_of(&value).is_some();
+        !Element::only(&self.value).filter(is_string).is_none_or(is_text) || !self.is_registered_as_shown()
+    }
+
+    fn is_registered_as_shown(&self) -> bool {
+        let alone = DistinguishedName(vec![vec![self.clone()]]);
+        RegisteredName::parse(&alone.to_string(), NameMatching::Exact).is_ok_and(|registered| registered.is(&alone))
     }
 }
 

@@ -51,12 +51,15 @@ impl PastedName {
             Parts::Lines => Some(LINES),
             Parts::Commas => scan.form.or(named.map(|_| LABEL)),
         }?;
+        // The viewer of Windows prints lines from the end, with short names and spaces; OpenSSL's have long names, and Node's no spaces.
+        let is_spaced = scan.form == Some(SPACES);
         let mut relative = scan.relative;
-        // A viewer of Windows prints lines from the end.
-        let ends_with_country =
-            |part: &[(String, String)]| matches!(part, [(name, _)] if name.eq_ignore_ascii_case("c"));
+        let has = |part: &[(String, String)], short: &[&str]| {
+            part.iter().any(|(name, _)| short.iter().any(|short| name.eq_ignore_ascii_case(short)))
+        };
         let is_forward = match form {
-            LINES => !relative.last().is_some_and(|part| ends_with_country(part)),
+            LINES if is_spaced => !relative.iter().any(|part| has(part, &["cn", "o", "ou", "c"])),
+            LINES => !relative.last().is_some_and(|part| part.len() == 1 && has(part, &["c"])),
             _ => matches!(form, SLASHES | SPACES | BRACKETS),
         };
         if is_forward {
@@ -78,8 +81,18 @@ pub(super) fn trimmed(text: &str) -> &str {
 /// The name behind `subject=`, `issuer:` and the like.
 fn unlabelled(text: &str) -> Option<&str> {
     let (label, rest) = text.split_once([':', '='])?;
+    let has_colon = text.get(label.len()..)?.starts_with(':');
     let label = label.trim().to_ascii_lowercase();
-    matches!(label.as_str(), "subject" | "issuer" | "owner" | "subject dn" | "issuer dn").then(|| rest.trim())
+    let is_label = match label.as_str() {
+        "subject" | "issuer" | "owner" | "subject dn" | "issuer dn" => true,
+        // LDIF, and `openssl s_client`, which counts certificates.
+        "dn" => has_colon,
+        short => {
+            has_colon
+                && matches!(short.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start(), "s" | "i")
+        }
+    };
+    is_label.then(|| rest.trim())
 }
 
 /// Whether a control character stands elsewhere than behind a separator.
@@ -245,6 +258,10 @@ mod tests {
             rfc4514(multiline),
             "commonName=client+emailAddress=a@b.example,organizationName=Example\\, Inc.,countryName=BR"
         );
+        // `openssl s_client`, old and new, and LDIF.
+        assert_eq!(rfc4514(" 0 s:C = BR, O = \"Example, Inc.\", CN = a"), "CN=a,O=Example\\, Inc.,C=BR");
+        assert_eq!(rfc4514("i:/C=BR/CN=a"), "CN=a,C=BR");
+        assert_eq!(rfc4514("dn: CN=a,C=BR"), "CN=a,C=BR");
         // keytool of OpenJDK 17.0.15, in the order of RFC 4514.
         assert_eq!(
             rfc4514("Owner: CN=client + EMAILADDRESS=a@b.example, OID.2.5.4.97=P, O=\"Example, Inc.\", C=BR"),
@@ -260,6 +277,12 @@ mod tests {
         assert_eq!(rfc4514("O = A\\C3\\A7\\C3\\A3o, CN = a"), "CN=a,O=Ação");
         // The certificate viewer of Windows.
         assert_eq!(rfc4514("CN = a\nO = b\nC = BR"), "CN=a,O=b,C=BR");
+        assert_eq!(rfc4514("CN = a\r\nOU = c\r\nO = b\r\n"), "CN=a,OU=c,O=b");
+        assert_eq!(rfc4514("O=b\nCN=a"), "CN=a,O=b");
+        assert_eq!(
+            rfc4514("    organizationName          = b\n    commonName                = a\n"),
+            "commonName=a,organizationName=b"
+        );
     }
 
     #[test]

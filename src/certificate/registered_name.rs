@@ -15,6 +15,8 @@ use super::distinguished_name::{Attribute, DistinguishedName};
 use super::object_identifier::ObjectIdentifier;
 use super::pasted_name::{PastedName, trimmed};
 use crate::collections::sorted_map::sorted;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::text::escaped::hides;
 use crate::text::hexadecimal;
 use crate::text::https_url::redacted;
 
@@ -58,8 +60,10 @@ enum Texts {
 }
 
 /// The attributes whose values are texts that compare without case, and the names by which tools know them, in lower
-/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS. Names of one
-/// tool alone have it beside them.
+/// case: RFC 4519 and RFC 5280 appendix A, PKCS #9, and the certificates of the CA/Browser Forum and of eIDAS. Names of a few
+/// tools have these beside them, as they were seen: OpenSSL 3.0.19, OpenJDK 17.0.15, Bouncy Castle 1.46 to 1.82 (`BCStyle`), GnuTLS
+/// 3.7.9 and NSS 3.87.1 printed them, and `lib/x509/common.c` and `lib/certdb/alg1485.c` have them; .NET: `OidLookup.cs` of its runtime;
+/// x509-parser 0.18.1: `oid_db.txt` of oid-registry 0.8.1.
 const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ("2.5.4.3", Texts::Any, &["cn", "commonname"]),
     ("2.5.4.4", Texts::Any, &["surname"]),
@@ -70,41 +74,44 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ("2.5.4.9", Texts::Any, &["street", "streetaddress"]),
     ("2.5.4.10", Texts::Any, &["o", "organizationname"]),
     ("2.5.4.11", Texts::Any, &["ou", "organizationalunitname"]),
-    // Java and .NET: t.
+    // Java, Bouncy Castle and .NET: t.
     ("2.5.4.12", Texts::Any, &["title", "t"]),
     ("2.5.4.13", Texts::Any, &["description"]),
     ("2.5.4.15", Texts::Any, &["businesscategory"]),
     ("2.5.4.17", Texts::Any, &["postalcode"]),
-    // NSS: postofficebox.
-    ("2.5.4.18", Texts::Any, &["postofficebox"]),
+    // OpenSSL and NSS: postofficebox; .NET: pobox.
+    ("2.5.4.18", Texts::Any, &["postofficebox", "pobox"]),
     ("2.5.4.41", Texts::Any, &["name"]),
-    // .NET: g.
+    // OpenSSL: gn; .NET: g.
     ("2.5.4.42", Texts::Any, &["gn", "givenname", "g"]),
     // .NET: i.
     ("2.5.4.43", Texts::Any, &["initials", "i"]),
-    // Java: generation.
+    // Java and Bouncy Castle: generation.
     ("2.5.4.44", Texts::Any, &["generationqualifier", "generation"]),
-    // Java: dnq.
+    // Java: dnq. Bouncy Castle's dn may be the label of a whole name.
     ("2.5.4.46", Texts::Any, &["dnqualifier", "dnq"]),
     ("2.5.4.51", Texts::Any, &["houseidentifier"]),
     ("2.5.4.65", Texts::Any, &["pseudonym"]),
     ("2.5.4.97", Texts::Any, &["organizationidentifier"]),
     ("0.9.2342.19200300.100.1.1", Texts::Any, &["uid", "userid"]),
-    // OpenSSL: mail.
+    // OpenSSL and NSS: mail.
     ("0.9.2342.19200300.100.1.3", Texts::Ascii, &["mail", "rfc822mailbox"]),
     ("0.9.2342.19200300.100.1.25", Texts::Ascii, &["dc", "domaincomponent"]),
     ("1.2.840.113549.1.9.1", Texts::Ascii, &["emailaddress", "email", "e"]),
+    // Java: emailaddress; GnuTLS: email; .NET, NSS and Bouncy Castle: e.
     // OpenSSL: the numbers in Russia's certificates.
     ("1.2.643.3.131.1.1", Texts::Ascii, &["inn"]),
     ("1.2.643.100.1", Texts::Ascii, &["ogrn"]),
     ("1.2.643.100.3", Texts::Ascii, &["snils"]),
-    // GnuTLS: jurisdictionofincorporation...; NSS: incorporation...; x509-parser: msjurisdiction...
+    // OpenSSL: jurisdictionl and jurisdictionlocalityname; Bouncy Castle: jurisdictionlocality; GnuTLS:
+    // jurisdictionofincorporation...; NSS: incorporation...; x509-parser: msjurisdiction...
     (
         "1.3.6.1.4.1.311.60.2.1.1",
         Texts::Any,
         &[
             "jurisdictionl",
             "jurisdictionlocalityname",
+            "jurisdictionlocality",
             "jurisdictionofincorporationlocalityname",
             "incorporationlocality",
             "msjurisdictionlocality",
@@ -116,6 +123,7 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
         &[
             "jurisdictionst",
             "jurisdictionstateorprovincename",
+            "jurisdictionstate",
             "jurisdictionofincorporationstateorprovincename",
             "incorporationstate",
             "msjurisdictionstateorprovince",
@@ -127,6 +135,7 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
         &[
             "jurisdictionc",
             "jurisdictioncountryname",
+            "jurisdictioncountry",
             "jurisdictionofincorporationcountryname",
             "incorporationcountry",
             "msjurisdictioncountry",
@@ -134,8 +143,8 @@ const ATTRIBUTES: &[(&str, Texts, &[&str])] = &[
     ),
 ];
 
-/// Names that tools use for two attributes: `SN` is surname in RFC 4519 and OpenSSL, and serialNumber in Bouncy Castle; `S` is
-/// stateOrProvinceName in .NET, and surname in X.400 (RFC 2156).
+/// Names that tools use for two attributes: `SN` is surname in RFC 4519, OpenSSL, .NET and Bouncy Castle 1.70, and serialNumber in
+/// Bouncy Castle 1.46; `S` is stateOrProvinceName in .NET, and surname in X.400 (RFC 2156).
 const AMBIGUOUS: &[(&str, &str)] =
     &[("sn", "surname (2.5.4.4) or serialNumber (2.5.4.5)"), ("s", "stateOrProvinceName (ST) or surname (2.5.4.4)")];
 
@@ -186,14 +195,14 @@ impl RegisteredName {
     /// Whether this is the name in a certificate.
     #[must_use]
     pub fn is(&self, name: &DistinguishedName) -> bool {
-        self.of_certificate(name).is_some_and(|name| name == *self)
+        self.of_certificate(name) == *self
     }
 
     /// Whether the name in a certificate has the same parts in another order.
     #[must_use]
     pub fn has_parts_of(&self, name: &DistinguishedName) -> bool {
-        let own = sorted(self.relative.clone());
-        self.of_certificate(name).is_some_and(|name| name != *self && sorted(name.relative) == own)
+        let name = self.of_certificate(name);
+        name != *self && sorted(name.relative) == sorted(self.relative.clone())
     }
 
     /// What in it may be right, and is more often the work of a tool: an order that is not RFC 4514's, or a character in place of
@@ -208,6 +217,16 @@ impl RegisteredName {
         if texts.clone().any(|text| text.contains(['?', '\u{fffd}']) || text.contains("..")) {
             return Some(
                 "a ? or dots in it may stand for letters that a tool could not print: compare it with `certbound inspect FILE`",
+            );
+        }
+        if texts.clone().any(|text| text.chars().any(is_unseen)) {
+            return Some(
+                "it has a character that is not seen, or a line end: was it copied from a page? Compare it with `certbound inspect FILE`",
+            );
+        }
+        if texts.clone().any(|text| is_decoded_twice(text) || has_percent_encoding(text)) {
+            return Some(
+                "it seems to be encoded once more than it should be: compare it with `certbound inspect FILE`",
             );
         }
         // From the root to the client, as certificates have them.
@@ -230,18 +249,18 @@ impl RegisteredName {
         )
     }
 
-    fn of_certificate(&self, name: &DistinguishedName) -> Option<Self> {
+    fn of_certificate(&self, name: &DistinguishedName) -> Self {
         let prepared = |attribute: &Attribute| {
             let attribute_type = attribute.attribute_type().clone();
-            let value = Value::of(&attribute_type, attribute.value(), self.matching)?;
-            Some((attribute_type, value))
+            let value = Value::of(&attribute_type, attribute.value(), self.matching);
+            (attribute_type, value)
         };
-        let relative: Option<Vec<Vec<_>>> = name
+        let relative = name
             .relative_distinguished_names()
             .iter()
             .map(|relative| relative.iter().map(prepared).collect())
             .collect();
-        Some(Self::arranged(relative?, self.matching))
+        Self::arranged(relative, self.matching)
     }
 
     /// Sets have no order, but lists have.
@@ -257,19 +276,16 @@ impl RegisteredName {
 }
 
 impl Value {
-    /// The value of a certificate's attribute, or of `#` and hexadecimal digits: its bytes, where nobody knows for sure which
-    /// text they are. `None` where it is equal to nothing: a text with a NUL in it.
-    fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Option<Self> {
-        let element = Element::only(der)?;
-        let Some(texts) = texts(attribute_type).filter(|_| is_string(&element)) else {
-            return Some(Self::Der(der.to_vec()));
-        };
-        match Attribute::certain_text_of(&element) {
-            Some(text) => Self::of_text(&text, texts, matching),
-            None => Some(Self::Der(der.to_vec())),
-        }
+    /// The value of a certificate's attribute, or of `#` and hexadecimal digits: its bytes, where it is no text that everybody
+    /// reads alike.
+    fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Self {
+        let texts = texts(attribute_type);
+        let text = || Attribute::certain_text_of(&Element::only(der).filter(is_string)?);
+        let text = texts.and_then(|texts| Self::of_text(&text()?, texts, matching));
+        text.unwrap_or_else(|| Self::Der(der.to_vec()))
     }
 
+    /// `None` where readers differ: some stop at a NUL, and some take other letters than ASCII where the type has none.
     fn of_text(text: &str, texts: Texts, matching: NameMatching) -> Option<Self> {
         let is_one = !text.contains('\0') && (texts == Texts::Any || text.is_ascii());
         is_one.then(|| match matching {
@@ -277,6 +293,30 @@ impl Value {
             NameMatching::Rfc4517 | NameMatching::Unordered => Self::Text(prepared(text)),
         })
     }
+}
+
+/// A character that a certificate seldom has and a copied text often: white space other than a space, and what [`hides`].
+#[cfg(not(target_arch = "wasm32"))]
+fn is_unseen(character: char) -> bool {
+    hides(character) || (character.is_whitespace() && character != ' ')
+}
+
+/// Whether the bytes of UTF-8 were read as ISO 8859-1: a letter beyond ASCII is one of these and a character from U+0080 to U+00BF.
+#[cfg(not(target_arch = "wasm32"))]
+fn is_decoded_twice(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|character| {
+        let is_pair = matches!(before, '\u{c2}'..='\u{df}') && matches!(character, '\u{80}'..='\u{bf}');
+        before = character;
+        is_pair
+    })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn has_percent_encoding(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .any(|rest| rest.as_bytes().first_chunk::<2>().is_some_and(|pair| hexadecimal::byte(*pair).is_some()))
 }
 
 fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
@@ -354,14 +394,13 @@ fn value<'t>(
     matching: NameMatching,
 ) -> Result<(Value, Option<char>, &'t str), String> {
     let text = text.trim_ascii_start();
-    let never = || format!("the value of {attribute_type} is one that is equal to nothing");
     if let Some(hexadecimal) = text.strip_prefix('#') {
         let end = hexadecimal.find([',', '+']).unwrap_or(hexadecimal.len());
         let (digits, rest) = hexadecimal.split_at_checked(end).unwrap_or_default();
         let der = bytes_of(digits.trim_ascii()).filter(|der| Element::only(der).is_some()).ok_or_else(|| {
             format!("the value of {attribute_type} is not # and the hexadecimal digits of one DER value")
         })?;
-        let value = Value::of(attribute_type, &der, matching).ok_or_else(never)?;
+        let value = Value::of(attribute_type, &der, matching);
         return Ok((value, rest.chars().next(), rest.get(1..).unwrap_or_default()));
     }
     let (unescaped, separator, rest) = unescaped(text)?;
@@ -371,7 +410,13 @@ fn value<'t>(
              DER (RFC 4514 §2.4)"
         ));
     };
-    Ok((Value::of_text(&unescaped, texts, matching).ok_or_else(never)?, separator, rest))
+    let value = Value::of_text(&unescaped, texts, matching).ok_or_else(|| {
+        format!(
+            "readers differ in a NUL, and in a letter other than ASCII where {attribute_type} has none: write this value as # and the \
+             hexadecimal digits of its DER, as `certbound inspect FILE` does"
+        )
+    })?;
+    Ok((value, separator, rest))
 }
 
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
@@ -483,7 +528,6 @@ mod tests {
             "CN=#0c",
             "CN=#0c0161ff",
             "CN=#0c016",
-            "CN=#0c0100",
             "SN=a",
             "S=a",
             "CN = a",
@@ -527,12 +571,25 @@ mod tests {
         for (dotted, names) in [
             (
                 "1.3.6.1.4.1.311.60.2.1.3",
-                &["jurisdictionOfIncorporationCountryName", "incorporationCountry", "jurisdictionC"][..],
+                &[
+                    "jurisdictionOfIncorporationCountryName",
+                    "incorporationCountry",
+                    "jurisdictionC",
+                    "jurisdictionCountry",
+                ][..],
             ),
             ("2.5.4.12", &["T", "title"]),
             ("2.5.4.42", &["G", "GN", "givenName", "GIVENNAME"]),
             ("1.2.840.113549.1.9.1", &["E", "emailAddress", "EMAIL"]),
-            ("2.5.4.18", &["postOfficeBox"]),
+            ("2.5.4.18", &["postOfficeBox", "POBox"]),
+            ("2.5.4.43", &["I", "initials", "INITIALS"]),
+            ("2.5.4.44", &["GENERATION"]),
+            ("2.5.4.46", &["DNQ", "dnQualifier"]),
+            ("0.9.2342.19200300.100.1.3", &["mail", "MAIL"]),
+            ("1.2.643.100.1", &["OGRN"]),
+            ("1.2.643.100.3", &["SNILS"]),
+            ("1.3.6.1.4.1.311.60.2.1.1", &["jurisdictionL", "jurisdictionLocality", "msJurisdictionLocality"]),
+            ("1.3.6.1.4.1.311.60.2.1.2", &["jurisdictionST", "jurisdictionState", "incorporationState"]),
             ("1.2.643.3.131.1.1", &["INN"]),
             ("0.9.2342.19200300.100.1.1", &["userId", "UID"]),
             ("2.5.4.97", &["organizationIdentifier", "OID.2.5.4.97"]),
@@ -555,6 +612,56 @@ mod tests {
             assert!(is("CN=#140361e962", &teletex) && is("CN=#130361E962", &printable));
             assert!(!is("CN=#140361e962", &printable) && !is("CN=#130361e962", &teletex));
             assert!(!is("CN=a\u{e9}b", &teletex) && !is("CN=a\u{e9}b", &printable));
+        }
+    }
+
+    /// Everything that a certificate may have under any attribute that is known here, and under one that is not.
+    #[test]
+    fn each_value_of_a_certificate_can_be_registered_and_then_matches() {
+        let texts = [
+            "", " ", "a", "a\0b", "\0", "\u{e9}", "\u{ff}a", "#0c", "a/UID=b", "/CN=b", "\"a\"", "a\nb", "C = a",
+            "a, b+c",
+        ];
+        let types = ATTRIBUTES.iter().map(|(dotted, ..)| *dotted).chain(["1.2.3", "2.5.4.20"]);
+        for dotted in types {
+            let attribute_type = ObjectIdentifier::from_dotted(dotted).unwrap();
+            for text in texts {
+                let latin: Vec<u8> =
+                    text.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect();
+                let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+                let written =
+                    [(12, text.as_bytes()), (19, &latin), (20, &latin), (22, &latin), (4, &latin), (30, &wide)];
+                for (tag, contents) in written {
+                    let value = [&[tag, u8::try_from(contents.len()).unwrap()], contents].concat();
+                    let name = DistinguishedName::of_one(attribute_type.clone(), value);
+                    for mode in [NameMatching::Rfc4517, NameMatching::Unordered, NameMatching::Exact] {
+                        let is =
+                            |text: &str| RegisteredName::parse(text, mode).is_ok_and(|registered| registered.is(&name));
+                        assert!(is(&name.registered()), "{dotted} {text:?} {tag}: {}", name.registered());
+                        // What is shown matches, or is told to be something else than what is registered.
+                        assert!(is(&name.to_string()) || name.registered() != name.to_string(), "{name}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_copied_text_has_and_a_certificate_seldom_is_doubtful() {
+        let doubt = |text| RegisteredName::parse(text, NameMatching::Rfc4517).unwrap().doubt();
+        for text in [
+            "CN=a\u{a0}b",
+            "CN=a\u{200b}b",
+            "CN=a\\0Ab",
+            "CN=a\\E2\\80\\8Bb",
+            "O=Caf\u{c3}\u{a9}",
+            "O=a%2Cb",
+            "O=Caf%C3%A9",
+        ] {
+            assert!(doubt(text).is_some(), "{text}");
+        }
+        for text in ["CN=a b", "O=Caf\u{e9}", "O=\u{c3}guas", "O=100% a", "O=5%-b", "O=%"] {
+            assert_eq!(doubt(text), None, "{text}");
         }
     }
 

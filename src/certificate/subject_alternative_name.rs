@@ -61,6 +61,32 @@ impl SubjectAlternativeName {
     }
 }
 
+/// Refuses what an operator registers and no certificate has as a `dNSName`, which has neither a port nor a path.
+pub(crate) fn check_dns(text: &str) -> Result<(), String> {
+    without_label(text, "DNS:")?;
+    let is_name = !text.contains([':', '/', '@', ',', '=', '\\']);
+    is_name.then_some(()).ok_or_else(|| "a DNS name is one host, without a port, a scheme or a path".to_owned())
+}
+
+/// The same of a `uniformResourceIdentifier`.
+pub(crate) fn check_uri(text: &str) -> Result<(), String> {
+    without_label(text, "URI:")
+}
+
+/// The same of an `rfc822Name`: a Mailbox of RFC 5321 §4.1.2, which has a colon or brackets in quotation marks alone.
+pub(crate) fn check_email(text: &str) -> Result<(), String> {
+    ["email:", "mailto:"].into_iter().try_for_each(|label| without_label(text, label))?;
+    let local = text.rsplit_once('@').map_or(text, |(local, _)| local);
+    let is_mailbox = local.starts_with('"') || !local.contains([':', '<', '>', ',', '=', '\\', '@']);
+    is_mailbox.then_some(()).ok_or_else(|| "a mail address is LOCAL@HOST alone".to_owned())
+}
+
+/// Refuses the label that OpenSSL, Node and others print before a name.
+fn without_label(text: &str, label: &str) -> Result<(), String> {
+    let name = text.split_at_checked(label.len()).filter(|(own, _)| own.eq_ignore_ascii_case(label));
+    name.map_or(Ok(()), |(label, name)| Err(format!("{label:?} is a label, not a part of the name: write {name:.512}")))
+}
+
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()

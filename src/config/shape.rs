@@ -33,7 +33,7 @@ pub(crate) fn something_is_handed_over(schema: &mut Schema) {
     schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
-/// The list of Structured Fields stands beside a certificate in Structured Fields, and hops write elements of
+/// A chain in a header of its own stands beside a certificate in Structured Fields or in base64, and hops write elements of
 /// `X-Forwarded-Client-Cert`. Others than a terminator that is known by a secret could be that terminator.
 pub(crate) fn one_source(schema: &mut Schema) {
     let encoding = |name: &str| json!({ "properties": { "encoding": { "const": name } } });
@@ -41,7 +41,7 @@ pub(crate) fn one_source(schema: &mut Schema) {
         json!({ "properties": { "proof": { "properties": { "secret_header": { "type": "null" } } } } });
     let others = json!({ "required": ["from_others"], "properties": { "from_others": { "const": "connection" } } });
     let rules = [
-        json!({ "if": present(&["chain_header"]), "then": encoding("sf_binary") }),
+        json!({ "if": present(&["chain_header"]), "then": { "properties": { "encoding": { "enum": ["sf_binary", "der_base64"] } } } }),
         json!({ "if": some("hops"), "then": encoding("xfcc") }),
         json!({ "if": others, "then": by_certificate }),
     ];

@@ -150,7 +150,7 @@ impl Inspection {
         if let Some(name) = name.as_ref().filter(|name| name.has_uncertain_text()) {
             let registered = name.registered();
             self.note(format!(
-                "{field} cannot be registered as text, since readers decode a value of it differently; certbound compares \
+                "{field} cannot be registered as text, since others read a value of it differently; certbound compares \
                  {registered} byte for byte"
             ));
         }
@@ -223,6 +223,10 @@ impl Inspection {
         }
     }
 }
+
+/// Which of the lines other servers compare with what a client is registered by, as they were run: `x509CertificateSubjectDN` of
+/// Spring Authorization Server, and `x509.subjectdn` of Keycloak 26.7.
+const COMPARED: &str = "subject, by Spring as text and by Keycloak part by part in this order; issuer by neither";
 
 /// RFC 5280 §4.2.1.3.
 const KEY_USAGE: &str = "2.5.29.15";
@@ -301,6 +305,7 @@ impl fmt::Display for Inspection {
         other.iter().try_for_each(|name| line("other:", name))?;
         line("key:", &shown(&self.key))?;
         self.key_usage.iter().try_for_each(|usages| line("key_usage:", &usages.join(", ")))?;
+        line("compared:", &COMPARED)?;
         self.notes.iter().try_for_each(|note| line("note:", note))?;
         if !self.headers.is_empty() {
             writeln!(formatter)?;

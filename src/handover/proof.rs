@@ -121,7 +121,7 @@ impl TryFrom<Fields> for Proof {
 }
 
 impl TryFrom<NameFields> for TerminatorName {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(NameFields { dns, uri, chain }: NameFields) -> Result<Self, Self::Error> {
         Ok(Self { name: ProxyName::new(dns, uri)?, chain })

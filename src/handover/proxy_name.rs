@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::certificate::Certificate;
 use crate::certificate::names::Names;
-use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::subject_alternative_name::{SubjectAlternativeName, check_dns, check_uri};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
 use crate::text::https_url::redacted;
@@ -33,7 +33,7 @@ struct Fields {
 }
 
 impl TryFrom<Fields> for ProxyName {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(Fields { dns, uri }: Fields) -> Result<Self, Self::Error> {
         Self::new(dns, uri)
@@ -45,14 +45,20 @@ impl ProxyName {
     ///
     /// # Errors
     /// The sentence an operator reads.
-    pub fn new(dns: Option<String>, uri: Option<String>) -> Result<Self, &'static str> {
+    pub fn new(dns: Option<String>, uri: Option<String>) -> Result<Self, String> {
         let is_visible = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         match (dns, uri) {
-            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => Ok(Self(SubjectAlternativeName::Dns(dns))),
-            (Some(_), None) => Err("`dns` is one name in visible ASCII, without wildcards"),
-            (None, Some(uri)) if is_visible(&uri) => Ok(Self(SubjectAlternativeName::Uri(uri))),
-            (None, Some(_)) => Err("`uri` is one URI in visible ASCII"),
-            _ => Err("a name is exactly one of `dns` and `uri`"),
+            (Some(dns), None) if is_visible(&dns) && !dns.contains('*') => {
+                check_dns(&dns).map_err(|wrong| format!("`dns`: {wrong}"))?;
+                Ok(Self(SubjectAlternativeName::Dns(dns)))
+            }
+            (Some(_), None) => Err("`dns` is one name in visible ASCII, without wildcards".to_owned()),
+            (None, Some(uri)) if is_visible(&uri) => {
+                check_uri(&uri).map_err(|wrong| format!("`uri`: {wrong}"))?;
+                Ok(Self(SubjectAlternativeName::Uri(uri)))
+            }
+            (None, Some(_)) => Err("`uri` is one URI in visible ASCII".to_owned()),
+            _ => Err("a name is exactly one of `dns` and `uri`".to_owned()),
         }
     }
 

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::certificate::Certificate;
+use crate::certificate::der::Elements;
 use crate::certificate::pem;
 use crate::certificate::thumbprint::{OfNothing, Thumbprint};
 use crate::certificate::to_be_signed::ToBeSigned;
@@ -139,6 +140,22 @@ pub fn chain_of_list<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Chain
         members.map(|member| Certificate::from_der(byte_sequence(member.trim_ascii())?)).collect();
     let chain: Vec<_> = chain?.into_iter().map(|certificate| certificate.der().to_vec()).collect();
     Some(if chain.len() > chain::MOST { Chain::Lost } else { Chain::Known(chain) })
+}
+
+/// The chain in a header of its own beside a certificate in `der_base64`: the certificates one after the other, in one piece, as
+/// HAProxy's `ssl_c_chain_der` has them. `None` where it is none.
+#[must_use]
+pub fn chain_in_one_piece<'v>(mut values: impl Iterator<Item = &'v [u8]>) -> Option<Chain> {
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Some(Chain::Known(Vec::new())),
+        (Some(value), None) if Encoding::DerBase64.says_none(value) => return Some(Chain::Known(Vec::new())),
+        (Some(value), None) if value.len() <= LONGEST => STANDARD.decode(value).ok()?,
+        (Some(_), _) => return None,
+    };
+    let mut elements = Elements(&value);
+    let chain: Vec<_> = elements.by_ref().map(|element| element.whole.to_vec()).collect();
+    let is_chain = elements.0.is_empty() && chain.iter().all(|der| Certificate::is_certificate(der));
+    is_chain.then_some(if chain.len() > chain::MOST { Chain::Lost } else { Chain::Known(chain) })
 }
 
 /// Nothing but visible ASCII, and white space only behind a percent sign.
@@ -278,6 +295,26 @@ mod tests {
         for wrong in [aws.replace("BEGIN%20", "BEGIN+"), form.replace("%2B", "+"), form.replace("BEGIN+", "BEGIN%20")] {
             assert_eq!(Encoding::PemUrl.read(wrong.as_bytes()), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_chain_in_one_piece_is_certificates_and_nothing_else() {
+        let piece = |certificates: &[Vec<u8>]| STANDARD.encode(certificates.concat());
+        let read = |values: &[&str]| chain_in_one_piece(values.iter().map(|value| value.as_bytes()));
+        let none = Some(Chain::Known(vec![]));
+        assert_eq!(read(&[]), none);
+        for value in ["", "(null)", "%[ssl_c_chain_der,base64]"] {
+            assert_eq!(read(&[value]), none, "{value}");
+        }
+        let two = piece(&[der(), der()]);
+        assert_eq!(read(&[&two]), Some(Chain::Known(vec![der(), der()])));
+        assert_eq!(read(&[&piece(&vec![der(); 11])]), Some(Chain::Lost));
+        let cut = piece(&[der(), der()[..9].to_vec()]);
+        let longest = "A".repeat(LONGEST + 1);
+        for wrong in [&cut, "MAEB", &format!("{two},"), &format!("{two},{two}"), &piece(&[der(), vec![0]]), &longest] {
+            assert_eq!(read(&[wrong]), None, "{wrong}");
+        }
+        assert_eq!(read(&[&two, &two]), None);
     }
 
     #[test]

@@ -55,7 +55,8 @@ struct Fields {
     /// How the certificate is written. From `sha256_hex` and `x5t_s256` its thumbprint alone is learnt, which is enough in
     /// front of an API.
     encoding: Encoding,
-    /// The header with the certificates behind it, as `Client-Cert-Chain` has them (RFC 9440 §2.3), for `sf_binary`.
+    /// The header with the certificates behind it: for `sf_binary` as `Client-Cert-Chain` has them (RFC 9440 §2.3), for `der_base64` in
+    /// one piece, as HAProxy's `ssl_c_chain_der` has them.
     chain_header: Option<HeaderName>,
     /// By what the terminator proves to be itself.
     proof: Proof,
@@ -137,9 +138,9 @@ impl TryFrom<Fields> for Source {
                  terminator's own certificate would count as a client's",
             );
         }
-        if chain_header.is_some() && encoding != Encoding::SfBinary {
+        if chain_header.is_some() && !matches!(encoding, Encoding::SfBinary | Encoding::DerBase64) {
             return Err(
-                "`chain_header` is for the encoding sf_binary (RFC 9440 §2.3); xfcc has its chain in its header",
+                "`chain_header` is for the encodings sf_binary (RFC 9440 §2.3) and der_base64; xfcc has its chain in its header",
             );
         }
         if verified.as_ref().is_some_and(|verified| verified.value.trim_ascii() != verified.value) {
@@ -276,8 +277,15 @@ impl Source {
         };
         let (chain, chain_source) = match &self.chain_header {
             Some(header) => {
-                let chain = reader::chain_of_list(request.values(header.as_str())).ok_or_else(|| wrong(header, ""))?;
-                (chain, Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')))
+                let values = request.values(header.as_str());
+                let chain = match self.encoding {
+                    Encoding::DerBase64 => reader::chain_in_one_piece(values),
+                    _ => reader::chain_of_list(values),
+                };
+                (
+                    chain.ok_or_else(|| wrong(header, ""))?,
+                    Some(request.values(header.as_str()).collect::<Vec<_>>().join(&b',')),
+                )
             }
             None if self.encoding == Encoding::Xfcc => (Chain::of_connection(value, &thumbprint), Some(value.to_vec())),
             None if in_header == Chain::Unknown => (Chain::Unknown, None),

@@ -32,7 +32,7 @@ impl fmt::Display for Escaped<'_> {
 
 /// Control characters, and those of Unicode's Default_Ignorable_Code_Point and Bidi_Control that a terminal does not show or
 /// that change the direction of text. Variation selectors stay: they only choose between glyphs.
-fn hides(character: char) -> bool {
+pub(crate) fn hides(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -82,6 +82,18 @@ def _policies(world: World) -> dict[str, Any]:
             }
             for encoding in ("pem_url", "pem_apache", "der_base64")
         },
+        "one-piece": {
+            "authorization_server": {
+                "forward_certificate": [{"dialect": "rfc9440"}],
+                "client_certificate": "validated_by_listener",
+                "client_certificate_source": {
+                    "header": "X-Edge-Cert",
+                    "chain_header": "X-Edge-Chain",
+                    "encoding": "der_base64",
+                    "proof": secret,
+                },
+            }
+        },
         "apache": {
             "authorization_server": {
                 **handed_over,
@@ -361,6 +373,21 @@ def _chains(world: World, case: Any, secret: Header, malformed: Refusal) -> Iter
         ("a certificate as Fastly writes it", "der_base64", base64.b64encode(one.pem.encode()).decode(), alone),
     ]:
         yield case(f"{what} is read under {encoding}", f"/chain-{encoding}", None, [secret, ("x-edge-cert", value)], forward=forward)
+    in_one_piece = base64.b64encode(b"".join([*leaf.chain, der_of(root)])).decode()
+    for what, headers, forward in [
+        ("a chain as HAProxy writes it", [("x-edge-chain", in_one_piece)], with_root),
+        ("an empty chain as HAProxy writes it", [("x-edge-chain", "")], {"client-cert": leaf.rfc9440_form}),
+        ("no chain beside a certificate", [], {"client-cert": leaf.rfc9440_form}),
+    ]:
+        yield case(f"{what} is read", "/one-piece", None, [secret, ("x-edge-cert", base64s[0]), *headers], forward=forward)
+    for what, value in [
+        ("a piece of a chain", in_one_piece[: len(in_one_piece) // 8 * 4]),
+        ("a chain with something behind it", base64.b64encode(leaf.chain[0] + b"\0").decode()),
+        ("a chain with something else in it", "MAEB"),
+        ("a chain in PEM", intermediate.replace("\n", " ").rstrip()),
+    ]:
+        headers = [secret, ("x-edge-cert", base64s[0]), ("x-edge-chain", value)]
+        yield case(f"{what} in a header of its own is refused", "/one-piece", None, headers, refusal=malformed)
     other = base64.b64encode(one.der).decode()
     for what, encoding, value in [
         ("a pair of certificates that is no chain", "der_base64", f"{base64s[0]},{other}"),

@@ -262,6 +262,23 @@ fn what_works_against_the_filter_is_named_at_its_place() {
             replaced(&api, &[("FAIL_RELOAD", "FAIL_CLOSED")]),
             vec![("fail_closed_for_ever", "failure_policy: FAIL_CLOSED")],
         ),
+        ("FAIL_RELOAD by number", replaced(&api, &[("FAIL_RELOAD", "1")]), vec![]),
+        ("FAIL_OPEN by number", replaced(&api, &[("FAIL_RELOAD", "3")]), vec![("fail_open", "failure_policy: 3")]),
+        (
+            "escaped slashes that are rejected by number",
+            replaced(&api, &[("escaped_slashes_action: REJECT_REQUEST", "escaped_slashes_action: 2")]),
+            vec![],
+        ),
+        (
+            "a client's own X-Forwarded-Client-Cert, by number",
+            replaced(&api, &[(no_requests, &format!("{no_requests}          forward_client_cert_details: 4\n"))]),
+            vec![("forwarded_certificate_believed", "forward_client_cert_details: 4")],
+        ),
+        (
+            "X-Forwarded-Client-Cert that is set, by number",
+            replaced(&api, &[(no_requests, &format!("{no_requests}          forward_client_cert_details: 3\n"))]),
+            vec![],
+        ),
         (
             "validated by a listener that does not",
             replaced(&clients, &[("client_certificate: validated\n", "client_certificate: validated_by_listener\n")]),
@@ -712,6 +729,66 @@ fn what_works_against_the_filter_is_named_at_its_place() {
     }
 }
 
+/// Wherever it stands what a listener trusts: in its own context, in a secret of the bootstrap, or in a file that SDS watches.
+#[test]
+fn what_a_listener_trusts_is_found_wherever_it_stands() {
+    let stated = ("client_certificate: validated\n", "client_certificate: validated_by_listener\n");
+    let shipped = replaced(&authorization_server(), &[stated]);
+    let (before, rest) = shipped.split_once("            validation_context:\n").unwrap();
+    let (context, after) = rest.split_once("      filters:\n").unwrap();
+    let with = |own: &str| format!("{before}{own}      filters:\n{after}");
+    let by_sds = "            validation_context_sds_secret_config: { name: clients }\n";
+    let combined = "            combined_validation_context:\n              default_validation_context: { max_verify_depth: 3 }\n              validation_context_sds_secret_config: { name: clients }\n";
+    let accepts = "trust_chain_verification: ACCEPT_UNTRUSTED";
+    let secret = |context: &str| format!("  secrets: [ {{ name: clients, validation_context: {{ {context} }} }} ]\n");
+    let static_secret = |own: &str, context: &str| {
+        replaced(&with(own), &[("static_resources:\n", &format!("static_resources:\n{}", secret(context)))])
+    };
+    let ca = "trusted_ca: { filename: ca.pem }";
+    let untrusted = Some("untrusted_certificate_handed_over");
+    let unasked = Some("certificate_not_requested");
+    for (what, text, expected) in [
+        ("its own", shipped.clone(), untrusted),
+        ("by number", replaced(&shipped, &[(accepts, "trust_chain_verification: 1")]), untrusted),
+        (
+            "its own, verified",
+            with(&format!("            validation_context:\n{}", context.replace(accepts, "max_verify_depth: 3"))),
+            None,
+        ),
+        ("a static secret", static_secret(by_sds, &format!("{ca}, {accepts}")), untrusted),
+        ("a static secret, verified", static_secret(by_sds, ca), None),
+        ("a static secret, combined", static_secret(combined, &format!("{ca}, {accepts}")), untrusted),
+        ("a secret that is not here", with(by_sds), None),
+        ("nobody", with("            validation_context: { max_verify_depth: 3 }\n"), unasked),
+        ("nobody, in a static secret", static_secret(by_sds, "max_verify_depth: 3"), unasked),
+        (
+            "nobody, and a certificate is required",
+            replaced(&with(""), &[("require_client_certificate: false", "require_client_certificate: true")]),
+            unasked,
+        ),
+    ] {
+        let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}");
+    }
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+    let watched =
+        format!("resources: [ {{ \"@type\": {kind}, name: clients, validation_context: {{ {ca}, {accepts} }} }} ]\n");
+    let report = check(&[("envoy.yaml".to_owned(), with(by_sds)), ("secret.yaml".to_owned(), watched)]);
+    let [finding] = report.findings() else { panic!("{report}") };
+    assert_eq!(finding.warning.map(Warning::name), untrusted);
+    assert!(finding.to_string().starts_with("secret.yaml:1:"), "{finding}");
+    // A socket around it that records what it has.
+    let (socket, rest) = shipped.split_once("    - transport_socket:\n").unwrap();
+    let (inner, rest) = rest.split_once("      filters:\n").unwrap();
+    let inner: String = inner.lines().map(|line| format!("      {line}\n")).collect();
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tap.v3.Tap";
+    let tapped = format!(
+        "{socket}    - transport_socket:\n        name: tap\n        typed_config:\n          \"@type\": {kind}\n          transport_socket:\n{inner}      filters:\n{rest}"
+    );
+    let names: Vec<_> = findings(&tapped).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["untrusted_certificate_handed_over"]);
+}
+
 #[test]
 fn settings_of_jwt_authn_that_break_verified_by_are_named() {
     let keys = format!("jwks: {{ keys: [{KEY}] }}");
@@ -750,6 +827,40 @@ fn settings_of_jwt_authn_that_break_verified_by_are_named() {
     ] {
         let names: Vec<_> = findings(&text).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, expected.into_iter().collect::<Vec<_>>(), "{what}\n{text}");
+    }
+    // Whether a client's own header is left in which a claim is believed.
+    let claims =
+        right.replace("payload_in", "claim_to_headers: [ { header_name: x-sub, claim_name: sub } ], payload_in");
+    let everywhere = "              rules: [ { match: { prefix: / }, requires: { provider_name: as } } ]\n";
+    let some = everywhere.replace("prefix: /", "prefix: /api");
+    let warned = Some("claim_header_not_removed");
+    let removing = |text: &str| {
+        replaced(
+            text,
+            &[(
+                "          route_config:\n",
+                "          route_config:\n            request_headers_to_remove: [X-Sub]\n",
+            )],
+        )
+    };
+    for (what, text, expected) in [
+        ("no rule", with(&claims, ""), warned),
+        ("a rule for some paths", with(&claims, &some), warned),
+        ("a rule for every path", with(&claims, everywhere), None),
+        (
+            "a rule for every path that a route overrides",
+            with(&claims, everywhere).replace(
+                "          route_config:\n",
+                "          route_config:\n            typed_per_filter_config: { jwt_authn: { disabled: true } }\n",
+            ),
+            warned,
+        ),
+        ("removed by the routes", removing(&with(&claims, "")), None),
+        ("an open route", one_role(&with(&claims, "")), warned),
+    ] {
+        // Metadata of the routes names policies that an open route does not have.
+        let names = findings(&text).into_iter().map(|(name, _)| name).filter(|name| name != "error");
+        assert_eq!(names.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>(), "{what}");
     }
     // Of an issuer with a claim in it, a provider may be for each or for one of them.
     let (issuer, template) = ("- issuer: https://as.example.com", "- issuer: \"https://{tid}.example.com\"");

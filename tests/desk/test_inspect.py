@@ -192,6 +192,25 @@ def test_a_name_that_readers_decode_differently_is_registered_by_its_bytes() -> 
     assert "notes" not in inspected(der.certificate(subject=der.name([("2.5.4.3", der.T61, b"cafe")])))
 
 
+def test_a_value_that_some_readers_cut_or_refuse_is_registered_by_its_bytes() -> None:
+    """A NUL ends a text of C, and neither dNSName-like attribute has a letter beyond ASCII."""
+    for attribute, registered in [
+        (("2.5.4.3", der.UTF8, b"a\0b"), "2.5.4.3=#0c03610062"),
+        (("0.9.2342.19200300.100.1.25", der.UTF8, "é".encode()), "0.9.2342.19200300.100.1.25=#0c02c3a9"),
+        (("2.5.4.10", der.UTF8, b"a/UID=b"), "2.5.4.10=#0c07612f5549443d62"),
+    ]:
+        (note,) = inspected(der.certificate(subject=der.name([attribute])))["notes"]
+        assert note.startswith("subject cannot be registered as text")
+        assert note.endswith(f" {registered} byte for byte")
+
+
+def test_it_says_which_lines_other_servers_compare() -> None:
+    text = certbound("inspect", "-", stdin=der.certificate()).stdout.decode()
+    assert re.findall("^compared: +(.*)$", text, re.MULTILINE) == [
+        "subject, by Spring as text and by Keycloak part by part in this order; issuer by neither"
+    ]
+
+
 PRINTED = {
     'subject=C = BR, O = "Example, Inc.", CN = client + emailAddress = a@b.example': "CN=client+emailAddress=a@b.example,O=Example\\, Inc.,C=BR",
     "/C=BR/O=Example, Inc./CN=client+emailAddress=a@b.example": "CN=client+emailAddress=a@b.example,O=Example\\, Inc.,C=BR",
@@ -431,6 +450,8 @@ def test_the_json_has_these_keys_and_the_text_the_same_facts(certificate: Certif
     facts = [(key, value) for key, value in description.items() if isinstance(value, str)]
     facts[-1:-1] = [(kind, name) for kind, of_kind in names.items() for name in of_kind]
     facts.append(("key_usage", ", ".join(description["key_usage"])))
+    # It says of every certificate how others read these lines.
+    facts.append(("compared", "subject, by Spring as text and by Keycloak part by part in this order; issuer by neither"))
     assert answer.stdout.decode() == "".join(f"{key + ':':<14} {value}\n" for key, value in facts)
 
 

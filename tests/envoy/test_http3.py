@@ -3,6 +3,7 @@
 in pieces, and many streams of one connection."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,61 @@ def early(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
         chain["transport_socket"]["typed_config"] |= {"enable_early_data": True, "enable_resumption": True}
         with Envoy(yaml.safe_dump(document), tmp_path_factory.mktemp("early"), name="early"):
             yield Deployment(world, listener, upstream)
+
+
+SWITCHES = ("enable_early_data", "enable_resumption")
+
+
+def _by_sds(document: Any, directory: Path) -> Any:
+    """The HTTP/3 listener's CAs come by SDS, from a file. Envoy demands names of itself then."""
+    document["node"] = {"id": "test", "cluster": "test"}
+    (chain,) = document["static_resources"]["listeners"][1]["filter_chains"]
+    quic = chain["transport_socket"]["typed_config"]
+    common = quic["downstream_tls_context"]["common_tls_context"]
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    secret = {"@type": kind, "name": "clients", "validation_context": common.pop("validation_context")}
+    (directory / "secret.yaml").write_text(yaml.safe_dump({"resources": [secret]}))
+    source = {"path_config_source": {"path": str(directory / "secret.yaml")}, "resource_api_version": "V3"}
+    common["validation_context_sds_secret_config"] = {"name": "clients", "sds_config": source}
+    return quic
+
+
+def test_with_cas_by_sds_the_shipped_switches_keep_tickets_and_early_data_off(world: World, tmp_path: Path) -> None:
+    with Upstream() as upstream:
+        listener = free_port()
+        document = _document(world, listener, upstream)
+        quic = _by_sds(document, tmp_path)
+        assert [quic[switch] for switch in SWITCHES] == [False, False]
+        with Envoy(yaml.safe_dump(document), tmp_path, name="sds"):
+            deployment = Deployment(world, listener, upstream)
+            for certificate, status in ((world.client_1, 200), (world.client_2, 401), (None, 401)):
+                with deployment.client(certificate) as client:
+                    assert client.request("GET", "/", [deployment.bearer(world.client_1)]).status == status
+                    assert client.tickets == [] and not client.resumed
+            with deployment.client(world.client_1) as client:
+                assert client.request("POST", "/token", [], b"grant_type=client_credentials").status == 200
+            assert upstream.requests[-1].all("client-cert") == [world.client_1.rfc9440_form]
+
+
+def test_with_cas_by_sds_and_without_the_switches_a_request_is_early(world: World, tmp_path: Path) -> None:
+    """What the switches are for: without them Envoy resumes such sessions, and takes early data."""
+    with Upstream() as upstream:
+        listener = free_port()
+        document = _document(world, listener, upstream)
+        quic = _by_sds(document, tmp_path)
+        for switch in SWITCHES:
+            del quic[switch]
+        with Envoy(yaml.safe_dump(document), tmp_path, name="sds"):
+            deployment = Deployment(world, listener, upstream)
+            with deployment.client(world.client_1) as client:
+                assert client.request("GET", "/health").status == 200
+                (ticket, *_) = client.tickets
+            headers = [deployment.bearer(world.client_1)]
+            with deployment.client(world.client_1, ticket=ticket) as client:
+                requests = [(method, path, headers, b"", ()) for method, path in (("POST", "/token"), ("GET", "/"))]
+                assert [response.status for response in client.requests(requests)] == [425, 200]
+                assert client.resumed
+            assert upstream.requests[-1].all("early-data") == ["1"]
 
 
 @pytest.mark.parametrize("path", ["/token", "/health"])

@@ -86,6 +86,14 @@ def test_a_token_that_jwt_authn_removed_is_judged_by_what_it_left(world: World, 
         assert "reason=certificate_mismatch" in envoy.log()
 
 
+def test_a_clients_own_header_of_a_claim_is_removed_where_no_provider_runs(world: World, tmp_path: Path) -> None:
+    """By Envoy from 1.40 on; what an older one needs, `certbound check` says."""
+    provider = {"claim_to_headers": [{"header_name": "x-claimed-sub", "claim_name": "sub"}]}
+    with running(world, tmp_path, provider, {"allow_missing": {}}) as (client, upstream, _):
+        assert client.request("GET", "/health", headers=[("x-claimed-sub", "made up")]).status == 200
+        assert upstream.requests[-1].header("x-claimed-sub") is None
+
+
 @pytest.mark.parametrize("forward", [True, False])
 def test_scopes_that_jwt_authn_splits_count_whole(world: World, tmp_path: Path, forward: bool) -> None:
     """So Istio and Envoy Gateway configure it."""

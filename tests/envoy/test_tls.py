@@ -228,3 +228,26 @@ def test_a_certificate_in_the_filter_state_is_handed_over_where_the_connection_h
             assert upstream.requests[-1].all("x-clientcert") == [world.client_1.apache_form]
             assert nobody.request("POST", "/token").status == 200
             assert upstream.requests[-1].all("x-clientcert") == []
+
+
+@pytest.mark.parametrize("context", [None, {"max_verify_depth": 3}], ids=["no context", "a context that trusts nobody"])
+@pytest.mark.parametrize("required", [False, True], ids=["optional", "required"])
+def test_a_listener_that_trusts_nobody_sees_no_certificate_even_where_it_requires_one(
+    world: World, tmp_path: Path, required: bool, context: dict[str, int] | None
+) -> None:
+    """What `certbound check` says of it: certificate_not_requested."""
+    listener = free_port()
+    with Upstream() as upstream:
+        ports = {"listener": listener, "upstream": upstream.port, "admin": free_port()}
+        document = envoy_configuration("validated-by-listener", world, **ports)
+        (chain,) = document["static_resources"]["listeners"][0]["filter_chains"]
+        tls = chain["transport_socket"]["typed_config"]
+        tls["require_client_certificate"] = required
+        del tls["common_tls_context"]["validation_context"]
+        if context:
+            tls["common_tls_context"]["validation_context"] = context
+        with Envoy(yaml.safe_dump(document), tmp_path, name="nobody"):
+            for certificate in (world.client_1, world.impostor):
+                with Client(listener, ca_path=world.authority.pem_path, certificate=certificate) as client:
+                    assert client.request("POST", "/token").status == 200
+                assert upstream.requests[-1].all("x-clientcert") == []

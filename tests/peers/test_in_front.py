@@ -41,6 +41,12 @@ class Row:
     """In the terminator's own words."""
     without: str | None = None
     """What it writes without a certificate; None for no header."""
+    chain: str | None = None
+    """The chain behind it, in a header of its own."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return {self.header: self.expression} | ({"X-Edge-Chain": self.chain} if self.chain else {})
 
     @property
     def is_digest(self) -> bool:
@@ -56,6 +62,7 @@ ROWS = {
     "nginx-folded": Row(Nginx, "pem_apache", "$ssl_client_cert"),
     "apache": Row(Apache, "pem_apache", "%{SSL_CLIENT_CERT}s", "(null)"),
     "haproxy-der": Row(HAProxy, "der_base64", "%[ssl_c_der,base64]", ""),
+    "haproxy-chain": Row(HAProxy, "der_base64", "%[ssl_c_der,base64]", "", "%[ssl_c_chain_der,base64]"),
     "haproxy-rfc9440": Row(HAProxy, "sf_binary", ":%[ssl_c_der,base64]:", "::"),
     "haproxy-pem": Row(
         HAProxy, "pem_apache", '"-----BEGIN CERTIFICATE----- %[ssl_c_der,base64] -----END CERTIFICATE-----"', "-----BEGIN CERTIFICATE-----  -----END CERTIFICATE-----"
@@ -107,6 +114,7 @@ class World:
 def _policy(row: Row, key: SigningKey) -> dict[str, Any]:
     secret = {"secret_header": "X-Edge-Secret", "secret": {"environment": "SECRET_OF_THE_TEST"}}
     source = {"header": row.header, "encoding": row.encoding, "proof": secret}
+    source |= {"chain_header": "X-Edge-Chain"} if row.chain else {}
     if not row.is_digest:
         server = {"forward_certificate": [{"dialect": "rfc9440"}], "client_certificate": "validated_by_listener"}
         return {"authorization_server": {**server, "client_certificate_source": source}}
@@ -209,7 +217,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for peer, verify in _verify(clients.pem_path).items():
             secret = SECRET if peer in (Apache, Caddy, NewCaddy) else f'"{SECRET}"'
             own = {name: row for name, row in ROWS.items() if row.peer is peer}
-            fields = {f"/{name}/": {row.header: row.expression, "X-Edge-Secret": secret} for name, row in own.items()}
+            fields = {f"/{name}/": {**row.fields, "X-Edge-Secret": secret} for name, row in own.items()}
             running = stack.enter_context(
                 peer(directory, {"all": Site(verify, fields)}, server=server, upstream=inner)
             )
@@ -231,7 +239,7 @@ def test_the_certificate_of_the_terminators_client_is_read(world: World, name: s
         return
     response, told = world.send(name, certificate)
     expected = [f"client-cert: {certificate.rfc9440_form}"]
-    if name.startswith("envoy-xfcc") and certificate.chain:
+    if (name.startswith("envoy-xfcc") or ROWS[name].chain) and certificate.chain:
         expected.append(f"client-cert-chain: :{base64.b64encode(certificate.chain[0]).decode()}:")
     assert (response.status, sorted(told)) == (200, sorted(line.lower().encode() for line in expected))
 
@@ -261,7 +269,7 @@ def told_directly(world: World, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ports: dict[str, int] = {}
         for peer, verify in _verify(trusted).items():
             own = {name: row for name, row in ROWS.items() if row.peer is peer}
-            fields = {f"/{name}/": {row.header: row.expression} for name, row in own.items()}
+            fields = {f"/{name}/": row.fields for name, row in own.items()}
             running = peer(directory, {"all": Site(verify, fields)}, server=world.server, upstream=world.recorder.port)
             ports |= dict.fromkeys(own, stack.enter_context(running).ports["all"])
         yield ports
@@ -305,6 +313,6 @@ def test_the_manual_has_a_line_for_each_row() -> None:
     names |= {Lighttpd: "lighttpd", TrafficServer: "Traffic Server", ENVOY: "Envoy"}
     for row, (name, value, encoding, without, version) in zip(ROWS.values(), ran, strict=True):
         assert (name, encoding, version) == (names[row.peer], f"`{row.encoding}`", _version(row))
-        assert row.expression in value
+        assert row.expression in value and (row.chain or "") in value
         said = {None: "no header", "": "empty", NO_BYTES_HEX: "the SHA-256 of no bytes", row.expression: "the variable itself"}
         assert without == said.get(row.without, "the markers" if "BEGIN" in str(row.without) else f"`{row.without}`")

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::certificate::distinguished_name::DistinguishedName;
 use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
-use crate::certificate::subject_alternative_name::SubjectAlternativeName;
+use crate::certificate::subject_alternative_name::{SubjectAlternativeName, check_dns, check_email, check_uri};
 
 /// A registered name. It is compared only with names of its own kind. There are no wildcards, and a common name is not taken
 /// for a host.
@@ -39,7 +39,8 @@ impl Subject {
     /// # Errors
     /// What is wrong with it.
     pub fn dns(text: &str) -> Result<Self, String> {
-        Ok(Self::Dns(visible(text)?.to_ascii_lowercase()))
+        check_dns(visible(text)?)?;
+        Ok(Self::Dns(text.to_ascii_lowercase()))
     }
 
     /// Reads `tls_client_auth_san_uri`.
@@ -47,7 +48,8 @@ impl Subject {
     /// # Errors
     /// What is wrong with it.
     pub fn uri(text: &str) -> Result<Self, String> {
-        folded_uri(visible(text)?).map(Self::Uri).ok_or_else(|| "a URI begins with a scheme and a colon".to_owned())
+        check_uri(visible(text)?)?;
+        folded_uri(text).map(Self::Uri).ok_or_else(|| "a URI begins with a scheme and a colon".to_owned())
     }
 
     /// Reads `tls_client_auth_san_ip`.
@@ -63,9 +65,8 @@ impl Subject {
     /// # Errors
     /// What is wrong with it.
     pub fn email(text: &str) -> Result<Self, String> {
-        folded_email(visible(text)?)
-            .map(Self::Email)
-            .ok_or_else(|| "a mail address has an @ between two parts".to_owned())
+        check_email(visible(text)?)?;
+        folded_email(text).map(Self::Email).ok_or_else(|| "a mail address has an @ between two parts".to_owned())
     }
 
     /// Whether a certificate has this name; it may have others, too.
@@ -146,6 +147,42 @@ fn folded_email(email: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_the_label_of_a_tool_or_of_another_kind_is_refused_since_no_certificate_has_it() {
+        assert_eq!(
+            Subject::dns("DNS:client.example.org").unwrap_err(),
+            "\"DNS:\" is a label, not a part of the name: write client.example.org"
+        );
+        for wrong in [
+            "dns:a",
+            "https://a.example",
+            "a.example:443",
+            "a.example/",
+            "a@b.example",
+            "a.example,b.example",
+            "dNSName=a",
+        ] {
+            assert!(Subject::dns(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["URI:urn:client", "uri:https://a.example/", "a.example"] {
+            assert!(Subject::uri(wrong).is_err(), "{wrong}");
+        }
+        for wrong in [
+            "email:a@b.example",
+            "mailto:a@b.example",
+            "<a@b.example>",
+            "a@b.example,c@d.example",
+            "rfc822Name=a@b.example",
+        ] {
+            assert!(Subject::email(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["IP:192.0.2.1", "192.0.2.1/32", "192.0.2.1:443", "[2001:db8::1]"] {
+            assert!(Subject::ip(wrong).is_err(), "{wrong}");
+        }
+        assert!(Subject::dns("*.a_b.example").is_ok() && Subject::uri("urn:a:b").is_ok());
+        assert!(Subject::email("\"a:b,<c>\"@d.example").is_ok() && Subject::email("a+b/c@[192.0.2.1]").is_ok());
+    }
 
     #[test]
     fn the_name_of_another_certificate_is_told_and_whether_it_is_one_in_another_order() {

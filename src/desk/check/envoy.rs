@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use super::enumeration::{
+    ESCAPED_SLASHES, FAILURE_POLICY, FORWARD_CLIENT_CERT_DETAILS, TRUST_CHAIN_VERIFICATION, value_of,
+};
 use super::finding::{Finding, Warning};
-use super::installation::{HttpFilter, Manager, is_certbound_filter, message};
+use super::installation::{HttpFilter, Manager, Managers, is_certbound_filter, message};
 use super::needing_certificate;
 use crate::authorization_server::ClientCertificate;
 use crate::config::file::Place;
@@ -84,13 +87,14 @@ pub const CAPABILITIES: &[&str] = &[
 pub(super) fn of_plugin(plugin: Place<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let policy = plugin.at(&["failure_policy"]);
-    if plugin.is_true_at(&["fail_open"]) || policy.and_then(Place::text) == Some("FAIL_OPEN") {
+    let name = policy.and_then(|policy| value_of(policy, FAILURE_POLICY));
+    if plugin.is_true_at(&["fail_open"]) || name == Some("FAIL_OPEN") {
         found.push(Finding::warning(
             policy.or(plugin.at(&["fail_open"])).unwrap_or(plugin),
             Warning::FailOpen,
             "after a crash of the filter requests pass unjudged, with forged certificate headers; use FAIL_RELOAD",
         ));
-    } else if policy.and_then(Place::text) != Some("FAIL_RELOAD") {
+    } else if name != Some("FAIL_RELOAD") {
         found.push(Finding::warning(
             policy.unwrap_or(plugin),
             Warning::FailClosedForEver,
@@ -119,9 +123,9 @@ fn of_capabilities(plugin: Place<'_>) -> Vec<Finding> {
 }
 
 /// The filter's surroundings, seen with its policies.
-pub(super) fn of_filter(filter: HttpFilter<'_>, policies: &Policies) -> Vec<Finding> {
-    let mut found = of_certificates(filter.manager, policies);
-    found.extend(of_manager(filter.manager, policies));
+pub(super) fn of_filter<'d>(filter: HttpFilter<'d>, managers: &Managers<'d>, policies: &Policies) -> Vec<Finding> {
+    let mut found = of_certificates(filter.manager, managers, policies);
+    found.extend(of_manager(filter.manager, managers, policies));
     found.extend(of_order(filter));
     found.extend(of_disabled(filter));
     found.extend(policies.iter().flat_map(|(_, policy)| of_jwt_authn(filter, policy)));
@@ -144,7 +148,7 @@ pub(super) fn of_per_route_configuration(root: Place<'_>) -> Vec<Finding> {
 }
 
 /// What becomes of the clients' certificates before a policy sees them.
-fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
+fn of_certificates<'d>(manager: Manager<'d>, managers: &Managers<'d>, policies: &Policies) -> Vec<Finding> {
     let Some(name) = needing_certificate(policies) else { return Vec::new() };
     let Some(Tls { context: tls, quic }) = Tls::of(manager.filter_chain) else {
         let sentence = format!(
@@ -153,32 +157,25 @@ fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
         return vec![Finding::warning(manager.filter_chain, Warning::CertificateNotRequested, sentence)];
     };
     let common = tls.at(&["common_tls_context"]).unwrap_or(tls);
-    let context = common
-        .at(&["validation_context"])
-        .or(common.at(&["combined_validation_context", "default_validation_context"]))
-        .filter(|context| context.entries().next().is_some());
-    let elsewhere = common
-        .at(&["validation_context_sds_secret_config"])
-        .or(common.at(&["combined_validation_context", "validation_context_sds_secret_config"]));
-    if context.is_none() && elsewhere.is_none() && !tls.is_true_at(&["require_client_certificate"]) {
+    let validation = Validation::of(common, managers);
+    if !validation.may_ask() {
         let sentence = format!(
-            "this listener never asks for a certificate, and the policy {name} needs one; give it a validation_context \
-             with trusted_ca, or with ACCEPT_UNTRUSTED"
+            "this listener never asks for a certificate, require_client_certificate or not, and the policy {name} needs one; give \
+             it a validation_context with trusted_ca, or with ACCEPT_UNTRUSTED"
         );
         return vec![Finding::warning(common, Warning::CertificateNotRequested, sentence)];
     }
-    let untrusted = context.and_then(|context| context.at(&["trust_chain_verification"]));
-    let untrusted = untrusted.filter(|place| place.text() == Some("ACCEPT_UNTRUSTED"));
+    let untrusted = validation.accepts_untrusted();
     let resumes = match quic {
         None => may_resume(tls),
         // Where Envoy knows when it starts that clients are asked for certificates, it resumes nothing unless told.
-        Some(quic) => has_quic(quic, "enable_resumption", elsewhere.is_some()),
+        Some(quic) => has_quic(quic, "enable_resumption", validation.by_sds),
     };
     let mut found = Vec::new();
     match quic {
         // Over QUIC no list changes what a client may sign with.
         None => found.extend(of_signature_algorithms(common)),
-        Some(quic) => found.extend(of_early_data(name, quic, elsewhere.is_some())),
+        Some(quic) => found.extend(of_early_data(name, quic, validation.by_sds)),
     }
     let at = quic.unwrap_or(tls);
     found.extend(policies.iter().filter_map(|(name, policy)| of_validation(name, policy, at, untrusted, resumes)));
@@ -186,13 +183,13 @@ fn of_certificates(manager: Manager<'_>, policies: &Policies) -> Vec<Finding> {
     if !found.iter().any(|finding| finding.warning == Some(Warning::ValidatedCertificateLostOnResumption)) {
         found.extend(resumes.then(|| of_resumption(name, at, quic.is_some())));
     }
-    found.extend(untrusted.zip(context).and_then(|(place, context)| of_client_ca_list(place, context, policies)));
+    found.extend(untrusted.and_then(|place| of_client_ca_list(place, &validation, policies)));
     found.extend(of_server_name(manager, policies));
     found
 }
 
 /// Whether clients are kept from sending the self-signed certificates that this listener accepts and a policy takes.
-fn of_client_ca_list<'d>(untrusted: Place<'d>, context: Place<'d>, policies: &Policies) -> Option<Finding> {
+fn of_client_ca_list<'d>(untrusted: Place<'d>, validation: &Validation<'d>, policies: &Policies) -> Option<Finding> {
     let takes = |policy: &Policy| match policy {
         Policy::ResourceServer(_) => policy.needs_certificate(),
         Policy::AuthorizationServer(server) => server.takes_self_signed(),
@@ -203,8 +200,9 @@ fn of_client_ca_list<'d>(untrusted: Place<'d>, context: Place<'d>, policies: &Po
         "the policy {name} takes self-signed certificates, and this listener names the CAs of trusted_ca to clients: Java, Go, \
          wget and NSS then send none; set suppress_client_ca_list: true beside trusted_ca (Envoy 1.39)"
     );
-    let names = context.at(&["trusted_ca"]).is_some() && !context.is_true_at(&["suppress_client_ca_list"]);
-    names.then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
+    let suppresses = validation.contexts.iter().any(|context| context.is_true_at(&["suppress_client_ca_list"]));
+    (validation.has("trusted_ca") && !suppresses)
+        .then(|| Finding::warning(untrusted, Warning::ClientCaListSent, sentence))
 }
 
 /// A client that renewed its certificate is seen with the one before.
@@ -235,6 +233,54 @@ fn has_quic(quic: Place<'_>, switch: &str, by_default: bool) -> bool {
     quic.is_true_at(&[switch]) || (by_default && !quic.is_false_at(&[switch]))
 }
 
+/// By what a listener validates the certificates of clients.
+struct Validation<'d> {
+    /// Those that these files have: the listener's own, and the one that comes by SDS.
+    contexts: Vec<Place<'d>>,
+    by_sds: bool,
+    /// Whether one comes by SDS that these files do not have.
+    is_elsewhere: bool,
+}
+
+impl<'d> Validation<'d> {
+    fn of(common: Place<'d>, managers: &Managers<'d>) -> Self {
+        let combined = common.at(&["combined_validation_context"]);
+        let own =
+            common.at(&["validation_context"]).or(combined.and_then(|own| own.at(&["default_validation_context"])));
+        let by_sds = [Some(common), combined].into_iter().flatten();
+        let by_sds = by_sds.filter_map(|place| place.at(&["validation_context_sds_secret_config"])).next();
+        let secret = by_sds.and_then(|secret| managers.validation_context(secret.text_at(&["name"])?));
+        Self {
+            contexts: [own, secret].into_iter().flatten().collect(),
+            by_sds: by_sds.is_some(),
+            is_elsewhere: by_sds.is_some() && secret.is_none(),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.contexts.iter().any(|context| context.at(&[key]).is_some())
+    }
+
+    /// Whether clients are asked for a certificate, as far as these files tell: somebody is trusted, or everybody.
+    fn may_ask(&self) -> bool {
+        let trusting = [
+            "trusted_ca",
+            "ca_certificate_provider_instance",
+            "system_root_certs",
+            "verify_certificate_hash",
+            "verify_certificate_spki",
+            "custom_validator_config",
+        ];
+        self.is_elsewhere || trusting.iter().any(|key| self.has(key)) || self.accepts_untrusted().is_some()
+    }
+
+    /// Where it says that any certificate is accepted.
+    fn accepts_untrusted(&self) -> Option<Place<'d>> {
+        let mut places = self.contexts.iter().filter_map(|context| context.at(&["trust_chain_verification"]));
+        places.find(|place| value_of(*place, TRUST_CHAIN_VERIFICATION) == Some("ACCEPT_UNTRUSTED"))
+    }
+}
+
 /// The TLS of a filter chain.
 struct Tls<'d> {
     /// The `DownstreamTlsContext`.
@@ -245,7 +291,11 @@ struct Tls<'d> {
 
 impl<'d> Tls<'d> {
     fn of(filter_chain: Place<'d>) -> Option<Self> {
-        let socket = filter_chain.at(&["transport_socket"])?;
+        let mut socket = filter_chain.at(&["transport_socket"])?;
+        // A socket around it that records what it has.
+        while let Some(inner) = socket.at(&["typed_config", "transport_socket"]) {
+            socket = inner;
+        }
         if let Some(quic) = message(socket, "QuicDownstreamTransport") {
             let context = quic.at(&["downstream_tls_context"])?;
             return Some(Self { context, quic: Some(quic) });
@@ -410,7 +460,8 @@ fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
     };
     let needs = |policy: &Policy| reads(policy) && policy.source().is_none();
     let (name, _) = policies.iter().find(|(_, policy)| needs(policy))?;
-    let details = manager.at(&["forward_client_cert_details"]).and_then(Place::text);
+    let details = manager.at(&["forward_client_cert_details"]);
+    let details = details.and_then(|place| value_of(place, FORWARD_CLIENT_CERT_DETAILS));
     let sets = matches!(details, Some("SANITIZE_SET" | "APPEND_FORWARD"));
     let sentence = format!(
         "the policy {name} needs the chain behind a certificate, and Envoy does not hand it to the filter: set \
@@ -422,7 +473,7 @@ fn of_chain(manager: Place<'_>, policies: &Policies) -> Option<Finding> {
 }
 
 /// Whether clients are led to an HTTP/3 listener (RFC 7838) that does not ask for their certificate, as far as these files tell.
-fn of_alternative<'d>(manager: Place<'d>, policies: &Policies) -> Option<Finding> {
+fn of_alternative<'d>(manager: Place<'d>, managers: &Managers<'d>, policies: &Policies) -> Option<Finding> {
     let name = needing_certificate(policies)?;
     let mut added = manager.everything().into_iter().flat_map(|place| place.list(&["response_headers_to_add"]));
     let (header, ports) = added.find_map(|added| {
@@ -431,7 +482,8 @@ fn of_alternative<'d>(manager: Place<'d>, policies: &Policies) -> Option<Finding
         let value = key.and_then(|_| header.text_at(&["value"]))?;
         Some((header, value.split(',').filter_map(h3_port).collect::<Vec<_>>()))
     })?;
-    let asking: BTreeSet<_> = manager.root().everything().into_iter().filter_map(asking_over_quic).collect();
+    let asking: BTreeSet<_> =
+        manager.root().everything().into_iter().filter_map(|place| asking_over_quic(place, managers)).collect();
     let missing = ports.into_iter().find(|port| !asking.contains(*port))?;
     let sentence = format!(
         "clients are led to port {missing} for HTTP/3, where no listener of this file asks for the certificate that the policy \
@@ -447,30 +499,30 @@ fn h3_port(alternative: &str) -> Option<&str> {
 }
 
 /// The port of a listener that asks clients for certificates over QUIC.
-fn asking_over_quic(listener: Place<'_>) -> Option<String> {
+fn asking_over_quic<'d>(listener: Place<'d>, managers: &Managers<'d>) -> Option<String> {
     let port = listener.number_at(&["address", "socket_address", "port_value"])?;
     let chains = listener.list(&["filter_chains"]).chain(listener.at(&["default_filter_chain"]));
     let mut contexts = chains.filter_map(Tls::of).filter(|tls| tls.quic.is_some());
-    let validation = ["validation_context", "validation_context_sds_secret_config", "combined_validation_context"];
-    let asks = |tls: Tls<'_>| {
-        let common = tls.context.at(&["common_tls_context"]);
-        common.is_some_and(|common| validation.iter().any(|kind| common.at(&[kind]).is_some()))
+    let asks = |tls: Tls<'d>| {
+        tls.context.at(&["common_tls_context"]).is_some_and(|own| Validation::of(own, managers).may_ask())
     };
     contexts.any(asks).then_some(port)
 }
 
-fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<Finding> {
+fn of_manager<'d>(Manager { manager, .. }: Manager<'d>, managers: &Managers<'d>, policies: &Policies) -> Vec<Finding> {
     let mut found = Vec::new();
     let details = manager.at(&["forward_client_cert_details"]);
-    if let Some(place) =
-        details.filter(|place| matches!(place.text(), Some("FORWARD_ONLY" | "APPEND_FORWARD" | "ALWAYS_FORWARD_ONLY")))
-    {
+    let believes = |place: &Place<'_>| {
+        let value = value_of(*place, FORWARD_CLIENT_CERT_DETAILS);
+        matches!(value, Some("FORWARD_ONLY" | "APPEND_FORWARD" | "ALWAYS_FORWARD_ONLY"))
+    };
+    if let Some(place) = details.filter(believes) {
         let sentence = "X-Forwarded-Client-Cert of a client's own making is believed by every filter before certbound, \
                         and by the upstream wherever certbound does not run; use SANITIZE or SANITIZE_SET";
         found.push(Finding::warning(place, Warning::ForwardedCertificateBelieved, sentence));
     }
     found.extend(of_chain(manager, policies));
-    found.extend(of_alternative(manager, policies));
+    found.extend(of_alternative(manager, managers, policies));
     let waits = policies.key_sources().chain(policies.client_key_sources()).next().is_some();
     match manager.at(&["stream_idle_timeout"]) {
         None if waits => found.push(Finding::warning(
@@ -489,7 +541,8 @@ fn of_manager(Manager { manager, .. }: Manager<'_>, policies: &Policies) -> Vec<
         _ => {}
     }
     if policies.count() > 1 {
-        let path = manager.at(&["path_with_escaped_slashes_action"]).and_then(Place::text);
+        let path = manager.at(&["path_with_escaped_slashes_action"]);
+        let path = path.and_then(|place| value_of(place, ESCAPED_SLASHES));
         let normal = manager.is_true_at(&["normalize_path"]) && manager.is_true_at(&["merge_slashes"]);
         let slashes = matches!(path, Some("REJECT_REQUEST" | "UNESCAPE_AND_REDIRECT" | "UNESCAPE_AND_FORWARD"));
         if !normal || !slashes {

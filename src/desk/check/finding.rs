@@ -117,6 +117,8 @@ warnings! {
     JwtAuthnTakesOtherTokens, "jwt_authn_takes_other_tokens";
     /// Payloads are left that nobody verified.
     JwtAuthnDoesNotVerify, "jwt_authn_does_not_verify";
+    /// A client may write a header itself into which `jwt_authn` writes a claim.
+    ClaimHeaderNotRemoved, "claim_header_not_removed";
     /// An ID token may pass for an access token that need not be bound, where nothing in it says what it is.
     IdTokenMayPass, "id_token_may_pass";
     /// A policy has headers wait for the body, and the proxy does not let them.

@@ -62,6 +62,8 @@ pub(super) struct Managers<'d> {
     inside: HashMap<usize, Vec<(usize, usize)>>,
     /// Those of the filters that come by ECDS under a name.
     discovered: HashMap<Option<&'d str>, Vec<(usize, usize)>>,
+    /// What the secrets of the files say of whom to trust, by their names.
+    validation_contexts: HashMap<&'d str, Place<'d>>,
 }
 
 impl<'d> Managers<'d> {
@@ -78,7 +80,20 @@ impl<'d> Managers<'d> {
                 }
             }
         }
-        Self { all, inside, discovered }
+        let secrets = documents.iter().flat_map(|document| secrets(document.root()));
+        let validation_contexts =
+            secrets.filter_map(|own| Some((own.text_at(&["name"])?, own.at(&["validation_context"])?)));
+        Self { all, inside, discovered, validation_contexts: validation_contexts.collect() }
+    }
+
+    /// The `CertificateValidationContext` of the secret with this name, which comes with the file or by SDS.
+    pub(super) fn validation_context(&self, name: &str) -> Option<Place<'d>> {
+        self.validation_contexts.get(name).copied()
+    }
+
+    /// Those of all secrets.
+    pub(super) fn validation_contexts(&self) -> impl Iterator<Item = Place<'d>> {
+        self.validation_contexts.values().copied()
     }
 
     /// The filters that an installation is: one in each manager that has it inside a filter, or gets it by its name through
@@ -131,6 +146,11 @@ fn of_document(root: Place<'_>) -> Vec<Installation<'_>> {
     } else {
         vec![Installation { configuration: root, platform: Platform::Nobody }]
     }
+}
+
+/// The secrets of a document: those of a bootstrap, and those of a file that SDS watches.
+fn secrets(root: Place<'_>) -> impl Iterator<Item = Place<'_>> {
+    root.list(&["static_resources", "secrets"]).chain(root.list(&["resources"]))
 }
 
 /// Every HTTP connection manager of a listener in a document.

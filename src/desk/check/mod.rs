@@ -3,7 +3,9 @@
 //! Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
 //! works against it.
 
+mod claim_headers;
 mod client_names;
+mod enumeration;
 mod envoy;
 mod finding;
 mod id_tokens;
@@ -70,7 +72,7 @@ pub fn check(files: &[(String, String)]) -> Report {
         let has = installations.iter().any(|installation| {
             let mut filters = managers.filters(*installation);
             own(installation.configuration) || filters.any(|filter| own(filter.manager.manager))
-        });
+        }) || managers.validation_contexts().any(own);
         // A platform's resources are one set, and certbound stands in some of them.
         let is_of_a_set = !installations.is_empty()
             && installation::are_resources(documents.iter().map(Document::root).filter(|root| own(*root)));
@@ -241,7 +243,8 @@ impl Report {
                 self.add(envoy::of_plugin(plugin));
                 if let Some(policies) = policies {
                     for filter in managers.filters(installation) {
-                        self.add(envoy::of_filter(filter, policies));
+                        self.add(envoy::of_filter(filter, managers, policies));
+                        self.add(claim_headers::not_removed(filter, policies));
                     }
                 }
             }

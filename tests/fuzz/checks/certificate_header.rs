@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use certbound::certificate::thumbprint::Thumbprint;
 use certbound::handover::chain::Chain;
 use certbound::handover::encoding::Encoding;
-use certbound::handover::reader::{Read, chain_of_list};
+use certbound::handover::reader::{Read, chain_in_one_piece, chain_of_list};
 
 pub fn check(input: &[u8]) {
     for encoding in Encoding::ALL {
@@ -64,6 +64,11 @@ pub fn check(input: &[u8]) {
         let written: Vec<_> = chain.iter().map(|der| Encoding::SfBinary.encode(der)).collect();
         let lines = written.iter().map(|value| value.as_bytes());
         assert_eq!(chain_of_list(lines), Some(Chain::Known(chain)));
+    }
+    if let Some(Chain::Known(chain)) = chain_in_one_piece([input].into_iter()) {
+        assert!(chain.len() <= 10 && (!chain.is_empty() || Encoding::DerBase64.says_none(input)));
+        // Nothing but these certificates is in it, in their order.
+        assert!(chain.is_empty() || STANDARD.encode(chain.concat()).as_bytes() == input);
     }
 }
 
