@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use super::upstream_response::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::body::{NOT_GIVEN, Unread};
 use crate::http::header_map::Headers;
 use crate::http::path;
 use crate::http::path::PlainPath;
 use crate::http::request::Request;
 use crate::jose::confirmation::{ConfirmationPlace, Dpop, Unconfirmed, confirmation};
 use crate::jose::jws::is_meant_for_jwt;
-use crate::outcome::identity;
+use crate::outcome::identity::{self, Identity};
 use crate::outcome::server_response::{IssuanceOutcome, Judged};
 use crate::reason::Reason;
 use crate::text::base64url;
@@ -22,7 +23,7 @@ use crate::text::json::{self, Json, Object};
 /// In bytes. A larger response cannot be read. Usual tokens have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
 
-const TOO_LARGE: &str = "the response is larger than 131072 bytes, or was not read";
+const TOO_LARGE: &str = "the response is larger than 131072 bytes";
 
 const MOST_ENDPOINTS: usize = 64;
 
@@ -147,9 +148,13 @@ impl IssuedTokens {
         Ok(true)
     }
 
-    /// Judges a whole response; `None` if its body could not be read.
-    pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> Judged {
-        let Some(body) = body else { return Judged::unreadable(TOO_LARGE) };
+    /// Judges a whole response.
+    pub(super) fn judge(&self, body: Result<&[u8], Unread>, presented: Option<Thumbprint>) -> Judged {
+        let body = match body {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => return Judged::unreadable(TOO_LARGE),
+            Err(Unread::NotGiven) => return Judged::unreadable(NOT_GIVEN),
+        };
         if body.trim_ascii().is_empty() {
             return IssuanceOutcome::NoToken.into();
         }
@@ -170,6 +175,9 @@ impl IssuedTokens {
                 {
                     IssuanceOutcome::UnboundClient.into()
                 }
+                judged @ Judged { outcome: IssuanceOutcome::NotBound(_), .. } => {
+                    Judged { identity: Some(Identity::vouched_for(&claims)), ..judged }
+                }
                 judged => judged,
             },
         }
@@ -181,7 +189,7 @@ impl IssuedTokens {
 
     fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Judged {
         let not_bound =
-            |reason, expected, detail| Judged { outcome: IssuanceOutcome::NotBound(reason), expected, detail };
+            |reason, expected, detail| Judged { expected, detail, ..IssuanceOutcome::NotBound(reason).into() };
         // If there is a DPoP key as well, checking it is up to the API.
         let confirmation = match confirmation(claims, self.confirmation, Dpop::VerifiedUpstream) {
             Ok(confirmation) => confirmation,
@@ -280,7 +288,7 @@ mod tests {
     }
 
     fn judged(response: &str, presented: Option<&str>) -> IssuanceOutcome {
-        issued("").judge(Some(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256)).outcome
+        issued("").judge(Ok(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256)).outcome
     }
 
     fn response(token: &str) -> String {
@@ -311,7 +319,7 @@ mod tests {
     fn what_was_seen_of_a_token_that_is_not_bound_is_said() {
         let judged = |response: &str, presented: Option<&str>| {
             let presented = presented.and_then(Thumbprint::from_x5t_s256);
-            let judged = issued("").judge(Some(response.as_bytes()), presented);
+            let judged = issued("").judge(Ok(response.as_bytes()), presented);
             (judged.expected.map(|own| own.to_string()), judged.detail)
         };
         let of = |claims: &str, presented| judged(&response(&jwt(claims)), presented);
@@ -333,9 +341,33 @@ mod tests {
         ] {
             assert_eq!(judged(response, Some(ONE)), (None, detail), "{response}");
         }
-        assert_eq!(issued("").judge(None, None).detail, TOO_LARGE);
+        for (unread, detail) in [
+            (Unread::TooLarge, "the response is larger than 131072 bytes"),
+            (Unread::NotGiven, "the proxy did not give the whole body"),
+        ] {
+            assert_eq!(issued("").judge(Err(unread), None).detail, detail);
+        }
         let headers = [("content-encoding", b"gzip".as_slice())];
         assert_eq!(IssuedTokens::at_headers(&headers, false), Err(Judged::unreadable("the response is compressed")));
+    }
+
+    #[test]
+    fn whom_a_token_names_that_is_not_bound_is_said_and_nobody_of_what_cannot_be_read() {
+        let judged = |token: &str| issued("").judge(Ok(response(token).as_bytes()), Thumbprint::from_x5t_s256(ONE));
+        let who = r#"{"iss":"https://as","azp":"app","sub":"alice""#;
+        for claims in [
+            format!("{who}}}"),
+            format!(r#"{who},"cnf":"text"}}"#),
+            format!(r#"{who},"cnf":{{"x5t#S256":"{OTHER}"}}}}"#),
+        ] {
+            let Judged { identity: Some(identity), .. } = judged(&jwt(&claims)) else { panic!("{claims}") };
+            let found = (identity.issuer(), identity.client(), identity.subject());
+            assert_eq!(found, (Some("https://as"), Some("app"), Some("alice")), "{claims}");
+        }
+        let bound = jwt(&format!(r#"{who},"cnf":{{"x5t#S256":"{ONE}"}}}}"#));
+        for token in [&*bound, "opaque", "e30.!.c2ln"] {
+            assert_eq!(judged(token).identity, None, "{token}");
+        }
     }
 
     #[test]
@@ -343,7 +375,7 @@ mod tests {
         let response = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
         let issued = issued(r#", "confirmation": "top_level""#);
         assert_eq!(
-            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome,
+            issued.judge(Ok(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome,
             IssuanceOutcome::Bound
         );
     }
@@ -353,7 +385,7 @@ mod tests {
         let issued = issued(r#", "unbound_clients": ["app", "other"]"#);
         let of = |claims: &str| {
             let response = format!(r#"{{"access_token":"{}"}}"#, jwt(claims));
-            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome
+            issued.judge(Ok(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome
         };
         let bound_to = |client: &str, thumbprint: &str| {
             of(&format!(r#"{{"client_id":"{client}","cnf":{{"x5t#S256":"{thumbprint}"}}}}"#))
@@ -390,7 +422,7 @@ mod tests {
         ] {
             assert_eq!(judged(response, Some(ONE)), IssuanceOutcome::Unreadable, "{response}");
         }
-        assert_eq!(issued("").judge(None, None).outcome, IssuanceOutcome::Unreadable);
+        assert_eq!(issued("").judge(Err(Unread::TooLarge), None).outcome, IssuanceOutcome::Unreadable);
     }
 
     #[test]

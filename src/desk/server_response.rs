@@ -65,7 +65,7 @@ impl ServerResponse {
             AtHeaders::Withhold(report) => Explained::new("withhold", Some(report), edits),
             AtHeaders::AwaitBody { edits: own, .. } => {
                 let edits = edits.into_iter().chain(own).collect();
-                match reader.body(Some(&self.body)) {
+                match reader.body(Ok(&self.body)) {
                     AtBody::Pass(report) => Explained::new("forward", Some(report), edits),
                     AtBody::Withhold(report) => Explained::new("withhold", Some(report), edits),
                     AtBody::Replace(text, report) => {

@@ -9,6 +9,7 @@ pub mod step;
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Deserialize;
 
@@ -35,6 +36,7 @@ use crate::http::request::{Caller, Request};
 use crate::keys::KeySource;
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::SanitizedHeaders;
+use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refusal_log::LinesPerMinute;
 use crate::outcome::refused::Refused;
@@ -661,9 +663,17 @@ impl Policies {
     /// The refusal of a request under the policy of this name, from this caller with this certificate, whose token expired while
     /// it was in flight.
     #[must_use]
-    pub fn outlived(&self, policy: &str, caller: Caller, presented: Option<Thumbprint>) -> Option<Refused> {
+    pub fn outlived(
+        &self,
+        policy: &str,
+        caller: Caller,
+        presented: Option<Thumbprint>,
+        identity: Option<Rc<Identity>>,
+    ) -> Option<Refused> {
         match self.get(policy) {
-            Some(Policy::ResourceServer(server)) => Some(server.outlived(Scene::new(policy, caller, Ok(presented)))),
+            Some(Policy::ResourceServer(server)) => {
+                Some(server.outlived(Scene::new(policy, caller, Ok(presented)), identity))
+            }
             Some(Policy::AuthorizationServer(_) | Policy::CleanOnly(_)) | None => None,
         }
     }

@@ -53,6 +53,7 @@ use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::keys::{KeyRing, KeySource};
 use crate::outcome::forward::Forward;
+use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
@@ -515,8 +516,9 @@ impl ResourceServer {
     }
 
     /// The refusal of a request whose token expired while it was in flight.
-    pub(crate) fn outlived(&self, scene: Scene<'_>) -> Refused {
+    pub(crate) fn outlived(&self, scene: Scene<'_>, identity: Option<Rc<Identity>>) -> Refused {
         let refusal = Refusal::because(Reason::TokenExpired, "it expired while the request was in flight");
+        let refusal = identity.into_iter().fold(refusal, Refusal::about);
         // Its headers are gone, and with them the scheme that it used.
         scene.challenging(self.challenge_under(schemes::usual(self.schemes))).refused(refusal)
     }

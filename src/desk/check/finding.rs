@@ -113,6 +113,8 @@ warnings! {
     IdTokenMayPass, "id_token_may_pass";
     /// A policy has headers wait for the body, and the proxy does not let them.
     HeadersCannotWait, "headers_cannot_wait";
+    /// A key of a client's `jwks` has no certificate, so it does not serve.
+    ClientKeyLeftOut, "client_key_left_out";
     /// A client's distinguished name has an order or a character that is more often a tool's than a certificate's.
     DistinguishedNameDoubtful, "distinguished_name_doubtful";
 }

@@ -3,6 +3,7 @@
 //! Reads configurations before a proxy does: what each policy will do, what would not load, and what around the filter
 //! works against it.
 
+mod client_keys;
 mod client_names;
 mod envoy;
 mod finding;
@@ -99,6 +100,7 @@ pub fn check(files: &[(String, String)]) -> Report {
         };
         report.add(metadata::never_chosen(installation, policies, is_chosen_here.then_some(&named)));
         report.add(id_tokens::may_pass(installation, policies));
+        report.add(client_keys::left_out(installation, policies));
         report.add(client_names::doubtful(installation, policies));
     }
     report
