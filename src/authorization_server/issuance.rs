@@ -25,6 +25,8 @@ pub(super) const LARGEST: usize = 131_072;
 
 const TOO_LARGE: &str = "the response is larger than 131072 bytes";
 
+const DPOP_KEY_ALONE: &str = "the token is bound to a DPoP key alone";
+
 const MOST_ENDPOINTS: usize = 64;
 
 const MOST_CLIENTS: usize = 1000;
@@ -58,7 +60,7 @@ struct Fields {
     /// Where the server writes the thumbprint.
     #[serde(default)]
     confirmation: ConfirmationPlace,
-    /// Clients whose tokens need not be bound: a JWT that names one of them, and has no confirmation, passes.
+    /// Clients whose tokens need not be bound: a JWT that names one of them, and has no confirmation or a DPoP key alone, passes.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_CLIENTS), inner(length(min = 1)), example = ["mobile-app"]))]
     unbound_clients: Vec<String>,
@@ -171,6 +173,7 @@ impl IssuedTokens {
             Token::Malformed => Judged::unreadable("access_token looks like a JWT, and cannot be read as one"),
             Token::Jwt(claims) => match self.check(&claims, presented) {
                 Judged { outcome: IssuanceOutcome::NotBound(Reason::ConfirmationMissing), .. }
+                | Judged { outcome: IssuanceOutcome::NotBound(_), detail: DPOP_KEY_ALONE, .. }
                     if self.may_be_unbound(&claims) =>
                 {
                     IssuanceOutcome::UnboundClient.into()
@@ -199,10 +202,9 @@ impl IssuedTokens {
             (Some(bound), Some(presented)) if bound == presented => IssuanceOutcome::Bound.into(),
             (Some(bound), Some(_)) => not_bound(Reason::CertificateMismatch, Some(bound), ""),
             (Some(bound), None) => not_bound(Reason::CertificateNotPresented, Some(bound), ""),
-            (None, _) => {
-                let detail = if confirmation.dpop_key { "the token is bound to a DPoP key alone" } else { "" };
-                not_bound(Reason::ConfirmationMissing, None, detail)
-            }
+            // As an API says of it, unless it verifies the proof.
+            (None, _) if confirmation.dpop_key => not_bound(Reason::ConfirmationUnsupported, None, DPOP_KEY_ALONE),
+            (None, _) => not_bound(Reason::ConfirmationMissing, None, ""),
         }
     }
 
@@ -310,7 +312,7 @@ mod tests {
         assert_eq!(of_claims("{}", None), NotBound(Reason::ConfirmationMissing));
         assert_eq!(of_claims(r#"{"cnf":null}"#, Some(ONE)), NotBound(Reason::ConfirmationMissing));
         let key = format!(r#"{{"cnf":{{"jkt":"{ONE}"}}}}"#);
-        assert_eq!(of_claims(&key, Some(ONE)), NotBound(Reason::ConfirmationMissing));
+        assert_eq!(of_claims(&key, Some(ONE)), NotBound(Reason::ConfirmationUnsupported));
         let top = format!(r#"{{"x5t#S256":"{ONE}"}}"#);
         assert_eq!(of_claims(&top, Some(ONE)), NotBound(Reason::ConfirmationAtTopLevel));
     }
@@ -392,6 +394,11 @@ mod tests {
         };
         assert_eq!(of(r#"{"client_id":"app"}"#), IssuanceOutcome::UnboundClient);
         assert_eq!(of(r#"{"azp":"other","cnf":null}"#), IssuanceOutcome::UnboundClient);
+        assert_eq!(of(&format!(r#"{{"client_id":"app","cnf":{{"jkt":"{ONE}"}}}}"#)), IssuanceOutcome::UnboundClient);
+        assert_eq!(
+            of(r#"{"client_id":"app","cnf":{"kid":"1"}}"#),
+            IssuanceOutcome::NotBound(Reason::ConfirmationUnsupported)
+        );
         assert_eq!(bound_to("app", ONE), IssuanceOutcome::Bound);
         assert_eq!(bound_to("app", OTHER), IssuanceOutcome::NotBound(Reason::CertificateMismatch));
         for claims in [r#"{"client_id":"App"}"#, r#"{"client_id":"x","azp":"app"}"#, r#"{"sub":"app"}"#, "{}"] {

@@ -121,7 +121,9 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::AuthorizationRepeated
         | Reason::AuthorizationMalformed => Stage::Carriage,
         Reason::TokenTypeUnsupported if verified => Stage::Kind,
-        Reason::ClaimMissing if verified && matches!(claim, "iat" | "exp") => Stage::Lifetime,
+        Reason::ClaimMissing if refusal.detail().is_some_and(|detail| detail.ends_with("max_lifetime_seconds")) => {
+            Stage::Lifetime
+        }
         Reason::ClaimMalformed if verified && matches!(claim, "acr" | "auth_time") => Stage::Authentication,
         // These are read before any policy looks for scopes.
         Reason::ClaimMalformed

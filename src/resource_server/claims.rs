@@ -80,8 +80,8 @@ impl<'t> Claims<'t> {
     pub(super) fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
         let Some(longest) = longest else { return Ok(()) };
         match (self.issued_at, self.expires) {
-            (None, _) => Err(missing("iat")),
-            (_, None) => Err(missing("exp")),
+            (None, _) => Err(missing("iat, for max_lifetime_seconds")),
+            (_, None) => Err(missing("exp, for max_lifetime_seconds")),
             (Some(issued_at), Some(expires)) if expires - issued_at > longest => {
                 let lifetime = expires - issued_at;
                 Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds, at most {longest}")))
