@@ -150,6 +150,12 @@ pub(crate) fn published(mut document: Map<String, Value>) -> Result<ClientKeys, 
     Ok(ClientKeys::new(certificates, left_out))
 }
 
+/// The certificate that one key of such a set has, or why it has none. It is for messages to people.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn certificate_of(key: Value) -> Result<Option<Thumbprint>, String> {
+    config::parse::<Key>(key).map_err(|error| error.sentence())?.certificate().map_err(str::to_owned)
+}
+
 const NO_CERTIFICATE: &str = "it has no x5c, and so no certificate";
 
 impl KeySet {

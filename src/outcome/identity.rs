@@ -2,6 +2,7 @@
 
 //! The client and the subject of a verified token, for logs and counters. No decision depends on them.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::jose::algorithm::Algorithm;
@@ -34,8 +35,10 @@ impl Identity {
 
     /// Reads the claims of a token whose signature is not verified here: its own server sent it, or described it, or another filter
     /// verified it.
-    pub(crate) fn vouched_for(claims: &Object<'_>) -> Self {
-        Self::of(None, claims.get("iss").and_then(Json::as_str).map(Arc::from), claims)
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn vouched_for(claims: &Object<'_>) -> Rc<Self> {
+        Rc::new(Self::of(None, claims.get("iss").and_then(Json::as_str).map(Arc::from), claims))
     }
 
     /// The identity of a client that authenticated without a token.

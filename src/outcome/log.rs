@@ -111,7 +111,7 @@ impl fmt::Display for Event<'_> {
                 let what = if *is_withheld { "withheld" } else { "passed" };
                 write!(formatter, "issued token not bound: {what} reason={reason} policy={policy}")?;
                 write!(formatter, " presented={} expected={}", thumbprint(*presented), thumbprint(*expected))?;
-                who(formatter, identity.as_ref())?;
+                who(formatter, identity.as_deref())?;
                 write!(formatter, " detail={}", OrDash(Some(detail)))
             }
             Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {

@@ -2,6 +2,8 @@
 
 //! The outcomes of reading an authorization server's responses.
 
+use std::rc::Rc;
+
 use crate::certificate::thumbprint::Thumbprint;
 use crate::outcome::identity::Identity;
 use crate::reason::Reason;
@@ -20,7 +22,7 @@ pub struct Finding {
     /// What was seen, in words of our own; empty if the reason says it all.
     pub detail: &'static str,
     /// Whom the token names; `None` if it cannot be read.
-    pub identity: Option<Identity>,
+    pub identity: Option<Rc<Identity>>,
 }
 
 /// What a token response contains, with what the log says of it.
@@ -32,7 +34,7 @@ pub(crate) struct Judged {
     /// As [`Finding::detail`].
     pub(crate) detail: &'static str,
     /// Whom the token names, if it is not bound.
-    pub(crate) identity: Option<Identity>,
+    pub(crate) identity: Option<Rc<Identity>>,
 }
 
 impl Judged {

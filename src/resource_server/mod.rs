@@ -610,6 +610,7 @@ impl ResourceServer {
                 let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
                 (Rc::new(left.ok_or(missing)?), schemes::of_removed_token(self.schemes), None)
             }
+            Err(Reason::SchemeUnsupported) => return Err(schemes::unsupported(self.schemes, request).into()),
             Err(reason) => return Err(reason.into()),
         };
         token

@@ -207,7 +207,7 @@ fn claims_of<'c>(
 #[cold]
 #[inline(never)]
 fn about(refusal: Refusal, claims: &Object<'_>) -> Refusal {
-    refusal.about(Rc::new(Identity::vouched_for(claims)))
+    refusal.about(Identity::vouched_for(claims))
 }
 
 /// The issuer that the token names. Its keys decide later whether it is. An unknown issuer is not logged, since nobody has
