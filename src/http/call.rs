@@ -112,3 +112,24 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_body_that_cannot_be_used_the_cause_is_told() {
+        let of = |body: &'static [u8], unread| {
+            let response = Response { status: Some(200), body, unread, ..Response::default() };
+            response.content(3)
+        };
+        assert_eq!(of(b"abc", None), Ok(&b"abc"[..]));
+        assert_eq!(of(b"", None).unwrap_err(), "the body is empty");
+        assert_eq!(of(b"abcd", None).unwrap_err(), "the body is longer than 3 bytes");
+        assert_eq!(of(b"", Some(Unread::TooLarge)).unwrap_err(), "the body is longer than 3 bytes");
+        assert_eq!(of(b"", Some(Unread::NotGiven)).unwrap_err(), "the proxy did not give the whole body");
+        // Without the status 200 the body does not matter.
+        let response = Response { status: Some(404), unread: Some(Unread::NotGiven), ..Response::default() };
+        assert_eq!(response.content(3).unwrap_err(), "the response has the status 404");
+    }
+}

@@ -320,6 +320,38 @@ fn a_503_in_place_of_the_issuers_answer_has_the_line_end_of_a_secret_in_its_deta
 }
 
 #[test]
+fn of_a_signed_response_that_no_key_verifies_the_detail_says_what_was_seen() {
+    // The key of RFC 7515 appendix A.3.
+    let key = json!({
+        "kty": "EC", "crv": "P-256", "kid": "own", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
+    let server = json!({"resource_server": {"issuers": [{
+        "issuer": "https://server.example.com", "audiences": ["https://api.example.com"], "keys": {"jwks": {"keys": [key]}},
+        "introspection": {
+            "endpoint": "https://server.example.com/introspect", "cluster": "as", "endpoint_auth_method": "none",
+            "client_id": "api", "answer": "jwt",
+        },
+    }]}});
+    for (kid, told) in [
+        (
+            "other",
+            "the response: key_unknown, ES256, kid other: introspection https://server.example.com/introspect through as",
+        ),
+        (
+            "own",
+            "the response: signature_invalid, ES256, kid own: introspection https://server.example.com/introspect through as",
+        ),
+    ] {
+        let header = json!({"alg": "ES256", "kid": kid, "typ": "token-introspection+jwt"}).to_string();
+        let response = format!("{}.e30.{}", URL_SAFE_NO_PAD.encode(header), "A".repeat(86));
+        let came = Api::with(json!({}), server.clone()).answered("opaque", &ok(&response));
+        let Came::Refused(reason, Some(detail)) = came else { panic!("{came:?}") };
+        assert_eq!((reason, &*detail), ("introspection_unavailable", told));
+    }
+}
+
+#[test]
 fn whom_an_active_token_names_is_in_every_refusal_that_comes_after_the_response() {
     for (members, reason) in [
         (json!({"aud": null}), "claim_missing"),

@@ -245,3 +245,45 @@ impl Introspected {
         Refusal::because(Reason::IntrospectionUnavailable, format!("{why}: {}", self.inquiry.place()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn of_a_signed_response_for_somebody_else_the_operator_is_told_for_whom_it_is() {
+        let source = json!({
+            "endpoint": "https://as/introspect", "cluster": "as", "endpoint_auth_method": "none", "client_id": "api",
+            "answer": "jwt",
+        });
+        let source: Introspection = serde_json::from_value(source).unwrap();
+        let introspected = Inquiry::about(&Arc::new(source), "token").unwrap().fail(String::new());
+        let of = |payload: Value| {
+            let payload = payload.to_string();
+            let payload = json::object(payload.as_bytes()).unwrap().without_nulls();
+            introspected.content_of(&payload, "https://as").map(|claims| claims.len())
+        };
+        let good =
+            json!({"iss": "https://as", "aud": "api", "iat": 1, "token_introspection": {"active": true, "jti": null}});
+        let with = |name: &str, value: Value| {
+            let mut payload = good.clone();
+            payload[name] = value;
+            of(payload).unwrap_err()
+        };
+        assert_eq!(of(good.clone()), Ok(1));
+        for (name, value, told) in [
+            ("iss", json!("https://other"), "the response is from https://other, expected https://as"),
+            ("iss", json!(null), "the response names no issuer, expected https://as"),
+            ("aud", json!("app"), "the response is for app, expected api"),
+            ("aud", json!(["app", "b"]), "the response is for app, b, expected api"),
+            ("aud", json!([]), "the response is for nobody, expected api"),
+            ("aud", json!(null), "the response is for nobody, expected api"),
+            ("iat", json!("1"), "the response does not say when it was made"),
+            ("token_introspection", json!(null), "the response has no token_introspection"),
+        ] {
+            assert_eq!(with(name, value), told);
+        }
+    }
+}
