@@ -51,7 +51,7 @@
 //!         Step::Forward { .. } | Step::Serve { .. } => break 200,
 //!         Step::Refuse(refused) => break refused.status(),
 //!         // Read the body first: here it is empty.
-//!         Step::AskBody(question) => question.resume(Some(b""), &keys, &Engine, &|| now),
+//!         Step::AskBody(question) => question.resume(Ok(b""), &keys, &Engine, &|| now),
 //!         // Fetch newer keys, or ask about the token, and start again; without them the request is refused.
 //!         Step::AskKeys { question, .. } => break question.refused().status(),
 //!         Step::AskIntrospection(question) => break question.refused().status(),

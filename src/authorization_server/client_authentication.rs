@@ -15,9 +15,12 @@ use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::{SortedMap, sorted};
 use crate::handover::forwarded_certificate::Keeps;
 use crate::handover::header_cache::CertificateHeaders;
+use crate::http::body::{self, Unread};
 use crate::http::edit::Edit;
 use crate::http::leniency;
 use crate::http::request::Request;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::jose::left_out::LeftOut;
 use crate::jose::signature::SignatureEngine;
 use crate::keys::{ClusterName, FetchReason, KeyRing, KeySource};
 use crate::outcome::decision::Ground;
@@ -188,6 +191,16 @@ impl ClientAuthentication {
         sorted(self.clients.iter().flat_map(of_client).collect())
     }
 
+    /// The keys of clients' `jwks` that are left out: the client, the place of the key, and the key and why.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn left_out_keys(&self) -> Vec<(&str, usize, String)> {
+        let of_client = |(client_id, client): (_, &'_ Client)| -> Vec<_> {
+            let keys = client.method.left_out().into_iter().flat_map(LeftOut::iter);
+            keys.map(|key| (client_id, key.place, key.to_string())).collect()
+        };
+        sorted(self.clients.iter().flat_map(of_client).collect())
+    }
+
     /// Whether the authorization server may authenticate clients that are not listed.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn forwards_unlisted(&self) -> bool {
@@ -318,10 +331,10 @@ impl UntilBody {
         self.authentication.largest_body
     }
 
-    /// Continues with the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
+    /// Continues with the whole body, without trailers.
     pub(crate) fn resume(
         self,
-        body: Option<&[u8]>,
+        body: Result<&[u8], Unread>,
         (keys, engine): (&KeyRing, &dyn SignatureEngine),
         now: &dyn Fn() -> UnixTime,
     ) -> Result<ForwardAnd, Stop> {
@@ -342,11 +355,14 @@ impl UntilBody {
         (self.cleaned.forward(Passed { identity, ..ground.into() }), self.response_reader)
     }
 
-    fn judge(&self, body: Option<&[u8]>, engine: &dyn SignatureEngine) -> Result<Judged, Refusal> {
+    fn judge(&self, body: Result<&[u8], Unread>, engine: &dyn SignatureEngine) -> Result<Judged, Refusal> {
         let ClientAuthentication { clients, readings, unlisted_clients, largest_body, .. } = &*self.authentication;
-        let body = body.filter(|body| body.len() <= *largest_body);
-        let body = body.ok_or_else(|| {
-            Refusal::because(Reason::TokenRequestMalformed, format!("the body is larger than {largest_body} bytes"))
+        let body = body::within(body, *largest_body).map_err(|unread| {
+            let detail = match unread {
+                Unread::TooLarge => format!("the body is larger than {largest_body} bytes"),
+                Unread::NotGiven => body::NOT_GIVEN.to_owned(),
+            };
+            Refusal::because(Reason::TokenRequestMalformed, detail)
         })?;
         let Named { client_id, is_claim, verbatim, has_credentials } = self.head.named(body)?;
         let of_client = |reason: Reason| of_client(reason, &client_id);
@@ -392,7 +408,7 @@ impl UntilBody {
                     })?;
                 true
             }
-            Method::SelfSigned(Registered::Inline(registered)) => registered.contains(&presented),
+            Method::SelfSigned(Registered::Inline(keys)) => keys.certificates.contains(&presented),
             Method::SelfSigned(Registered::Fetched(source)) => {
                 return Ok(Judged::Fetched(source.clone(), presented, client_id));
             }
@@ -440,7 +456,14 @@ impl UntilKeys {
             Some(_) => (FetchReason::UnknownKey, Reason::ClientCertificateMismatch),
             None => (FetchReason::Routine, Reason::ClientKeysUnavailable),
         };
-        let refusal = of_client(reason, &self.client_id);
+        // No key of such a set has a fault, so the log has no line about it.
+        let has_none = keys.certificates(&self.source, now).is_some_and(<[_]>::is_empty);
+        let refusal = if has_none {
+            let client_id = &self.client_id;
+            Refusal::because(reason, format!("client_id {client_id:.128}, whose key set has no certificate (x5c)"))
+        } else {
+            of_client(reason, &self.client_id)
+        };
         let unavailable = of_client(Reason::ClientKeysUnavailable, &self.client_id);
         Err(Stop::NeedsKeys { source: self.source.clone(), why, refusal, unavailable, until: self })
     }

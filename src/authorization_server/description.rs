@@ -67,6 +67,11 @@ impl AuthorizationServer {
         self.client_authentication.as_ref().is_some_and(|own| own.knows_names())
     }
 
+    /// The keys of clients' `jwks` that are left out: the client, the place of the key, and the key and why.
+    pub(crate) fn left_out_keys(&self) -> Vec<(&str, usize, String)> {
+        self.client_authentication.as_ref().map(|own| own.left_out_keys()).unwrap_or_default()
+    }
+
     /// What is doubtful in the distinguished names of clients: the client, the key, and why.
     pub(crate) fn doubts(&self) -> Vec<(&str, &'static str, &'static str)> {
         self.client_authentication.as_ref().map(|own| own.doubts()).unwrap_or_default()

@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use super::upstream_response::{field, is_encoded, length};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::body::{NOT_GIVEN, Unread};
 use crate::http::header_map::Headers;
 use crate::http::path;
 use crate::http::path::PlainPath;
 use crate::http::request::Request;
 use crate::jose::confirmation::{ConfirmationPlace, Dpop, Unconfirmed, confirmation};
 use crate::jose::jws::is_meant_for_jwt;
-use crate::outcome::identity;
+use crate::outcome::identity::{self, Identity};
 use crate::outcome::server_response::{IssuanceOutcome, Judged};
 use crate::reason::Reason;
 use crate::text::base64url;
@@ -22,7 +23,9 @@ use crate::text::json::{self, Json, Object};
 /// In bytes. A larger response cannot be read. Usual tokens have some kilobytes.
 pub(super) const LARGEST: usize = 131_072;
 
-const TOO_LARGE: &str = "the response is larger than 131072 bytes, or was not read";
+const TOO_LARGE: &str = "the response is larger than 131072 bytes";
+
+const DPOP_KEY_ALONE: &str = "the token is bound to a DPoP key alone";
 
 const MOST_ENDPOINTS: usize = 64;
 
@@ -57,7 +60,7 @@ struct Fields {
     /// Where the server writes the thumbprint.
     #[serde(default)]
     confirmation: ConfirmationPlace,
-    /// Clients whose tokens need not be bound: a JWT that names one of them, and has no confirmation, passes.
+    /// Clients whose tokens need not be bound: a JWT that names one of them, and has no confirmation or a DPoP key alone, passes.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = MOST_CLIENTS), inner(length(min = 1)), example = ["mobile-app"]))]
     unbound_clients: Vec<String>,
@@ -147,9 +150,13 @@ impl IssuedTokens {
         Ok(true)
     }
 
-    /// Judges a whole response; `None` if its body could not be read.
-    pub(super) fn judge(&self, body: Option<&[u8]>, presented: Option<Thumbprint>) -> Judged {
-        let Some(body) = body else { return Judged::unreadable(TOO_LARGE) };
+    /// Judges a whole response.
+    pub(super) fn judge(&self, body: Result<&[u8], Unread>, presented: Option<Thumbprint>) -> Judged {
+        let body = match body {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => return Judged::unreadable(TOO_LARGE),
+            Err(Unread::NotGiven) => return Judged::unreadable(NOT_GIVEN),
+        };
         if body.trim_ascii().is_empty() {
             return IssuanceOutcome::NoToken.into();
         }
@@ -166,9 +173,13 @@ impl IssuedTokens {
             Token::Malformed => Judged::unreadable("access_token looks like a JWT, and cannot be read as one"),
             Token::Jwt(claims) => match self.check(&claims, presented) {
                 Judged { outcome: IssuanceOutcome::NotBound(Reason::ConfirmationMissing), .. }
+                | Judged { outcome: IssuanceOutcome::NotBound(_), detail: DPOP_KEY_ALONE, .. }
                     if self.may_be_unbound(&claims) =>
                 {
                     IssuanceOutcome::UnboundClient.into()
+                }
+                judged @ Judged { outcome: IssuanceOutcome::NotBound(_), .. } => {
+                    Judged { identity: Some(Identity::vouched_for(&claims)), ..judged }
                 }
                 judged => judged,
             },
@@ -181,7 +192,7 @@ impl IssuedTokens {
 
     fn check(&self, claims: &Object<'_>, presented: Option<Thumbprint>) -> Judged {
         let not_bound =
-            |reason, expected, detail| Judged { outcome: IssuanceOutcome::NotBound(reason), expected, detail };
+            |reason, expected, detail| Judged { expected, detail, ..IssuanceOutcome::NotBound(reason).into() };
         // If there is a DPoP key as well, checking it is up to the API.
         let confirmation = match confirmation(claims, self.confirmation, Dpop::VerifiedUpstream) {
             Ok(confirmation) => confirmation,
@@ -191,10 +202,9 @@ impl IssuedTokens {
             (Some(bound), Some(presented)) if bound == presented => IssuanceOutcome::Bound.into(),
             (Some(bound), Some(_)) => not_bound(Reason::CertificateMismatch, Some(bound), ""),
             (Some(bound), None) => not_bound(Reason::CertificateNotPresented, Some(bound), ""),
-            (None, _) => {
-                let detail = if confirmation.dpop_key { "the token is bound to a DPoP key alone" } else { "" };
-                not_bound(Reason::ConfirmationMissing, None, detail)
-            }
+            // As an API says of it, unless it verifies the proof.
+            (None, _) if confirmation.dpop_key => not_bound(Reason::ConfirmationUnsupported, None, DPOP_KEY_ALONE),
+            (None, _) => not_bound(Reason::ConfirmationMissing, None, ""),
         }
     }
 
@@ -280,7 +290,7 @@ mod tests {
     }
 
     fn judged(response: &str, presented: Option<&str>) -> IssuanceOutcome {
-        issued("").judge(Some(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256)).outcome
+        issued("").judge(Ok(response.as_bytes()), presented.and_then(Thumbprint::from_x5t_s256)).outcome
     }
 
     fn response(token: &str) -> String {
@@ -302,7 +312,7 @@ mod tests {
         assert_eq!(of_claims("{}", None), NotBound(Reason::ConfirmationMissing));
         assert_eq!(of_claims(r#"{"cnf":null}"#, Some(ONE)), NotBound(Reason::ConfirmationMissing));
         let key = format!(r#"{{"cnf":{{"jkt":"{ONE}"}}}}"#);
-        assert_eq!(of_claims(&key, Some(ONE)), NotBound(Reason::ConfirmationMissing));
+        assert_eq!(of_claims(&key, Some(ONE)), NotBound(Reason::ConfirmationUnsupported));
         let top = format!(r#"{{"x5t#S256":"{ONE}"}}"#);
         assert_eq!(of_claims(&top, Some(ONE)), NotBound(Reason::ConfirmationAtTopLevel));
     }
@@ -311,7 +321,7 @@ mod tests {
     fn what_was_seen_of_a_token_that_is_not_bound_is_said() {
         let judged = |response: &str, presented: Option<&str>| {
             let presented = presented.and_then(Thumbprint::from_x5t_s256);
-            let judged = issued("").judge(Some(response.as_bytes()), presented);
+            let judged = issued("").judge(Ok(response.as_bytes()), presented);
             (judged.expected.map(|own| own.to_string()), judged.detail)
         };
         let of = |claims: &str, presented| judged(&response(&jwt(claims)), presented);
@@ -333,9 +343,33 @@ mod tests {
         ] {
             assert_eq!(judged(response, Some(ONE)), (None, detail), "{response}");
         }
-        assert_eq!(issued("").judge(None, None).detail, TOO_LARGE);
+        for (unread, detail) in [
+            (Unread::TooLarge, "the response is larger than 131072 bytes"),
+            (Unread::NotGiven, "the proxy did not give the whole body"),
+        ] {
+            assert_eq!(issued("").judge(Err(unread), None).detail, detail);
+        }
         let headers = [("content-encoding", b"gzip".as_slice())];
         assert_eq!(IssuedTokens::at_headers(&headers, false), Err(Judged::unreadable("the response is compressed")));
+    }
+
+    #[test]
+    fn whom_a_token_names_that_is_not_bound_is_said_and_nobody_of_what_cannot_be_read() {
+        let judged = |token: &str| issued("").judge(Ok(response(token).as_bytes()), Thumbprint::from_x5t_s256(ONE));
+        let who = r#"{"iss":"https://as","azp":"app","sub":"alice""#;
+        for claims in [
+            format!("{who}}}"),
+            format!(r#"{who},"cnf":"text"}}"#),
+            format!(r#"{who},"cnf":{{"x5t#S256":"{OTHER}"}}}}"#),
+        ] {
+            let Judged { identity: Some(identity), .. } = judged(&jwt(&claims)) else { panic!("{claims}") };
+            let found = (identity.issuer(), identity.client(), identity.subject());
+            assert_eq!(found, (Some("https://as"), Some("app"), Some("alice")), "{claims}");
+        }
+        let bound = jwt(&format!(r#"{who},"cnf":{{"x5t#S256":"{ONE}"}}}}"#));
+        for token in [&*bound, "opaque", "e30.!.c2ln"] {
+            assert_eq!(judged(token).identity, None, "{token}");
+        }
     }
 
     #[test]
@@ -343,7 +377,7 @@ mod tests {
         let response = format!(r#"{{"access_token":"{}"}}"#, jwt(&format!(r#"{{"x5t#S256":"{ONE}"}}"#)));
         let issued = issued(r#", "confirmation": "top_level""#);
         assert_eq!(
-            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome,
+            issued.judge(Ok(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome,
             IssuanceOutcome::Bound
         );
     }
@@ -353,13 +387,18 @@ mod tests {
         let issued = issued(r#", "unbound_clients": ["app", "other"]"#);
         let of = |claims: &str| {
             let response = format!(r#"{{"access_token":"{}"}}"#, jwt(claims));
-            issued.judge(Some(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome
+            issued.judge(Ok(response.as_bytes()), Thumbprint::from_x5t_s256(ONE)).outcome
         };
         let bound_to = |client: &str, thumbprint: &str| {
             of(&format!(r#"{{"client_id":"{client}","cnf":{{"x5t#S256":"{thumbprint}"}}}}"#))
         };
         assert_eq!(of(r#"{"client_id":"app"}"#), IssuanceOutcome::UnboundClient);
         assert_eq!(of(r#"{"azp":"other","cnf":null}"#), IssuanceOutcome::UnboundClient);
+        assert_eq!(of(&format!(r#"{{"client_id":"app","cnf":{{"jkt":"{ONE}"}}}}"#)), IssuanceOutcome::UnboundClient);
+        assert_eq!(
+            of(r#"{"client_id":"app","cnf":{"kid":"1"}}"#),
+            IssuanceOutcome::NotBound(Reason::ConfirmationUnsupported)
+        );
         assert_eq!(bound_to("app", ONE), IssuanceOutcome::Bound);
         assert_eq!(bound_to("app", OTHER), IssuanceOutcome::NotBound(Reason::CertificateMismatch));
         for claims in [r#"{"client_id":"App"}"#, r#"{"client_id":"x","azp":"app"}"#, r#"{"sub":"app"}"#, "{}"] {
@@ -390,7 +429,7 @@ mod tests {
         ] {
             assert_eq!(judged(response, Some(ONE)), IssuanceOutcome::Unreadable, "{response}");
         }
-        assert_eq!(issued("").judge(None, None).outcome, IssuanceOutcome::Unreadable);
+        assert_eq!(issued("").judge(Err(Unread::TooLarge), None).outcome, IssuanceOutcome::Unreadable);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::issuance::{self, IssuedTokens};
 use super::metadata::{self, Metadata};
 use crate::certificate::thumbprint::Thumbprint;
+use crate::http::body::{self, Unread};
 use crate::http::edit::Edit;
 use crate::http::header_map::Headers;
 use crate::http::request::Request;
@@ -55,7 +56,7 @@ pub enum AtBody {
 }
 
 /// The metric and, if any, the log line for one response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The counter to increment.
     pub metric: Metric,
@@ -71,14 +72,14 @@ impl From<MetadataOutcome> for Report {
 
 /// The report on a token response, and whether the response is withheld.
 fn report(issued: &IssuedTokens, judged: Judged, presented: Option<Thumbprint>) -> (Report, bool) {
-    let Judged { outcome, expected, detail } = judged;
+    let Judged { outcome, expected, detail, identity } = judged;
     let is_withheld = outcome.reason().is_some() && issued.is_required();
     let passage = match (outcome.reason(), is_withheld) {
         (None, _) => Passage::Forwarded,
         (Some(_), false) => Passage::Observed,
         (Some(_), true) => Passage::Withheld,
     };
-    let finding = outcome.reason().map(|reason| Finding { reason, is_withheld, presented, expected, detail });
+    let finding = outcome.reason().map(|reason| Finding { reason, is_withheld, presented, expected, detail, identity });
     (Report { metric: Metric::IssuedTokens(passage, outcome), finding }, is_withheld)
 }
 
@@ -132,13 +133,13 @@ impl ResponseReader {
         }
     }
 
-    /// Reads the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
+    /// Reads the whole body, without trailers.
     #[must_use]
-    pub fn body(&self, body: Option<&[u8]>) -> AtBody {
-        let body = body.filter(|body| body.len() <= self.limit());
-        match (&self.0, body) {
-            (Kind::Metadata { .. }, None) => AtBody::Pass(MetadataOutcome::TooLarge.into()),
-            (Kind::Metadata { metadata, is_required }, Some(body)) => {
+    pub fn body(&self, body: Result<&[u8], Unread>) -> AtBody {
+        match (&self.0, body::within(body, self.limit())) {
+            (Kind::Metadata { .. }, Err(Unread::TooLarge)) => AtBody::Pass(MetadataOutcome::TooLarge.into()),
+            (Kind::Metadata { .. }, Err(Unread::NotGiven)) => AtBody::Pass(MetadataOutcome::NotGiven.into()),
+            (Kind::Metadata { metadata, is_required }, Ok(body)) => {
                 let (rewritten, outcome) = metadata.rewrite(body, *is_required);
                 rewritten.map_or(AtBody::Pass(outcome.into()), |text| AtBody::Replace(text, outcome.into()))
             }

@@ -11,6 +11,7 @@ use super::sentence::counted;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::jwk::{KeySet, PublicKey};
 use crate::jose::left_out::{KeyId, LeftOutKey, Why};
+use crate::keys::client_key_set;
 use crate::text::json;
 use crate::text::quoted::Briefly;
 
@@ -42,6 +43,12 @@ struct InspectedKey {
     left_out: Option<String>,
     /// Whether that is a fault. Otherwise the key has another purpose.
     fault: bool,
+    /// Of a key with `x5c`: the SHA-256 of the certificate with which a client may authenticate (RFC 8705 §2.2), in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    /// Why its `x5c` serves no client, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_certificate: Option<String>,
 }
 
 impl KeySetInspection {
@@ -103,7 +110,11 @@ impl InspectedKey {
         };
         let left_out = key.as_ref().err().map(|left_out| left_out.why.to_string());
         let fault = key.as_ref().is_err_and(|left_out| !matches!(left_out.why, Why::ForAnotherUse(_)));
-        Self { kid, kty, crv, alg, usage, bits, verifies, left_out, fault }
+        let has_chain = members.get("x5c").is_some_and(|chain| !chain.is_null());
+        let own = if has_chain { client_key_set::certificate_of(members.clone()) } else { Ok(None) };
+        let certificate = own.as_ref().ok().copied().flatten().map(|own| own.to_string());
+        let no_certificate = own.err();
+        Self { kid, kty, crv, alg, usage, bits, verifies, left_out, fault, certificate, no_certificate }
     }
 }
 
@@ -136,6 +147,11 @@ impl fmt::Display for InspectedKey {
             Some(why) if self.fault => write!(formatter, ": left out: {why}"),
             Some(why) => write!(formatter, ": for something else: {why}"),
             None => write!(formatter, ": verifies {}", self.verifies.join(", ")),
+        }?;
+        match (&self.certificate, &self.no_certificate) {
+            (Some(own), _) => write!(formatter, "; of a client, its certificate is {own}"),
+            (None, Some(why)) => write!(formatter, "; of a client, it is left out: {why}"),
+            (None, None) => Ok(()),
         }
     }
 }

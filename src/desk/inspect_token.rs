@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::sentence::shown;
-use crate::jose::jws::CompactJws;
+use crate::jose::jws::{CompactJws, seen_in_header};
 use crate::reason::Reason;
 use crate::text::{base64url, json};
 
@@ -27,6 +27,8 @@ pub struct TokenInspection {
     signature: usize,
     /// Why the filter reads no such token, whatever its signature is.
     refused: Option<Reason>,
+    /// What it says of that besides.
+    seen: Option<String>,
 }
 
 impl TokenInspection {
@@ -37,12 +39,14 @@ impl TokenInspection {
         let text = std::str::from_utf8(bytes).ok()?.trim_ascii();
         let text = text.split_once(' ').map_or(text, |(_scheme, token)| token.trim_ascii());
         let [header, claims, signature] = text.split('.').collect::<Vec<_>>().try_into().ok()?;
+        let refused = CompactJws::parse(text, &mut Vec::new()).err();
         let object = |part: &str| Some(Map::from(json::object(&base64url::decode(part)?)?));
         Some(Self {
             header: object(header)?,
             claims: object(claims)?,
             signature: base64url::decode(signature)?.len(),
-            refused: CompactJws::parse(text, &mut Vec::new()).err(),
+            refused,
+            seen: refused.and_then(|reason| seen_in_header(text, reason)),
         })
     }
 
@@ -73,7 +77,8 @@ impl fmt::Display for TokenInspection {
             }
         }
         writeln!(formatter, "signature: {} bytes, not shown", self.signature)?;
-        self.refused.map_or(Ok(()), |reason| writeln!(formatter, "refused in any case: {}", reason.name()))
+        let seen = self.seen.as_ref().map(|seen| format!("; {seen}")).unwrap_or_default();
+        self.refused.map_or(Ok(()), |reason| writeln!(formatter, "refused in any case: {}{seen}", reason.name()))
     }
 }
 

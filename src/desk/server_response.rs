@@ -40,6 +40,9 @@ pub(super) struct Explained {
     becomes: &'static str,
     /// The word for it in the counters; `None` if the response is not read.
     outcome: Option<&'static str>,
+    /// What was seen of a token that is not bound, where the outcome does not say it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
     /// The edits of its headers.
     edits: Edits,
     /// The body that replaces its own; it never has a token.
@@ -65,7 +68,7 @@ impl ServerResponse {
             AtHeaders::Withhold(report) => Explained::new("withhold", Some(report), edits),
             AtHeaders::AwaitBody { edits: own, .. } => {
                 let edits = edits.into_iter().chain(own).collect();
-                match reader.body(Some(&self.body)) {
+                match reader.body(Ok(&self.body)) {
                     AtBody::Pass(report) => Explained::new("forward", Some(report), edits),
                     AtBody::Withhold(report) => Explained::new("withhold", Some(report), edits),
                     AtBody::Replace(text, report) => {
@@ -79,12 +82,14 @@ impl ServerResponse {
 
 impl Explained {
     fn new(becomes: &'static str, report: Option<Report>, edits: Vec<Edit>) -> Self {
+        let detail = report.as_ref().and_then(|report| report.finding.as_ref()).map(|finding| finding.detail);
+        let detail = detail.filter(|detail| !detail.is_empty());
         let outcome = report.and_then(|report| match report.metric {
             Metric::IssuedTokens(_, outcome) => Some(outcome.name()),
             Metric::MetadataResponses(outcome) => Some(outcome.name()),
             _ => None,
         });
-        Self { becomes, outcome, edits: edits.into(), body: None }
+        Self { becomes, outcome, detail, edits: edits.into(), body: None }
     }
 
     pub(super) fn sentence(&self) -> String {
@@ -95,7 +100,9 @@ impl Explained {
             }
             _ => "the response is passed on",
         };
-        self.outcome.map_or_else(|| what.to_owned(), |outcome| format!("{what}: {outcome}"))
+        let outcome = self.outcome.map(|outcome| format!(": {outcome}")).unwrap_or_default();
+        let detail = self.detail.map(|detail| format!("; {detail}")).unwrap_or_default();
+        format!("{what}{outcome}{detail}")
     }
 }
 

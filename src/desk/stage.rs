@@ -98,6 +98,7 @@ impl Stage {
 pub(super) fn of(refusal: &Refusal) -> Stage {
     // The subject of a token is known only after its signature is verified.
     let verified = refusal.identity().is_some();
+    let claim = refusal.detail().and_then(|detail| detail.split([' ', ',']).next()).unwrap_or_default();
     match refusal.reason() {
         Reason::UnknownPolicy
         | Reason::PolicyChanged
@@ -120,11 +121,16 @@ pub(super) fn of(refusal: &Refusal) -> Stage {
         | Reason::AuthorizationRepeated
         | Reason::AuthorizationMalformed => Stage::Carriage,
         Reason::TokenTypeUnsupported if verified => Stage::Kind,
-        Reason::ClaimMissing if verified => Stage::Lifetime,
-        Reason::ClaimMalformed if verified && matches!(refusal.detail(), Some("acr" | "auth_time")) => {
-            Stage::Authentication
+        Reason::ClaimMissing if refusal.detail().is_some_and(|detail| detail.ends_with("max_lifetime_seconds")) => {
+            Stage::Lifetime
         }
-        Reason::ClaimMalformed if verified => Stage::Scope,
+        Reason::ClaimMalformed if verified && matches!(claim, "acr" | "auth_time") => Stage::Authentication,
+        // These are read before any policy looks for scopes.
+        Reason::ClaimMalformed
+            if verified && !matches!(claim, "sub" | "jti" | "iss" | "aud" | "exp" | "nbf" | "iat") =>
+        {
+            Stage::Scope
+        }
         Reason::TokenTooLong
         | Reason::TokenMalformed
         | Reason::TokenTypeUnsupported

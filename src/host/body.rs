@@ -12,6 +12,7 @@ use super::facts;
 use super::http::{carry_out, edit, fail};
 use super::signature::HostEngine;
 use super::vm::{PendingRequest, Vm};
+use crate::http::body::Unread;
 use crate::policy::step::AskBody;
 
 /// A request whose body is awaited.
@@ -48,22 +49,28 @@ impl Awaiting {
     pub(super) fn judge(self, vm: &Vm, context: u32) -> Action {
         let Self { pending, question, size } = self;
         let body = whole(BufferType::HttpRequestBody, size, question.limit());
-        judge(vm, context, pending, question, body.as_deref())
+        judge(vm, context, pending, question, body.as_deref().map_err(|unread| *unread))
     }
 }
 
-/// The body of `size` bytes; `None` if it is larger than the limit, or if the host does not give all of it.
-pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Option<Vec<u8>> {
+/// The body of `size` bytes, if it is not larger than the limit, and the host gives all of it.
+pub(super) fn whole(buffer: BufferType, size: usize, limit: usize) -> Result<Vec<u8>, Unread> {
     let body = match size {
         0 => Some(Vec::new()),
-        size if size > limit => None,
+        size if size > limit => return Err(Unread::TooLarge),
         size => hostcalls::get_buffer(buffer, 0, size).ok().flatten(),
     };
-    body.filter(|body| body.len() == size)
+    body.filter(|body| body.len() == size).ok_or(Unread::NotGiven)
 }
 
-/// Judges a request with its whole body; `None` if there is no such body.
-pub(super) fn judge(vm: &Vm, context: u32, pending: PendingRequest, question: AskBody, body: Option<&[u8]>) -> Action {
+/// Judges a request with its whole body.
+pub(super) fn judge(
+    vm: &Vm,
+    context: u32,
+    pending: PendingRequest,
+    question: AskBody,
+    body: Result<&[u8], Unread>,
+) -> Action {
     let step = question.resume(body, &vm.worker.keys(), &HostEngine, &facts::now);
     carry_out(vm, context, pending, step)
 }

@@ -13,6 +13,7 @@ use super::response::Reading;
 use super::vm::{Parked, PendingRequest, Vm};
 use super::{abi, facts, log, proxy};
 use crate::handover::response::response_edits;
+use crate::http::body::Unread;
 use crate::http::edit::{Edit, Served};
 use crate::http::header_map::HeaderMap;
 use crate::keys::AskKeys;
@@ -94,7 +95,7 @@ impl HttpContext for Http {
         self.edits_response = vm.policies.edits_responses(step.policy());
         self.reading = step.take_response_reader().map(|reader| Reading::new(step.policy(), reader));
         match step {
-            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, pending, question, Some(&[])),
+            Step::AskBody(question) if end_of_stream => body::judge(vm, self.context, pending, question, Ok(&[])),
             Step::AskBody(question) => {
                 let (awaiting, action) = Awaiting::begin(pending, question);
                 self.refused = awaiting.is_none();
@@ -236,7 +237,7 @@ pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: St
         Step::Serve { served, decision } => serve(vm, &served, &decision),
         // A policy asks for the body before anything that is waited for. If it asks later, the body cannot be read any more, so
         // the request is refused.
-        Step::AskBody(question) => body::judge(vm, context, pending, question, None),
+        Step::AskBody(question) => body::judge(vm, context, pending, question, Err(Unread::NotGiven)),
         // A request waits at most once for keys, and once for introspection.
         Step::AskKeys { question, .. } if pending.has_newest_keys => refuse(vm, &pending, &question.refused()),
         Step::AskKeys { question, client } => wait_for_keys(vm, context, pending, question, client),

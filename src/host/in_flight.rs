@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -12,6 +13,7 @@ use super::metrics::Metrics;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::http::request::Caller;
 use crate::outcome::decision::Decision;
+use crate::outcome::identity::Identity;
 use crate::outcome::metric::Metric;
 use crate::outcome::refused::Refused;
 use crate::policy::Policies;
@@ -34,6 +36,8 @@ struct Admitted {
     /// To whom it is ended then, if it is.
     ends: Option<Caller>,
     presented: Option<Thumbprint>,
+    /// Whom its token names; it is not kept where nothing is ended.
+    identity: Option<Rc<Identity>>,
 }
 
 /// A request whose token has expired, and which is to be ended.
@@ -43,12 +47,13 @@ pub(super) struct Outlived {
     policy: String,
     caller: Caller,
     presented: Option<Thumbprint>,
+    identity: Option<Rc<Identity>>,
 }
 
 impl Outlived {
     /// What the client is told; `None` if its policy has no tokens.
     pub(super) fn refused(&self, policies: &Policies) -> Option<Refused> {
-        policies.outlived(&self.policy, self.caller, self.presented)
+        policies.outlived(&self.policy, self.caller, self.presented, self.identity.clone())
     }
 }
 
@@ -57,7 +62,8 @@ impl InFlight {
     pub(super) fn begin(&self, context: u32, decision: Decision) {
         if let Some(expires) = decision.expires() {
             let (ends, presented) = (decision.ends_at_expiry(), decision.presented());
-            let admitted = Admitted { policy: decision.into_policy(), expires, ends, presented };
+            let identity = ends.and_then(|_| decision.identity().cloned());
+            let admitted = Admitted { policy: decision.into_policy(), expires, ends, presented, identity };
             self.by_context.borrow_mut().insert(context, admitted);
         }
     }
@@ -76,11 +82,11 @@ impl InFlight {
             return;
         }
         let (mut by_context, mut to_end) = (self.by_context.borrow_mut(), self.to_end.borrow_mut());
-        for (context, Admitted { policy, ends, presented, .. }) in
+        for (context, Admitted { policy, ends, presented, identity, .. }) in
             by_context.extract_if(|_, admitted| admitted.expires <= now)
         {
             metrics.count_one(&policy, Metric::OutlivedTokens);
-            to_end.extend(ends.map(|caller| Outlived { context, policy, caller, presented }));
+            to_end.extend(ends.map(|caller| Outlived { context, policy, caller, presented, identity }));
         }
     }
 

@@ -8,7 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::metrics::Metrics;
-use super::{facts, log};
+use super::{body, facts, log};
 use crate::http::call::{Call, Response};
 use crate::outcome::log::Event;
 use crate::outcome::metric::Metric;
@@ -69,10 +69,8 @@ pub(super) fn read_response(headers: usize, body_size: usize, take: impl FnOnce(
     let (cache_control, age) = (header("cache-control"), header("age"));
     let is_redirect = status.is_some_and(|status: u16| (300..400).contains(&status));
     let location = if is_redirect { header("location") } else { None };
-    let body = match body_size {
-        1..=LARGEST_BODY => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten(),
-        _ => None,
-    };
+    let body = body::whole(BufferType::HttpCallResponseBody, body_size, LARGEST_BODY);
+    let unread = body.as_ref().err().copied();
     let body = body.unwrap_or_default();
     take(&Response {
         status,
@@ -80,6 +78,7 @@ pub(super) fn read_response(headers: usize, body_size: usize, take: impl FnOnce(
         age: age.as_deref(),
         location: location.as_deref(),
         body: &body,
+        unread,
     });
 }
 

@@ -70,7 +70,7 @@ impl Reading {
     pub(super) fn finish(self, vm: &Vm) -> Action {
         let Self { policy, reader, size, .. } = self;
         let body = body::whole(BufferType::HttpResponseBody, size, reader.limit());
-        match reader.body(body.as_deref()) {
+        match reader.body(body.as_deref().map_err(|unread| *unread)) {
             AtBody::Pass(report) => record(vm, &policy, report),
             AtBody::Replace(text, report) => {
                 // If the host does not take the document, the original is passed on, and nothing is counted.

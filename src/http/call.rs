@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::body::{NOT_GIVEN, Unread};
+
 /// A request through one of the proxy's clusters, which alone decides where it goes and whether over TLS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
@@ -43,8 +45,10 @@ pub struct Response<'a> {
     pub age: Option<&'a [u8]>,
     /// The value of `Location`, where there is one.
     pub location: Option<&'a [u8]>,
-    /// The body; empty if it was larger than the host reads.
+    /// The body; empty if it was not read.
     pub body: &'a [u8],
+    /// Why the body was not read, if it was not.
+    pub unread: Option<Unread>,
 }
 
 impl<'a> Response<'a> {
@@ -54,10 +58,12 @@ impl<'a> Response<'a> {
     /// A sentence for the operator.
     pub(crate) fn content(&self, largest: usize) -> Result<&'a [u8], String> {
         match self.status {
-            Some(200) if self.body.is_empty() || self.body.len() > largest => {
-                Err(format!("the body is empty or longer than {largest} bytes"))
-            }
-            Some(200) => Ok(self.body),
+            Some(200) => match self.unread {
+                Some(Unread::NotGiven) => Err(NOT_GIVEN.to_owned()),
+                None if self.body.is_empty() => Err("the body is empty".to_owned()),
+                None if self.body.len() <= largest => Ok(self.body),
+                Some(Unread::TooLarge) | None => Err(format!("the body is longer than {largest} bytes")),
+            },
             Some(status @ 300..400) => match self.location {
                 Some(location) => {
                     Err(format!("the response has the status {status} and leads to {}", quoted(location)))
@@ -104,5 +110,26 @@ impl Outcome {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_body_that_cannot_be_used_the_cause_is_told() {
+        let of = |body: &'static [u8], unread| {
+            let response = Response { status: Some(200), body, unread, ..Response::default() };
+            response.content(3)
+        };
+        assert_eq!(of(b"abc", None), Ok(&b"abc"[..]));
+        assert_eq!(of(b"", None).unwrap_err(), "the body is empty");
+        assert_eq!(of(b"abcd", None).unwrap_err(), "the body is longer than 3 bytes");
+        assert_eq!(of(b"", Some(Unread::TooLarge)).unwrap_err(), "the body is longer than 3 bytes");
+        assert_eq!(of(b"", Some(Unread::NotGiven)).unwrap_err(), "the proxy did not give the whole body");
+        // Without the status 200 the body does not matter.
+        let response = Response { status: Some(404), unread: Some(Unread::NotGiven), ..Response::default() };
+        assert_eq!(response.content(3).unwrap_err(), "the response has the status 404");
     }
 }

@@ -3,6 +3,7 @@
 //! HTTP as values: the request that is judged, headers, and calls to other servers.
 
 pub mod auth_scheme;
+pub mod body;
 pub mod call;
 pub mod connection;
 pub mod edit;

@@ -91,19 +91,21 @@ fn or_top_level(
 fn in_cnf(claims: &Object<'_>, dpop: Dpop) -> Result<Confirmation, Unconfirmed> {
     let cnf = match claims.get("cnf") {
         None => return Ok(Confirmation::default()),
-        Some(Json::Object(cnf)) if cnf.len() > 0 => cnf,
+        // A member that is null is absent, as a claim is.
+        Some(Json::Object(cnf)) if cnf.iter().any(|(_, value)| *value != Json::Null) => cnf,
         Some(Json::Object(_)) => return Err(malformed("cnf is empty")),
         Some(Json::Text(_)) => return Err(malformed("cnf is a text, and not an object")),
         Some(_) => return Err(malformed("cnf is not an object")),
     };
-    let certificate = cnf.get(X5T_S256).map(thumbprint).transpose()?;
-    let dpop_key = match (cnf.get(DPOP_METHOD), dpop) {
+    let member = |name: &str| cnf.get(name).filter(|value| **value != Json::Null);
+    let certificate = member(X5T_S256).map(thumbprint).transpose()?;
+    let dpop_key = match (member(DPOP_METHOD), dpop) {
         (None, _) => false,
         // This is a SHA-256 in the same form, but of a key.
         (Some(key), Dpop::VerifiedUpstream) => thumbprint(key).map(|_| true)?,
         (Some(_), Dpop::Refuse) => return Err(unsupported("cnf has jkt, the key of a DPoP proof")),
     };
-    if OTHER_METHODS.iter().any(|method| cnf.get(method).is_some()) {
+    if OTHER_METHODS.iter().any(|method| member(method).is_some()) {
         return Err(unsupported("cnf has jwk, jwe, kid or jku, a key of the client's"));
     }
     if certificate.is_none() && !dpop_key {
@@ -184,6 +186,27 @@ mod tests {
             let claims = json::object(claims.to_string().as_bytes()).unwrap().into_owned();
             let found = confirmation(&claims, ConfirmationPlace::Cnf, Dpop::Refuse).unwrap_err();
             assert_eq!(found.detail, detail, "{claims:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_of_cnf_that_is_null_is_absent() {
+        for (cnf, dpop, expected) in [
+            (json!({"x5t#S256": ONE, "jkt": null, "kid": null, "x": null}), Dpop::Refuse, Ok((true, false))),
+            (json!({"x5t#S256": null, "jkt": ONE}), Dpop::VerifiedUpstream, Ok((false, true))),
+            (json!({"x5t#S256": null}), Dpop::VerifiedUpstream, Err("cnf is empty")),
+            (json!({"x5t#S256": null, "jkt": null}), Dpop::Refuse, Err("cnf is empty")),
+            (json!({"x5t#S256": null, "x5t": "a"}), Dpop::Refuse, Err("cnf has no x5t#S256")),
+            (
+                json!({"x5t#S256": ONE, "kid": "1", "jwk": null}),
+                Dpop::Refuse,
+                Err("cnf has jwk, jwe, kid or jku, a key of the client's"),
+            ),
+        ] {
+            let claims = json::object(json!({ "cnf": cnf }).to_string().as_bytes()).unwrap().into_owned();
+            let found = confirmation(&claims, ConfirmationPlace::Cnf, dpop);
+            let found = found.map(|found| (found.certificate.is_some(), found.dpop_key)).map_err(|wrong| wrong.detail);
+            assert_eq!(found, expected, "{cnf}");
         }
     }
 

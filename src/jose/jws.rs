@@ -154,6 +154,28 @@ impl<'a> CompactJws<'a> {
     }
 }
 
+/// Algorithms of JWS that are not known here (RFC 7518 §3.1, RFC 8812 §3.2, RFC 9864 §2.2).
+const OTHER_ALGORITHMS: &[&str] = &["none", "HS256", "HS384", "HS512", "ES256K", "Ed448"];
+
+/// Why the header of a token is refused for this reason, in words of our own.
+pub(crate) fn seen_in_header(text: &str, reason: Reason) -> Option<String> {
+    let header = base64url::decode(text.split('.').next()?)?;
+    let header = json::object(&header)?;
+    let is_algorithm = |name: &&&str| header.get("alg").and_then(Json::as_str) == Some(**name);
+    match reason {
+        Reason::TokenHeaderUnsupported => {
+            let refused = REFUSED_PARAMETERS.iter().find(|name| header.get(name).is_some())?;
+            Some(format!("the header has {refused}"))
+        }
+        Reason::AlgorithmNotAllowed => {
+            let known = OTHER_ALGORITHMS.iter().find(is_algorithm).copied().unwrap_or("the algorithm");
+            Some(format!("{known} is not supported"))
+        }
+        Reason::TokenTypeUnsupported => Some("the header's typ is neither JWT nor at+jwt".to_owned()),
+        _ => None,
+    }
+}
+
 /// Whether a text is an encrypted token in compact form (RFC 7516 §7.1, §9): five parts, and a header with `enc`. Without the
 /// key to decrypt it such a token is opaque. It is read as strictly as a signed one.
 pub(crate) fn is_encrypted(text: &str) -> bool {

@@ -33,7 +33,7 @@ pub(crate) struct LeftOutKey {
 pub(crate) enum KeyId {
     None,
     Text(String),
-    /// A number, as it is written, or another value that is no text.
+    /// A number, as it is written, or another value that is no text; empty if it is not known which.
     Other(String),
 }
 
@@ -129,7 +129,7 @@ impl fmt::Display for KeyId {
         match self {
             Self::None => formatter.write_str("no kid"),
             Self::Text(text) => write!(formatter, "kid {}", Briefly(text)),
-            Self::Other(json) if json.bytes().all(|byte| byte.is_ascii_graphic()) && json.len() <= 20 => {
+            Self::Other(json) if json.bytes().all(|byte| byte.is_ascii_graphic()) && (1..=20).contains(&json.len()) => {
                 write!(formatter, "kid {json}")
             }
             Self::Other(_) => formatter.write_str("a kid that is no text"),

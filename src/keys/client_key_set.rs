@@ -4,8 +4,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use x509_parser::asn1_rs::Tag;
 
@@ -45,9 +45,8 @@ pub(crate) struct KeySet {
 #[serde(rename = "JWK")]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "ClientKey", transform = crate::config::shape::public_key))]
 struct Key {
-    /// Certificates in base64, that of the key first (RFC 7517 §4.7).
-    #[serde(default)]
-    x5c: Vec<String>,
+    /// Certificates in base64, that of the key first (RFC 7517 §4.7). A key without any is left out.
+    x5c: Option<Vec<String>>,
     /// `RSA`, `EC` or `OKP`, like the certificate's key.
     kty: Option<String>,
     /// The curve of the certificate's key.
@@ -60,6 +59,9 @@ struct Key {
     x: Option<String>,
     /// The second coordinate of the certificate's key.
     y: Option<String>,
+    // Only for messages, so it may be anything.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
+    kid: Option<Named>,
     // A private or symmetric key does not belong here.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(skip))]
     d: Option<IgnoredAny>,
@@ -67,7 +69,22 @@ struct Key {
     k: Option<IgnoredAny>,
 }
 
-/// What a client publishes.
+/// The `kid` of a key; `None` where it is no text.
+struct Named(Option<String>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(String::deserialize(deserializer).ok()))
+    }
+}
+
+impl Named {
+    fn key_id(own: Option<Self>) -> KeyId {
+        own.map_or(KeyId::None, |Self(text)| text.map_or(KeyId::Other(String::new()), KeyId::Text))
+    }
+}
+
+/// What a client publishes, or what is registered for it.
 #[derive(Debug)]
 pub struct ClientKeys {
     /// The certificates that the client may present. None: it has withdrawn them.
@@ -79,6 +96,11 @@ pub struct ClientKeys {
 }
 
 impl ClientKeys {
+    fn new(certificates: Vec<Thumbprint>, left_out: LeftOut) -> Self {
+        let said = Thumbprint::of_der(left_out.to_string().as_bytes());
+        Self { certificates, left_out, said }
+    }
+
     /// Whether the same keys are left out of both, for the same reasons.
     pub(super) fn leave_out_as(&self, other: &Self) -> bool {
         self.said == other.said
@@ -115,7 +137,9 @@ pub(crate) fn published(mut document: Map<String, Value>) -> Result<ClientKeys, 
         let key_id = key.get("kid").map_or(KeyId::None, KeyId::from);
         let key = config::parse::<Key>(key).map_err(|error| error.sentence());
         match key.and_then(|key| key.certificate().map_err(str::to_owned)) {
-            Ok(certificate) => certificates.extend(certificate),
+            Ok(Some(certificate)) => certificates.push(certificate),
+            // The client may have it for signatures of its own.
+            Ok(None) => left_out.push(LeftOutKey { place, key_id, why: Why::ForAnotherUse(NO_CERTIFICATE.to_owned()) }),
             Err(why) => left_out.push(LeftOutKey { place, key_id, why: Why::Unusable(why) }),
         }
     }
@@ -123,15 +147,40 @@ pub(crate) fn published(mut document: Map<String, Value>) -> Result<ClientKeys, 
     if certificates.is_empty() && left_out.has_faults() {
         return Err(format!("the key set has no certificate of a client: {left_out}"));
     }
-    let said = Thumbprint::of_der(left_out.to_string().as_bytes());
-    Ok(ClientKeys { certificates, left_out, said })
+    Ok(ClientKeys::new(certificates, left_out))
 }
 
+/// The certificate that one key of such a set has, or why it has none. It is for messages to people.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn certificate_of(key: Value) -> Result<Option<Thumbprint>, String> {
+    config::parse::<Key>(key).map_err(|error| error.sentence())?.certificate().map_err(str::to_owned)
+}
+
+const NO_CERTIFICATE: &str = "it has no x5c, and so no certificate";
+
 impl KeySet {
-    /// The certificates of the set.
-    pub(crate) fn certificates(&self) -> Result<Vec<Thumbprint>, String> {
-        let certificates = self.keys.iter().filter_map(|key| key.certificate().transpose()).collect::<Result<_, _>>();
-        certificates.map_err(|why| format!("jwks: {why}"))
+    /// The certificates of the set, of which a key without any is left out. The operator can correct what is broken.
+    ///
+    /// # Errors
+    /// A sentence that names the key, if one is broken or private, or if none has a certificate.
+    pub(crate) fn read(self) -> Result<ClientKeys, String> {
+        let (count, mut certificates, mut left_out) = (self.keys.len(), Vec::new(), Vec::new());
+        for (place, key) in self.keys.into_iter().enumerate() {
+            let found = key.certificate();
+            let why = found.as_ref().map_or_else(|why| *why, |_| NO_CERTIFICATE).to_owned();
+            let key_id = Named::key_id(key.kid);
+            let told = LeftOutKey { place, key_id, why: Why::Unusable(why) };
+            match found {
+                Ok(Some(certificate)) => certificates.push(certificate),
+                Ok(None) => left_out.push(told),
+                Err(_) => return Err(format!("jwks: {told}")),
+            }
+        }
+        let left_out = LeftOut::new(left_out, count);
+        if certificates.is_empty() && left_out.has_faults() {
+            return Err(format!("jwks has no certificate of a client: {left_out}"));
+        }
+        Ok(ClientKeys::new(certificates, left_out))
     }
 }
 
@@ -141,7 +190,7 @@ impl Key {
         if self.d.is_some() || self.k.is_some() {
             return Err("a key must be public");
         }
-        let Some(base64) = self.x5c.first() else { return Ok(None) };
+        let Some(base64) = self.x5c.as_ref().and_then(|chain| chain.first()) else { return Ok(None) };
         let der = STANDARD.decode(base64).ok().filter(|der| Certificate::is_certificate(der));
         let der = der.ok_or("x5c holds certificates in base64")?;
         let is_own = ToBeSigned::of_certificate(&der)
@@ -266,7 +315,12 @@ mod tests {
             Value::Object(set) => super::published(set).map(|keys| keys.certificates.len()),
             _ => panic!("this is an object"),
         };
-        for withdrawn in [json!([]), json!([{ "kty": "EC" }]), json!([{ "kty": "EC", "use": "sig", "x": X, "y": Y }])] {
+        for withdrawn in [
+            json!([]),
+            json!([{ "kty": "EC" }]),
+            json!([{ "kty": "EC", "x5c": null }]),
+            json!([{ "kty": "EC", "use": "sig", "x": X, "y": Y }]),
+        ] {
             assert_eq!(of(withdrawn), Ok(0));
         }
         let broken = json!({ "kty": "EC", "x5c": ["AAAA"] });
@@ -299,8 +353,37 @@ mod tests {
             let none = of(json!([broken])).unwrap_err();
             assert_eq!(none, format!("the key set has no certificate of a client: 1 of 1: keys[0], {why}"));
         }
-        assert!(!of(json!([good, { "kty": "EC" }])).unwrap().left_out.has_faults());
+        // The client may have such a key for signatures of its own, so it is no fault.
+        let left_out = of(json!([good, { "kid": "it", "kty": "EC", "x5c": null }])).unwrap().left_out;
+        assert!(!left_out.has_faults());
+        let told: Vec<_> = left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["keys[1], kid \"it\": it has no x5c, and so no certificate"]);
         assert!(ClientKeys::take_shared(&[]).is_none() && ClientKeys::take_shared(&[0; 33]).is_none());
+    }
+
+    #[test]
+    fn what_the_operator_wrote_is_read_with_every_key_that_has_no_certificate_told() {
+        let read = |keys: Value| serde_json::from_value::<KeySet>(json!({ "keys": keys })).unwrap().read();
+        let good = json!({ "kid": "good", "x5c": [CERTIFICATE] });
+        let keys = read(json!([{ "kid": 7, "kty": "EC" }, good, { "use": "enc", "x5c": null }])).unwrap();
+        assert_eq!(keys.certificates.len(), 1);
+        assert_eq!(
+            keys.left_out.to_string(),
+            "2 of 3: keys[0], a kid that is no text: it has no x5c, and so no certificate; keys[2], no kid: it has no x5c, and so no \
+             certificate"
+        );
+        assert!(!read(json!([good])).unwrap().left_out.has_faults());
+        assert!(read(json!([])).unwrap().certificates.is_empty());
+        for (keys, wrong) in [
+            (
+                json!([{ "x5c": [] }]),
+                "jwks has no certificate of a client: 1 of 1: keys[0], no kid: it has no x5c, and so no certificate",
+            ),
+            (json!([good, { "kid": "it", "d": "AA" }]), "jwks: keys[1], kid \"it\": a key must be public"),
+            (json!([good, { "x5c": ["AAAA"] }]), "jwks: keys[1], no kid: x5c holds certificates in base64"),
+        ] {
+            assert_eq!(read(keys).unwrap_err(), wrong);
+        }
     }
 
     #[test]

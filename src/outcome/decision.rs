@@ -190,6 +190,12 @@ impl Decision {
         Self { lookup, ..self }
     }
 
+    /// Whom its token names.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Rc<Identity>> {
+        self.identity.as_ref()
+    }
+
     /// When the token of a forwarded request expires.
     #[must_use]
     pub fn expires(&self) -> Option<UnixTime> {

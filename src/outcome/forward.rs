@@ -18,8 +18,8 @@ pub struct SanitizedHeaders {
     pub edits: Vec<Edit>,
     /// How many of the removed ones were forged. `X-Forwarded-Client-Cert` is not among them: Envoy may have written it itself.
     pub forged_headers: u32,
-    /// Whether one of them is refused under `on_forged: refuse`.
-    pub(crate) is_refusable: bool,
+    /// The first of them that is refused under `on_forged: refuse`.
+    pub(crate) refusable: Option<String>,
 }
 
 /// A request to forward.

@@ -8,6 +8,7 @@ use std::panic::Location;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config;
 use crate::jose::left_out::LeftOut;
+use crate::outcome::identity::Identity;
 use crate::outcome::refused::Refused;
 use crate::outcome::server_response::Finding;
 use crate::reason::{Fault, Reason};
@@ -106,10 +107,11 @@ impl fmt::Display for Event<'_> {
                 formatter.write_str("would have ")?;
                 refused(formatter, refusal, circumstances)
             }
-            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented, expected, detail }) => {
+            Self::TokenNotBound(policy, Finding { reason, is_withheld, presented, expected, detail, identity }) => {
                 let what = if *is_withheld { "withheld" } else { "passed" };
                 write!(formatter, "issued token not bound: {what} reason={reason} policy={policy}")?;
                 write!(formatter, " presented={} expected={}", thumbprint(*presented), thumbprint(*expected))?;
+                who(formatter, identity.as_deref())?;
                 write!(formatter, " detail={}", OrDash(Some(detail)))
             }
             Self::RefusalsNotLogged(NotLogged { policy, reason, count }) => {
@@ -131,11 +133,16 @@ fn refused(formatter: &mut fmt::Formatter<'_>, refusal: &Refused, circumstances:
     write!(formatter, " route={}", OrDash(route.as_deref()))?;
     write!(formatter, " presented={}", thumbprint(refusal.presented()))?;
     write!(formatter, " expected={}", thumbprint(refusal.expected()))?;
-    write!(formatter, " client_id={}", OrDash(identity.and_then(|own| own.client())))?;
-    write!(formatter, " subject={}", OrDash(identity.and_then(|own| own.subject())))?;
-    write!(formatter, " issuer={}", OrDash(identity.and_then(|own| own.issuer())))?;
+    who(formatter, identity.map(AsRef::as_ref))?;
     write!(formatter, " request_id={}", OrDash(request_id.as_deref()))?;
     write!(formatter, " detail={}", OrDash(refusal.detail()))
+}
+
+/// Whom a token names.
+fn who(formatter: &mut fmt::Formatter<'_>, identity: Option<&Identity>) -> fmt::Result {
+    write!(formatter, " client_id={}", OrDash(identity.and_then(Identity::client)))?;
+    write!(formatter, " subject={}", OrDash(identity.and_then(Identity::subject)))?;
+    write!(formatter, " issuer={}", OrDash(identity.and_then(Identity::issuer)))
 }
 
 fn thumbprint(thumbprint: Option<Thumbprint>) -> String {

@@ -70,10 +70,11 @@ impl Refusal {
 
     /// Its approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
-        let Particulars { detail, demands, .. } = &*self.0;
+        let Particulars { detail, demands, identity, .. } = &*self.0;
         let texts = detail.iter().chain(demands.iter().map(|(_, value)| value)).map(String::len);
         let own = size_of::<Self>().saturating_add(size_of::<Particulars>());
         let own = own.saturating_add(size_of_val(demands.as_slice()));
+        let own = own.saturating_add(identity.as_ref().map_or(0, |identity| identity.size()));
         texts.fold(own, usize::saturating_add)
     }
 
@@ -137,5 +138,21 @@ impl Refusal {
     /// What the request needs, as parameters of the challenge.
     pub(super) fn demands(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.demands.iter().map(|(parameter, value)| (*parameter, value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::json;
+
+    #[test]
+    fn whom_a_token_names_counts_where_a_refusal_is_kept() {
+        let subject = "s".repeat(1000);
+        let claims = format!(r#"{{"sub":"{subject}"}}"#);
+        let identity = Identity::vouched_for(&json::object(claims.as_bytes()).unwrap());
+        let without = Refusal::from(Reason::ClaimMissing);
+        let size = without.size();
+        assert!(without.about(identity).size() >= size + 1000);
     }
 }

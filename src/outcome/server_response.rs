@@ -2,11 +2,14 @@
 
 //! The outcomes of reading an authorization server's responses.
 
+use std::rc::Rc;
+
 use crate::certificate::thumbprint::Thumbprint;
+use crate::outcome::identity::Identity;
 use crate::reason::Reason;
 
 /// A token response with an access token that is not bound to the certificate of its request, or one that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Why.
     pub reason: Reason,
@@ -18,27 +21,31 @@ pub struct Finding {
     pub expected: Option<Thumbprint>,
     /// What was seen, in words of our own; empty if the reason says it all.
     pub detail: &'static str,
+    /// Whom the token names; `None` if it cannot be read.
+    pub identity: Option<Rc<Identity>>,
 }
 
 /// What a token response contains, with what the log says of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judged {
     pub(crate) outcome: IssuanceOutcome,
     /// The certificate that the token is bound to, if that is another one than was presented.
     pub(crate) expected: Option<Thumbprint>,
     /// As [`Finding::detail`].
     pub(crate) detail: &'static str,
+    /// Whom the token names, if it is not bound.
+    pub(crate) identity: Option<Rc<Identity>>,
 }
 
 impl Judged {
     pub(crate) fn unreadable(detail: &'static str) -> Self {
-        Self { outcome: IssuanceOutcome::Unreadable, expected: None, detail }
+        Self { outcome: IssuanceOutcome::Unreadable, expected: None, detail, identity: None }
     }
 }
 
 impl From<IssuanceOutcome> for Judged {
     fn from(outcome: IssuanceOutcome) -> Self {
-        Self { outcome, expected: None, detail: "" }
+        Self { outcome, expected: None, detail: "", identity: None }
     }
 }
 
@@ -131,6 +138,8 @@ pub enum MetadataOutcome {
     NotJson,
     /// It is too large.
     TooLarge,
+    /// The proxy did not give all of it.
+    NotGiven,
     /// It was broken off before its end.
     Interrupted,
 }
@@ -147,6 +156,7 @@ impl MetadataOutcome {
         Self::Encoded,
         Self::NotJson,
         Self::TooLarge,
+        Self::NotGiven,
         Self::Interrupted,
     ];
 
@@ -163,6 +173,7 @@ impl MetadataOutcome {
             Self::Encoded => "encoded",
             Self::NotJson => "not_json",
             Self::TooLarge => "too_large",
+            Self::NotGiven => "not_given",
             Self::Interrupted => "interrupted",
         }
     }

@@ -10,6 +10,7 @@ pub mod step;
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Deserialize;
 
@@ -35,6 +36,7 @@ use crate::http::request::{Caller, Request};
 use crate::keys::KeySource;
 use crate::outcome::decision::Ground;
 use crate::outcome::forward::SanitizedHeaders;
+use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refusal_log::LinesPerMinute;
 use crate::outcome::refused::Refused;
@@ -48,6 +50,9 @@ use crate::text::https_url::redacted;
 
 /// The header whose options are names of headers (RFC 9110 §7.6.1).
 const CONNECTION: &str = "connection";
+
+/// So many characters of the name of a forged header are told.
+const LONGEST_TOLD: usize = 80;
 
 /// Every header of every request is compared with each of them.
 const MOST_ADDITIONAL: usize = 32;
@@ -529,10 +534,12 @@ impl Policies {
         // After an internal redirect: the forged headers were removed and counted before it.
         if context.judged_under.is_some() {
             cleaned.forged_headers = 0;
-            cleaned.is_refusable = false;
+            cleaned.refusable = None;
         }
-        if self.on_forged == OnForged::Refuse && cleaned.is_refusable {
-            return Step::Refuse(scene.refused(Reason::HeaderForged));
+        if self.on_forged == OnForged::Refuse
+            && let Some(name) = cleaned.refusable.take()
+        {
+            return Step::Refuse(scene.refused(Refusal::because(Reason::HeaderForged, name)));
         }
         policy.start(scene, request, context, received)
     }
@@ -569,7 +576,9 @@ impl Policies {
             } else if let Some(claim) = self.claim_of(name) {
                 if !terminator.is_some_and(|own| own.reads(name)) {
                     cleaned.forged_headers = cleaned.forged_headers.saturating_add(1);
-                    cleaned.is_refusable |= claim.is_refused();
+                    if claim.is_refused() && cleaned.refusable.is_none() {
+                        cleaned.refusable = Some(name.chars().take(LONGEST_TOLD).collect());
+                    }
                 }
                 cleaned.edits.push(Edit::remove(*name));
             } else if name.eq_ignore_ascii_case(CONNECTION) {
@@ -612,9 +621,17 @@ impl Policies {
     /// The refusal of a request under the policy of this name, from this caller with this certificate, whose token expired while
     /// it was in flight.
     #[must_use]
-    pub fn outlived(&self, policy: &str, caller: Caller, presented: Option<Thumbprint>) -> Option<Refused> {
+    pub fn outlived(
+        &self,
+        policy: &str,
+        caller: Caller,
+        presented: Option<Thumbprint>,
+        identity: Option<Rc<Identity>>,
+    ) -> Option<Refused> {
         match self.get(policy) {
-            Some(Policy::ResourceServer(server)) => Some(server.outlived(Scene::new(policy, caller, Ok(presented)))),
+            Some(Policy::ResourceServer(server)) => {
+                Some(server.outlived(Scene::new(policy, caller, Ok(presented)), identity))
+            }
             Some(Policy::AuthorizationServer(_) | Policy::CleanOnly(_)) | None => None,
         }
     }
@@ -721,6 +738,11 @@ fn policy_in_metadata(map: &[u8]) -> Option<Option<&[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handover::header_cache::HeaderCache;
+    use crate::jose::signature::PortableEngine;
+    use crate::keys::KeyRing;
+    use crate::resource_server::token_cache::TokenCache;
+    use crate::time::UnixTime;
 
     fn map(entries: &[(&str, &str)]) -> Vec<u8> {
         let mut bytes = u32::try_from(entries.len()).unwrap().to_le_bytes().to_vec();
@@ -758,13 +780,32 @@ mod tests {
     }
 
     #[test]
+    fn the_first_forged_header_is_told_and_of_a_long_name_its_beginning() {
+        let policies = br#"{"clean_only": {}, "on_forged": "refuse"}"#;
+        let policies = Policies::load(policies).unwrap();
+        let long = format!("client-cert{}", "x".repeat(200));
+        for (names, told) in [
+            (vec!["x-other", "x-ssl-client-cert", "client-cert"], "x-ssl-client-cert"),
+            (vec![&*long], long.get(..80).unwrap()),
+        ] {
+            let headers: Vec<_> = names.iter().map(|name| (*name, &b"x"[..])).collect();
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
+            let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+            let mut header_cache = HeaderCache::default();
+            let context = &mut Context::new(&PortableEngine, &keys, &mut tokens, &mut header_cache);
+            let Step::Refuse(refused) = policies.start(&request, context) else { panic!("{names:?}") };
+            assert_eq!((refused.reason(), refused.detail()), (Reason::HeaderForged, Some(told)));
+        }
+    }
+
+    #[test]
     fn no_name_of_ours_is_left_in_connection() {
         let policies = br#"{"clean_only": {}, "additional_headers": ["x-subject", "x-corp-*"]}"#;
         let policies = Policies::load(policies).unwrap();
         let edits = |values: &[&str]| {
             let headers: Vec<_> = values.iter().map(|value| ("Connection", value.as_bytes())).collect();
             let cleaned = policies.cleaned(&headers);
-            assert_eq!((cleaned.forged_headers, cleaned.is_refusable), (0, false));
+            assert_eq!((cleaned.forged_headers, cleaned.refusable), (0, None));
             cleaned.edits
         };
         let none: [Edit; 0] = [];

@@ -3,6 +3,7 @@
 //! Runs one request from its first step to its end, without waiting: what a host would wait for is given or missing.
 
 use crate::authorization_server::ResponseReader;
+use crate::http::body::Unread;
 use crate::http::call::Response;
 use crate::http::edit::{Edit, Served};
 use crate::jose::signature::SignatureEngine;
@@ -16,7 +17,7 @@ use crate::time::UnixTime;
 /// What is given of what a policy may ask for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Given<'g> {
-    /// The whole body of the request; `None` if it is larger than the policy's limit, or cannot be read.
+    /// The whole body of the request; `None` if it is larger than the policy's limit.
     pub body: Option<&'g [u8]>,
     /// The body of the introspection response (RFC 7662 §2.2) with the status 200; `None` if there is none.
     pub introspection: Option<&'g [u8]>,
@@ -69,7 +70,7 @@ pub fn run(
             Step::Serve { served, decision } => break End::Serve(served, decision),
             Step::AskBody(question) => {
                 asked.push(Asked::Body);
-                question.resume(given.body, keys, engine, &|| given.now)
+                question.resume(given.body.ok_or(Unread::TooLarge), keys, engine, &|| given.now)
             }
             Step::AskKeys { question, .. } => {
                 let missing = Missing::Keys(question.source().place());

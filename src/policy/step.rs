@@ -3,6 +3,7 @@
 //! The steps of judging a request.
 
 use crate::authorization_server::{self, ForwardAnd, ResponseReader, UntilBody, UntilKeys};
+use crate::http::body::Unread;
 use crate::http::edit::{Edit, Served};
 use crate::jose::signature::SignatureEngine;
 use crate::keys::{AskKeys, KeyRing};
@@ -88,11 +89,11 @@ impl AskBody {
         self.until.early_edits()
     }
 
-    /// Continues with the whole body, without trailers; `None` if it is larger than the limit, or cannot be read.
+    /// Continues with the whole body, without trailers.
     #[must_use]
     pub fn resume(
         self,
-        body: Option<&[u8]>,
+        body: Result<&[u8], Unread>,
         keys: &KeyRing,
         engine: &dyn SignatureEngine,
         now: &dyn Fn() -> UnixTime,

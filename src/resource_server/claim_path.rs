@@ -75,13 +75,14 @@ impl ClaimPath {
         matches!(self.names.as_slice(), [own] if own == name)
     }
 
-    /// The claim, if it is there. What is no object has no members.
+    /// The claim, if it is there and not null. What is no object has no members.
     pub(super) fn find<'c>(&self, claims: &'c Object<'c>) -> Option<&'c Json<'c>> {
         let (first, rest) = self.names.split_first()?;
-        rest.iter().try_fold(claims.get(first)?, |value, name| match value {
+        let found = rest.iter().try_fold(claims.get(first)?, |value, name| match value {
             Json::Object(members) => members.get(name),
             _ => None,
-        })
+        });
+        found.filter(|value| **value != Json::Null)
     }
 }
 
@@ -108,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_claim_is_found_where_objects_lead_to_it() {
-        let claims = json::object(br#"{"a": {"b": {"c": "x"}, "d": ["e"]}, "/a/b": 1}"#).unwrap();
+        let claims = json::object(br#"{"a": {"b": {"c": "x", "n": null}, "d": ["e"], "n": null}, "/a/b": 1}"#).unwrap();
         let found = |path: &str| ClaimPath::try_from(path.to_owned()).unwrap().find(&claims).cloned();
         assert_eq!(found("/a/b/c"), Some(Json::Text("x".into())));
-        for path in ["/a/x", "/a/d/0", "/a/b/c/x", "/a~1b", "b"] {
+        for path in ["/a/x", "/a/d/0", "/a/b/c/x", "/a~1b", "b", "/a/n", "/a/n/x", "/a/b/n"] {
             assert_eq!(found(path), None, "{path}");
         }
     }

@@ -42,7 +42,8 @@ impl<'t> Claims<'t> {
             None => demand("aud")?,
             Some(Json::Text(_)) => {}
             Some(Json::List(audiences)) if audiences.iter().all(|audience| audience.as_str().is_some()) => {}
-            Some(_) => return Err(malformed("aud")),
+            Some(Json::List(_)) => return Err(malformed("aud", "a list with an item that is no text")),
+            Some(other) => return Err(malformed("aud", other.kind())),
         }
         let expires = time(payload, "exp")?;
         expires.map_or_else(|| demand("exp"), |_| Ok(()))?;
@@ -79,11 +80,11 @@ impl<'t> Claims<'t> {
     pub(super) fn check_lifetime(&self, longest: Option<f64>) -> Result<(), Refusal> {
         let Some(longest) = longest else { return Ok(()) };
         match (self.issued_at, self.expires) {
-            (None, _) => Err(missing("iat")),
-            (_, None) => Err(missing("exp")),
+            (None, _) => Err(missing("iat, for max_lifetime_seconds")),
+            (_, None) => Err(missing("exp, for max_lifetime_seconds")),
             (Some(issued_at), Some(expires)) if expires - issued_at > longest => {
                 let lifetime = expires - issued_at;
-                Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds")))
+                Err(Refusal::because(Reason::TokenLifetimeTooLong, format!("{lifetime} seconds, at most {longest}")))
             }
             (Some(_), Some(_)) => Ok(()),
         }
@@ -94,7 +95,8 @@ impl<'t> Claims<'t> {
     pub(super) fn check_issuer(&self, issuer: &Issuer) -> Result<(), Refusal> {
         match self.issuer {
             Some(own) if !issuer.identifier.is_of(self.payload) => {
-                Err(Refusal::because(Reason::IssuerNotTrusted, shortened(own)))
+                let detail = format!("it is from {}, expected {}", shortened(own), issuer.identifier());
+                Err(Refusal::because(Reason::IssuerNotTrusted, detail))
             }
             Some(_) | None => Ok(()),
         }
@@ -102,7 +104,7 @@ impl<'t> Claims<'t> {
 }
 
 pub(super) fn text<'t>(payload: &'t Object<'_>, name: &'static str) -> Result<Option<&'t str>, Refusal> {
-    payload.get(name).map(|value| value.as_str().ok_or_else(|| malformed(name))).transpose()
+    payload.get(name).map(|value| value.as_str().ok_or_else(|| malformed(name, value.kind()))).transpose()
 }
 
 /// A NumericDate (RFC 7519 §2).
@@ -111,15 +113,20 @@ pub(super) fn time(payload: &Object<'_>, name: &'static str) -> Result<Option<f6
         Json::Number(value) => value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds)),
         _ => None,
     };
-    payload.get(name).map(|value| seconds(value).ok_or_else(|| malformed(name))).transpose()
+    let seen = |value: &Json<'_>| match value {
+        Json::Number(_) => "a number of seconds that is out of bounds",
+        other => other.kind(),
+    };
+    payload.get(name).map(|value| seconds(value).ok_or_else(|| malformed(name, seen(value)))).transpose()
 }
 
 fn missing(name: &'static str) -> Refusal {
     Refusal::because(Reason::ClaimMissing, name)
 }
 
-fn malformed(name: &'static str) -> Refusal {
-    Refusal::because(Reason::ClaimMalformed, name)
+/// The claim with what it is, in words of our own.
+pub(super) fn malformed(name: &str, seen: &str) -> Refusal {
+    Refusal::because(Reason::ClaimMalformed, format!("{name} is {seen}"))
 }
 
 /// The beginning of a client's text, for the log.

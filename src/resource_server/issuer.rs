@@ -268,17 +268,21 @@ impl Issuer {
     }
 
     /// RFC 9068 §4: `at+jwt` or `application/at+jwt`. `kind` is in lower case.
-    pub(super) fn check_type(&self, kind: Option<&str>) -> Result<(), Reason> {
+    pub(super) fn check_type(&self, kind: Option<&'static str>) -> Result<(), Refusal> {
         match self.token_type {
-            TokenType::AccessToken if !token_kind::is_access_token(kind) => Err(Reason::TokenTypeUnsupported),
+            TokenType::AccessToken if !token_kind::is_access_token(kind) => {
+                let detail = format!("the header's typ is {}, expected at+jwt", kind.unwrap_or("not there"));
+                Err(Refusal::because(Reason::TokenTypeUnsupported, detail))
+            }
             TokenType::AccessToken | TokenType::AnyJwt => Ok(()),
         }
     }
 
     /// The same for a token whose header cannot be seen any more.
     pub(super) fn check_unseen_type(&self) -> Result<(), Refusal> {
-        self.check_type(None)
-            .map_err(|reason| Refusal::because(reason, "jwt_authn removed the token, so its header cannot be seen"))
+        self.check_type(None).map_err(|refusal| {
+            Refusal::because(refusal.reason(), "jwt_authn removed the token, so its header cannot be seen")
+        })
     }
 
     /// In seconds.

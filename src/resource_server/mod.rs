@@ -57,6 +57,7 @@ use crate::jose::jws;
 use crate::jose::signature::SignatureEngine;
 use crate::keys::{KeyRing, KeySource};
 use crate::outcome::forward::Forward;
+use crate::outcome::identity::Identity;
 use crate::outcome::lookup::Lookup;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
@@ -529,8 +530,9 @@ impl ResourceServer {
     }
 
     /// The refusal of a request whose token expired while it was in flight.
-    pub(crate) fn outlived(&self, scene: Scene<'_>) -> Refused {
+    pub(crate) fn outlived(&self, scene: Scene<'_>, identity: Option<Rc<Identity>>) -> Refused {
         let refusal = Refusal::because(Reason::TokenExpired, "it expired while the request was in flight");
+        let refusal = identity.into_iter().fold(refusal, Refusal::about);
         // Its headers are gone, and with them the scheme that it used.
         scene.challenging(self.challenge_under(schemes::usual(self.schemes))).refused(refusal)
     }
@@ -622,6 +624,7 @@ impl ResourceServer {
                 let left = verification::verified_before(&self.issuers, self.expected(policy), context.connection)?;
                 (Rc::new(left.ok_or(missing)?), schemes::of_removed_token(self.schemes), None)
             }
+            Err(Reason::SchemeUnsupported) => return Err(schemes::unsupported(self.schemes, request).into()),
             Err(reason) => return Err(reason.into()),
         };
         token

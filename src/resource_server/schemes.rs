@@ -8,6 +8,8 @@ use crate::config;
 use crate::http::auth_scheme::{AuthScheme, AuthSchemes};
 use crate::http::request::Request;
 use crate::jose::confirmation::Dpop;
+use crate::outcome::refusal::Refusal;
+use crate::reason::Reason;
 
 /// The schemes of `Authorization` under which tokens are accepted.
 #[derive(Debug, Deserialize)]
@@ -98,7 +100,41 @@ pub(super) fn of_error(schemes: AuthSchemes, request: &Request<'_>) -> AuthSchem
     used.unwrap_or_else(|| usual(schemes))
 }
 
+/// Schemes by the names that are told of them. Another one is a client's text, which no log has before a token is verified.
+const KNOWN: &[&str] = &["Basic", "Bearer", "Digest", "DPoP", "mtls_pop", "Negotiate"];
+
+/// The refusal of a request with credentials of none of these schemes.
+#[cold]
+pub(super) fn unsupported(schemes: AuthSchemes, request: &Request<'_>) -> Refusal {
+    let value = request.values("authorization").next().unwrap_or_default();
+    let name = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let seen = KNOWN.iter().find(|own| name.eq_ignore_ascii_case(own.as_bytes())).unwrap_or(&"another");
+    let accepted: Vec<_> = schemes.iter().map(AuthScheme::name).collect();
+    Refusal::because(Reason::SchemeUnsupported, format!("the scheme is {seen}, expected {}", accepted.join(", ")))
+}
+
 /// The one of these schemes that most clients know.
 pub(super) fn usual(schemes: AuthSchemes) -> AuthScheme {
     schemes.bearer.then_some(AuthScheme::Bearer).or_else(|| schemes.iter().next()).unwrap_or(AuthScheme::Bearer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+
+    #[test]
+    fn a_scheme_that_is_not_accepted_is_told_by_a_name_of_ours_alone() {
+        let told = |value: &str| {
+            let headers = [("authorization", value.as_bytes())];
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now: UnixTime::EPOCH };
+            let schemes = AuthSchemes { dpop: false, bearer: true, mtls_pop: true };
+            unsupported(schemes, &request).detail().unwrap().to_owned()
+        };
+        assert_eq!(told("dpop e30.e30.AAAA"), "the scheme is DPoP, expected Bearer, mtls_pop");
+        assert_eq!(told("BASIC QTpC"), "the scheme is Basic, expected Bearer, mtls_pop");
+        for other in ["", "<script> x", "Basics QTpC", "QTpC"] {
+            assert_eq!(told(other), "the scheme is another, expected Bearer, mtls_pop", "{other}");
+        }
+    }
 }

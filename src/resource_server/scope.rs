@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use super::claim_path::ClaimPath;
-use super::claims::shortened;
+use super::claims::{malformed, shortened};
 use super::token_kind;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
@@ -80,16 +80,17 @@ impl ScopeClaims {
     pub(super) fn scopes<'p>(&self, payload: &'p Object<'p>) -> Result<Vec<&'p str>, Refusal> {
         let mut scopes = Vec::new();
         for path in &self.0 {
-            let malformed = || Refusal::because(Reason::ClaimMalformed, path.text());
             match path.find(payload) {
                 None => {}
                 Some(Json::Text(text)) => scopes.extend(text.split(' ').filter(|scope| !scope.is_empty())),
                 Some(Json::List(items)) => {
                     for item in items {
-                        scopes.push(item.as_str().ok_or_else(malformed)?);
+                        let scope = item.as_str();
+                        scopes
+                            .push(scope.ok_or_else(|| malformed(path.text(), "a list with an item that is no text"))?);
                     }
                 }
-                Some(_) => return Err(malformed()),
+                Some(other) => return Err(malformed(path.text(), other.kind())),
             }
         }
         Ok(scopes)

@@ -4,6 +4,7 @@
 //! refresh token is for the issuer only, a logout token ends a session. An API must accept none of them, so the rules for one
 //! kind must refuse the others (RFC 8725 §3.12).
 
+use super::claims::shortened;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::{Json, Object};
@@ -79,7 +80,7 @@ pub(super) fn has(claims: &Object<'_>, name: &str) -> bool {
 /// [`Reason::TokenTypeUnsupported`], with the claim that shows another kind.
 pub(super) fn check(claims: &Object<'_>, stand: Stand<'_>) -> Result<(), Refusal> {
     if let Some(mark) = OF_OTHERS.iter().find(|name| has(claims, name)) {
-        return Err(other(mark));
+        return Err(other(format!("it has {mark}")));
     }
     let mut says_access = SCOPES.iter().any(|name| has(claims, name));
     if let Stand::Token(kind) = stand {
@@ -93,19 +94,28 @@ pub(super) fn check(claims: &Object<'_>, stand: Stand<'_>) -> Result<(), Refusal
             Stand::Response(own) if name == "token_type" => {
                 let is_own = || own.iter().any(|own| word.is_some_and(|word| word.eq_ignore_ascii_case(own)));
                 if !is_among(TOKEN_TYPES) && !is_own() {
-                    return Err(other(name));
+                    return Err(other(said(name, word)));
                 }
                 says_access = true;
             }
-            _ if is_among(OTHERS) => return Err(other(name)),
+            _ if is_among(OTHERS) => return Err(other(said(name, word))),
             _ => says_access |= is_among(ACCESS),
         }
     }
-    if has(claims, NONCE) && !says_access { Err(other(NONCE)) } else { Ok(()) }
+    if has(claims, NONCE) && !says_access {
+        Err(other(format!("it has {NONCE}, and nothing says that it is for access")))
+    } else {
+        Ok(())
+    }
 }
 
-fn other(mark: &str) -> Refusal {
-    Refusal::because(Reason::TokenTypeUnsupported, mark)
+fn other(seen: String) -> Refusal {
+    Refusal::because(Reason::TokenTypeUnsupported, seen)
+}
+
+/// What a claim says that a token is.
+fn said(name: &str, word: Option<&str>) -> String {
+    format!("{name} is {}", word.map_or_else(|| "no text".to_owned(), shortened))
 }
 
 #[cfg(test)]
@@ -137,8 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_names_the_claim() {
-        let refusal = check(&json::object(br#"{"typ":"ID"}"#).unwrap(), Stand::Payload).unwrap_err();
-        assert_eq!((refusal.reason(), refusal.detail()), (Reason::TokenTypeUnsupported, Some("typ")));
+    fn the_refusal_names_the_claim_and_its_word() {
+        for (claims, stand, detail) in [
+            (r#"{"typ":"ID"}"#, Stand::Payload, "typ is ID"),
+            (r#"{"token_type":"urn:own"}"#, Stand::Response(&[]), "token_type is urn:own"),
+            (r#"{"token_type":1}"#, Stand::Response(&[]), "token_type is no text"),
+            (r#"{"at_hash":"a"}"#, Stand::Payload, "it has at_hash"),
+            (r#"{"nonce":"a"}"#, Stand::Payload, "it has nonce, and nothing says that it is for access"),
+        ] {
+            let refusal = check(&json::object(claims.as_bytes()).unwrap(), stand).unwrap_err();
+            assert_eq!((refusal.reason(), refusal.detail()), (Reason::TokenTypeUnsupported, Some(detail)), "{claims}");
+        }
     }
 }

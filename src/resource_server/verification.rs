@@ -22,6 +22,7 @@ use crate::jose::jwk::Fingerprint;
 use crate::jose::jws::{self, CompactJws};
 use crate::jose::signature::Verification;
 use crate::keys::FetchReason;
+use crate::outcome::identity::Identity;
 use crate::outcome::refusal::Refusal;
 use crate::reason::Reason;
 use crate::text::json::Object;
@@ -76,11 +77,17 @@ pub(super) fn verify(
 }
 
 /// The refusal of a token that is no JWS, or none that is read here.
+// Not inlined: as above.
+#[cold]
+#[inline(never)]
 fn unread(bearer_token: &BearerToken<'_>, reason: Reason) -> Refusal {
     if reason != Reason::TokenTooLong && jws::is_encrypted(bearer_token.text()) {
         return Refusal::because(Reason::TokenMalformed, "it is encrypted (JWE), and only introspection can judge it");
     }
-    reason.into()
+    match jws::seen_in_header(bearer_token.text(), reason) {
+        Some(seen) => Refusal::because(reason, seen),
+        None => reason.into(),
+    }
 }
 
 /// The token of a request from which the filter that verified it has removed it, by the payload in the metadata. `None` if
@@ -102,9 +109,8 @@ pub(super) fn verified_before(
     let payload =
         VerifiedPayload::read(&payload).and_then(|payload| payload.claims(expected.scope_claims.paths(), &of_issuer));
     let payload = payload.ok_or_else(unreadable)?;
-    let claims = Claims::parse(&payload, REQUIRED)?;
-    claims.check_issuer(issuer)?;
-    issuer.check_unseen_type()?;
+    let claims = claims_of(&payload, REQUIRED, issuer, false)?;
+    issuer.check_unseen_type().map_err(|refusal| about(refusal, &payload))?;
     // The metadata does not say the algorithm. The payload in the proof is empty, since the token is never looked up in the
     // cache.
     let proof = Proof::Payload(Object::default());
@@ -159,7 +165,10 @@ fn described(
         let verified = verify_signature(jwt, issuer, now, context).map(drop);
         // An invalid signature of the response is not the token's fault.
         verified.map_err(|stop: Stop| {
-            stop.map(|refusal| introspected.unavailable(&format!("the response: {}", refusal.reason())))
+            stop.map(|refusal| {
+                let seen = refusal.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
+                introspected.unavailable(&format!("the response: {}{seen}", refusal.reason()))
+            })
         })
     };
     let payload = introspected.claims(issuer.identifier(), verified)?;
@@ -167,15 +176,38 @@ fn described(
         MissingAudience::Required => &["aud"],
         MissingAudience::IfPresent => &[],
     };
-    let claims = Claims::parse(&payload, required)?;
-    claims.check_issuer(issuer)?;
-    // Some servers describe an ID token or a refresh token in this way, too.
-    if claims.audience.is_none() && !token_kind::has(&payload, "token_type") {
-        return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type").into());
-    }
+    let claims = claims_of(&payload, required, issuer, true)?;
     let proof = Proof::Introspection(now.saturating_add(source.longest_kept()));
     let form = (Stand::Response(source.token_types()), None);
     Ok(Prepared::of(&claims, (place, issuer), expected, proof, form)?)
+}
+
+/// The claims that another has vouched for: the issuer's server in its response, or a filter.
+// Not inlined, since it stands twice.
+#[inline(never)]
+fn claims_of<'c>(
+    payload: &'c Object<'c>,
+    required: &[&'static str],
+    issuer: &Issuer,
+    is_response: bool,
+) -> Result<Claims<'c>, Refusal> {
+    let read = || {
+        let claims = Claims::parse(payload, required)?;
+        claims.check_issuer(issuer)?;
+        // Some servers describe an ID token or a refresh token in this way, too.
+        if is_response && claims.audience.is_none() && !token_kind::has(payload, "token_type") {
+            return Err(Refusal::because(Reason::ClaimMissing, "aud, where there is no token_type"));
+        }
+        Ok(claims)
+    };
+    read().map_err(|refusal| about(refusal, payload))
+}
+
+/// The same refusal with whom the claims name, which another has vouched for: the authorization server, or a filter.
+#[cold]
+#[inline(never)]
+fn about(refusal: Refusal, claims: &Object<'_>) -> Refusal {
+    refusal.about(Identity::vouched_for(claims))
 }
 
 /// The issuer that the token names. Its keys decide later whether it is. An unknown issuer is not logged, since nobody has

@@ -69,6 +69,18 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// What kind of value it is, for messages.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+
     /// A copy that borrows nothing.
     pub(crate) fn into_owned(self) -> Json<'static> {
         match self {

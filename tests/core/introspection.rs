@@ -12,6 +12,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use certbound::Refused;
 use certbound::config::secret::Environment;
 use certbound::handover::header_cache::HeaderCache;
 use certbound::http::call::{Call, Outcome, Response};
@@ -86,6 +87,22 @@ impl Api {
     }
 
     fn ask(&mut self, token: &str, introspected: Option<&Introspected>) -> Came {
+        match self.step(token, introspected) {
+            Step::Forward { .. } => Came::Forwarded,
+            Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.detail().map(str::to_owned)),
+            Step::AskIntrospection(question) => Came::Asked(Box::new(question)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(&mut self, token: &str, introspected: &Introspected) -> Refused {
+        match self.step(token, Some(introspected)) {
+            Step::Refuse(refused) => refused,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn step(&mut self, token: &str, introspected: Option<&Introspected>) -> Step {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", authorization.as_bytes())];
         let request = Request {
@@ -98,12 +115,7 @@ impl Api {
         let header_cache = &mut HeaderCache::default();
         let context =
             &mut Context { introspected, ..Context::new(&PortableEngine, &keys, &mut self.tokens, header_cache) };
-        match self.policies.start(&request, context) {
-            Step::Forward { .. } => Came::Forwarded,
-            Step::Refuse(refusal) => Came::Refused(refusal.reason().name(), refusal.detail().map(str::to_owned)),
-            Step::AskIntrospection(question) => Came::Asked(Box::new(question)),
-            other => panic!("{other:?}"),
-        }
+        self.policies.start(&request, context)
     }
 
     /// What the issuer is asked; the request is answered with this.
@@ -308,6 +320,63 @@ fn a_503_in_place_of_the_issuers_answer_has_the_line_end_of_a_secret_in_its_deta
 }
 
 #[test]
+fn of_a_signed_response_that_no_key_verifies_the_detail_says_what_was_seen() {
+    // The key of RFC 7515 appendix A.3.
+    let key = json!({
+        "kty": "EC", "crv": "P-256", "kid": "own", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
+    let server = json!({"resource_server": {"issuers": [{
+        "issuer": "https://server.example.com", "audiences": ["https://api.example.com"], "keys": {"jwks": {"keys": [key]}},
+        "introspection": {
+            "endpoint": "https://server.example.com/introspect", "cluster": "as", "endpoint_auth_method": "none",
+            "client_id": "api", "answer": "jwt",
+        },
+    }]}});
+    for (kid, told) in [
+        (
+            "other",
+            "the response: key_unknown, ES256, kid other: introspection https://server.example.com/introspect through as",
+        ),
+        (
+            "own",
+            "the response: signature_invalid, ES256, kid own: introspection https://server.example.com/introspect through as",
+        ),
+    ] {
+        let header = json!({"alg": "ES256", "kid": kid, "typ": "token-introspection+jwt"}).to_string();
+        let response = format!("{}.e30.{}", URL_SAFE_NO_PAD.encode(header), "A".repeat(86));
+        let came = Api::with(json!({}), server.clone()).answered("opaque", &ok(&response));
+        let Came::Refused(reason, Some(detail)) = came else { panic!("{came:?}") };
+        assert_eq!((reason, &*detail), ("introspection_unavailable", told));
+    }
+}
+
+#[test]
+fn whom_an_active_token_names_is_in_every_refusal_that_comes_after_the_response() {
+    for (members, reason) in [
+        (json!({"aud": null}), "claim_missing"),
+        (json!({"exp": "soon"}), "claim_malformed"),
+        (json!({"iss": "https://other"}), "issuer_not_trusted"),
+        (json!({"token_type": "Refresh"}), "token_type_unsupported"),
+        (json!({"aud": "other"}), "audience_mismatch"),
+    ] {
+        let mut api = Api::new(json!({"audience": "required"}));
+        let Came::Asked(question) = api.ask("opaque", None) else { panic!("the issuer is not asked") };
+        let mut response: Value = serde_json::from_str(EXAMPLE).unwrap();
+        response["iss"] = "https://server.example.com".into();
+        (response["client_id"], response["aud"]) = ("app".into(), "https://api.example.com".into());
+        response.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let introspected = question.inquiry().clone().receive(&ok(&response.to_string()));
+        let refused = api.refused("opaque", &introspected);
+        let who = refused.identity().map(|own| (own.client(), own.subject(), own.issuer()));
+        let issuer = response["iss"].as_str();
+        assert_eq!(refused.reason().name(), reason);
+        assert_eq!(who, Some((response["client_id"].as_str(), response["sub"].as_str(), issuer)), "{members}");
+        assert!(issuer.is_some() && response["sub"].is_string() && response["client_id"].is_string());
+    }
+}
+
+#[test]
 fn a_response_is_for_its_token_alone() {
     let mut api = Api::new(json!({"cache_seconds": 0}));
     let Came::Asked(question) = api.ask("opaque", None) else { panic!("the issuer is not asked") };
@@ -334,7 +403,19 @@ fn the_detail_says_what_was_seen_and_what_is_expected() {
         (json!({"scope": "profile"}), "scope_insufficient", "it lacks accounts and has profile"),
         (json!({"scope": ["a", "b"]}), "scope_insufficient", "it lacks accounts and has a b"),
         (json!({}), "scope_insufficient", "it lacks accounts and has no scope"),
-        (json!({"iss": "https://other"}), "issuer_not_trusted", "https://other"),
+        (
+            json!({"iss": "https://other"}),
+            "issuer_not_trusted",
+            "it is from https://other, expected https://server.example.com",
+        ),
+        (json!({"exp": "soon"}), "claim_malformed", "exp is a text"),
+        (json!({"iat": -1}), "claim_malformed", "iat is a number of seconds that is out of bounds"),
+        (json!({"sub": 1}), "claim_malformed", "sub is a number"),
+        (json!({"aud": {}}), "claim_malformed", "aud is an object"),
+        (json!({"aud": ["a", 1]}), "claim_malformed", "aud is a list with an item that is no text"),
+        (json!({"scope": true}), "claim_malformed", "scope is true or false"),
+        (json!({"scp": [null]}), "claim_malformed", "scp is a list with an item that is no text"),
+        (json!({"token_type": "Refresh"}), "token_type_unsupported", "token_type is Refresh"),
     ] {
         let mut api = Api::new(json!({}));
         api.policies = Policies::load_with(

@@ -175,6 +175,7 @@ impl One {
                         age: age.as_deref().map(str::as_bytes),
                         location: None,
                         body: &body,
+                        unread: None,
                     };
                     self.worker.receive(self, token, &response);
                 }

@@ -444,6 +444,25 @@ fn the_key_that_made_an_issuers_last_token_is_tried_first_whoever_came_between()
 }
 
 #[test]
+fn what_is_wrong_with_a_header_is_told_in_words_of_our_own() {
+    let mut api = Api::new(1);
+    for (header, reason, detail) in [
+        (json!({"alg": "HS512"}), "algorithm_not_allowed", "HS512 is not supported"),
+        (json!({"alg": "none"}), "algorithm_not_allowed", "none is not supported"),
+        (json!({"alg": "ES256K"}), "algorithm_not_allowed", "ES256K is not supported"),
+        (json!({"alg": "</script>"}), "algorithm_not_allowed", "the algorithm is not supported"),
+        (json!({"alg": "ES256", "jku": "https://evil"}), "token_header_unsupported", "the header has jku"),
+        (json!({"alg": "ES256", "crit": ["x"]}), "token_header_unsupported", "the header has crit"),
+        (json!({"alg": "ES256", "typ": "<b>"}), "token_type_unsupported", "the header's typ is neither JWT nor at+jwt"),
+        (json!({"typ": "JWT"}), "token_malformed", ""),
+    ] {
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header.to_string()));
+        assert_eq!(api.ask(&token), Came::Refused(reason, 401), "{header}");
+        assert_eq!(api.detail(&token), detail, "{header}");
+    }
+}
+
+#[test]
 fn of_a_token_that_is_malformed_because_it_is_encrypted_the_operator_is_told_so() {
     let mut api = Api::new(1);
     let of = |header: &str| format!("{}.AAAA.AAAA.AAAA.AAAA", URL_SAFE_NO_PAD.encode(header));

@@ -64,6 +64,34 @@ fn golden(path: &Path, found: &str) {
     assert_eq!(found, expected, "{}", path.display());
 }
 
+#[test]
+fn a_key_of_a_clients_jwks_without_a_certificate_is_named_with_its_line() {
+    let certificate = fs::read_to_string("tests/desk/configurations/valid/client-authentication.yaml").unwrap();
+    let certificate = certificate.split("x5c: [ ").nth(1).unwrap().split(' ').next().unwrap();
+    let server = format!(
+        "authorization_server:\n  forward_certificate: [ {{ dialect: rfc9440 }} ]\n  client_authentication:\n    \
+         unlisted_clients: refuse\n    request_body: headers_wait\n    clients:\n    - client_id: s6BhdRkqt3\n      token_endpoint_auth_method: \
+         self_signed_tls_client_auth\n      jwks:\n        keys:\n        - {{ kid: a, x5c: [ {certificate} ] }}\n        - \
+         {{ kid: b, kty: EC }}\n"
+    );
+    let indented = server.replace('\n', "\n    ");
+    for (text, policy) in
+        [(server.clone(), "authorization_server"), (format!("policies:\n  tokens:\n    {indented}\n"), "tokens")]
+    {
+        let report = one("envoy.yaml", &text);
+        let line = 1 + text.lines().position(|line| line.contains("kid: b")).unwrap();
+        let [finding] = report.findings() else { panic!("{report}") };
+        let shown = finding.to_string();
+        assert_eq!(finding.warning.map(Warning::name), Some("client_key_left_out"));
+        assert!(shown.starts_with(&format!("envoy.yaml:{line}:")), "{shown}");
+        let told = format!(
+            ": warning: under the policy {policy}, the client \"s6BhdRkqt3\" has a key in its jwks that is left out: keys[1], kid \
+             \"b\": it has no x5c, and so no certificate; give it x5c, or leave it out (client_key_left_out)"
+        );
+        assert!(shown.ends_with(&told), "{shown}");
+    }
+}
+
 pub(crate) fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
     changes.iter().fold(text.to_owned(), |text, (old, new)| {
         assert!(text.contains(old), "{old}");

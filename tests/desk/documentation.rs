@@ -87,8 +87,14 @@ fn every_event_has_the_level_that_the_manual_says() {
     check(&Event::Panicked(Some(Location::caller()), Some("duplicate context_id")), None);
     check(&Event::KeysNotFetched("https://as/jwks".to_owned(), "the response has the status 500"), None);
     check(&Event::KeysLeftOut("https://as/jwks".to_owned(), &LeftOut::default()), None);
-    let finding =
-        Finding { reason: Reason::ConfirmationMissing, is_withheld: true, presented: None, expected: None, detail: "" };
+    let finding = Finding {
+        reason: Reason::ConfirmationMissing,
+        is_withheld: true,
+        presented: None,
+        expected: None,
+        detail: "",
+        identity: None,
+    };
     check(&Event::TokenNotBound("clients", &finding), None);
     for reason in Reason::ALL {
         let refusal = Scene::default().refused(*reason);

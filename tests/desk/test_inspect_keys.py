@@ -7,7 +7,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from cases import World
 from rig import tokens
+from rig.certificates import jwk
 from rig.desk import certbound
 from rig.tokens import SigningKey
 
@@ -25,6 +27,23 @@ def text(content: Any, *arguments: str) -> list[str]:
     answer = certbound("inspect", "-", *arguments, stdin=json.dumps(content).encode())
     assert (answer.returncode, answer.stderr) == (0, b""), answer
     return answer.stdout.decode().splitlines()
+
+
+def test_of_a_clients_set_each_key_is_told_with_its_certificate_or_why_it_has_none(world: World) -> None:
+    own = world.client_1
+    good = jwk(own)
+    lines = text({"keys": [good, {**good, "x5c": ["AAAA"]}, {**good, "x5c": jwk(world.client_2)["x5c"]}, {**good, "x5c": None}]})
+    for line, told in zip(
+        lines,
+        [
+            f"its certificate is {own.thumbprint}",
+            "it is left out: x5c holds certificates in base64",
+            "it is left out: the first certificate of x5c is for another key than the JWK (RFC 7517, 4.7)",
+        ],
+    ):
+        assert line.endswith(f": verifies ES256; of a client, {told}"), line
+    assert lines[3].endswith(": verifies ES256")
+    assert inspected(good)["keys"][0]["certificate"] == own.thumbprint
 
 
 def as_authlib_writes(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:

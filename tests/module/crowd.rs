@@ -197,6 +197,7 @@ fn a_crowd_that_outlives_its_token_is_ended_a_few_at_a_time_or_counted_alone() {
         let [call] = vm.dispatched().try_into().unwrap();
         let mut answer: Value = serde_json::from_slice(&active(true)).unwrap();
         answer["exp"] = (START_OF_2026.as_secs() + 5).into();
+        (answer["sub"], answer["azp"]) = ("alice".into(), "app".into());
         vm.answer(call.token, &ok(), answer.to_string().as_bytes());
         vm.pass(TIME);
         for context in &waiting {
@@ -206,7 +207,12 @@ fn a_crowd_that_outlives_its_token_is_ended_a_few_at_a_time_or_counted_alone() {
         vm.pass(Duration::from_secs(14));
         assert!(waiting.iter().all(|context| vm.ended(*context).is_none()), "none is ended early");
         vm.end(waiting[0]);
+        vm.log();
         vm.pass(Duration::from_secs(2));
+        let lines = vm.log();
+        assert_eq!(lines.is_empty(), expected.is_none(), "{lines:?}");
+        let names = |line: &str| line.contains(" client_id=\"app\" subject=\"alice\" issuer=");
+        assert!(lines.iter().all(|line| names(&line.text)), "{lines:?}");
         let counter = "certbound_outlived_tokens_total_.=.policy.=.resource_server;.;";
         assert_eq!(vm.counters().get(counter), Some(&(CROWD as u64 - 1)));
         for context in &waiting[1..] {

@@ -82,7 +82,13 @@ fn a_token_that_is_not_bound_to_the_certificate_of_its_request_does_not_leave_th
             Some(Received::Response { body, .. }) => assert_eq!(body, request.response_body),
             other => panic!("{other:?}"),
         }
-        match vm.request_and_response(&issued(&serde_json::json!({"sub": "a"}))).received {
+        let unbound =
+            vm.request_and_response(&issued(&serde_json::json!({"sub": "a", "azp": "app", "iss": "https://as"})));
+        let told = "withheld reason=confirmation_missing policy=authorization_server presented=";
+        let who = "expected=- client_id=\"app\" subject=\"a\" issuer=\"https://as\" detail=-";
+        let [line] = unbound.log.as_slice() else { panic!("{:?}", unbound.log) };
+        assert!(line.text.contains(told) && line.text.ends_with(who), "{}", line.text);
+        match unbound.received {
             Some(Received::BrokenOff { body, .. }) if is_late => assert!(body.is_empty()),
             Some(Received::Replied { status: 502, body, .. }) if !is_late => {
                 assert!(text(&body).contains("server_error"));
@@ -95,6 +101,16 @@ fn a_token_that_is_not_bound_to_the_certificate_of_its_request_does_not_leave_th
         };
         assert_eq!((counted("forwarded", "bound"), counted("withheld", "confirmation_missing")), (1, 1));
     }
+}
+
+#[test]
+fn a_response_that_is_too_large_is_told_as_that() {
+    let mut response = issued(&serde_json::json!({}));
+    response.response_body.resize(131_073, b' ');
+    let exchange = reading("wait").request_and_response(&response);
+    let [line] = exchange.log.as_slice() else { panic!("{:?}", exchange.log) };
+    let told = "expected=- client_id=- subject=- issuer=- detail=\"the response is larger than 131072 bytes\"";
+    assert!(line.text.ends_with(told), "{}", line.text);
 }
 
 #[test]

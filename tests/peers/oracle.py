@@ -364,6 +364,7 @@ class _Judgement:
             cnf = claims["cnf"]
             if not isinstance(cnf, dict):
                 raise Refused("RFC 7800 §3.1: cnf is an object")
+            cnf = {name: value for name, value in cnf.items() if value is not None}
             if "x5t#S256" in cnf:
                 confirmed = self._thumbprint(cnf["x5t#S256"])
                 if {"jwk", "jwe", "kid", "jku", "jkt"} & set(cnf):

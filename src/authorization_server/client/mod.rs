@@ -15,7 +15,9 @@ use crate::certificate::names::Names;
 use crate::certificate::registered_name::{NameMatching, RegisteredName};
 use crate::certificate::thumbprint::Thumbprint;
 use crate::collections::sorted_map::SortedMap;
-use crate::keys::client_key_set::KeySet;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::jose::left_out::LeftOut;
+use crate::keys::client_key_set::{ClientKeys, KeySet};
 use crate::keys::{ClusterName, HttpUri, KeySource};
 use issuers::Issuers;
 use subject::{Subject, name_in_place};
@@ -54,7 +56,7 @@ pub enum Method {
 #[derive(Debug)]
 pub enum Registered {
     /// These.
-    Inline(Vec<Thumbprint>),
+    Inline(ClientKeys),
     /// The ones that it publishes.
     Fetched(Box<KeySource>),
 }
@@ -186,6 +188,8 @@ impl fmt::Debug for Clients {
     }
 }
 
+const NO_KEYS: &str = "self_signed_tls_client_auth needs jwks with a certificate in the x5c of a key, or jwks_uri";
+
 impl Registration {
     fn read(self, matching: NameMatching, origins: &Origins) -> Result<Client, String> {
         let is_identifier = (1..=255).contains(&self.client_id.len()) && self.client_id.bytes().all(is_vschar);
@@ -241,17 +245,15 @@ impl Registration {
             (AuthenticationMethod::SelfSignedTlsClientAuth, _) => {
                 Method::SelfSigned(match (self.jwks, self.jwks_uri) {
                     (Some(_), Some(_)) => return Err("jwks and jwks_uri exclude each other (RFC 7591 §2)".to_owned()),
-                    (Some(jwks), None) => Registered::Inline(jwks.certificates()?),
+                    (Some(jwks), None) => Registered::Inline(jwks.read()?),
                     (None, Some(uri)) => origins.source(uri)?,
-                    (None, None) => Registered::Inline(Vec::new()),
+                    (None, None) => return Err(NO_KEYS.to_owned()),
                 })
             }
             (_, _) => Method::AtTheServer,
         };
-        if matches!(&method, Method::SelfSigned(Registered::Inline(certificates)) if certificates.is_empty()) {
-            return Err(
-                "self_signed_tls_client_auth needs jwks with a certificate in the x5c of a key, or jwks_uri".to_owned()
-            );
+        if matches!(&method, Method::SelfSigned(Registered::Inline(keys)) if keys.certificates.is_empty()) {
+            return Err(NO_KEYS.to_owned());
         }
         Ok(Client { method, bound: self.tls_client_certificate_bound_access_tokens })
     }
@@ -277,6 +279,15 @@ impl Method {
             Some(issuer) if !issuer.is(&names.issuer) => Err(name_in_place("issuer", issuer, &names.issuer)),
             _ if subject.is_in(&names) => Ok(()),
             _ => Err(subject.in_place(&names)),
+        }
+    }
+
+    /// The keys of its `jwks` that are left out.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn left_out(&self) -> Option<&LeftOut> {
+        match self {
+            Self::SelfSigned(Registered::Inline(keys)) => Some(&keys.left_out),
+            Self::SelfSigned(Registered::Fetched(_)) | Self::Pki { .. } | Self::AtTheServer => None,
         }
     }
 

@@ -137,6 +137,8 @@ warnings! {
     ClusterWithoutTls, "cluster_without_tls";
     /// The module that is fetched may change.
     ModuleNotPinned, "module_not_pinned";
+    /// A key of a client's `jwks` has no certificate, so it does not serve.
+    ClientKeyLeftOut, "client_key_left_out";
     /// A client's distinguished name has an order or a character that is more often a tool's than a certificate's.
     DistinguishedNameDoubtful, "distinguished_name_doubtful";
 }

@@ -4,6 +4,7 @@
 //! works against it.
 
 mod claim_headers;
+mod client_keys;
 mod client_names;
 mod enumeration;
 mod envoy;
@@ -118,6 +119,7 @@ pub fn check(files: &[(String, String)]) -> Report {
         report.add(metadata::never_chosen(installation, policies, is_chosen_here.then_some(&named)));
         report.add(kubernetes::of_mesh(installation, &gateways, policies));
         report.add(id_tokens::may_pass(installation, policies));
+        report.add(client_keys::left_out(installation, policies));
         report.add(client_names::doubtful(installation, policies));
     }
     report

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::jose::jws::CompactJws;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::refused::Refused;
 use crate::reason::Reason;
+use crate::resource_server::claims::shortened;
 use crate::text::json::{self, Json, Object};
 use crate::time::UnixTime;
 
@@ -201,7 +203,7 @@ impl Introspected {
                     .filter(|jwt| jwt.kind().is_some())
                     .ok_or_else(|| unavailable("the response is not a JWT of the type token-introspection+jwt"))?;
                 verified(&jwt)?;
-                self.content_of(jwt.payload(), issuer).map_err(unavailable)?
+                self.content_of(jwt.payload(), issuer).map_err(|why| unavailable(&why))?
             }
         };
         match claims.get("active") {
@@ -212,30 +214,76 @@ impl Introspected {
     }
 
     /// The claims in a JWT (RFC 9701 §5), which must be from this issuer and for this client.
-    fn content_of(&self, payload: &Object<'_>, issuer: &str) -> Result<Object<'static>, &'static str> {
-        let client = self.inquiry.source.client_of_jwt();
-        if payload.get("iss").and_then(Json::as_str) != Some(issuer) {
-            return Err("the response is from another issuer");
+    fn content_of(&self, payload: &Object<'_>, issuer: &str) -> Result<Object<'static>, String> {
+        let client = self.inquiry.source.client_of_jwt().unwrap_or_default();
+        match payload.get("iss").and_then(Json::as_str) {
+            Some(own) if own == issuer => {}
+            Some(other) => return Err(format!("the response is from {}, expected {issuer}", shortened(other))),
+            None => return Err(format!("the response names no issuer, expected {issuer}")),
         }
-        let is_ours = match payload.get("aud") {
-            Some(Json::Text(audience)) => client == Some(audience),
-            Some(Json::List(audiences)) => audiences.iter().any(|audience| client == audience.as_str()),
-            _ => false,
+        let audiences = match payload.get("aud") {
+            Some(Json::List(audiences)) => audiences,
+            Some(audience) => slice::from_ref(audience),
+            None => &[],
         };
-        if !is_ours {
-            return Err("the response is for another client");
+        let audiences: Vec<_> = audiences.iter().filter_map(Json::as_str).collect();
+        if !audiences.contains(&client) {
+            let seen = if audiences.is_empty() { "nobody".to_owned() } else { shortened(&audiences.join(", ")) };
+            return Err(format!("the response is for {seen}, expected {client}"));
         }
         if !matches!(payload.get("iat"), Some(Json::Number(_))) {
-            return Err("the response does not say when it was made");
+            return Err("the response does not say when it was made".to_owned());
         }
         match payload.get("token_introspection") {
             Some(Json::Object(claims)) => Ok(claims.clone().without_nulls().into_owned()),
-            _ => Err("the response has no token_introspection"),
+            _ => Err("the response has no token_introspection".to_owned()),
         }
     }
 
     /// The refusal, if there is no response that can be read.
     pub(in crate::resource_server) fn unavailable(&self, why: &str) -> Refusal {
         Refusal::because(Reason::IntrospectionUnavailable, format!("{why}: {}", self.inquiry.place()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn of_a_signed_response_for_somebody_else_the_operator_is_told_for_whom_it_is() {
+        let source = json!({
+            "endpoint": "https://as/introspect", "cluster": "as", "endpoint_auth_method": "none", "client_id": "api",
+            "answer": "jwt",
+        });
+        let source: Introspection = serde_json::from_value(source).unwrap();
+        let introspected = Inquiry::about(&Arc::new(source), "token").unwrap().fail(String::new());
+        let of = |payload: Value| {
+            let payload = payload.to_string();
+            let payload = json::object(payload.as_bytes()).unwrap().without_nulls();
+            introspected.content_of(&payload, "https://as").map(|claims| claims.len())
+        };
+        let good =
+            json!({"iss": "https://as", "aud": "api", "iat": 1, "token_introspection": {"active": true, "jti": null}});
+        let with = |name: &str, value: Value| {
+            let mut payload = good.clone();
+            payload[name] = value;
+            of(payload).unwrap_err()
+        };
+        assert_eq!(of(good.clone()), Ok(1));
+        for (name, value, told) in [
+            ("iss", json!("https://other"), "the response is from https://other, expected https://as"),
+            ("iss", json!(null), "the response names no issuer, expected https://as"),
+            ("aud", json!("app"), "the response is for app, expected api"),
+            ("aud", json!(["app", "b"]), "the response is for app, b, expected api"),
+            ("aud", json!([]), "the response is for nobody, expected api"),
+            ("aud", json!(null), "the response is for nobody, expected api"),
+            ("iat", json!("1"), "the response does not say when it was made"),
+            ("token_introspection", json!(null), "the response has no token_introspection"),
+        ] {
+            assert_eq!(with(name, value), told);
+        }
     }
 }

@@ -24,7 +24,7 @@ pub fn check(input: &[u8]) {
     let peer_digest = Some(DIGEST.as_bytes());
     let request = Request { headers: &headers, route_metadata: None, peer_digest, now: UnixTime::EPOCH };
     let response_reader = upstream::response_reader(&policies, &request).expect("it is a token endpoint");
-    let AtBody::Pass(_) = response_reader.body(Some(input)) else { return };
+    let AtBody::Pass(_) = response_reader.body(Ok(input)) else { return };
     if input.trim_ascii().is_empty() {
         return;
     }

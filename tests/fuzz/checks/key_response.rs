@@ -86,7 +86,7 @@ fn check_client(response: &Response<'_>) {
 pub fn check(input: &[u8]) {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
     let (head, body) = (lines.next(), lines.next().unwrap_or_default());
-    let response = &Response { status: Some(200), cache_control: head, age: head, location: None, body };
+    let response = &Response { status: Some(200), cache_control: head, age: head, location: None, body, unread: None };
     check_client(response);
     assert_eq!(SOURCES.len(), 2);
     for source in SOURCES.iter() {

@@ -442,7 +442,7 @@ fn right(headers: &Headers, digest: Option<&[u8]>, now: f64, policy: Policy<'_>)
         Policy::IfPresent if unbound => !is_mtls_pop,
         _ => {
             bound_in(&claims["cnf"])
-                && ["jkt", "jwk", "jwe", "jku", "kid"].iter().all(|name| claims["cnf"].get(name).is_none())
+                && ["jkt", "jwk", "jwe", "jku", "kid"].iter().all(|name| claims["cnf"][*name].is_null())
         }
     };
     let says_access_token = header["typ"].as_str().is_some_and(|kind| kind.to_ascii_lowercase().ends_with("at+jwt"));

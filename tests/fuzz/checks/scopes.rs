@@ -65,7 +65,7 @@ fn names(path: &str) -> Option<Vec<String>> {
 fn granted(claims: &Value, names: &[String]) -> Option<Vec<String>> {
     let found = names.iter().try_fold(claims, |value, name| value.as_object()?.get(name));
     match found {
-        None | Some(Value::Null) if names.len() == 1 || found.is_none() => Some(Vec::new()),
+        None | Some(Value::Null) => Some(Vec::new()),
         Some(Value::String(text)) => Some(text.split(' ').filter(|own| !own.is_empty()).map(str::to_owned).collect()),
         Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,

@@ -405,6 +405,11 @@ impl Vm {
         std::mem::take(&mut self.world().written)
     }
 
+    /// What the filter wrote to the log since it was asked last.
+    pub fn log(&mut self) -> Vec<LogLine> {
+        self.world().log.split_off(0)
+    }
+
     /// A mistake of a host's: it gives a second request the context of the first. What the filter wrote to the log; it
     /// stops.
     #[track_caller]
