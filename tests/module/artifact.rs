@@ -8,7 +8,7 @@ use crate::run::{module, start};
 
 /// In bytes, as it is shipped. Every VM compiles all of it: what grows it must be worth that.
 /// Signatures by ES256, for private_key_jwt, are 40 kB of it: an introspection without a secret that two servers know.
-const LARGEST: u64 = 925_000;
+const LARGEST: u64 = 945_000;
 
 #[test]
 fn the_module_is_small() {
