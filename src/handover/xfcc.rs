@@ -25,21 +25,21 @@ const QUOTED: [&[u8]; 3] = [b"Cert", b"Chain", b"Subject"];
 /// What one proxy wrote of the client of its connection.
 #[derive(Default)]
 struct Element {
-    hash: Once,
+    hash: Single,
     /// PEM, percent-encoded or not.
-    certificate: Once,
+    certificate: Single,
 }
 
 /// A member that must be there once.
 #[derive(Default)]
-enum Once {
+enum Single {
     #[default]
     Never,
     Once(Vec<u8>),
     Again,
 }
 
-impl Once {
+impl Single {
     fn add(&mut self, value: &[u8]) {
         *self = match self {
             Self::Never => Self::Once(value.to_vec()),
@@ -94,11 +94,11 @@ impl Element {
     /// Its certificate, which its digest fits.
     fn certificate(&self) -> Result<Certificate, String> {
         let pem = match &self.certificate {
-            Once::Once(pem) => pem,
-            Once::Never => {
+            Single::Once(pem) => pem,
+            Single::Never => {
                 return Err("an element has no Cert, which `set_current_client_cert_details` adds".to_owned());
             }
-            Once::Again => return Err("an element has more than one Cert".to_owned()),
+            Single::Again => return Err("an element has more than one Cert".to_owned()),
         };
         if pem.len() > LONGEST_CERTIFICATE {
             return Err(format!("a certificate in it has {} bytes, more than {LONGEST_CERTIFICATE}", pem.len()));

@@ -1048,7 +1048,7 @@ fn what_istio_loses_when_it_resumes_a_session_is_named() {
     }
 }
 
-/// Its comments have the resource of older releases of Istio, with the same configuration.
+/// Its comments have Istio's other resource, with the same configuration.
 #[test]
 fn the_wasm_plugin_in_the_comments_of_the_sidecar_is_the_traffic_extension() {
     let shipped = sidecar();

@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "upgrading.md").read_text()
 ROW = re.compile(r"^\| (1\.\d+(?:\.\d+)?) \| (.+) \| `([^`]+)` \|$", re.MULTILINE)
 DIFFERENCES = yaml.safe_load((ROOT / "tests" / "envoy" / "hosts" / "differences.yaml").read_text())
 
-FOLDERS = ("tests/envoy", "tests/demo", "tests/desk/test_readme.py")
+FOLDERS = ("tests/envoy", "tests/demo", "tests/desk/test_readme.py", "tests/platforms/test_sidecars.py")
 """Where tests are that `make test-hosts` runs and that may fail on an older Envoy."""
 
 
