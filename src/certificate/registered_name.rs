@@ -463,6 +463,34 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_begins_with_what_is_nearer_to_the_root_is_doubtful() {
+        let doubtful = |text: &str, matching| RegisteredName::parse(text, matching).unwrap().doubt().is_some();
+        for text in [
+            "CN=a",
+            "UID=a,DC=b",
+            "CN=a,ST=b",
+            "CN=a,L=b",
+            "CN=a,OU=b",
+            "CN=a,O=b",
+            "OU=a,O=b,C=JP",
+            "1.2.3=#0500,C=JP",
+        ] {
+            assert!(!doubtful(text, NameMatching::Rfc4517), "{text}");
+        }
+        for text in
+            ["DC=b,UID=a", "ST=b,CN=a", "L=b,UID=a", "OU=b,CN=a", "O=b,OU=a", "C=JP,O=b", "CN=a,C=JP,1.2.3=#0500"]
+        {
+            for matching in [NameMatching::Rfc4517, NameMatching::Exact] {
+                assert!(doubtful(text, matching), "{text}");
+            }
+            assert!(!doubtful(text, NameMatching::Unordered), "{text}");
+        }
+        for text in ["CN=a?", "CN=a..", "CN=a\u{fffd}"] {
+            assert!(doubtful(text, NameMatching::Unordered), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_name_is_refused_with_a_sentence() {
         for wrong in [
             "",
