@@ -7,7 +7,6 @@ use std::fmt;
 
 use serde::Deserialize;
 use unicode_normalization::char::is_combining_mark;
-use x509_parser::asn1_rs::Tag;
 
 use super::composed::nfc;
 use super::der::Element;
@@ -261,11 +260,8 @@ impl Value {
     /// text they are. `None` where it is equal to nothing: a text with a NUL in it.
     fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Option<Self> {
         let element = Element::only(der)?;
-        let Some(texts) = texts(attribute_type).filter(|_| is_string(&element)) else {
-            return Some(Self::Der(der.to_vec()));
-        };
-        match Attribute::certain_text_of(&element) {
-            Some(text) => Self::of_text(&text, texts, matching),
+        match texts(attribute_type).zip(Attribute::certain_text_of(&element)) {
+            Some((texts, text)) => Self::of_text(&text, texts, matching),
             None => Some(Self::Der(der.to_vec())),
         }
     }
@@ -281,20 +277,6 @@ impl Value {
 
 fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
     ATTRIBUTES.iter().find(|(dotted, ..)| *dotted == attribute_type.as_str()).map(|(_, texts, _)| *texts)
-}
-
-fn is_string(element: &Element<'_>) -> bool {
-    let strings = [
-        Tag::Utf8String,
-        Tag::PrintableString,
-        Tag::Ia5String,
-        Tag::NumericString,
-        Tag::VisibleString,
-        Tag::T61String,
-        Tag::BmpString,
-        Tag::UniversalString,
-    ];
-    element.universal().is_some_and(|tag| strings.contains(&tag))
 }
 
 /// The text in NFC, with ASCII letters in lower case, without spaces at its ends, and with one space for each run of

@@ -142,4 +142,12 @@ mod tests {
         }
         assert_eq!(Scope::try_from("accounts:read#~!".to_owned()).unwrap().as_str(), "accounts:read#~!");
     }
+
+    #[test]
+    fn the_claims_of_scopes_are_told_where_they_are_not_the_usual_ones() {
+        let of = |paths: &str| serde_json::from_str::<ScopeClaims>(paths).unwrap().unusual();
+        assert!(ScopeClaims::default().unusual().is_empty());
+        assert!(of(r#"["scope", "scp"]"#).is_empty());
+        assert_eq!(of(r#"["scp", "/realm_access/roles"]"#), ["scp", "/realm_access/roles"]);
+    }
 }

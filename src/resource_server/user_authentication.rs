@@ -158,4 +158,15 @@ mod tests {
         let class = Err("it has no acr".to_owned());
         assert_eq!(UserAuthentication { class, time: None }.size(), 13);
     }
+
+    #[test]
+    fn a_class_or_an_age_is_a_requirement() {
+        let class = || ContextClass::try_from("a".to_owned()).unwrap();
+        let age = || Some(MaxAuthAge(1));
+        for (classes, max_age, is_none) in
+            [(vec![], None, true), (vec![class()], None, false), (vec![], age(), false), (vec![class()], age(), false)]
+        {
+            assert_eq!(RequiredAuthentication { classes, max_age }.is_none(), is_none);
+        }
+    }
 }

@@ -145,10 +145,28 @@ fn a_token_that_another_filter_verified_is_known_again_by_its_jti_and_only_where
     for hit in [false, true, true] {
         assert_eq!(is_hit(&api.ask(&with("1"), Some(&with("1"))).unwrap()), hit);
     }
+    // Nothing else of the payload is compared again.
+    assert!(is_hit(&api.ask(&with("1"), Some(&json!({"jti": "1"}))).unwrap()));
     for payload in [Some(with("2")), None] {
         let refused = api.ask(&with("1"), payload.as_ref()).unwrap_err();
         assert_eq!(refused.reason().name(), "token_not_verified");
     }
+}
+
+#[test]
+fn a_token_with_an_empty_jti_is_known_again_by_its_whole_payload() {
+    let mut api =
+        Api::new(json!({}), json!({"keys": {"verified_by": "jwt_authn", "payload_in_metadata": "access_token"}}));
+    let with = |jti: &str, subject: &str| {
+        let mut claims = claims();
+        (claims["jti"], claims["sub"]) = (json!(jti), json!(subject));
+        claims
+    };
+    for hit in [false, true] {
+        assert_eq!(is_hit(&api.ask(&with("", "one"), Some(&with("", "one"))).unwrap()), hit);
+    }
+    let refused = api.ask(&with("", "one"), Some(&with("", "other"))).unwrap_err();
+    assert_eq!(refused.reason().name(), "token_not_verified");
 }
 
 #[test]

@@ -313,8 +313,9 @@ mod tests {
     fn read(metadata: Value) -> Result<Client, String> {
         let mut metadata = metadata;
         metadata["client_id"] = json!("one");
-        let cluster = serde_json::from_value(json!({"https://client": "client"})).unwrap();
-        let origins = Origins::try_from(cluster).unwrap();
+        let clusters: SortedMap<String, ClusterName> =
+            serde_json::from_value(json!({"https://client": "client"})).unwrap();
+        let origins = Origins::try_from(clusters).unwrap();
         serde_json::from_value::<Registration>(metadata).unwrap().read(NameMatching::default(), &origins)
     }
 
@@ -357,7 +358,7 @@ mod tests {
         let source = |metadata: Value| read(metadata).unwrap().method.key_source().map(|source| source.place());
         let published =
             json!({"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": "https://client/jwks"});
-        assert_eq!(source(published), Some("https://client/jwks".to_owned()));
+        assert_eq!(source(published), Some("client's jwks_uri https://client/jwks through client".to_owned()));
         let key = json!({"kty": "EC", "x5c": [CERTIFICATE]});
         let inline = json!({"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": {"keys": [key]}});
         assert_eq!(source(inline), None);
@@ -367,8 +368,8 @@ mod tests {
     #[test]
     fn the_issuer_of_a_certificate_is_checked_as_well_as_its_name() {
         let certificate = Certificate::on_the_desk(STANDARD.decode(CERTIFICATE).unwrap());
-        let name = |text| RegisteredName::parse(text, NameMatching::default()).unwrap();
-        let check = |subject, issuer: Option<&str>| {
+        let name = |text: &str| RegisteredName::parse(text, NameMatching::default()).unwrap();
+        let check = |subject: &str, issuer: Option<&str>| {
             let subject = Subject::DistinguishedName(name(subject));
             Method::check_names(&subject, issuer.map(name).as_ref(), Some(&certificate))
         };
