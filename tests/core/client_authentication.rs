@@ -45,13 +45,17 @@ fn server(method: &str, more: &Value) -> Policies {
 
 /// The first step of a token request on this connection.
 fn start(policies: &Policies, connection: &GivenConnection) -> Step {
+    start_with(policies, connection, &"1f".repeat(32))
+}
+
+/// The same, with a certificate of this SHA-256.
+fn start_with(policies: &Policies, connection: &GivenConnection, digest: &str) -> Step {
     let headers: [(&str, &[u8]); 4] = [
         (":method", b"POST"),
         (":path", b"/token"),
         ("content-type", b"application/x-www-form-urlencoded"),
         ("client-cert", b"forged"),
     ];
-    let digest = "1f".repeat(32);
     let now = UnixTime::from_seconds(1_800_000_000);
     let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest.as_bytes()), now };
     let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
@@ -116,4 +120,29 @@ fn a_body_may_be_as_large_as_the_configuration_says() {
     assert_eq!(question(start(&server(BY_NAME, &json!({})), &presented())).limit(), 65_536);
     let more = json!({"largest_body_bytes": 1024});
     assert_eq!(question(start(&server(BY_NAME, &more), &presented())).limit(), 1024);
+}
+
+/// RFC 8705 appendix A.
+const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+#[test]
+fn the_access_log_names_the_client_that_has_authenticated() {
+    let key = json!({
+        "kty": "EC", "crv": "P-256", "x": "1yfLHCpXqFjxCeHHHMVDTcLscpb07KUxudBmOMn8C7Q",
+        "y": "8_coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8", "x5c": [CERTIFICATE],
+    });
+    let client = json!({"client_id": "one", "token_endpoint_auth_method": SELF_SIGNED, "jwks": {"keys": [key]}});
+    let policies = server("none", &json!({"clients": [client], "request_body": "headers_wait"}));
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{CERTIFICATE}\n-----END CERTIFICATE-----\n");
+    let connection = GivenConnection { certificate: Some(pem.into_bytes()), ..presented() };
+    let digest = "0380ed2f626650c840b2f263e6d2b29fae12ab39ae5db32b25ad27efad72e6fd";
+    let question = question(start_with(&policies, &connection, digest));
+    let now = UnixTime::from_seconds(1_800_000_000);
+    match question.resume(Some(b"client_id=one"), &KeyRing::default(), &PortableEngine, &|| now) {
+        Step::Forward { decision, .. } => {
+            let line: Value = serde_json::from_str(&decision.line()).unwrap();
+            assert_eq!((&line["reason"], &line["client"]), (&json!("client_authenticated"), &json!("one")));
+        }
+        other => panic!("{other:?}"),
+    }
 }
