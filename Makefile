@@ -153,7 +153,7 @@ mutants: cases $(CARGO_MUTANTS) ## Change the code that decides, one place at a 
 	@git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- | tar --extract --directory=$(MUTANTS)/tree
 	@printf '%s\n' $(ONE_TEST_PROGRAM) >> $(MUTANTS)/tree/src/lib.rs
 	@cp target/cases.json $(MUTANTS)/tree/target
-	nice $(CARGO_MUTANTS) mutants --in-place --iterate --dir $(MUTANTS)/tree --output $(MUTANTS) --colors never $(MUTANTS_OPTIONS)
+	nice $(CARGO_MUTANTS) mutants --in-place --iterate --dir $(MUTANTS)/tree --output $(MUTANTS) --build-timeout 600 --colors never $(MUTANTS_OPTIONS)
 
 $(CARGO_MUTANTS):
 	cargo install cargo-mutants --locked --version 27.1.0 --root target/cargo-mutants --target-dir target/cargo-mutants/build
