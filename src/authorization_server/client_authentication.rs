@@ -468,3 +468,35 @@ impl UntilKeys {
         Err(Stop::NeedsKeys { source: self.source.clone(), why, refusal, unavailable, until: self })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_how_its_clients_authenticate() {
+        let with = |clients: serde_json::Value| {
+            let fields = serde_json::json!({
+                "clients": clients, "unlisted_clients": "refuse", "client_keys": {"https://client": "client"},
+            });
+            serde_json::from_value::<ClientAuthentication>(fields).unwrap()
+        };
+        let by_name = serde_json::json!(
+            {"client_id": "a", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a"}
+        );
+        let self_signed = serde_json::json!(
+            {"client_id": "b", "token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": "https://client/b"}
+        );
+        let at_the_server = serde_json::json!({"client_id": "c", "token_endpoint_auth_method": "private_key_jwt"});
+        let known = |own: &ClientAuthentication| {
+            let fetching: Vec<_> = own.fetching().map(|(client_id, _)| client_id.to_owned()).collect();
+            (own.knows_names(), own.knows_self_signed(), fetching)
+        };
+        assert_eq!(known(&with(serde_json::json!([at_the_server]))), (false, false, vec![]));
+        assert_eq!(known(&with(serde_json::json!([by_name, at_the_server]))), (true, false, vec![]));
+        assert_eq!(known(&with(serde_json::json!([self_signed]))), (false, true, vec!["b".to_owned()]));
+        let all = with(serde_json::json!([by_name, self_signed, at_the_server]));
+        assert_eq!(known(&all), (true, true, vec!["b".to_owned()]));
+        assert_eq!(all.keeps(), Keeps::Certificate);
+    }
+}

@@ -302,6 +302,55 @@ mod tests {
     }
 
     #[test]
+    fn headers_wait_where_the_configuration_says_so_and_the_response_is_read() {
+        for (binding, headers, wait) in [
+            ("required", "wait", true),
+            ("required", "leave", false),
+            ("off", "wait", false),
+            ("observe", "wait", true),
+        ] {
+            let text = serde_json::json!({
+                "certificate_binding": binding, "token_endpoints": ["/as/token"], "response_headers": headers,
+            });
+            let issued: IssuedTokens = serde_json::from_value(text).unwrap();
+            assert_eq!(issued.has_headers_wait(), wait, "{binding} {headers}");
+        }
+    }
+
+    #[test]
+    fn a_response_may_say_that_it_has_131072_bytes_and_no_byte_more() {
+        let at_headers = |length: &str| {
+            let headers: [(&str, &[u8]); 2] = [(":status", b"200"), ("content-length", length.as_bytes())];
+            IssuedTokens::at_headers(&headers, false).map_err(|judged| judged.detail)
+        };
+        assert_eq!(at_headers("131071"), Ok(true));
+        assert_eq!(at_headers("131072"), Ok(true));
+        assert_eq!(at_headers("131073"), Err(TOO_LARGE));
+    }
+
+    #[test]
+    fn it_is_said_whose_tokens_pass_unbound() {
+        let sentence = |clients: &str| issued(&format!(r#","unbound_clients": [{clients}]"#)).unbound_sentence();
+        assert_eq!(sentence(""), None);
+        assert_eq!(sentence(r#""a""#).as_deref(), Some("A JWT of one client passes without being bound."));
+        let of_two = "A JWT of one of 2 clients passes without being bound.";
+        assert_eq!(sentence(r#""a", "b""#).as_deref(), Some(of_two));
+    }
+
+    #[test]
+    fn a_thousand_clients_may_get_unbound_tokens_and_none_may_be_empty() {
+        let read = |clients: Vec<String>| {
+            let text = serde_json::json!({
+                "certificate_binding": "required", "token_endpoints": ["/as/token"], "unbound_clients": clients,
+            });
+            serde_json::from_value::<IssuedTokens>(text).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(vec!["a".to_owned(); 1000]), Ok(()));
+        assert_eq!(read(vec!["a".to_owned(); 1001]), Err("at most 1000 unbound_clients".to_owned()));
+        assert_eq!(read(vec![String::new()]), Err("one of unbound_clients is empty".to_owned()));
+    }
+
+    #[test]
     fn a_jwt_is_bound_to_the_certificate_of_its_request_or_it_is_not() {
         use IssuanceOutcome::{Bound, NotBound};
         let bound = format!(r#"{{"cnf":{{"x5t#S256":"{ONE}"}}}}"#);

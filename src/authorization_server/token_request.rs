@@ -295,3 +295,54 @@ fn subject(assertion: &[u8]) -> Result<String, Refusal> {
         Err(ambiguous("iss and sub of the client assertion differ"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+    #[test]
+    fn a_charset_counts_if_it_has_ascii_in_its_place() {
+        use Charset::{OtherWithAscii, Utf8};
+        for (parameter, known) in [
+            ("charset=utf-8", Some(Utf8)),
+            ("charset=\"UTF-8\"", Some(Utf8)),
+            ("charset=us-ascii", Some(OtherWithAscii)),
+            ("charset=iso-8859-1", Some(OtherWithAscii)),
+            ("charset=iso-8859-15", Some(OtherWithAscii)),
+            ("charset=windows-1252", Some(OtherWithAscii)),
+            ("charset=iso-8859-", None),
+            ("charset=iso-8859-x", None),
+            ("charset=iso-8859-8-i", None),
+            ("charset=iso-8859-123", None),
+            ("charset=utf-16", None),
+            ("charset=\"utf-8", None),
+            ("utf-8", None),
+        ] {
+            assert_eq!(charset(parameter.as_bytes()), known, "{parameter}");
+        }
+    }
+
+    /// Such a client is not logged.
+    #[test]
+    fn a_client_that_an_assertion_alone_names_is_a_claim_that_nobody_verified() {
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"iss":"one","sub":"one"}"#);
+        let assertion = format!("client_assertion=e30.{claims}.c2ln&client_assertion_type={}", "JWT_BEARER");
+        let assertion = assertion.replace("JWT_BEARER", str::from_utf8(JWT_BEARER).unwrap());
+        let basic = || Authorization::Basic { client_id: "one".to_owned(), verbatim: "one".to_owned() };
+        let in_form = format!("{assertion}&client_id=one");
+        for (body, authorization, is_claim) in [
+            (&*assertion, Authorization::None, true),
+            (&*in_form, Authorization::None, false),
+            (&*assertion, basic(), false),
+            (&*in_form, basic(), false),
+            ("client_id=one", Authorization::None, false),
+        ] {
+            let named = Head { body: form(FORM), authorization }.named(body.as_bytes()).unwrap();
+            assert_eq!((named.client_id.as_str(), named.is_claim), ("one", is_claim), "{body}");
+        }
+    }
+}

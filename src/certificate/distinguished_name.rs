@@ -311,8 +311,41 @@ mod tests {
             b"\x30\x02\x30\x00",
             b"\x30\x04\x31\x02\x30\x00",
             b"\x30\x0b\x31\x09\x30\x07\x06\x03\x55\x04\x80\x0c\x00",
+            // An attribute is a SEQUENCE, and its type an OBJECT IDENTIFIER.
+            b"\x30\x0b\x31\x09\x31\x07\x06\x03\x55\x04\x03\x0c\x00",
+            b"\x30\x0b\x31\x09\x30\x07\x04\x03\x55\x04\x03\x0c\x00",
         ] {
             assert_eq!(DistinguishedName::from_der(der), None, "{der:?}");
         }
+    }
+
+    #[test]
+    fn the_text_of_a_teletex_string_that_is_not_ascii_is_uncertain() {
+        for (tag, value, text) in [
+            (12, "é".as_bytes(), Some("é")),
+            (20, b"cafe", Some("cafe")),
+            (20, b"caf\xe9", None),
+            (19, b"caf\xe9", None),
+        ] {
+            let value = element(tag, value);
+            assert_eq!(Attribute::certain_text_of(&Element::only(&value).unwrap()).as_deref(), text);
+        }
+    }
+
+    #[test]
+    fn a_name_is_registered_by_its_bytes_where_readers_differ_in_its_text() {
+        let of = |value: Vec<u8>| {
+            let sets =
+                [element(0x31, &utf8(OU, "a")), element(0x31, b""), element(0x31, &[value, utf8(UID, "b")].concat())];
+            DistinguishedName::from_der(&element(0x30, &sets.concat())).unwrap()
+        };
+        let certain = of(attribute(CN, 20, b"cafe"));
+        assert!(!certain.has_uncertain_text());
+        assert_eq!(certain.registered(), "CN=cafe+UID=b,OU=a");
+        let uncertain = of(attribute(CN, 20, b"caf\xe9"));
+        assert!(uncertain.has_uncertain_text());
+        assert_eq!(uncertain.registered(), "2.5.4.3=#1404636166e9+UID=b,OU=a");
+        // It has no text, and its bytes are all that there is to show.
+        assert!(!of(attribute(CN, 2, b"\x01")).has_uncertain_text());
     }
 }

@@ -73,3 +73,24 @@ pub(crate) fn extension<'a>(extension: &Element<'a>) -> Option<(ObjectIdentifier
     let value = Some(value).filter(|value| value.is(Tag::OctetString))?;
     Some((ObjectIdentifier::from_contents(identifier.contents)?, value.primitive()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_without_extensions_has_no_other_names() {
+        assert_eq!(alternative_names(b""), Some(Vec::new()));
+        assert_eq!(alternative_names(b"\xa3\x02\x30\x00"), Some(Vec::new()));
+        assert_eq!(alternative_names(b"\xa3\x02\x30\x00\xa3\x02\x30\x00"), None);
+    }
+
+    #[test]
+    fn an_extension_is_critical_by_a_boolean_and_by_nothing_else() {
+        // subjectAltName, with an OCTET STRING of one byte.
+        let value = |der: &[u8]| Some(extension(&Element::only(der)?)?.1.to_vec());
+        assert_eq!(value(b"\x30\x08\x06\x03\x55\x1d\x11\x04\x01a"), Some(b"a".to_vec()));
+        assert_eq!(value(b"\x30\x0b\x06\x03\x55\x1d\x11\x01\x01\xff\x04\x01a"), Some(b"a".to_vec()));
+        assert_eq!(value(b"\x30\x0b\x06\x03\x55\x1d\x11\x02\x01\x01\x04\x01a"), None);
+    }
+}

@@ -7,7 +7,6 @@ use std::fmt;
 
 use serde::Deserialize;
 use unicode_normalization::char::is_combining_mark;
-use x509_parser::asn1_rs::Tag;
 
 use super::composed::nfc;
 use super::der::Element;
@@ -280,7 +279,7 @@ impl Value {
     /// reads alike.
     fn of(attribute_type: &ObjectIdentifier, der: &[u8], matching: NameMatching) -> Self {
         let texts = texts(attribute_type);
-        let text = || Attribute::certain_text_of(&Element::only(der).filter(is_string)?);
+        let text = || Attribute::certain_text_of(&Element::only(der)?);
         let text = texts.and_then(|texts| Self::of_text(&text()?, texts, matching));
         text.unwrap_or_else(|| Self::Der(der.to_vec()))
     }
@@ -321,20 +320,6 @@ fn has_percent_encoding(text: &str) -> bool {
 
 fn texts(attribute_type: &ObjectIdentifier) -> Option<Texts> {
     ATTRIBUTES.iter().find(|(dotted, ..)| *dotted == attribute_type.as_str()).map(|(_, texts, _)| *texts)
-}
-
-fn is_string(element: &Element<'_>) -> bool {
-    let strings = [
-        Tag::Utf8String,
-        Tag::PrintableString,
-        Tag::Ia5String,
-        Tag::NumericString,
-        Tag::VisibleString,
-        Tag::T61String,
-        Tag::BmpString,
-        Tag::UniversalString,
-    ];
-    element.universal().is_some_and(|tag| strings.contains(&tag))
 }
 
 /// The text in NFC, with ASCII letters in lower case, without spaces at its ends, and with one space for each run of
@@ -505,6 +490,34 @@ mod tests {
         assert!(!same("CN=Zo\u{cb}", "CN=Zo\u{eb}"));
         assert!(!same("1.2.3=#0c0141", "1.2.3=#0c0161"));
         assert!(!same("CN=a \u{301}b", "CN=a\u{301}b"));
+    }
+
+    #[test]
+    fn a_name_that_begins_with_what_is_nearer_to_the_root_is_doubtful() {
+        let doubtful = |text: &str, matching| RegisteredName::parse(text, matching).unwrap().doubt().is_some();
+        for text in [
+            "CN=a",
+            "UID=a,DC=b",
+            "CN=a,ST=b",
+            "CN=a,L=b",
+            "CN=a,OU=b",
+            "CN=a,O=b",
+            "OU=a,O=b,C=JP",
+            "1.2.3=#0500,C=JP",
+        ] {
+            assert!(!doubtful(text, NameMatching::Rfc4517), "{text}");
+        }
+        for text in
+            ["DC=b,UID=a", "ST=b,CN=a", "L=b,UID=a", "OU=b,CN=a", "O=b,OU=a", "C=JP,O=b", "CN=a,C=JP,1.2.3=#0500"]
+        {
+            for matching in [NameMatching::Rfc4517, NameMatching::Exact] {
+                assert!(doubtful(text, matching), "{text}");
+            }
+            assert!(!doubtful(text, NameMatching::Unordered), "{text}");
+        }
+        for text in ["CN=a?", "CN=a..", "CN=a\u{fffd}"] {
+            assert!(doubtful(text, NameMatching::Unordered), "{text}");
+        }
     }
 
     #[test]

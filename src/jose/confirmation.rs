@@ -176,6 +176,8 @@ mod tests {
             (json!({"cnf": {"x5t#S256": with_colons.join(":")}}), "the thumbprint is hexadecimal, and not base64url"),
             (json!({"cnf": {"x5t#S256": format!("{ONE}=")}}), "the thumbprint is padded, and base64url here is not"),
             (json!({"cnf": {"x5t#S256": "a"}}), "the thumbprint is not 43 characters long"),
+            (json!({"cnf": {"x5t#S256": "g".repeat(64)}}), "the thumbprint is not 43 characters long"),
+            (json!({"cnf": {"x5t#S256": format!("{ONE}A")}}), "the thumbprint is not 43 characters long"),
             (json!({"cnf": {"x5t#S256": ""}}), "the thumbprint is empty"),
             (json!({"cnf": {"x5t#S256": 1}}), "the thumbprint is not a text"),
             (

@@ -199,3 +199,36 @@ pub(crate) fn is_meant_for_jwt(text: &str) -> bool {
         |header: &[u8]| std::str::from_utf8(header).map_or_else(|error| error.error_len().is_none(), |_| true);
     header.iter().find(|byte| !is_blank(byte)) == Some(&b'{') && is_text(&header)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn parsed(text: &str, types: &'static [&'static str]) -> Result<(), Reason> {
+        CompactJws::parse_as(text, &mut Vec::new(), types).map(drop)
+    }
+
+    #[test]
+    fn a_header_that_is_right_for_one_kind_of_tokens_is_read_anew_for_another() {
+        let encoded = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let token = format!("{}.{}.AAAA", encoded(r#"{"alg":"ES256","typ":"at+jwt"}"#), encoded("{}"));
+        for _ in 0..2 {
+            assert_eq!(parsed(&token, JWT_TYPES), Ok(()));
+            assert_eq!(parsed(&token, &["token-introspection+jwt"]), Err(Reason::TokenTypeUnsupported));
+        }
+    }
+
+    #[test]
+    fn a_token_may_have_16_kib_and_no_byte_more() {
+        let of_length = |length: usize| {
+            let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#);
+            let signature = "A".repeat(length.saturating_sub(header.len()).saturating_sub("..e30".len()));
+            format!("{header}.e30.{signature}")
+        };
+        assert_eq!(parsed(&of_length(16_384), JWT_TYPES), Ok(()));
+        assert_eq!(parsed(&of_length(16_385), JWT_TYPES), Err(Reason::TokenTooLong));
+    }
+}

@@ -168,3 +168,54 @@ impl AccessToken {
         own.into_iter().fold(0, usize::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expiring(at: f64) -> AccessToken {
+        AccessToken { expires: Some(at), ..AccessToken::example() }
+    }
+
+    #[test]
+    fn a_token_is_expired_from_the_first_whole_second_behind_exp_and_the_leeway() {
+        let leeway = Duration::from_secs(30);
+        for (expires, first) in [(1000.0, 1030), (1000.25, 1031)] {
+            let (token, first) = (expiring(expires), UnixTime::from_seconds(first));
+            assert_eq!(token.expired_from(leeway), Some(first));
+            assert_eq!(token.judge(leeway, first).unwrap_err().reason(), Reason::TokenExpired);
+            assert!(token.judge(leeway, UnixTime::from_seconds(first.seconds().saturating_sub(1))).is_ok());
+        }
+        assert_eq!(AccessToken::example().expired_from(leeway), None);
+    }
+
+    #[test]
+    fn the_operator_is_told_how_far_a_time_is_from_now() {
+        let (leeway, now) = (Duration::from_secs(30), UnixTime::from_seconds(1000));
+        let detail = |token: AccessToken| token.judge(leeway, now).unwrap_err().detail().map(str::to_owned);
+        let told = |text: &str| Some(text.to_owned());
+        assert_eq!(detail(expiring(958.5)), told("exp was 41 seconds ago, and the leeway is 30"));
+        let early = AccessToken { not_before: Some(1041.5), ..AccessToken::example() };
+        assert_eq!(detail(early), told("nbf is in 41 seconds, and the leeway is 30"));
+    }
+
+    #[test]
+    fn the_size_of_a_token_counts_its_texts() {
+        let long = "x".repeat(10_000);
+        let of_payload = format!(r#"{{"claim":"{long}"}}"#);
+        let payload = crate::text::json::object(of_payload.as_bytes()).unwrap().into_owned();
+        let refused = || Err(Refusal::because(Reason::AudienceMismatch, long.clone()));
+        let identity = Rc::new(Identity::of_client(long.clone()));
+        let none = AccessToken { proof: Proof::Introspection(UnixTime::MAX), ..AccessToken::example() };
+        assert!((size_of::<AccessToken>()..5_000).contains(&none.size()), "{}", none.size());
+        for token in [
+            AccessToken { proof: Proof::Payload(payload), ..AccessToken::example() },
+            AccessToken { proof: Proof::Identifier(long.clone()), ..AccessToken::example() },
+            AccessToken { audience: refused(), ..AccessToken::example() },
+            AccessToken { confirmation: refused().map(|()| Confirmation::default()), ..AccessToken::example() },
+            AccessToken { identity, ..AccessToken::example() },
+        ] {
+            assert!((10_000..15_000).contains(&token.size()), "{}", token.size());
+        }
+    }
+}

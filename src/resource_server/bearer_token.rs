@@ -125,3 +125,40 @@ const IN_B64TOKEN: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixTime;
+
+    #[test]
+    fn a_token_follows_credentials_of_another_scheme_only_under_a_scheme_that_is_accepted() {
+        let accepted = AuthSchemes { dpop: false, bearer: true, mtls_pop: false };
+        for (value, reason) in [
+            ("Basic eDp5, Bearer a", Reason::AuthorizationRepeated),
+            ("Basic eDp5,bearer a", Reason::AuthorizationRepeated),
+            (r#"Digest username="a", realm="b c""#, Reason::SchemeUnsupported),
+            ("Basic eDp5, DPoP a", Reason::SchemeUnsupported),
+            // There is no token behind it.
+            ("Basic eDp5, Bearer", Reason::SchemeUnsupported),
+        ] {
+            assert_eq!(unsupported_scheme(value.as_bytes(), accepted), reason, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_path_before_the_query_stands_in_no_query() {
+        for (path, stands) in [
+            ("/accounts?access_token=a", true),
+            ("/accounts?a=b&access_token=a", true),
+            ("/accounts;access_token=a", false),
+            ("/accounts&access_token=a?a=b", false),
+            ("access_token=a", false),
+        ] {
+            let headers = [(":path", path.as_bytes())];
+            let now = UnixTime::from_seconds(0);
+            let request = Request { headers: &headers, route_metadata: None, peer_digest: None, now };
+            assert_eq!(stands_in_query(&request), stands, "{path}");
+        }
+    }
+}

@@ -129,3 +129,33 @@ impl Prepared {
             .fold(0, usize::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+
+    #[test]
+    fn the_size_of_a_token_counts_what_was_prepared_of_it() {
+        let long = "x".repeat(10_000);
+        let refused = || Refusal::because(Reason::ScopeInsufficient, long.clone());
+        let plain = Prepared::example().size();
+        assert!((size_of::<Prepared>()..5_000).contains(&plain), "{plain}");
+        for token in [
+            Prepared { forwarded: Ok(vec![Edit::set("x-claim", long.clone())]), ..Prepared::example() },
+            Prepared { forwarded: Err(refused()), ..Prepared::example() },
+            Prepared { scope: Err(refused()), ..Prepared::example() },
+            Prepared { authentication: Err(refused()), ..Prepared::example() },
+            Prepared { line_of_bound: Some(long.as_str().into()), ..Prepared::example() },
+        ] {
+            assert!((10_000..15_000).contains(&token.size()), "{}", token.size());
+        }
+    }
+
+    #[test]
+    fn the_line_of_a_bound_token_is_not_written_again() {
+        let line: Rc<str> = "line".into();
+        let token = Prepared { line_of_bound: Some(Rc::clone(&line)), ..Prepared::example() };
+        assert!(token.line_of_bound().is_some_and(|own| Rc::ptr_eq(&own, &line)));
+    }
+}

@@ -131,3 +131,24 @@ pub(super) fn check_scopes(required: &[Scope], claims: &ScopeClaims, payload: &O
     let detail = format!("it lacks {} and has {has}", lacking.join(" "));
     Err(Refusal::because(Reason::ScopeInsufficient, detail).demanding("scope", required.join(" ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_visible_ascii_that_needs_no_escape() {
+        for text in ["", "a b", "a\"", "a\\", "\u{e9}", "a\n"] {
+            assert!(Scope::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+        assert_eq!(Scope::try_from("accounts:read#~!".to_owned()).unwrap().as_str(), "accounts:read#~!");
+    }
+
+    #[test]
+    fn the_claims_of_scopes_are_told_where_they_are_not_the_usual_ones() {
+        let of = |paths: &str| serde_json::from_str::<ScopeClaims>(paths).unwrap().unusual();
+        assert!(ScopeClaims::default().unusual().is_empty());
+        assert!(of(r#"["scope", "scp"]"#).is_empty());
+        assert_eq!(of(r#"["scp", "/realm_access/roles"]"#), ["scp", "/realm_access/roles"]);
+    }
+}

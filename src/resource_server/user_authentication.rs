@@ -139,3 +139,34 @@ impl UserAuthentication {
         self.class.as_ref().err().map_or(0, String::len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_visible_ascii_that_needs_no_escape() {
+        for text in ["", "a b", "a\"", "a\\", "\u{e9}", "a\n"] {
+            assert!(ContextClass::try_from(text.to_owned()).is_err(), "{text:?}");
+        }
+        assert_eq!(ContextClass::try_from("urn:a#~!".to_owned()).unwrap().as_str(), "urn:a#~!");
+    }
+
+    #[test]
+    fn the_size_counts_what_is_wrong_with_the_class() {
+        assert_eq!(UserAuthentication::example().size(), 0);
+        let class = Err("it has no acr".to_owned());
+        assert_eq!(UserAuthentication { class, time: None }.size(), 13);
+    }
+
+    #[test]
+    fn a_class_or_an_age_is_a_requirement() {
+        let class = || ContextClass::try_from("a".to_owned()).unwrap();
+        let age = || Some(MaxAuthAge(1));
+        for (classes, max_age, is_none) in
+            [(vec![], None, true), (vec![class()], None, false), (vec![], age(), false), (vec![class()], age(), false)]
+        {
+            assert_eq!(RequiredAuthentication { classes, max_age }.is_none(), is_none);
+        }
+    }
+}

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::case_list::{Case, CaseList, Outcome};
+use super::case_list::{Case, CaseList, Outcome};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::certificate::signed::Signed;

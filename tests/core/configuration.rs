@@ -10,7 +10,7 @@
     reason = "a test that cannot go on must stop"
 )]
 
-use crate::case_list::CaseList;
+use super::case_list::CaseList;
 use certbound::Policies;
 use serde_json::{Value, json};
 

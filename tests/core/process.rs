@@ -49,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) nonces: Cell<Option<u128>>,
     /// How often it was asked, by the path.
     pub(crate) asked: RefCell<BTreeMap<String, usize>>,
+    /// How often a worker has read what they share.
+    pub(crate) reads: Cell<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -66,6 +68,7 @@ impl Process {
             responses: RefCell::default(),
             nonces: Cell::new(Some(0)),
             asked: RefCell::default(),
+            reads: Cell::default(),
         })
     }
 
@@ -89,6 +92,7 @@ pub(crate) struct One {
     pub(crate) worker: Worker<()>,
     pub(crate) calls: RefCell<Vec<(u32, Call)>>,
     pub(crate) log: RefCell<Vec<String>>,
+    pub(crate) measured: RefCell<Vec<(Metric, u64)>>,
     pub(crate) last: Cell<u32>,
 }
 
@@ -111,6 +115,7 @@ impl Proxy for One {
     }
 
     fn shared(&self, key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.process.reads.set(self.process.reads.get() + 1);
         match self.process.data.borrow().get(key) {
             Some((value, revision)) => (Some(value.clone()), Some(*revision)),
             None => (None, None),
@@ -127,8 +132,9 @@ impl Proxy for One {
         true
     }
 
-    fn measure(&self, _: Metric, value: u64) {
+    fn measure(&self, metric: Metric, value: u64) {
         assert!(value < 60_000, "no fetch takes a minute");
+        self.measured.borrow_mut().push((metric, value));
     }
 
     fn log(&self, event: &Event<'_>) {
@@ -151,8 +157,15 @@ impl One {
             })
         });
         let policies = Policies::load_with(configuration.to_string().as_bytes(), environment).unwrap();
-        let (worker, calls, log, last) = (Worker::default(), RefCell::default(), RefCell::default(), Cell::default());
-        let one = Self { process: Rc::clone(process), policies, worker, calls, log, last };
+        let one = Self {
+            process: Rc::clone(process),
+            policies,
+            worker: Worker::default(),
+            calls: RefCell::default(),
+            log: RefCell::default(),
+            measured: RefCell::default(),
+            last: Cell::default(),
+        };
         one.worker.take_shared_keys(&one, one.policies.key_sources());
         one
     }

@@ -13,12 +13,17 @@
 
 use std::time::Duration;
 
+use certbound::handover::header_cache::HeaderCache;
 use certbound::http::call::Response;
+use certbound::http::connection::GivenConnection;
+use certbound::jose::signature::PortableEngine;
+use certbound::keys::{AskKeys, KeyRing};
+use certbound::resource_server::token_cache::TokenCache;
 use certbound::worker::{FIRST_TICK, MOST_ENDED, MOST_WAITING, Outcome, Ready, Wait};
-use certbound::{Reason, Step};
+use certbound::{Context, Reason, Request, Step};
 use serde_json::{Value, json};
 
-use crate::process::{One, Process, by_jwks_uri, key, published};
+use super::process::{One, Process, by_jwks_uri, key, published};
 
 const AT_ONCE: Duration = Duration::from_millis(1);
 const BUSY: Duration = Duration::from_millis(10);
@@ -232,4 +237,118 @@ fn of_two_key_sets_the_one_that_fails_ends_the_waiting_for_it_alone() {
     one.worker.receive(&one, token, &Response::default());
     assert_eq!(let_go(&one), [2, 4]);
     assert_eq!([1, 3].map(|number| one.worker.waits(number)), [true, true]);
+}
+
+/// RFC 8705 appendix A.
+const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+/// A server so many of whose clients publish their certificates, each at a place of its own.
+fn with_clients(count: usize) -> Value {
+    let client = |number| {
+        json!({
+            "client_id": format!("client-{number}"), "token_endpoint_auth_method": "self_signed_tls_client_auth",
+            "jwks_uri": format!("https://client/{number}"),
+        })
+    };
+    json!({"authorization_server": {
+        "forward_certificate": [{"dialect": "rfc9440"}],
+        "client_authentication": {
+            "clients": (0..count).map(client).collect::<Vec<_>>(), "client_keys": {"https://client": "client"},
+            "unlisted_clients": "refuse", "request_body": "headers_wait",
+        },
+    }})
+}
+
+/// What is to be fetched for a request of the client of this number.
+fn question_of_client(one: &One, number: u32) -> AskKeys {
+    let headers: [(&str, &[u8]); 3] =
+        [(":method", b"POST"), (":path", b"/token"), ("content-type", b"application/x-www-form-urlencoded")];
+    let digest = b"0380ed2f626650c840b2f263e6d2b29fae12ab39ae5db32b25ad27efad72e6fd";
+    let now = one.process.now.get();
+    let request = Request { headers: &headers, route_metadata: None, peer_digest: Some(digest), now };
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{CERTIFICATE}\n-----END CERTIFICATE-----\n");
+    let connection = &GivenConnection {
+        certificate: Some(pem.into_bytes()),
+        is_chain_validated: Some(false),
+        ..GivenConnection::default()
+    };
+    let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(one.policies.token_cache_size()));
+    let header_cache = &mut HeaderCache::default();
+    let context = Context::new(&PortableEngine, &keys, &mut tokens, header_cache);
+    let step = one.policies.start(&request, &mut Context { connection, ..context });
+    let Step::AskBody(question) = step else { panic!("{step:?}") };
+    let body = format!("client_id=client-{number}");
+    match question.resume(Some(body.as_bytes()), &keys, &PortableEngine, &|| now) {
+        Step::AskKeys { question, .. } => question,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_worker_fetches_the_keys_of_128_clients_at_once_and_has_others_wait_for_the_same() {
+    let process = Process::new();
+    let one = One::with(&process, &with_clients(129));
+    let wait = |context, client| one.worker.wait_for_keys(&one, context, (), question_of_client(&one, client));
+    let refused = |wait: Wait<()>| match wait {
+        Wait::No((), Outcome::InVain(refused)) => refused.reason(),
+        wait => panic!("{wait:?}"),
+    };
+    for client in 0..127 {
+        assert!(matches!(wait(client, client), Wait::Waits), "{client}");
+    }
+    // Some are called for, and still count once.
+    one.tick();
+    assert!(matches!(wait(127, 127), Wait::Waits));
+    assert_eq!(refused(wait(128, 128)), Reason::ClientKeysUnavailable);
+    assert!(matches!(wait(128, 0), Wait::Waits), "it shares the call of the first");
+    // A fetch that ends makes room for another client's.
+    one.answer();
+    assert!(!let_go(&one).is_empty());
+    assert!(matches!(wait(129, 128), Wait::Waits));
+}
+
+/// A policy for each path, whose keys are fetched there.
+fn apis(paths: &[&str]) -> Value {
+    let policy = |path: &str| {
+        let keys = json!({"jwks_uri": format!("https://as/{path}"), "cluster": "as"});
+        json!({"resource_server": {"issuers": [{"issuer": "https://as", "audiences": ["api"], "keys": keys}]}})
+    };
+    let policies = paths.iter().map(|path| ((*path).to_owned(), policy(path))).collect::<serde_json::Map<_, _>>();
+    json!({"policies": policies, "default_policy": paths[0]})
+}
+
+#[test]
+fn each_of_several_key_sets_is_fetched_from_its_own_place_and_again_for_an_unknown_key() {
+    let (process, paths) = (Process::new(), ["a", "b", "c"]);
+    for path in paths {
+        process.publish(&format!("/{path}"), published(&json!([key("one")])));
+    }
+    let one = One::with(&process, &apis(&paths));
+    let asked = || paths.map(|path| process.asked(&format!("/{path}")));
+    one.turn();
+    assert_eq!(asked(), [1, 1, 1]);
+    for (number, path) in [(1, "a"), (2, "b"), (3, "b")] {
+        let Step::AskKeys { question, .. } = one.start(Some(path), Some("two")) else { panic!("{path}") };
+        assert!(matches!(one.worker.wait_for_keys(&one, number, (), question), Wait::Waits));
+    }
+    one.turn();
+    assert_eq!(asked(), [2, 2, 1]);
+}
+
+#[test]
+fn a_tick_reads_what_is_shared_as_often_for_a_hundred_requests_that_wait_as_for_one() {
+    let reads = |waiting: u32| {
+        let process = Process::new();
+        process.publish("/jwks", published(&json!([key("one")])));
+        let one = One::new(&process, &by_jwks_uri());
+        one.turn();
+        for number in 0..waiting {
+            let question = one.ask(Some("two")).unwrap();
+            assert!(matches!(one.worker.wait_for_keys(&one, number, (), question), Wait::Waits));
+        }
+        let before = process.reads.get();
+        one.tick();
+        process.reads.get() - before
+    };
+    assert_eq!(reads(100), reads(1));
 }

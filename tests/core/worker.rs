@@ -14,12 +14,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certbound::http::call::Response;
+use certbound::http::call::{self, Response};
+use certbound::outcome::metric::Metric;
 use certbound::worker::{Outcome, Wait};
 use certbound::{Reason, Step};
 use serde_json::{Value, json};
 
-use crate::process::{One, Process, Published, by_jwks_uri, key, published};
+use super::process::{One, Process, Published, by_jwks_uri, key, published};
 
 const METADATA: &str = "/.well-known/openid-configuration";
 
@@ -687,4 +688,29 @@ fn keys_that_another_worker_fetched_before_end_no_waiting() {
     let wait = |kid: &str| other.worker.wait_for_keys(&other, 7, (), other.ask(Some(kid)).unwrap());
     assert!(matches!(wait("two"), Wait::No((), Outcome::SharedKeys)), "those are judged with first");
     assert!(matches!(wait("two"), Wait::Waits), "and then there is a fetch");
+}
+
+#[test]
+fn a_worker_that_starts_has_the_keys_that_another_one_fetched() {
+    let process = Process::new();
+    process.publish("/jwks", published(&json!([key("one")])));
+    One::new(&process, &by_jwks_uri()).turn();
+    let other = One::new(&process, &by_jwks_uri());
+    assert_eq!(other.reason("one"), Reason::SignatureInvalid, "the key is known before the first tick");
+}
+
+#[test]
+fn a_fetch_is_counted_and_measured_by_how_it_ends() {
+    for (answer, outcome) in [(true, call::Outcome::Succeeded), (false, call::Outcome::Failed)] {
+        let process = Process::new();
+        if answer {
+            process.publish("/jwks", published(&json!([key("one")])));
+        }
+        let one = One::new(&process, &by_jwks_uri());
+        one.tick();
+        process.pass(250);
+        one.answer();
+        let expected = [(Metric::KeyFetches(outcome), 1), (Metric::KeyFetchMilliseconds(outcome), 250)];
+        assert_eq!(*one.measured.borrow(), expected);
+    }
 }

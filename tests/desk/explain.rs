@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::case_list::{Case, CaseList};
+use super::case_list::{Case, CaseList};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certbound::desk::explain::Question;

@@ -129,3 +129,61 @@ fn read(text: &str) -> Result<(Vec<u8>, IssuerKey), String> {
     key.check().map_err(|wrong| format!("the key: {wrong}"))?;
     Ok((fields.subject.to_vec(), key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::header_cache::Signers;
+
+    /// RFC 8410 §10.1.
+    const KEY: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+
+    /// `CN=a` in DER.
+    const ISSUER: &[u8] = b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a";
+
+    fn pinned(keys: Option<Vec<Thumbprint>>) -> Issuers {
+        Issuers::new(None, keys).unwrap()
+    }
+
+    /// A certificate that came with these keys in its chain, or without a chain.
+    fn with_chain(issuer_keys: Option<Vec<IssuerKey>>) -> CertificateHeaders {
+        CertificateHeaders {
+            chain_source: None,
+            certificate: None,
+            edits: Vec::new(),
+            without_chain: issuer_keys.is_none(),
+            issuer_keys,
+            signers: Signers::default(),
+        }
+    }
+
+    #[test]
+    fn an_algorithm_is_named_by_its_object_identifier() {
+        // ecdsa-with-SHA256 (RFC 5758 §3.2).
+        let algorithm = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
+        assert_eq!(named(algorithm).as_deref(), Some("1.2.840.10045.4.3.2"));
+        assert_eq!(named(b"\x30\x00"), None);
+    }
+
+    #[test]
+    fn the_chain_is_needed_for_keys_that_are_pinned_by_their_digests_alone() {
+        assert!(!Issuers::default().need_chain() && Issuers::default().pin_none());
+        let pinned = pinned(Some(vec![Thumbprint::of_der(b"key")]));
+        assert!(pinned.need_chain() && !pinned.pin_none());
+    }
+
+    #[test]
+    fn the_operator_is_told_what_is_there_in_place_of_a_pinned_key() {
+        let key = || IssuerKey::from_der(&STANDARD.decode(KEY).unwrap());
+        let digest = key().sha256().hex();
+        let (by_digest, by_certificate) = (pinned(Some(vec![Thumbprint::of_der(b"key")])), pinned(None));
+        for (issuers, keys, told) in [
+            (&by_digest, None, "no chain came with the certificate".to_owned()),
+            (&by_certificate, None, "the issuer of the certificate is CN=a".to_owned()),
+            (&by_digest, Some(vec![key()]), format!("the issuer's key in the chain is {digest}")),
+            (&by_digest, Some(Vec::new()), "the issuer of the certificate is CN=a".to_owned()),
+        ] {
+            assert_eq!(issuers.told_of(ISSUER, &with_chain(keys)), told);
+        }
+    }
+}

@@ -308,3 +308,86 @@ impl Method {
 pub(super) fn is_vschar(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// RFC 8705 appendix A: the subject and the issuer are `CN=mtls`.
+    const CERTIFICATE: &str = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwIDSQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=";
+
+    /// The client of this metadata; what is fetched from `https://client` has a cluster.
+    fn read(metadata: Value) -> Result<Client, String> {
+        let mut metadata = metadata;
+        metadata["client_id"] = json!("one");
+        let clusters: SortedMap<String, ClusterName> =
+            serde_json::from_value(json!({"https://client": "client"})).unwrap();
+        let origins = Origins::try_from(clusters).unwrap();
+        serde_json::from_value::<Registration>(metadata).unwrap().read(NameMatching::default(), &origins)
+    }
+
+    fn by_name(key: &str, value: &str) -> Result<Client, String> {
+        read(json!({"token_endpoint_auth_method": "tls_client_auth", key: value}))
+    }
+
+    #[test]
+    fn each_name_is_read_as_one_of_its_kind() {
+        let subject = |key, value| match by_name(key, value).unwrap().method {
+            Method::Pki { subject, .. } => subject,
+            other => panic!("{other:?}"),
+        };
+        let name = Subject::distinguished_name("CN=a", NameMatching::default()).unwrap();
+        assert_eq!(subject("tls_client_auth_subject_dn", "CN=a"), name);
+        assert_eq!(subject("tls_client_auth_san_dns", "A.example"), Subject::Dns("a.example".to_owned()));
+        assert_eq!(subject("tls_client_auth_san_uri", "https://A/b"), Subject::Uri("https://a/b".to_owned()));
+        assert_eq!(subject("tls_client_auth_san_ip", "192.0.2.1"), Subject::Ip([192, 0, 2, 1].into()));
+        assert_eq!(subject("tls_client_auth_san_email", "a@B"), Subject::Email("a@b".to_owned()));
+    }
+
+    #[test]
+    fn a_name_or_an_issuer_is_for_tls_client_auth_alone() {
+        let of = |method: &str, key: &str, value: Value| {
+            read(json!({"token_endpoint_auth_method": method, key: value})).map(drop)
+        };
+        for key in ["tls_client_auth_subject_dn", "tls_client_auth_san_dns", "issuer_dn"] {
+            let wrong = Err(format!("{key} is for tls_client_auth alone"));
+            assert_eq!(of("private_key_jwt", key, json!("CN=a")), wrong);
+        }
+        for key in ["issuer_certificates", "issuer_key_sha256"] {
+            let wrong = Err(format!("{key} is for tls_client_auth alone"));
+            assert_eq!(of("none", key, json!([])), wrong);
+        }
+        assert_eq!(of("none", "jwks_uri", json!("https://client/jwks")), Ok(()));
+    }
+
+    #[test]
+    fn certificates_are_fetched_for_a_client_that_publishes_them_and_for_no_other() {
+        let source = |metadata: Value| read(metadata).unwrap().method.key_source().map(|source| source.place());
+        let published =
+            json!({"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": "https://client/jwks"});
+        assert_eq!(source(published), Some("client's jwks_uri https://client/jwks through client".to_owned()));
+        let key = json!({"kty": "EC", "x5c": [CERTIFICATE]});
+        let inline = json!({"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": {"keys": [key]}});
+        assert_eq!(source(inline), None);
+        assert_eq!(source(json!({"token_endpoint_auth_method": "none"})), None);
+    }
+
+    #[test]
+    fn the_issuer_of_a_certificate_is_checked_as_well_as_its_name() {
+        let certificate = Certificate::on_the_desk(STANDARD.decode(CERTIFICATE).unwrap());
+        let name = |text: &str| RegisteredName::parse(text, NameMatching::default()).unwrap();
+        let check = |subject: &str, issuer: Option<&str>| {
+            let subject = Subject::DistinguishedName(name(subject));
+            Method::check_names(&subject, issuer.map(name).as_ref(), Some(&certificate))
+        };
+        let told = |what: &str| Err(format!("the {what} of the certificate is CN=mtls"));
+        assert_eq!(check("CN=mtls", None), Ok(()));
+        assert_eq!(check("CN=mtls", Some("CN=mtls")), Ok(()));
+        assert_eq!(check("CN=mtls", Some("CN=other")), told("issuer"));
+        assert_eq!(check("CN=other", Some("CN=mtls")), told("subject"));
+    }
+}

@@ -185,6 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn a_uri_has_a_scheme_and_a_mail_address_an_at_between_two_parts() {
+        for text in ["a", ":a", "1a://b", "a_b://c", "-a:b", "a%:b"] {
+            assert!(Subject::uri(text).is_err(), "{text}");
+        }
+        for text in ["a:", "a1+-.:b", "https://a"] {
+            assert!(Subject::uri(text).is_ok(), "{text}");
+        }
+        for text in ["a", "@", "a@", "@a"] {
+            assert!(Subject::email(text).is_err(), "{text}");
+        }
+        assert_eq!(Subject::email("a@b@C"), Ok(Subject::Email("a@b@c".to_owned())));
+    }
+
+    #[test]
     fn the_name_of_another_certificate_is_told_and_whether_it_is_one_in_another_order() {
         let subject =
             b"\x30\x19\x31\x0b\x30\x09\x06\x03\x55\x04\x06\x13\x02JP\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01a";
