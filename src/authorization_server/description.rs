@@ -51,10 +51,12 @@ impl AuthorizationServer {
         sentences
     }
 
-    /// Whether the headers of its requests wait for the body.
-    pub(crate) fn has_headers_wait(&self) -> bool {
-        self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait())
-            || self.issued_tokens.as_ref().is_some_and(|own| own.has_headers_wait())
+    /// What has headers wait for the body, as it stands in the configuration: those of its requests, or those of responses.
+    pub(crate) fn waiting_headers(&self) -> Option<&'static str> {
+        let of_requests = self.client_authentication.as_ref().is_some_and(|own| own.has_headers_wait());
+        let of_responses = self.issued_tokens.as_ref().is_some_and(|own| own.has_headers_wait());
+        let said = [(of_requests, "request_body: headers_wait"), (of_responses, "response_headers: wait")];
+        said.into_iter().find_map(|(waits, said)| waits.then_some(said))
     }
 
     /// Whether clients authenticate here.

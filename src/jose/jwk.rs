@@ -422,6 +422,11 @@ impl KeySet {
         of_set(unnamed, "has no kid", "have no kid") + &left_out
     }
 
+    /// Whether a key of the set has this `kid`, usable or not.
+    pub(crate) fn has_key_id(&self, key_id: &str) -> bool {
+        self.left_out.of_key_id(key_id).is_some() || self.keys.iter().any(|key| key.key_id.as_deref() == Some(key_id))
+    }
+
     /// Whether any key of the set has a `kid`, usable or not.
     fn has_key_ids(&self) -> bool {
         self.left_out.has_key_ids() || self.keys.iter().any(|key| key.key_id.is_some())

@@ -262,7 +262,12 @@ fn verify_signature(
     }
     unnamed_key_checks.were_in_vain(now, spent);
     let reason = if candidates.is_empty() { Reason::KeyUnknown } else { Reason::SignatureInvalid };
-    let key_id = token.key_id().map_or_else(|| "no kid".to_owned(), |key_id| format!("kid {}", shortened(key_id)));
+    // What nobody verified is told only where the set says it too.
+    let key_id = match token.key_id() {
+        None => "no kid".to_owned(),
+        Some(key_id) if keys.has_key_id(key_id) => format!("kid {}", shortened(key_id)),
+        Some(_) => "a kid that no key of the set has".to_owned(),
+    };
     let told =
         if reason == Reason::SignatureInvalid && names_one { String::new() } else { keys.told_of(token.key_id()) };
     let refusal = Refusal::because(reason, format!("{}, {key_id}{told}", algorithm.name()));

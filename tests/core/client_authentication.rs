@@ -138,7 +138,7 @@ fn the_access_log_names_the_client_that_has_authenticated() {
     let digest = "0380ed2f626650c840b2f263e6d2b29fae12ab39ae5db32b25ad27efad72e6fd";
     let question = question(start_with(&policies, &connection, digest));
     let now = UnixTime::from_seconds(1_800_000_000);
-    match question.resume(Some(b"client_id=one"), &KeyRing::default(), &PortableEngine, &|| now) {
+    match question.resume(Ok(b"client_id=one"), &KeyRing::default(), &PortableEngine, &|| now) {
         Step::Forward { decision, .. } => {
             let line: Value = serde_json::from_str(&decision.line()).unwrap();
             assert_eq!((&line["reason"], &line["client"]), (&json!("client_authenticated"), &json!("one")));

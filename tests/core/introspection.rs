@@ -336,7 +336,7 @@ fn of_a_signed_response_that_no_key_verifies_the_detail_says_what_was_seen() {
     for (kid, told) in [
         (
             "other",
-            "the response: key_unknown, ES256, kid other: introspection https://server.example.com/introspect through as",
+            "the response: key_unknown, ES256, a kid that no key of the set has: introspection https://server.example.com/introspect through as",
         ),
         (
             "own",

@@ -278,7 +278,7 @@ fn question_of_client(one: &One, number: u32) -> AskKeys {
     let step = one.policies.start(&request, &mut Context { connection, ..context });
     let Step::AskBody(question) = step else { panic!("{step:?}") };
     let body = format!("client_id=client-{number}");
-    match question.resume(Some(body.as_bytes()), &keys, &PortableEngine, &|| now) {
+    match question.resume(Ok(body.as_bytes()), &keys, &PortableEngine, &|| now) {
         Step::AskKeys { question, .. } => question,
         other => panic!("{other:?}"),
     }

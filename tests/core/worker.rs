@@ -396,12 +396,12 @@ fn of_an_unknown_key_the_operator_is_told_that_keys_of_the_set_have_no_kid() {
     let one = One::new(&process, &by_jwks_uri());
     one.turn();
     let detail = |kid| one.ask(kid).unwrap().refused().detail().unwrap().to_owned();
-    assert_eq!(detail(Some("other")), "ES256, kid other, 2 keys of the set have no kid");
+    assert_eq!(detail(Some("other")), "ES256, a kid that no key of the set has, 2 keys of the set have no kid");
     process
         .publish("/jwks", published(&json!([{"kty": "RSA", "n": N, "e": "AQAB"}, {"kty": "RSA", "n": N, "e": "Aw"}])));
     process.pass(450_000);
     one.turn();
-    assert_eq!(detail(Some("other")), "ES256, kid other, 1 key of the set is left out");
+    assert_eq!(detail(Some("other")), "ES256, a kid that no key of the set has, 1 key of the set is left out");
     assert_eq!(detail(None), "ES256, no kid, 1 key of the set is left out");
 }
 

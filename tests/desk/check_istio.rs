@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "a test that cannot go on must stop"
 )]
 
@@ -242,5 +243,33 @@ fn keys_that_istio_fetches_without_tls_are_named() {
         "apiVersion: v1\nkind: Namespace\n".to_owned(),
     ] {
         assert_eq!(found(&text, &other), []);
+    }
+}
+
+#[test]
+fn headers_that_cannot_wait_are_named_as_the_configuration_has_them() {
+    let server = |more: &str| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nspec:\n  selector: {{ matchLabels: {{ istio: gateway }} \
+             }}\n  wasm:\n    failStrategy: FAIL_RELOAD\n    url: file:///certbound.wasm\n    pluginConfig:\n      authorization_server: \
+             {{ forward_certificate: [ {{ dialect: gluu }} ], client_certificate: presented, {more} }}\n"
+        )
+    };
+    let client = "client_id: a, token_endpoint_auth_method: tls_client_auth, tls_client_auth_san_dns: a.example";
+    for (more, said) in [
+        (
+            format!(
+                "client_authentication: {{ unlisted_clients: refuse, request_body: headers_wait, clients: [ {{ {client} }} ] }}"
+            ),
+            "says `request_body: headers_wait`",
+        ),
+        (
+            "issued_tokens: { certificate_binding: observe, token_endpoints: [/token], response_headers: wait }"
+                .to_owned(),
+            "says `response_headers: wait`",
+        ),
+    ] {
+        let found = found(&server(&more), "");
+        assert!(found.iter().any(|(line, sentence)| line == "wasm:" && sentence.contains(said)), "{found:#?}");
     }
 }

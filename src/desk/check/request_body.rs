@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Whether the headers of a request can wait for its body, where a policy has them wait.
+//! Whether the headers of a request or a response can wait for its body, where a policy has them wait.
 
 use super::finding::{Finding, Warning};
 use super::installation::Platform;
@@ -8,11 +8,11 @@ use crate::policy::{Policies, Policy};
 
 /// Where they cannot.
 pub(super) fn cannot_wait(platform: Platform<'_>, policies: &Policies) -> Option<Finding> {
-    let mut waiting = policies.iter().filter(|(_, policy)| match policy {
-        Policy::AuthorizationServer(server) => server.has_headers_wait(),
-        Policy::ResourceServer(_) | Policy::CleanOnly(_) => false,
+    let mut waiting = policies.iter().filter_map(|(name, policy)| match policy {
+        Policy::AuthorizationServer(server) => Some((name, server.waiting_headers()?)),
+        Policy::ResourceServer(_) | Policy::CleanOnly(_) => None,
     });
-    let (name, _) = waiting.next()?;
+    let (name, said) = waiting.next()?;
     let (place, remedy) = match platform {
         Platform::Nobody => return None,
         Platform::Envoy { plugin, .. } if plugin.is_true_at(&["allow_on_headers_stop_iteration"]) => return None,
@@ -21,8 +21,8 @@ pub(super) fn cannot_wait(platform: Platform<'_>, policies: &Policies) -> Option
         Platform::EnvoyGateway { extension } => (extension, "Envoy Gateway's resources cannot allow it"),
     };
     let sentence = format!(
-        "the policy {name} says `request_body: headers_wait`, and the proxy does not let headers wait: a request with a body \
-         would get no response; {remedy}"
+        "the policy {name} says `{said}`, and the proxy does not let headers wait: a request for which they have to gets no \
+         response; {remedy}"
     );
     Some(Finding::warning(place, Warning::HeadersCannotWait, sentence))
 }
