@@ -67,6 +67,11 @@ pub(super) fn line_before_redirect() -> Option<Vec<u8>> {
     property("filter_state\0wasm.certbound")
 }
 
+/// The credentials that [`super::http`] removed from this request before Envoy redirected it internally.
+pub(super) fn authorization_before_redirect() -> Option<Vec<u8>> {
+    property("filter_state\0wasm.certbound_authorization")
+}
+
 /// The name of the route.
 pub(super) fn route_name() -> Option<Vec<u8>> {
     property("xds\0route_name")

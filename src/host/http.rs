@@ -10,7 +10,7 @@ use proxy_wasm::types::{Action, GrpcStatusCode, MapType};
 
 use super::body::{self, Awaiting};
 use super::response::Reading;
-use super::vm::{Parked, PendingRequest, Vm};
+use super::vm::{AUTHORIZATION, Parked, PendingRequest, Vm};
 use super::{abi, facts, log, proxy};
 use crate::handover::response::response_edits;
 use crate::http::body::Unread;
@@ -26,6 +26,10 @@ use crate::worker::{Outcome, Wait};
 
 /// The property that access logs print: `%FILTER_STATE(wasm.certbound:PLAIN)%`.
 const FILTER_STATE: &str = "certbound";
+
+/// The property with the credentials that were removed from a request. An internal redirect has it judged again, and a token
+/// is needed for that. No access log of ours prints it.
+const REMOVED_AUTHORIZATION: &str = "certbound_authorization";
 
 pub(super) struct Http {
     context: u32,
@@ -248,6 +252,11 @@ pub(super) fn carry_out(vm: &Vm, context: u32, pending: PendingRequest, step: St
 
 /// Forwards the request of the current context, after these edits.
 fn forward(vm: &Vm, pending: &PendingRequest, edits: &[Edit], decision: &Decision) -> Action {
+    if edits.iter().any(|edit| edit.name() == AUTHORIZATION && edit.value().is_none())
+        && let Some(credentials) = pending.authorization()
+    {
+        abi::set_property(REMOVED_AUTHORIZATION, &credentials);
+    }
     // If an edit fails, a header that must be removed or replaced would reach the upstream as the client sent it.
     if !edit(MapType::HttpRequestHeaders, edits) {
         return fail();

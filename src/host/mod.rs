@@ -36,10 +36,10 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|context| Box::new(Root { context, vm: None }));
 }}
 
-/// Makes the property with the access-log line survive an internal redirect, after which the request is judged again:
-/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property, and with the `span` 1, the
-/// lifetime of the downstream request.
-const LASTING: &[u8] = b"\x0a\x09certbound\x28\x01";
+/// Make the properties with the access-log line and with a token that was removed survive an internal redirect, after which the
+/// request is judged again: `envoy.source.extensions.common.wasm.DeclarePropertyArguments` with the `name` of the property, and with
+/// the `span` 1, the lifetime of the downstream request.
+const LASTING: [&[u8]; 2] = [b"\x0a\x09certbound\x28\x01", b"\x0a\x17certbound_authorization\x28\x01"];
 
 /// One plugin configuration in one VM.
 struct Root {
@@ -79,7 +79,9 @@ impl RootContext for Root {
                 vm.worker.take_shared_keys(&vm.proxy(), vm.policies.key_sources());
                 proxy::tick_after(Some(FIRST_TICK));
                 // Not every host has this function; internal redirects are Envoy's.
-                let _ = hostcalls::call_foreign_function("declare_property", Some(LASTING));
+                for property in LASTING {
+                    let _ = hostcalls::call_foreign_function("declare_property", Some(property));
+                }
                 self.vm = Some(vm);
                 true
             }

@@ -27,6 +27,9 @@ use crate::time::UnixTime;
 use crate::worker::Worker;
 use crate::{Reason, Refused, Request};
 
+/// The header that a policy may remove (`forward_token: remove`).
+pub(super) const AUTHORIZATION: &str = "authorization";
+
 /// The state of one plugin configuration in one VM, which has one thread.
 pub(super) struct Vm {
     pub(super) policies: Policies,
@@ -83,12 +86,16 @@ impl Vm {
 
     /// Has the core judge a request; `None` if its headers cannot be read.
     pub(super) fn judge(&self, pending: &PendingRequest) -> Option<Step> {
-        let headers = pending.headers.headers()?;
-        let request = pending.request(&headers, facts::now());
+        let (mut headers, now) = (pending.headers.headers()?, facts::now());
+        let may_be_redirected = pending.request(&headers, now).may_be_redirected();
+        let has_authorization = headers.iter().any(|(name, _)| *name == AUTHORIZATION);
+        let removed = (may_be_redirected && !has_authorization).then(facts::authorization_before_redirect).flatten();
+        headers.extend(removed.iter().map(|value| (AUTHORIZATION, value.as_slice())));
+        let request = pending.request(&headers, now);
         self.now.set(request.now);
         self.log_overdue(request.now);
         let (keys, mut tokens) = (self.worker.keys(), self.tokens.borrow_mut());
-        let line = request.may_be_redirected().then(facts::line_before_redirect).flatten();
+        let line = may_be_redirected.then(facts::line_before_redirect).flatten();
         let judged_under = line.and_then(|line| decision::policy_of(&line));
         let context = &mut Context {
             engine: &HostEngine,
@@ -134,6 +141,12 @@ impl PendingRequest {
             peer_digest: self.peer_digest.as_deref(),
             now,
         }
+    }
+
+    /// The credentials with which it came.
+    pub(super) fn authorization(&self) -> Option<Vec<u8>> {
+        let headers = self.headers.headers()?;
+        headers.into_iter().find_map(|(name, value)| (name == AUTHORIZATION).then(|| value.to_vec()))
     }
 
     /// What the log says about the request besides its refusal; `route` is the name of its route.

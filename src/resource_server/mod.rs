@@ -480,11 +480,6 @@ impl ResourceServer {
     }
 
     /// What the API gets of the client's certificate.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn removes_token(&self) -> bool {
-        self.forward_token == ForwardToken::Remove
-    }
-
     pub(crate) fn forwarded(&self) -> &ForwardedCertificate {
         &self.forwarded
     }

@@ -389,6 +389,28 @@ def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(w
         assert "an internal redirect leads from the policy api to open" in proxy.envoy.log()
 
 
+def test_a_token_that_was_removed_is_judged_again_after_an_internal_redirect(world: World, tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        for host in shipped.manager(document)["route_config"]["virtual_hosts"]:
+            for route in host["routes"]:
+                route["route"]["internal_redirect_policy"] = {"max_internal_redirects": 1}
+        for policy in shipped.plugin(document)["configuration"]["value"]["policies"].values():
+            if "resource_server" in policy:
+                policy["resource_server"] |= {"forward_token": "remove", "forward_thumbprint": "x-thumbprint"}
+
+    server = KeyServer({"/payments/first": redirecting("/payments/second"), "/payments/second": lambda: (200, {}, b"second")})
+    with server, running("policies-by-metadata", world, tmp_path, change, upstream_port=server.port) as proxy:
+        with proxy.client() as client:
+            same = client.request("GET", "/payments/first", headers=bearer(proxy.token()))
+            assert (same.status, same.body) == (200, b"second")
+            # Nobody is taken for a request that was redirected who says so himself.
+            claimed = [("x-envoy-original-url", "https://api.example.com/payments/first")]
+            assert client.request("GET", "/payments/second", headers=claimed).status == 401
+            stolen = proxy.token(cnf={"x5t#S256": world.client_2.thumbprint})
+            assert client.request("GET", "/payments/first", headers=bearer(stolen)).status == 401
+        assert [path for _, path in server.asked] == ["/payments/first", "/payments/second"]
+
+
 # Routes of the configuration.
 
 PLATFORMS = {

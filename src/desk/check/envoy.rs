@@ -439,14 +439,10 @@ fn of_server_name(manager: Manager<'_>, policies: &Policies) -> Option<Finding> 
 
 /// Whether an internal redirect, after which a request is judged again, is refused for what the first judgement did.
 fn of_redirects<'d>(manager: Place<'d>, policies: &Policies) -> Vec<Finding> {
-    let removes = |policy: &Policy| matches!(policy, Policy::ResourceServer(server) if server.removes_token());
-    let sentence = if policies.count() > 1 {
-        "a request that is redirected internally to a route with another policy is refused (policy_changed)"
-    } else if policies.iter().any(|(_, policy)| removes(policy)) {
-        "a request that is redirected internally is judged again, and refused for want of the token that was removed"
-    } else {
+    if policies.count() == 1 {
         return Vec::new();
-    };
+    }
+    let sentence = "a request that is redirected internally to a route with another policy is refused (policy_changed)";
     let redirects = manager.everything().into_iter().filter_map(|place| place.at(&["internal_redirect_policy"]));
     redirects.map(|place| Finding::warning(place, Warning::InternalRedirect, sentence)).collect()
 }
