@@ -299,6 +299,12 @@ def read(encoded: bytes) -> dict[str, Any]:
         "subject_alternative_names": shown_alternatives(certificate),
         "key": shown_key(certificate),
         **shown_usages(certificate),
+        # A domain component is ASCII (RFC 4519 §2.4), and readers differ in what they make of another one.
+        "not_as_shown": [
+            field
+            for field, name in {"subject": certificate.subject, "issuer": certificate.issuer}.items()
+            if any(SHORT_NAMES.get(each.oid.dotted_string) == "DC" and not str(each.value).isascii() for each in name)
+        ],
         # As an operator would register it who takes it from there.
         "registered": certificate.subject.rfc4514_string() if known and certificate.subject.rdns else None,
     }
