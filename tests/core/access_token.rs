@@ -174,5 +174,8 @@ fn of_a_token_that_lives_too_long_the_operator_is_told_how_long() {
     let mut claims = claims();
     claims["iat"] = json!(NOW - 20);
     let refused = Api::new(json!({}), json!({"max_lifetime_seconds": 600})).ask(&claims, None).unwrap_err();
-    assert_eq!((refused.reason().name(), refused.detail()), ("token_lifetime_too_long", Some("620 seconds")));
+    assert_eq!(
+        (refused.reason().name(), refused.detail()),
+        ("token_lifetime_too_long", Some("620 seconds, at most 600"))
+    );
 }

@@ -252,7 +252,7 @@ fn headers_that_cannot_wait_are_named_as_the_configuration_has_them() {
         format!(
             "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nspec:\n  selector: {{ matchLabels: {{ istio: gateway }} \
              }}\n  wasm:\n    failStrategy: FAIL_RELOAD\n    url: file:///certbound.wasm\n    pluginConfig:\n      authorization_server: \
-             {{ forward_certificate: [ {{ dialect: gluu }} ], client_certificate: presented, {more} }}\n"
+             {{ forward_certificate: [ {{ dialect: gluu }} ], client_certificate: validated_by_listener, {more} }}\n"
         )
     };
     let client = "client_id: a, token_endpoint_auth_method: tls_client_auth, tls_client_auth_san_dns: a.example";

@@ -195,7 +195,7 @@ mod tests {
         for text in ["a", "@", "a@", "@a"] {
             assert!(Subject::email(text).is_err(), "{text}");
         }
-        assert_eq!(Subject::email("a@b@C"), Ok(Subject::Email("a@b@c".to_owned())));
+        assert_eq!(Subject::email("\"a@b\"@C"), Ok(Subject::Email("\"a@b\"@c".to_owned())));
     }
 
     #[test]
