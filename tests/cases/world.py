@@ -56,10 +56,10 @@ class World:
         """Of an intermediate authority."""
         self.rival = Authority(directory / "rival", "Intermediate CA", issuer=self.authority).issue("rival")
         """Of another intermediate authority, under the same name."""
-        self.gateway = self.authority.issue("gateway", subject=(), uri=[GATEWAY])
-        self.gateway_renewed = self.authority.issue("gateway-renewed", subject=(), uri=[GATEWAY])
-        self.edge = self.authority.issue("edge", subject=(), uri=[EDGE], dns=["Edge.example"])
-        self.neighbour = self.authority.issue("neighbour", subject=(), uri=[NEIGHBOUR])
+        self.gateway = self.authority.issue("mesh-gateway", subject=(), uri=[GATEWAY])
+        self.gateway_renewed = self.authority.issue("mesh-gateway-renewed", subject=(), uri=[GATEWAY])
+        self.edge = self.authority.issue("mesh-edge", subject=(), uri=[EDGE], dns=["Edge.example"])
+        self.neighbour = self.authority.issue("mesh-neighbour", subject=(), uri=[NEIGHBOUR])
         self.impostor = self_signed(directory, "impostor", copy_subject_of=self.client_1)
         self.revoked = [self.authority.issue(f"revoked-{number}") for number in (1, 2)]
         self.keys = {name: SigningKey.make(name, f"{name}-1") for name in ("ES256", "RS256", "PS256", "EdDSA")}
