@@ -43,11 +43,12 @@ impl<'a> Request<'a> {
     }
 
     /// A CORS preflight (Fetch §4.8): OPTIONS with `Origin` and `Access-Control-Request-Method`. A browser sends it
-    /// without a token.
+    /// without credentials, so what has some is none.
     pub(crate) fn is_preflight(&self) -> bool {
         self.values(":method").eq([b"OPTIONS"])
             && self.values("origin").next().is_some()
             && self.values("access-control-request-method").next().is_some()
+            && self.values("authorization").next().is_none()
     }
 
     /// Whether it only reads: GET or HEAD (RFC 9110 §9.3.1, §9.3.2).

@@ -204,6 +204,14 @@ def kinds_of_requests(world: World) -> Iterator[Case]:
         ("scopes", "a CORS preflight needs a token without cors_preflight: forward", "OPTIONS", asking),
     ]:
         yield case(policy, sentence, method=method, headers=headers, refusal=no_token("token_missing"))
+    # Fetch §4.8: a browser sends no credentials with it, so what has a token is judged by it.
+    of_browser: dict[str, Any] = {"method": "OPTIONS", "headers": asking}
+    for sentence, token, outcome in [
+        ("its own token passes", bound, {}),
+        ("a stolen token is refused", sign(bound_to=two), {"refusal": invalid_token("certificate_mismatch")}),
+        ("a made-up token is refused", "made-up", {"refusal": invalid_token("token_malformed")}),
+    ]:
+        yield carrying("browsers", f"a CORS preflight with {sentence} under cors_preflight: forward", token, **of_browser, **outcome)
 
     # gRPC: the HTTP status is always 200.
     grpc: dict[str, Any] = {"method": "POST", "headers": [("content-type", "application/grpc")]}

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certbound::certificate::signed::Signed;
 use certbound::desk::signature::DeskEngine;
 use certbound::handover::header_cache::HeaderCache;
+use certbound::http::connection::GivenConnection;
 use certbound::http::header_map::borrowed;
 use certbound::jose::algorithm::Algorithm;
 use certbound::jose::jwk::{Material, PublicKey};
@@ -176,6 +177,65 @@ fn every_reason_is_reached_by_a_case_and_every_case_names_a_reason() {
         list.cases.iter().filter_map(|case| case.refusal.as_ref()).map(|refusal| refusal.reason.as_str()).collect();
     let known: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(reached, known);
+}
+
+/// What stands around the sentence in a challenge, each case compares.
+#[test]
+fn a_refused_client_is_told_the_sentence_of_the_reason_and_nothing_of_its_request() {
+    let list = CaseList::read();
+    let mut told = 0;
+    for (name, configuration) in &list.configurations {
+        let policies = Policies::load_with(&configuration.protobuf, ENVIRONMENT).unwrap();
+        for case in list.cases.iter().filter(|case| case.configuration == *name) {
+            let Err(refusal) = end(&policies, case) else { continue };
+            let sentence = refusal.reason().description();
+            let body: serde_json::Map<String, Value> = serde_json::from_str(&refusal.body()).unwrap();
+            assert!(body.keys().all(|name| matches!(&**name, "error" | "error_description")), "{}", case.sentence);
+            assert_eq!(body["error_description"], sentence, "{}", case.sentence);
+            for (name, value) in refusal.headers() {
+                let said = match name {
+                    "content-type" => value == "application/json",
+                    "cache-control" => value == "no-store",
+                    "retry-after" => value == "5",
+                    "grpc-message" => value == sentence,
+                    "www-authenticate" => match value.split_once("error_description=\"") {
+                        Some((_, rest)) => rest.split('"').next() == Some(sentence),
+                        None => true,
+                    },
+                    _ => false,
+                };
+                assert!(said, "{}: {name}: {value}", case.sentence);
+            }
+            told += 1;
+        }
+    }
+    assert!(told > 1000, "{told}");
+}
+
+/// A session that is resumed no longer counts as validated, and the headers for its certificate are kept.
+#[test]
+fn headers_that_were_written_for_a_validated_certificate_are_not_handed_over_once_it_is_not() {
+    let list = CaseList::read();
+    let case = list.case("a validated certificate is handed over in every dialect");
+    let policies = Policies::load(&list.configurations[&case.configuration].protobuf).unwrap();
+    let (headers, metadata) = (case.headers(), case.metadata());
+    let request = Request {
+        headers: &borrowed(&headers),
+        route_metadata: metadata.as_deref(),
+        peer_digest: case.property("connection.sha256_peer_certificate_digest"),
+        now: UnixTime::from_seconds(case.now),
+    };
+    let (keys, mut tokens) = (KeyRing::default(), TokenCache::new(policies.token_cache_size()));
+    let mut header_cache = HeaderCache::default();
+    let handed_over = |is_chain_validated| {
+        let connection = &GivenConnection { is_chain_validated, ..case.connection() };
+        let new = Context::new(&PortableEngine, &keys, &mut tokens, &mut header_cache);
+        match policies.start(&request, &mut Context { connection, ..new }) {
+            Step::Forward { edits, .. } => edits.iter().filter(|edit| edit.value().is_some()).count(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([Some(true), Some(false), Some(true)].map(handed_over), [2, 0, 2]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ class Upstream(LocalServer):
     def __init__(self) -> None:
         super().__init__(_Connection)
         self._requests: list[Request] = []
+        self._begun = 0
         self._lock = threading.Lock()
 
     @property
@@ -38,6 +39,16 @@ class Upstream(LocalServer):
         """The requests that have arrived so far, each before its response left; a list of its own."""
         with self._lock:
             return list(self._requests)
+
+    @property
+    def begun(self) -> int:
+        """How many requests have begun to arrive, whether or not their end has come."""
+        with self._lock:
+            return self._begun
+
+    def begin(self) -> None:
+        with self._lock:
+            self._begun += 1
 
     def clear(self) -> None:
         """Forgets the requests that have arrived so far."""
@@ -71,6 +82,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _serve(self, reader: Http1Reader) -> bool:
         """Answers one request. Returns whether another may follow."""
         start_line, headers = reader.head()
+        self.server.owner.begin()
         method, path, _ = start_line.decode("latin-1").split(" ")
         body, trailers = reader.body(headers, until_close=False)
         request = Request(headers, body, trailers=trailers, method=method, path=path)
