@@ -28,6 +28,9 @@ from rig.forwarded_client_cert import MALFORMED, read
 from rig.ports import free_port
 from rig.upstream import Request, Upstream
 
+if is_before(find_envoy().version, "1.38.0"):
+    pytest.skip("Envoy before 1.38 does not hand over the certificate of a gateway", allow_module_level=True)
+
 NAMES = {"subject": True, "dns": True, "uri": True}
 """What Istio has a sidecar write."""
 
@@ -71,8 +74,6 @@ SETTINGS = {
     "JSON of the gateway alone": Setting(of_gateway=IN_JSON, sidecar="FORWARD_ONLY"),
     "two gateways and JSON": Setting(inner="APPEND_FORWARD", of_gateway=IN_JSON, of_sidecar=IN_JSON, policy="two-gateways"),
 }
-if is_before(find_envoy().version, "1.38.0"):
-    SETTINGS = {name: setting for name, setting in SETTINGS.items() if not setting.is_json}
 
 
 @dataclass(frozen=True)
