@@ -2,11 +2,10 @@
 
 //! Which certificates count as a client's.
 
-use crate::certificate::Certificate;
 use crate::certificate::names::Names;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::secret::Environment;
-use crate::handover::proxy_name::ProxyName;
+use crate::handover::proxy_name::{ProxyName, names_of_connection};
 use crate::handover::terminator::{Source, Terminated};
 use crate::http::connection::Connection;
 use crate::http::request::Request;
@@ -145,8 +144,7 @@ impl ClientCertificates {
 
     fn of_connection(&self, request: &Request<'_>, connection: &dyn Connection) -> Result<Counted<'_>, Reason> {
         let Some(presented) = request.presented()? else { return Ok(Counted::default()) };
-        let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
-        let names = Names::of(&Certificate::of_connection(&pem, &presented)?);
+        let names = names_of_connection(&presented, connection)?;
         Ok(match self.why_none(&presented, names.as_ref()) {
             None => Counted { thumbprint: Some(presented), ..Counted::default() },
             why_none => Counted { why_none, ..Counted::default() },

@@ -4,14 +4,13 @@
 
 use serde::Deserialize;
 
-use crate::certificate::Certificate;
 use crate::certificate::names::Names;
 use crate::certificate::thumbprint::Thumbprint;
 use crate::config::one_or_many::OneOrMany;
 use crate::config::secret::{Environment, Secret};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
-use crate::handover::proxy_name::ProxyName;
+use crate::handover::proxy_name::{ProxyName, names_of_connection};
 use crate::http::connection::Connection;
 use crate::http::header_name::HeaderName;
 use crate::http::request::Request;
@@ -232,8 +231,7 @@ fn named(
     presented: &Thumbprint,
     connection: &dyn Connection,
 ) -> Result<Result<(), NoCertificate>, Reason> {
-    let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
-    let names = Names::of(&Certificate::of_connection(&pem, presented)?);
+    let names = names_of_connection(presented, connection)?;
     let found = |own: &&TerminatorName| names.as_ref().is_some_and(|names| own.name.is_among(names));
     let mut found = own.iter().filter(found).peekable();
     if found.peek().is_none() {

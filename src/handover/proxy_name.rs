@@ -9,8 +9,11 @@ use serde::Deserialize;
 use crate::certificate::Certificate;
 use crate::certificate::names::Names;
 use crate::certificate::subject_alternative_name::{SubjectAlternativeName, check_dns, check_uri};
+use crate::certificate::thumbprint::Thumbprint;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::config::shape;
+use crate::http::connection::Connection;
+use crate::reason::Reason;
 use crate::text::https_url::redacted;
 
 /// A subject alternative name of a proxy's certificate, in full and without wildcards.
@@ -75,6 +78,15 @@ impl ProxyName {
             (own, name) => own == name,
         })
     }
+}
+
+/// The names in the certificate of a connection; `None` if it cannot be read as one.
+pub(super) fn names_of_connection(
+    presented: &Thumbprint,
+    connection: &dyn Connection,
+) -> Result<Option<Names>, Reason> {
+    let pem = connection.certificate().ok_or(Reason::CertificateUnavailable)?;
+    Ok(Names::of(&Certificate::of_connection(&pem, presented)?))
 }
 
 impl fmt::Display for ProxyName {

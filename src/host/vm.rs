@@ -88,8 +88,8 @@ impl Vm {
     pub(super) fn judge(&self, pending: &PendingRequest) -> Option<Step> {
         let (mut headers, now) = (pending.headers.headers()?, facts::now());
         let may_be_redirected = pending.request(&headers, now).may_be_redirected();
-        let has_authorization = headers.iter().any(|(name, _)| *name == AUTHORIZATION);
-        let removed = (may_be_redirected && !has_authorization).then(facts::authorization_before_redirect).flatten();
+        let is_without = || headers.iter().all(|(name, _)| *name != AUTHORIZATION);
+        let removed = (may_be_redirected && is_without()).then(facts::authorization_before_redirect).flatten();
         headers.extend(removed.iter().map(|value| (AUTHORIZATION, value.as_slice())));
         let request = pending.request(&headers, now);
         self.now.set(request.now);

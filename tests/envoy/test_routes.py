@@ -368,15 +368,16 @@ def redirecting(to: str) -> Any:
     return lambda: (302, {"location": f"https://api.example.com{to}"}, b"")
 
 
-def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(world: World, tmp_path: Path) -> None:
-    def change(document: dict[str, Any]) -> None:
-        for host in shipped.manager(document)["route_config"]["virtual_hosts"]:
-            for route in host["routes"]:
-                route["route"]["internal_redirect_policy"] = {"max_internal_redirects": 1}
+def follow_redirects(document: dict[str, Any]) -> None:
+    for host in shipped.manager(document)["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            route["route"]["internal_redirect_policy"] = {"max_internal_redirects": 1}
 
+
+def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(world: World, tmp_path: Path) -> None:
     answers = {"/payments/first": redirecting("/payments/second"), "/payments/open": redirecting("/health")}
     server = KeyServer({**answers, "/payments/second": lambda: (200, {}, b"second"), "/health": lambda: (200, {}, b"open")})
-    with server, running("policies-by-metadata", world, tmp_path, change, upstream_port=server.port) as proxy:
+    with server, running("policies-by-metadata", world, tmp_path, follow_redirects, upstream_port=server.port) as proxy:
         with proxy.client() as client:
             same = client.request("GET", "/payments/first", headers=bearer(proxy.token()))
             assert (same.status, same.body) == (200, b"second")
@@ -391,9 +392,7 @@ def test_an_internal_redirect_is_judged_again_under_the_same_policy_or_refused(w
 
 def test_a_token_that_was_removed_is_judged_again_after_an_internal_redirect(world: World, tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
-        for host in shipped.manager(document)["route_config"]["virtual_hosts"]:
-            for route in host["routes"]:
-                route["route"]["internal_redirect_policy"] = {"max_internal_redirects": 1}
+        follow_redirects(document)
         for policy in shipped.plugin(document)["configuration"]["value"]["policies"].values():
             if "resource_server" in policy:
                 policy["resource_server"] |= {"forward_token": "remove", "forward_thumbprint": "x-thumbprint"}

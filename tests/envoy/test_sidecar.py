@@ -20,7 +20,7 @@ import yaml
 from cases import AUDIENCE, ISSUER, World
 from cases.forged import xfcc
 from cases.world import EDGE, GATEWAY
-from rig import shipped, tokens
+from rig import mutual_tls, shipped, tokens
 from rig.certificates import Certificate
 from rig.client import Client
 from rig.envoy import Envoy, find_envoy, is_before
@@ -207,25 +207,8 @@ class Mesh:
         return port
 
     def _cluster(self, name: str, port: int, own: Certificate) -> str:
-        context = {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": "localhost",
-            "common_tls_context": {
-                "tls_certificates": [
-                    {"certificate_chain": {"filename": str(own.certificate_path)}, "private_key": {"filename": str(own.key_path)}}
-                ],
-                "validation_context": {"trusted_ca": {"filename": str(self.world.authority.pem_path)}},
-            },
-        }  # fmt: skip
-        endpoint = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-        self._document["static_resources"]["clusters"].append(
-            {
-                "name": name,
-                "type": "STATIC",
-                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-                "transport_socket": {"name": "tls", "typed_config": context},
-            }
-        )
+        cluster = mutual_tls.cluster(name, port, own, self.world.authority.pem_path)
+        self._document["static_resources"]["clusters"].append(cluster)
         return name
 
     def ask(self, setting: str, row: Row, prefix: str = "") -> int:

@@ -19,7 +19,7 @@ import yaml
 
 from cases import World
 from cases.forged import xfcc
-from rig import shipped, tokens
+from rig import mutual_tls, shipped, tokens
 from rig.certificates import Certificate
 from rig.client import Client
 from rig.envoy import Envoy
@@ -208,22 +208,8 @@ class Mesh:
 
     def _cluster(self, name: str, port: int, own: Certificate) -> str:
         """A cluster that presents this certificate."""
-        files = {"certificate_chain": {"filename": str(own.certificate_path)}, "private_key": {"filename": str(own.key_path)}}
-        trusted = {"trusted_ca": {"filename": str(self._world.authority.pem_path)}}
-        context = {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "sni": "localhost",
-            "common_tls_context": {"tls_certificates": [files], "validation_context": trusted},
-        }
-        endpoint = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-        self._document["static_resources"]["clusters"].append(
-            {
-                "name": name,
-                "type": "STATIC",
-                "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-                "transport_socket": {"name": "tls", "typed_config": context},
-            }
-        )
+        cluster = mutual_tls.cluster(name, port, own, self._world.authority.pem_path)
+        self._document["static_resources"]["clusters"].append(cluster)
         return name
 
     def _forged(self) -> Sequence[tuple[str, str]]:

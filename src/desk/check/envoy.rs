@@ -669,7 +669,14 @@ fn of_verifier(
     found
 }
 
-/// The clusters through which keys are fetched and tokens introspected, where the file has all clusters.
+/// The clusters through which keys are fetched and tokens introspected. Many clients may have one cluster.
+pub(super) fn clusters(policies: &Policies) -> BTreeSet<&str> {
+    let sources = policies.key_sources().chain(policies.client_key_sources());
+    let of_keys = sources.flat_map(|source| source.clusters().into_iter());
+    of_keys.chain(policies.introspections().map(Introspection::cluster)).collect()
+}
+
+/// Those of these clusters that are not there, where the file has all clusters.
 fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Policies) -> Vec<Finding> {
     let root = manager.manager.root();
     if root.at(&["dynamic_resources", "cds_config"]).is_some() || root.at(&["static_resources"]).is_none() {
@@ -677,12 +684,7 @@ fn of_key_clusters(HttpFilter { manager, index }: HttpFilter<'_>, policies: &Pol
     }
     let known: Vec<_> =
         root.list(&["static_resources", "clusters"]).filter_map(|cluster| cluster.text_at(&["name"])).collect();
-    let sources = policies.key_sources().chain(policies.client_key_sources());
-    let wanted = sources.flat_map(|source| source.clusters().into_iter());
-    let wanted = wanted.chain(policies.introspections().map(Introspection::cluster));
-    // Many clients may have one cluster.
-    let wanted: BTreeSet<_> = wanted.collect();
-    let missing = wanted.into_iter().filter(|cluster| !known.contains(cluster));
+    let missing = clusters(policies).into_iter().filter(|cluster| !known.contains(cluster));
     let own = manager.filters().nth(index).unwrap_or(root);
     missing.map(|cluster| Finding::error_at(own, crate::config::unknown("cluster", cluster, &known))).collect()
 }

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use super::envoy::clusters;
 use super::finding::{Finding, Warning};
 use super::installation::{Installation, Platform};
 use super::kubernetes::{Labels, is_of_gateway, labels};
 use crate::config::file::{Document, Place};
 use crate::config::unknown;
 use crate::policy::Policies;
-use crate::resource_server::introspection::Introspection;
 use crate::text::list::listed;
 
 /// The fields of the resources and of what stands in them (`extensions/v1alpha1` of istio.io/api 1.32).
@@ -71,10 +71,7 @@ impl<'d> Resources<'d> {
 
     /// What an extension with these policies needs of other resources.
     pub(super) fn of_policies(&self, policies: &Policies) -> Vec<Finding> {
-        let sources = policies.key_sources().chain(policies.client_key_sources());
-        let wanted = sources.flat_map(|source| source.clusters().into_iter());
-        let wanted: BTreeSet<_> = wanted.chain(policies.introspections().map(Introspection::cluster)).collect();
-        let mut found: Vec<_> = wanted.into_iter().filter_map(|cluster| self.of_cluster(cluster)).collect();
+        let mut found: Vec<_> = clusters(policies).into_iter().filter_map(|cluster| self.of_cluster(cluster)).collect();
         let custom = self.of_kind("security.istio.io", "AuthorizationPolicy");
         let custom =
             custom.filter_map(|root| root.at(&["spec", "action"])).filter(|action| action.text() == Some("CUSTOM"));
